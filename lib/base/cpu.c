@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/base/cpu.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+static _Atomic uint32_t forced_mask;
+
+static const struct {
+    enum at_cpu_level level;
+    const char *name;
+} names[] = {
+    {AT_CPU_GENERIC, "generic"}, {AT_CPU_X86_V3, "v3"}, {AT_CPU_X86_V4, "v4"},
+    {AT_CPU_X86_BF16, "bf16"},   {AT_CPU_NEON, "neon"},
+};
+
+static uint32_t detect(void)
+{
+    uint32_t levels = AT_CPU_GENERIC;
+#if defined(__x86_64__)
+    __builtin_cpu_init(); /* asks the operating system too (XGETBV) */
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        levels |= AT_CPU_X86_V3;
+    if ((levels & AT_CPU_X86_V3) && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        levels |= AT_CPU_X86_V4;
+    if ((levels & AT_CPU_X86_V4) && __builtin_cpu_supports("avx512bf16"))
+        levels |= AT_CPU_X86_BF16;
+#elif defined(__aarch64__)
+    levels |= AT_CPU_NEON;
+#endif
+    return levels;
+}
+
+static uint32_t mask_from_environment(void)
+{
+    const char *text = getenv("ATTUNE_CPU_MASK");
+    if (!text || !*text)
+        return UINT32_MAX;
+    uint32_t mask = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i].name);
+        for (const char *p = text; (p = strstr(p, names[i].name)); p += n) {
+            int starts = p == text || p[-1] == ',';
+            if (starts && (p[n] == ',' || p[n] == 0))
+                mask |= names[i].level;
+        }
+    }
+    return mask;
+}
+
+uint32_t at_cpu_levels(void)
+{
+    static _Atomic uint32_t found; /* benign race: each thread computes the same */
+    uint32_t levels = atomic_load(&found);
+    if (!levels) {
+        levels = (detect() & mask_from_environment()) | (1u << 31);
+        atomic_store(&found, levels);
+    }
+    uint32_t forced = atomic_load(&forced_mask);
+    return (levels & ~(1u << 31)) & (forced ? forced : UINT32_MAX);
+}
+
+void at_cpu_set_mask(uint32_t mask)
+{
+    atomic_store(&forced_mask, mask);
+}
+
+const char *at_cpu_level_name(enum at_cpu_level level)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].level == level)
+            return names[i].name;
+    return "none";
+}
+
+void at_cpu_model(char *out, size_t n)
+{
+    snprintf(out, n, "unknown");
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    char line[256];
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon) {
+            line[strcspn(line, "\n")] = 0;
+            snprintf(out, n, "%s", colon + 2);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+void at_cpu_flush_denormals(void)
+{
+#if defined(__x86_64__)
+    _mm_setcsr(_mm_getcsr() | 0x8040);
+#elif defined(__aarch64__)
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (1u << 24)));
+#endif
+}

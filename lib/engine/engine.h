@@ -1,0 +1,85 @@
+/* One radio's way from IQ to decisions: band -> sessions -> workers -> results. The command line, the daemon and the
+ * training's evaluation all come through here, so that the same samples give the same results.
+ *
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_ENGINE_ENGINE_H
+#define AT_ENGINE_ENGINE_H
+
+#include "lib/attn/selector.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "lib/dsp/band.h"
+#include "lib/engine/result.h"
+#include "lib/model/encoder.h"
+
+/* ---- the classifier: encoder, selector, workers; one per process, shared by all bands ---- */
+struct at_classifier;
+
+struct at_classifier_config {
+    const char *model_path;
+    const char *backend;        /* NULL or "auto": selector; else forced (ATTUNE_BACKEND wins over it) */
+    uint32_t window;            /* 0: the model's */
+    double budget_ms;           /* p95 of one decision; 0: 30 */
+    double budget_kv_mb;        /* 0: 480 */
+    unsigned threads;           /* workers; 0: decisions run inside at_receiver_push, deterministic (files, training) */
+    const char *cache_dir;      /* calibration kept between starts; NULL: none */
+};
+
+int at_classifier_create(struct at_mem *mem, const struct at_classifier_config *config, struct at_error *err,
+                         struct at_classifier **ret_classifier);
+void at_classifier_destroy(struct at_classifier *c);
+const struct at_model *at_classifier_model(const struct at_classifier *c);
+
+/* What the selector sees and chose, for the log and /api/v1/selector. Any thread. */
+struct at_selector_state {
+    struct at_candidate candidates[AT_MAX_CANDIDATES];
+    size_t n_candidates;
+    struct at_selector_input input;
+    struct at_choice choice;
+    uint64_t changes;
+    char kernel[16];
+    double budget_ms, budget_kv_mb;
+};
+void at_classifier_get_state(const struct at_classifier *c, struct at_selector_state *ret);
+
+struct at_classifier_stats {
+    uint64_t decisions, budget_exceeded, tokens, tokens_skipped;
+    unsigned sessions, queue_depth;
+    size_t kv_bytes, kv_peak_bytes;
+    double p50_ms, p95_ms;         /* inference of the newest 1024 decisions */
+    double latency_p50_ms, latency_p95_ms; /* decision latency, likewise */
+};
+void at_classifier_get_stats(const struct at_classifier *c, struct at_classifier_stats *ret);
+
+/* ---- a receiver: one band of one radio ---- */
+struct at_receiver;
+
+struct at_receiver_sink {
+    void *ctx;
+    /* A decision was made or the emission ended (r->emission.ended). From the pushing thread (threads 0) or a worker;
+     * never two at once for one receiver. r: borrowed during the call. Required. */
+    void (*result)(void *ctx, const struct at_result *r);
+    void (*opened)(void *ctx, const struct at_result *r); /* may be NULL */
+    void (*row)(void *ctx, const struct at_row *row);     /* may be NULL */
+};
+
+struct at_receiver_config {
+    const char *radio, *band, *boot; /* names for results, copied */
+    double center_hz;                /* RF; 0: unknown */
+    int live;                        /* 1: latency against delivered_ns is meant; 0: a file read at its own speed */
+    struct at_band_config band_config;
+    const char *bandplan_path;       /* NULL: no service hints */
+};
+
+int at_receiver_create(struct at_classifier *c, const struct at_receiver_config *config,
+                       const struct at_receiver_sink *sink, struct at_error *err, struct at_receiver **ret_receiver);
+/* Waits for its decisions in flight. */
+void at_receiver_destroy(struct at_receiver *r);
+
+/* IQ (n, 2) at absolute index; delivered_ns (CLOCK_MONOTONIC) of its last sample; utc_ns of iq[0], 0: unknown. */
+int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t index, int64_t delivered_ns, int64_t utc_ns);
+/* End of the stream: every emission ends and its last decision is delivered before this returns. */
+int at_receiver_flush(struct at_receiver *r);
+void at_receiver_get_stats(const struct at_receiver *r, struct at_band_stats *ret);
+
+#endif

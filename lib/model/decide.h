@@ -1,0 +1,33 @@
+/* Logits -> an answer: calibrated probabilities, the class, its group, `unknown` and `weak`.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_MODEL_DECIDE_H
+#define AT_MODEL_DECIDE_H
+
+#include "lib/model/weights.h"
+
+/* Token-weighted mean log-probability over the decisions of one emission (DESIGN.md section 2, Pacing). */
+struct at_verdict {
+    double log_prob_sum[AT_MAX_CLASSES]; /* sum of tokens x log p */
+    double energy_sum;                   /* sum of tokens x -logsumexp(logits) */
+    double tokens;
+};
+
+struct at_answer {
+    char label[AT_LABEL_SIZE];     /* a class, `unknown` or `weak` */
+    char group[AT_LABEL_SIZE];     /* empty: none above 0.9 */
+    int top;                       /* index of the most probable class, before weak and unknown */
+    float confidence;              /* its probability */
+    float probs[AT_MAX_CLASSES];   /* (n_classes), sum 1 */
+};
+
+/* Temperature-scaled softmax of logits (n_classes) into probs. tokens: seen by the session. RT-safe. */
+void at_decide_probs(const struct at_model *m, const char *backend, const float *logits, float snr_db, double tokens,
+                     float *probs);
+/* Adds one decision made over new_tokens. RT-safe. */
+void at_verdict_add(struct at_verdict *v, const struct at_model *m, const char *backend, const float *logits, float snr_db,
+                    double tokens, double new_tokens);
+/* The answer so far. RT-safe. */
+void at_verdict_answer(const struct at_verdict *v, const struct at_model *m, const char *backend, float snr_db,
+                       struct at_answer *ret);
+
+#endif

@@ -1,0 +1,119 @@
+/* Where IQ comes from: one table of operations for radios, files and simulations.
+ *
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_SOURCE_SOURCE_H
+#define AT_SOURCE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+/* Why samples that were due did not come. One counter each; `attune_samples_lost_total{reason}`. */
+enum at_lost_reason {
+    AT_LOST_OVERFLOW,  /* the driver said so */
+    AT_LOST_GAP,       /* its timestamps jumped */
+    AT_LOST_RING_FULL, /* we were too slow */
+    AT_LOST_STALL,     /* nothing came: unplugged, hung, re-opened */
+    AT_LOST_CORRUPT,   /* NaN, Inf, over-long or otherwise unusable, masked */
+    AT_LOST_REASONS,
+};
+const char *at_lost_reason_name(enum at_lost_reason reason); /* "overflow", "gap", ... */
+
+enum at_source_state { AT_SOURCE_STARTING, AT_SOURCE_RUNNING, AT_SOURCE_STALLED, AT_SOURCE_ENDED, AT_SOURCE_FAILED };
+const char *at_source_state_name(enum at_source_state state);
+
+/* What a source is and delivers, filled by open and refined by start (the rate a device gives). */
+struct at_source_info {
+    double rate_hz;       /* complex samples a second */
+    double center_hz;     /* RF at baseband 0; 0: unknown, then frequencies are baseband */
+    uint64_t n_samples;   /* of a file; 0: endless */
+    int64_t start_utc_ns; /* UTC of sample 0; 0: unknown */
+    double assumed_floor_dbfs_hz; /* quantisation noise density of the converter, for a band without noise to see */
+    char format[16];      /* as the device or file holds it: cu8, cs8, cs16, cf32 */
+    char name[128];       /* for people: file name or device label */
+    char hardware[64];    /* for SigMF core:hw; empty where unknown */
+};
+
+/* One read. Samples [index, index + n) are contiguous; a jump of index against the previous read's
+ * end is a gap, already counted in the ledger. */
+struct at_read {
+    size_t n;             /* samples written to iq; 0 with return 0: nothing within the timeout */
+    uint64_t index;       /* absolute sample index of iq[0], from 0 at start */
+    int64_t delivered_ns; /* CLOCK_MONOTONIC when the driver delivered the last of them; paced files: when due */
+    int64_t utc_ns;       /* UTC of iq[0]; 0 where unknown */
+};
+
+/* requested = delivered + sum(lost) to the sample, once the source has stopped or ended. */
+struct at_ledger {
+    uint64_t requested, delivered, lost[AT_LOST_REASONS];
+    uint64_t events[AT_LOST_REASONS]; /* how often, beside how many */
+    uint64_t reconnects;
+};
+
+struct at_source;
+
+struct at_source_ops {
+    uint32_t version; /* AT_SOURCE_VERSION; the struct grows at its end */
+    const char *name; /* "soapy", "file" */
+    /* Begins delivery. 0 or negative errno (then err says what to do). */
+    int (*start)(struct at_source *s, struct at_error *err);
+    /* Up to max samples into iq (max, 2) as floats at full scale 1, converted once from the native
+     * format; waits at most timeout_ms. 0; -ENODATA: ended, all delivered; -EIO: failed for good
+     * (err says why); after -EAGAIN the source is re-opening itself and may be read again. */
+    int (*read)(struct at_source *s, float *iq, size_t max, int timeout_ms, struct at_read *ret, struct at_error *err);
+    /* Ends delivery; a blocked read returns soon. */
+    void (*stop)(struct at_source *s);
+    /* Retunes a radio while it streams: frequency and gain of the next band. -ENOTSUP for files. */
+    int (*tune)(struct at_source *s, double center_hz, double gain_db, struct at_error *err);
+    void (*get_info)(const struct at_source *s, struct at_source_info *ret);      /* any thread */
+    void (*get_ledger)(const struct at_source *s, struct at_ledger *ret);          /* any thread */
+    enum at_source_state (*get_state)(const struct at_source *s);                  /* any thread */
+    void (*destroy)(struct at_source *s); /* NULL is fine */
+};
+#define AT_SOURCE_VERSION 1
+
+/* First member of every source. */
+struct at_source {
+    const struct at_source_ops *ops;
+};
+
+/* How a file is read; zero-initialised means: all from the file itself, as fast as it is read. */
+struct at_file_options {
+    const char *format;  /* cu8 cs8 cs16 cf32, or NULL: from SigMF, WAV header, or the name */
+    double rate_hz;      /* 0: likewise */
+    double center_hz;    /* NAN: likewise */
+    bool paced;          /* deliver in real time, as a radio would */
+    bool loop;           /* begin again at the end (seamless index) */
+};
+
+/* Opens raw .cu8 .cs8 .cs16 .cf32 (.cfile .complex .data .complex16s .complex16u), SigMF (-meta, -data or the
+ * stem), two-channel WAV, or "-" (standard input, raw, needs format and rate). Owner: the caller, who calls
+ * ops->destroy. -ENOENT, -EINVAL (names what is missing: "say --rate 250k"), -E2BIG. Thread: any, one at a time. */
+int at_source_open_file(const char *path, const struct at_file_options *options, struct at_error *err,
+                        struct at_source **ret_source);
+
+struct at_soapy_options {
+    const char *device;        /* "driver=rtlsdr,serial=00000002"; must name its driver */
+    double rate_hz, center_hz; /* RF at baseband 0 */
+    double gain_db;            /* NAN: auto, our own slow control */
+    const char *gains;         /* "LNA=20,VGA=12" or NULL */
+    const char *antenna;       /* NULL: the device's default */
+    double ppm;
+    bool bias_tee;
+    const char *settings;      /* "key=value,..." passed to writeSetting, or NULL */
+    const char *const *modules; /* extra module folders, NULL-terminated, or NULL */
+    size_t channel;
+};
+
+/* Opens a SoapySDR radio; the samples come from a thread (later: a helper process) that owns every call on the
+ * device. A device that is missing is no error here: the source is STARTING or FAILED, retries with back-off
+ * (1, 2, 5, 10, 30 s and jitter), and read says -EAGAIN. */
+int at_source_open_soapy(const struct at_soapy_options *options, struct at_error *err, struct at_source **ret_source);
+
+/* Calls found(ctx, "driver=...,serial=...", label) for each device of the named drivers (NULL: all modules). */
+int at_soapy_enumerate(const char *drivers, const char *const *modules,
+                       void (*found)(void *ctx, const char *args, const char *label), void *ctx, struct at_error *err);
+
+#endif

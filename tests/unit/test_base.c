@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/cpu.h"
+#include "lib/base/mem.h"
+
+static void test_mem_counts_to_the_byte(void **state)
+{
+    struct at_mem mem = {0};
+    void *a = at_mem_alloc(&mem, AT_MEM_KV, 1000);
+    void *b = at_mem_array(&mem, AT_MEM_KV, 3, 7);
+    assert_non_null(a);
+    assert_int_equal((uintptr_t)a % 64, 0);
+    assert_int_equal(mem.bytes[AT_MEM_KV], 1021);
+    at_mem_free(&mem, a);
+    at_mem_free(&mem, b);
+    assert_int_equal(mem.bytes[AT_MEM_KV], 0);
+    assert_int_equal(mem.peak[AT_MEM_KV], 1021);
+}
+
+static void test_mem_keeps_its_limit(void **state)
+{
+    struct at_mem mem = {.limit = {[AT_MEM_KV] = 100}};
+    void *a = at_mem_alloc(&mem, AT_MEM_KV, 60);
+    assert_null(at_mem_alloc(&mem, AT_MEM_KV, 41));
+    assert_int_equal(mem.bytes[AT_MEM_KV], 60);
+    assert_null(at_mem_array(&mem, AT_MEM_OTHER, SIZE_MAX / 2, 3));
+    mem.fail_at = 2;
+    void *b = at_mem_alloc(&mem, AT_MEM_OTHER, 1);
+    assert_non_null(b);
+    assert_null(at_mem_alloc(&mem, AT_MEM_OTHER, 1));
+    at_mem_free(&mem, a);
+    at_mem_free(&mem, b);
+}
+
+static void test_buf_never_passes_its_ceiling(void **state)
+{
+    struct at_buf b;
+    at_buf_init(&b, 10);
+    assert_int_equal(at_buf_printf(&b, "%s", "12345"), 0);
+    assert_int_equal(at_buf_add(&b, "678901", 6), -E2BIG);
+    assert_int_equal(at_buf_add(&b, "6", 1), -E2BIG); /* sticky: no hole in the text */
+    assert_string_equal(b.data, "12345");
+    at_buf_finish(&b);
+}
+
+static void test_utc_goes_out_and_back(void **state)
+{
+    char text[AT_RFC3339_SIZE];
+    at_clock_format_utc(INT64_C(1795460711123456000), text);
+    assert_string_equal(text, "2026-11-23T19:05:11.123456Z");
+    int64_t ns = 0;
+    assert_int_equal(at_clock_parse_utc(text, &ns), 0);
+    assert_int_equal(ns, INT64_C(1795460711123456000));
+    assert_int_equal(at_clock_parse_utc("2026-11-23T20:05:11.123456+01:00", &ns), 0);
+    assert_int_equal(ns, INT64_C(1795460711123456000));
+    assert_int_equal(at_clock_parse_utc("yesterday", &ns), -EINVAL);
+}
+
+static void test_cpu_mask_takes_levels_away(void **state)
+{
+    uint32_t all = at_cpu_levels();
+    assert_true(all & AT_CPU_GENERIC);
+    at_cpu_set_mask(AT_CPU_GENERIC);
+    assert_int_equal(at_cpu_levels(), AT_CPU_GENERIC);
+    at_cpu_set_mask(0);
+    assert_int_equal(at_cpu_levels(), all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mem_counts_to_the_byte),
+        cmocka_unit_test(test_mem_keeps_its_limit),
+        cmocka_unit_test(test_buf_never_passes_its_ceiling),
+        cmocka_unit_test(test_utc_goes_out_and_back),
+        cmocka_unit_test(test_cpu_mask_takes_levels_away),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
