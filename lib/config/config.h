@@ -1,0 +1,114 @@
+/* The daemon's configuration: YAML in, one plain struct out. The table in table.c is the only place
+ * that names a key, its type, bounds, default and meaning; parser, defaults, shipped file and
+ * --print-config all follow it.
+ *
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_CONFIG_CONFIG_H
+#define AT_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lib/base/err.h"
+
+#define AT_CONFIG_MAX_RADIOS  16
+#define AT_CONFIG_MAX_BANDS   16
+#define AT_CONFIG_MAX_IGNORE  32
+#define AT_CONFIG_MAX_MODULES 8
+#define AT_CONFIG_PATH_SIZE   1024
+#define AT_CONFIG_NAME_SIZE   32
+
+/* Numbers that were not given are NAN where the comment says so; a string that was not given is
+ * empty. */
+
+struct at_config_gain {
+    double db;      /* NAN: auto, or by element */
+    char gains[64]; /* "LNA=20,VGA=12", or empty */
+};
+
+struct at_config_range {
+    double lo_hz, hi_hz; /* absolute RF, lo < hi */
+};
+
+struct at_config_budget {
+    double latency_ms; /* p95 of one decision */
+    double kv_mb;
+};
+
+struct at_config_band {
+    char name[AT_CONFIG_NAME_SIZE]; /* unique within its radio; never empty */
+    double center_hz;               /* RF; NAN: from the file */
+    double rate_hz;                 /* 0: from the file */
+    struct at_config_gain gain;
+    double lo_offset_hz; /* the radio is tuned this far above centre, so that DC falls aside */
+    struct at_config_range ignore[AT_CONFIG_MAX_IGNORE];
+    uint32_t n_ignore;
+    struct at_config_budget budget; /* the global one where the band gives none */
+};
+
+struct at_config_radio {
+    char name[AT_CONFIG_NAME_SIZE];       /* unique; never empty */
+    char device[AT_CONFIG_PATH_SIZE + 8]; /* "driver=..." or "file=/absolute/path" */
+    char file[AT_CONFIG_PATH_SIZE];       /* the path of a file= device, else empty */
+    double ppm;
+    char antenna[32]; /* empty: the device's own */
+    bool bias_tee;
+    char settings[256]; /* "key=value,...", or empty */
+    uint32_t channel;
+    char pace[8];   /* of a file: "real" or "fast" */
+    char format[8]; /* of a file: "auto", "cu8", "cs8", "cs16", "cf32" */
+    bool loop;      /* of a file: begin again at its end */
+    struct at_config_band bands[AT_CONFIG_MAX_BANDS];
+    uint32_t n_bands; /* at least 1 */
+};
+
+struct at_config {
+    struct {
+        char level[8];  /* "error", "warning", "info", "debug" */
+        char format[8]; /* "text", "json" */
+    } log;
+    struct {
+        char name[64];
+        double latitude, longitude; /* degrees; NAN: not given */
+    } site;
+    struct {
+        char modules[AT_CONFIG_MAX_MODULES][AT_CONFIG_PATH_SIZE];
+        uint32_t n_modules;
+    } soapy;
+    struct {
+        char path[AT_CONFIG_PATH_SIZE];
+        uint32_t window;  /* 0: the model's own */
+        char backend[16]; /* "auto", or a backend's name */
+    } model;
+    struct at_config_budget budget;
+    uint32_t cores; /* budget.cores */
+    struct {
+        char listen[64]; /* as written */
+        char host[48];   /* of listen, without brackets */
+        uint16_t port;   /* of listen; 0: any free one */
+        char token_file[AT_CONFIG_PATH_SIZE];
+        uint32_t max_connections;
+        double timeout_s;
+    } http;
+    char bandplan[AT_CONFIG_PATH_SIZE]; /* empty: no service hints */
+    char state_dir[AT_CONFIG_PATH_SIZE], cache_dir[AT_CONFIG_PATH_SIZE];
+    struct at_config_radio radios[AT_CONFIG_MAX_RADIOS];
+    uint32_t n_radios; /* 0: none */
+};
+
+/* Reads path and, beside it, conf.d/<name>.yaml in the order of their names: a later value wins, a
+ * later list is added. Relative paths count from the file they stand in and come out absolute. 0,
+ * or -ENOENT, -EACCES, -EINVAL, -E2BIG, -ENOMEM with err as "FILE:LINE:COL: key: what; remedy".
+ * Owner of the struct: the caller. Any thread. */
+int at_config_load(const char *path, struct at_error *err, struct at_config **ret_config);
+void at_config_destroy(struct at_config *config); /* NULL is fine */
+
+/* Writes the configuration in force as YAML that loads to the same struct. 0 or -EIO. */
+int at_config_print(const struct at_config *config, FILE *out);
+
+/* Writes the commented file that is shipped: every key with its default and meaning. 0 or -EIO. */
+int at_config_print_shipped(FILE *out);
+
+#endif

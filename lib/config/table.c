@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/config/table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/config/value.h"
+
+#define IN(s, m) offsetof(struct s, m), sizeof(((struct s *)0)->m)
+#define ROOT(m)  IN(at_config, m)
+#define RADIO(m) IN(at_config_radio, m)
+#define BAND(m)  IN(at_config_band, m)
+#define INF      INFINITY
+#define FREE     -INF, INF
+#define MODELS   AT_DATADIR "/attune/models/"
+
+_Static_assert(offsetof(struct at_config, soapy.n_modules) ==
+                   offsetof(struct at_config, soapy.modules) +
+                       sizeof(((struct at_config *)0)->soapy.modules),
+               "a list's count stands behind it");
+_Static_assert(offsetof(struct at_config_band, n_ignore) ==
+                   offsetof(struct at_config_band, ignore) +
+                       sizeof(((struct at_config_band *)0)->ignore),
+               "a list's count stands behind it");
+
+/* clang-format off */
+const struct at_config_key at_config_table[] = {
+    {"log.level", AT_CONFIG_CHOICE, ROOT(log.level), FREE, "error|warning|info|debug", "info", NULL,
+     "how much is logged"},
+    {"log.format", AT_CONFIG_CHOICE, ROOT(log.format), FREE, "text|json", "text", NULL,
+     "one line of text, or one JSON object, per message"},
+    {"site.name", AT_CONFIG_TEXT, ROOT(site.name), FREE, NULL, "", "roof",
+     "what this receiver is called"},
+    {"site.latitude", AT_CONFIG_NUMBER, ROOT(site.latitude), -90, 90, NULL, NULL, "48.1", "degrees north"},
+    {"site.longitude", AT_CONFIG_NUMBER, ROOT(site.longitude), -180, 180, NULL, NULL, "11.6", "degrees east"},
+    {"soapy.modules", AT_CONFIG_PATHS, ROOT(soapy.modules), 0, AT_CONFIG_MAX_MODULES, NULL, NULL, NULL,
+     "extra folders with SoapySDR modules"},
+    {"model.path", AT_CONFIG_PATH, ROOT(model.path), FREE, NULL, MODELS "attune-base.safetensors", NULL,
+     "the classifier's weights"},
+    {"model.window", AT_CONFIG_COUNT, ROOT(model.window), 0, 16384, NULL, "0", NULL,
+     "tokens that each layer looks back; 0: the model's own"},
+    {"model.backend", AT_CONFIG_CHOICE, ROOT(model.backend), FREE, "auto|mha|flash|gqa|latent", "auto", NULL,
+     "attention backend; auto: the most accurate that fits the budget"},
+    {"budget.latency_ms", AT_CONFIG_NUMBER, ROOT(budget.latency_ms), 0.1, 60000, NULL, "30", NULL,
+     "what one decision may take (p95)"},
+    {"budget.kv_mb", AT_CONFIG_NUMBER, ROOT(budget.kv_mb), 1, 1e6, NULL, "480", NULL,
+     "megabytes for the caches of all emissions"},
+    {"budget.cores", AT_CONFIG_COUNT, ROOT(cores), 1, 1024, NULL, "2", NULL,
+     "processor cores that decisions may use"},
+    {"http.listen", AT_CONFIG_LISTEN, ROOT(http.listen), FREE, NULL, "127.0.0.1:8650", NULL,
+     "address and port; anything but loopback needs a token"},
+    {"http.token_file", AT_CONFIG_PATH, ROOT(http.token_file), FREE, NULL, "", NULL,
+     "bearer token; empty: $CREDENTIALS_DIRECTORY/http-token"},
+    {"http.max_connections", AT_CONFIG_COUNT, ROOT(http.max_connections), 4, 4096, NULL, "128", NULL,
+     "connections at once; one address gets half of them"},
+    {"http.timeout", AT_CONFIG_DURATION, ROOT(http.timeout_s), 1, 300, NULL, "10s", NULL,
+     "a connection that says nothing for so long is closed"},
+    {"bandplan", AT_CONFIG_PATH, ROOT(bandplan), FREE, NULL, AT_SYSCONFDIR "/attune/bandplan.yaml", NULL,
+     "service hints by class, frequency and bandwidth; empty: none"},
+    {"state_dir", AT_CONFIG_PATH, ROOT(state_dir), FREE, NULL, AT_STATEDIR "/lib/attune", NULL,
+     "what outlives a restart"},
+    {"cache_dir", AT_CONFIG_PATH, ROOT(cache_dir), FREE, NULL, AT_STATEDIR "/cache/attune", NULL,
+     "measurements that can be made again (FFT plans, calibration)"},
+    {"radios[].name", AT_CONFIG_NAME, RADIO(name), FREE, NULL, "", "dongle",
+     "name in results and metrics; radio1, radio2, ... where not given", true},
+    {"radios[].device", AT_CONFIG_DEVICE, RADIO(device), FREE, NULL, NULL, "driver=rtlsdr",
+     "SoapySDR device (\"driver=rtlsdr,serial=00000002\") or recording (\"file=capture.sigmf-meta\")", true},
+    {"radios[].ppm", AT_CONFIG_NUMBER, RADIO(ppm), -1000, 1000, NULL, "0", NULL,
+     "error of the radio's crystal, parts per million"},
+    {"radios[].antenna", AT_CONFIG_TEXT, RADIO(antenna), FREE, NULL, "", NULL,
+     "antenna input; empty: the device's own choice"},
+    {"radios[].bias_tee", AT_CONFIG_BOOL, RADIO(bias_tee), FREE, NULL, "false", NULL,
+     "feed an amplifier through the antenna socket"},
+    {"radios[].settings", AT_CONFIG_TEXT, RADIO(settings), FREE, NULL, "", NULL,
+     "device settings, \"key=value,key=value\""},
+    {"radios[].channel", AT_CONFIG_COUNT, RADIO(channel), 0, 15, NULL, "0", NULL,
+     "receive channel of a device that has several"},
+    {"radios[].pace", AT_CONFIG_CHOICE, RADIO(pace), FREE, "real|fast", "real", NULL,
+     "of a recording: in real time, or as fast as it is read"},
+    {"radios[].format", AT_CONFIG_CHOICE, RADIO(format), FREE, "auto|cu8|cs8|cs16|cf32", "auto", NULL,
+     "of a recording: sample format; auto: from SigMF, WAV header or name"},
+    {"radios[].loop", AT_CONFIG_BOOL, RADIO(loop), FREE, NULL, "false", NULL,
+     "of a recording: begin again at its end"},
+    {"radios[].bands[].name", AT_CONFIG_NAME, BAND(name), FREE, NULL, "", "ism433",
+     "name in results and metrics; band1, band2, ... where not given", true},
+    {"radios[].bands[].center", AT_CONFIG_HZ, BAND(center_hz), 0, 300e9, NULL, NULL, "433.92M",
+     "centre frequency", true},
+    {"radios[].bands[].rate", AT_CONFIG_HZ, BAND(rate_hz), 8e3, 61.44e6, NULL, NULL, "1.024M",
+     "samples a second", true},
+    {"radios[].bands[].gain", AT_CONFIG_GAIN, BAND(gain), -100, 200, NULL, "auto", NULL,
+     "auto, dB in all, or by element (\"LNA=20,VGA=12\")"},
+    {"radios[].bands[].lo_offset", AT_CONFIG_HZ, BAND(lo_offset_hz), -30e6, 30e6, NULL, "0", NULL,
+     "tune the radio this far above the centre, so that its DC spike falls aside"},
+    {"radios[].bands[].ignore", AT_CONFIG_RANGES, BAND(ignore), 0, AT_CONFIG_MAX_IGNORE, NULL, NULL,
+     "[433.1M-433.2M]", "frequencies that are not looked at"},
+    {"radios[].bands[].budget.latency_ms", AT_CONFIG_NUMBER, BAND(budget.latency_ms), 0.1, 60000, NULL, NULL, "15",
+     "as above, for this band alone"},
+    {"radios[].bands[].budget.kv_mb", AT_CONFIG_NUMBER, BAND(budget.kv_mb), 1, 1e6, NULL, NULL, "100",
+     "as above, for this band alone"},
+};
+/* clang-format on */
+const size_t at_config_table_n = sizeof at_config_table / sizeof *at_config_table;
+
+const struct at_config_key *at_config_table_find(const char *path)
+{
+    for (size_t i = 0; i < at_config_table_n; i++)
+        if (strcmp(at_config_table[i].path, path) == 0)
+            return &at_config_table[i];
+    return NULL;
+}
+
+bool at_config_table_is_section(const char *path, bool list)
+{
+    size_t n = strlen(path);
+    for (size_t i = 0; i < at_config_table_n; i++) {
+        const char *rest = at_config_table[i].path + n;
+        if (strncmp(at_config_table[i].path, path, n) == 0 &&
+            (list ? strncmp(rest, "[].", 3) == 0 : n == 0 || *rest == '.'))
+            return true;
+    }
+    return false;
+}
+
+void at_config_table_children(const char *section,
+                              void (*visit)(void *ctx, const char *name, size_t first), void *ctx)
+{
+    size_t n = strlen(section);
+    char before[64] = "";
+    for (size_t i = 0; i < at_config_table_n; i++) {
+        const char *p = at_config_table[i].path;
+        if (strncmp(p, section, n) != 0 || (n && p[n] != '.'))
+            continue;
+        p += n + (n > 0);
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(p, ".["), p);
+        if (strcmp(name, before) != 0) /* keys of one section stand together in the table */
+            visit(ctx, name, i);
+        memcpy(before, name, sizeof before);
+    }
+}
+
+struct nearest {
+    const char *name;
+    char *out;
+    unsigned best;
+    bool found;
+};
+
+static void visit_nearest(void *ctx, const char *name, size_t first)
+{
+    struct nearest *n = ctx;
+    unsigned distance = at_value_distance(n->name, name);
+    if (distance >= n->best)
+        return;
+    n->best = distance;
+    n->found = true;
+    snprintf(n->out, 64, "%s", name);
+}
+
+bool at_config_table_nearest(const char *section, const char *name, char out[64])
+{
+    size_t n_name = strnlen(name, 63);
+    struct nearest n = {
+        .name = name, .out = out, .best = n_name < 4 ? 2 : (unsigned)(n_name / 2) + 1};
+    at_config_table_children(section, visit_nearest, &n);
+    return n.found;
+}
+
+void *at_config_member(const struct at_config_key *key, struct at_config *config,
+                       struct at_config_radio *radio, struct at_config_band *band)
+{
+    char *owner = (char *)config;
+    if (strncmp(key->path, "radios[].bands[].", 17) == 0)
+        owner = (char *)band;
+    else if (strncmp(key->path, "radios[].", 9) == 0)
+        owner = (char *)radio;
+    return owner + key->offset;
+}
+
+static int set_text(const struct at_config_key *key, char *out, const char *text,
+                    struct at_error *err)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127)
+            return at_error_set(err, -EINVAL, "holds a control character; remove it");
+    if (strlen(text) >= key->size)
+        return at_error_set(err, -EINVAL, "longer than %zu bytes; shorten it", key->size - 1);
+    memset(out, 0, key->size);
+    memcpy(out, text, strlen(text));
+    return 0;
+}
+
+static int set_name(const struct at_config_key *key, char *out, const char *text,
+                    struct at_error *err)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    if (text[strspn(text, letters)] || text[0] == '.')
+        return at_error_set(err, -EINVAL, "not a name; use letters, digits, `_`, `-` and `.`");
+    return set_text(key, out, text, err);
+}
+
+static int set_choice(const struct at_config_key *key, char *out, const char *text,
+                      struct at_error *err)
+{
+    size_t n = strlen(text);
+    for (const char *c = key->choices; n; c += strcspn(c, "|") + 1) {
+        size_t n_choice = strcspn(c, "|");
+        if (n == n_choice && memcmp(c, text, n) == 0)
+            return set_text(key, out, text, err);
+        if (!c[n_choice])
+            break;
+    }
+    char shown[48];
+    at_value_quote(text, shown);
+    return at_error_set(err, -EINVAL, "`%s` is not known; one of %s", shown, key->choices);
+}
+
+/* Empty stays empty; a relative path is counted from dir. */
+static int set_path(const struct at_config_key *key, char *out, size_t size, const char *text,
+                    const char *dir, struct at_error *err)
+{
+    char whole[2 * AT_CONFIG_PATH_SIZE];
+    int n = snprintf(whole, sizeof whole, "%s%s%s", *text && *text != '/' ? dir : "",
+                     *text && *text != '/' ? "/" : "", text);
+    if (n < 0 || (size_t)n >= sizeof whole)
+        return at_error_set(err, -EINVAL, "path longer than %zu bytes; shorten it", size - 1);
+    struct at_config_key sized = *key;
+    sized.size = size;
+    return set_text(&sized, out, whole, err);
+}
+
+static int set_device(const struct at_config_key *key, char *out, const char *text, const char *dir,
+                      struct at_error *err)
+{
+    if (strncmp(text, "file=", 5) == 0 && text[5]) {
+        int r = set_path(key, out + 5, AT_CONFIG_PATH_SIZE, text + 5, dir, err);
+        if (r == 0)
+            memcpy(out, "file=", 5);
+        return r;
+    }
+    const char *driver = strstr(text, "driver=");
+    if (!driver || (driver != text && driver[-1] != ',' && driver[-1] != ' ') || !driver[7] ||
+        driver[7] == ',')
+        return at_error_set(err, -EINVAL,
+                            "names no driver; write driver=NAME[,key=value] or file=PATH");
+    return set_text(key, out, text, err);
+}
+
+static int check_bounds(const struct at_config_key *key, double value, struct at_error *err)
+{
+    if (value >= key->min && value <= key->max)
+        return 0;
+    char lo[32], hi[32];
+    at_value_format(key->min, lo);
+    at_value_format(key->max, hi);
+    return at_error_set(err, -EINVAL, "out of bounds; %s to %s", lo, hi);
+}
+
+static int set_number(const struct at_config_key *key, void *member, const char *text,
+                      struct at_error *err)
+{
+    double value = 0;
+    int r = key->type == AT_CONFIG_DURATION
+                ? at_value_duration(text, &value)
+                : at_value_number(text, key->type == AT_CONFIG_HZ, &value);
+    char shown[48];
+    at_value_quote(text, shown);
+    if (r < 0)
+        return at_error_set(err, r, "`%s` is no %s; write for example %s", shown,
+                            key->type == AT_CONFIG_DURATION ? "duration"
+                            : key->type == AT_CONFIG_HZ     ? "frequency"
+                                                            : "number",
+                            key->type == AT_CONFIG_DURATION ? "5s or 100ms"
+                            : key->type == AT_CONFIG_HZ     ? "2.4M, 2_400_000 or 2.4e6"
+                                                            : "30 or 1.5");
+    r = check_bounds(key, value, err);
+    if (r < 0)
+        return r;
+    if (key->type == AT_CONFIG_COUNT) {
+        if (value != floor(value))
+            return at_error_set(err, -EINVAL, "`%s` is no whole number", shown);
+        *(uint32_t *)member = (uint32_t)value;
+    } else {
+        *(double *)member = value;
+    }
+    return 0;
+}
+
+static int set_gain(const struct at_config_key *key, struct at_config_gain *gain, const char *text,
+                    struct at_error *err)
+{
+    struct at_config_gain g = {.db = NAN};
+    if (strcmp(text, "auto") == 0) {
+        *gain = g;
+        return 0;
+    }
+    if (strchr(text, '=')) {
+        struct at_config_key sized = *key;
+        sized.size = sizeof g.gains;
+        int r = set_text(&sized, g.gains, text, err);
+        if (r == 0)
+            *gain = g;
+        return r;
+    }
+    if (at_value_number(text, false, &g.db) < 0) {
+        char shown[48];
+        at_value_quote(text, shown);
+        return at_error_set(err, -EINVAL, "`%s` is no gain; write auto, dB (32.8) or LNA=20,VGA=12",
+                            shown);
+    }
+    int r = check_bounds(key, g.db, err);
+    if (r == 0)
+        *gain = g;
+    return r;
+}
+
+/* The count of a list stands right behind its array. */
+static int add_item(const struct at_config_key *key, void *member, const char *text,
+                    const char *dir, struct at_error *err)
+{
+    uint32_t *n = (uint32_t *)((char *)member + key->size);
+    if (*n >= key->max)
+        return at_error_set(err, -EINVAL, "more than %.0f items; remove some", key->max);
+    int r;
+    if (key->type == AT_CONFIG_PATHS) {
+        char(*paths)[AT_CONFIG_PATH_SIZE] = member;
+        r = !*text ? at_error_set(err, -EINVAL, "empty path; remove it")
+                   : set_path(key, paths[*n], AT_CONFIG_PATH_SIZE, text, dir, err);
+    } else {
+        struct at_config_range *range = (struct at_config_range *)member + *n;
+        r = at_value_range(text, &range->lo_hz, &range->hi_hz);
+        if (r < 0)
+            at_error_set(err, r, "no range of frequencies; write for example 433.1M-433.2M");
+    }
+    *n += r == 0;
+    return r;
+}
+
+int at_config_set(const struct at_config_key *key, void *member, const char *text, const char *dir,
+                  struct at_error *err)
+{
+    char host[48];
+    unsigned port;
+    switch (key->type) {
+    case AT_CONFIG_TEXT:
+        return set_text(key, member, text, err);
+    case AT_CONFIG_NAME:
+        return set_name(key, member, text, err);
+    case AT_CONFIG_CHOICE:
+        return set_choice(key, member, text, err);
+    case AT_CONFIG_PATH:
+        return set_path(key, member, key->size, text, dir, err);
+    case AT_CONFIG_DEVICE:
+        return set_device(key, member, text, dir, err);
+    case AT_CONFIG_LISTEN:
+        if (at_value_listen(text, host, sizeof host, &port) < 0)
+            return at_error_set(err, -EINVAL,
+                                "no address and port; write for example 127.0.0.1:8650");
+        return set_text(key, member, text, err);
+    case AT_CONFIG_BOOL:
+        if (at_value_bool(text, member) < 0)
+            return at_error_set(err, -EINVAL, "neither true nor false");
+        return 0;
+    case AT_CONFIG_COUNT:
+    case AT_CONFIG_NUMBER:
+    case AT_CONFIG_HZ:
+    case AT_CONFIG_DURATION:
+        return set_number(key, member, text, err);
+    case AT_CONFIG_GAIN:
+        return set_gain(key, member, text, err);
+    case AT_CONFIG_PATHS:
+    case AT_CONFIG_RANGES:
+        return add_item(key, member, text, dir, err);
+    }
+    return -EINVAL;
+}
