@@ -34,6 +34,7 @@ struct at_source_info {
     char format[16];      /* as the device or file holds it: cu8, cs8, cs16, cf32 */
     char name[128];       /* for people: file name or device label */
     char hardware[64];    /* for SigMF core:hw; empty where unknown */
+    char message[256];    /* newest thing a person should know: "cut short", "device gives 1024001 S/s"; may be empty */
 };
 
 /* One read. Samples [index, index + n) are contiguous; a jump of index against the previous read's
@@ -43,6 +44,7 @@ struct at_read {
     uint64_t index;       /* absolute sample index of iq[0], from 0 at start */
     int64_t delivered_ns; /* CLOCK_MONOTONIC when the driver delivered the last of them; paced files: when due */
     int64_t utc_ns;       /* UTC of iq[0]; 0 where unknown */
+    double center_hz;     /* these samples were taken at; changes with tune and between SigMF captures, never inside a read */
 };
 
 /* requested = delivered + sum(lost) to the sample, once the source has stopped or ended. */
@@ -79,7 +81,8 @@ struct at_source {
     const struct at_source_ops *ops;
 };
 
-/* How a file is read; zero-initialised means: all from the file itself, as fast as it is read. */
+/* How a file is read; zero-initialised means: all from the file itself, as fast as it is read. A center_hz of 0 counts
+ * as not given. NULL instead of it is the same. */
 struct at_file_options {
     const char *format;  /* cu8 cs8 cs16 cf32, or NULL: from SigMF, WAV header, or the name */
     double rate_hz;      /* 0: likewise */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/source/convert.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+#define LARGEST 1e10f
+
+static const struct {
+    const char *name;
+    size_t size;
+    double full_scale;
+} formats[AT_IQ_FORMATS] = {
+    [AT_IQ_CU8] = {"cu8", 2, 128},
+    [AT_IQ_CS8] = {"cs8", 2, 128},
+    [AT_IQ_CS16] = {"cs16", 4, 32768},
+    [AT_IQ_CF32] = {"cf32", 8, 1},
+};
+
+int at_iq_format_from_name(const char *name)
+{
+    for (int i = 0; name && i < AT_IQ_FORMATS; i++)
+        if (strcasecmp(name, formats[i].name) == 0)
+            return i;
+    return -1;
+}
+
+const char *at_iq_format_name(enum at_iq_format format)
+{
+    return formats[format].name;
+}
+
+size_t at_iq_format_size(enum at_iq_format format)
+{
+    return formats[format].size;
+}
+
+double at_iq_format_full_scale(enum at_iq_format format)
+{
+    return formats[format].full_scale;
+}
+
+double at_iq_format_floor(enum at_iq_format format, double full_scale, double rate_hz)
+{
+    double step = format == AT_IQ_CF32 ? 1.0 / 32768 : 1.0 / full_scale;
+    return 10 * log10(2 * step * step / 12 / (rate_hz > 0 ? rate_hz : 1));
+}
+
+static void convert_cu8(const uint8_t *in, size_t n, float scale, float *out)
+{
+    for (size_t i = 0; i < 2 * n; i++)
+        out[i] = ((float)in[i] - 127.5f) * scale;
+}
+
+static void convert_cs8(const int8_t *in, size_t n, float scale, float *out)
+{
+    for (size_t i = 0; i < 2 * n; i++)
+        out[i] = (float)in[i] * scale;
+}
+
+static void convert_cs16(const unsigned char *in, size_t n, float scale, float *out)
+{
+    for (size_t i = 0; i < 2 * n; i++) {
+        int16_t x; /* in may stand at any byte of a file */
+        memcpy(&x, in + 2 * i, sizeof x);
+        out[i] = (float)x * scale;
+    }
+}
+
+static size_t convert_cf32(const void *in, size_t n, float scale, float *out)
+{
+    size_t masked = 0;
+    memcpy(out, in, n * 2 * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        float re = out[2 * i] * scale, im = out[2 * i + 1] * scale;
+        int good = (fabsf(re) <= LARGEST) & (fabsf(im) <= LARGEST); /* false for NaN */
+        out[2 * i] = good ? re : 0;
+        out[2 * i + 1] = good ? im : 0;
+        masked += (size_t)!good;
+    }
+    return masked;
+}
+
+size_t at_iq_convert(enum at_iq_format format, double full_scale, const void *in, size_t n,
+                     float *out)
+{
+    float scale = (float)(1 / full_scale);
+    switch (format) {
+    case AT_IQ_CU8:
+        convert_cu8(in, n, scale, out);
+        return 0;
+    case AT_IQ_CS8:
+        convert_cs8(in, n, scale, out);
+        return 0;
+    case AT_IQ_CS16:
+        convert_cs16(in, n, scale, out);
+        return 0;
+    default:
+        return convert_cf32(in, n, scale, out);
+    }
+}
