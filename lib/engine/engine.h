@@ -66,7 +66,10 @@ struct at_receiver_sink {
 struct at_receiver_config {
     const char *radio, *band, *boot; /* names for results, copied */
     double center_hz;                /* RF; 0: unknown */
-    int live;                        /* 1: latency against delivered_ns is meant; 0: a file read at its own speed */
+    int live;                        /* 1: latency against delivered_ns is meant; 0: a file read at its own speed: then
+                                      * decisions run inside at_receiver_push whatever the classifier's threads, by the
+                                      * most accurate backend whatever its latency, so that they repeat */
+    int file;                        /* 1: results carry start_s and end_s though live (a paced file) */
     struct at_band_config band_config;
     const char *bandplan_path;       /* NULL: no service hints */
 };

@@ -1,0 +1,198 @@
+/* Candidates (backend x mode x window), and the selector run over them again and again.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/engine/internal.h"
+
+#define CHOOSE_EVERY_NS AT_NS_PER_S
+#define LIVE_NEWEST     256 /* decisions that the live p50 and p95 of the current candidate come from \
+                             */
+#define LIVE_LEAST 32
+
+static double accuracy_of(const struct at_model *m, const char *backend, uint32_t window)
+{
+    double any = NAN;
+    for (size_t i = 0; i < m->n_accuracy; i++) {
+        if (strcmp(m->accuracy[i].backend, backend) != 0)
+            continue;
+        if (m->accuracy[i].window == window)
+            return (double)m->accuracy[i].overall;
+        if (m->accuracy[i].window == 0)
+            any = (double)m->accuracy[i].overall;
+    }
+    return any;
+}
+
+/* The windows to offer: the one asked for, else the model's own and those its card vouches for. */
+static size_t list_windows(const struct at_model *m, uint32_t asked, uint32_t *windows, size_t max)
+{
+    size_t n = 0;
+    windows[n++] = asked ? asked : m->config.window;
+    for (size_t i = 0; !asked && i < m->n_accuracy && n < max; i++) {
+        uint32_t w = m->accuracy[i].window;
+        bool known = w == 0;
+        for (size_t k = 0; k < n; k++)
+            known |= windows[k] == w;
+        if (!known)
+            windows[n++] = w;
+    }
+    return n;
+}
+
+/* 0, or what probe says; fills shape, cost and card. */
+static int add_candidate(struct at_classifier *c, const struct at_attn_backend *backend,
+                         enum at_mode mode, uint32_t window, struct at_error *err)
+{
+    size_t i = c->state.n_candidates;
+    if (i == AT_MAX_CANDIDATES)
+        return 0;
+    struct at_candidate *k = &c->state.candidates[i];
+    *k = (struct at_candidate){.mode = mode,
+                               .window = window,
+                               .accuracy = accuracy_of(c->model, backend->name, window),
+                               .calibrated_ms = NAN,
+                               .live_p50_ms = NAN,
+                               .live_p95_ms = NAN};
+    snprintf(k->backend, sizeof(k->backend), "%s", backend->name);
+    c->shapes[i] = (struct at_session_shape){
+        .backend = backend, .mode = mode, .window = window, .max_new = AT_PACE_NEXT};
+    struct at_session_cost cost = {0};
+    k->probe_error = at_session_probe(c->encoder, &c->shapes[i], err, &cost);
+    k->kv_bytes = (double)(cost.kv_bytes + cost.pool_bytes);
+    c->flops[i] = cost.flops;
+    c->state.n_candidates++;
+    return k->probe_error;
+}
+
+/* A file is classified as well as the model can, however long it takes, and alike on every host:
+ * accuracy alone, the dearer in flops standing in for the slower. */
+static int choose_for_files(const struct at_classifier *c)
+{
+    struct at_candidate by_cost[AT_MAX_CANDIDATES];
+    memcpy(by_cost, c->state.candidates, sizeof(by_cost));
+    for (size_t i = 0; i < c->state.n_candidates; i++)
+        by_cost[i].calibrated_ms = c->flops[i] / 1e7;
+    struct at_selector_input in = {.budget_kv_bytes = c->budget_bytes,
+                                   .sessions = 1,
+                                   .forced = c->forced[0] ? c->forced : NULL,
+                                   .current = -1};
+    struct at_choice choice;
+    at_selector_choose(by_cost, c->state.n_candidates, &in, &choice);
+    return choice.index;
+}
+
+static int read_forced(struct at_classifier *c, const char *configured, struct at_error *err)
+{
+    const char *from = "backend", *name = getenv("ATTUNE_BACKEND");
+    if (name && name[0])
+        from = "ATTUNE_BACKEND";
+    else
+        name = configured;
+    if (!name || !name[0] || strcmp(name, "auto") == 0)
+        return 0;
+    if (!at_attn_find(name, err))
+        return at_error_prefix(err, -EINVAL, "%s", from);
+    snprintf(c->forced, sizeof(c->forced), "%s", name);
+    return 0;
+}
+
+/* Any candidate that can run, of the forced backend where one is forced. */
+static bool can_run(const struct at_classifier *c)
+{
+    for (size_t i = 0; i < c->state.n_candidates; i++) {
+        const struct at_candidate *k = &c->state.candidates[i];
+        if (k->probe_error == 0 && (!c->forced[0] || strcmp(k->backend, c->forced) == 0))
+            return true;
+    }
+    return false;
+}
+
+int at_choose_init(struct at_classifier *c, const struct at_classifier_config *config,
+                   struct at_error *err)
+{
+    uint32_t windows[4];
+    struct at_error why = {0};
+    int ret = read_forced(c, config->backend, err);
+    if (ret < 0)
+        return ret;
+    size_t n_windows =
+        list_windows(c->model, config->window, windows, sizeof(windows) / sizeof(windows[0]));
+    for (size_t w = 0; w < n_windows; w++)
+        for (size_t b = 0; at_attn_registry[b]; b++)
+            for (int mode = AT_MODE_FP32; mode <= AT_MODE_BF16; mode++) {
+                if (mode == AT_MODE_BF16 && !(at_attn_registry[b]->caps & AT_CAP_BF16))
+                    continue;
+                struct at_error *first = why.text[0] ? NULL : &why;
+                add_candidate(c, at_attn_registry[b], (enum at_mode)mode, windows[w], first);
+            }
+    if (!can_run(c))
+        return at_error_set(err, -ENOTSUP, "no backend can run this model with window %u: %s",
+                            windows[0], why.text);
+    c->file_choice = choose_for_files(c);
+    if (c->file_choice < 0)
+        return at_error_set(err, -ENOTSUP, "no backend fits this model and budget");
+    return 0;
+}
+
+static void fill_input(struct at_classifier *c, double elapsed_ns)
+{
+    struct at_selector_input *in = &c->state.input;
+    size_t waiting = 0, live = 0;
+    for (const struct stream *s = c->streams; s; s = s->next) {
+        if (s->r->inline_)
+            continue;
+        live++;
+        waiting += (size_t)(s->head - s->tail);
+    }
+    unsigned threads = c->n_threads ? c->n_threads : 1;
+    in->budget_ms = c->state.budget_ms;
+    in->budget_kv_bytes = c->budget_bytes;
+    in->sessions = live ? (double)live : 1;
+    in->load = elapsed_ns > 0 ? fmin((double)c->busy_ns / (elapsed_ns * threads), 1) : 0;
+    in->queue = 0;
+    in->forced = c->forced[0] ? c->forced : NULL;
+    int now = c->state.choice.index;
+    if (now < 0)
+        return;
+    const struct at_candidate *k = &c->state.candidates[now];
+    double push_ms = isfinite(k->live_p50_ms) ? k->live_p50_ms : k->calibrated_ms;
+    if (isfinite(push_ms) && push_ms > 0 && in->budget_ms > 0)
+        in->queue = (double)waiting / (threads * AT_PACE_NEXT * in->budget_ms / push_ms);
+}
+
+static void read_kernel(struct at_classifier *c)
+{
+    const struct at_kernels *k = at_kernels_best();
+    snprintf(c->state.kernel, sizeof(c->state.kernel), "%s", k ? k->name : "none");
+}
+
+void at_choose_again(struct at_classifier *c, int64_t now_ns)
+{
+    if (now_ns - c->chosen_ns < CHOOSE_EVERY_NS && c->chosen_ns != 0)
+        return;
+    int before = c->state.choice.index;
+    if (c->chosen_ns == 0) {
+        before = -1;
+        read_kernel(c);
+    } else {
+        struct at_candidate *k = &c->state.candidates[before];
+        at_figures_get(&c->current, LIVE_NEWEST, LIVE_LEAST, &k->live_p50_ms, &k->live_p95_ms);
+    }
+    c->state.choice.index = before;
+    fill_input(c, (double)(now_ns - c->chosen_ns));
+    c->state.input.current = before;
+    at_selector_choose(c->state.candidates, c->state.n_candidates, &c->state.input,
+                       &c->state.choice);
+    if (c->state.choice.index < 0) /* what could run at start can run now */
+        c->state.choice.index = before >= 0 ? before : c->file_choice;
+    if (before >= 0 && c->state.choice.index != before) {
+        c->state.changes++;
+        c->current.n = 0;
+    }
+    c->chosen_ns = now_ns;
+    c->busy_ns = 0;
+}

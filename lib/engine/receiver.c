@@ -1,0 +1,316 @@
+/* A receiver: one band of one radio, its streams, and what it tells its sink.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/engine/internal.h"
+
+#define SLICE_S 1e-3
+
+/* ---- the table of streams; lock held ---- */
+
+static struct stream **slot(struct at_receiver *r, uint64_t id)
+{
+    struct stream **p = &r->bucket[id % BUCKETS];
+    while (*p && (*p)->emission.id != id)
+        p = &(*p)->next_bucket;
+    return p;
+}
+
+void at_receiver_forget(struct at_receiver *r, struct stream *s)
+{
+    struct stream **p = slot(r, s->emission.id);
+    if (*p)
+        *p = s->next_bucket;
+    r->n_streams--;
+}
+
+static int grow_tasks(struct at_classifier *c)
+{
+    if (c->n_streams < c->max_tasks)
+        return 0;
+    size_t n = c->max_tasks ? 2 * c->max_tasks : 64;
+    struct at_task *tasks = at_mem_array(c->mem, AT_MEM_OTHER, n, sizeof(*tasks));
+    struct stream **streams = at_mem_array(c->mem, AT_MEM_OTHER, n, sizeof(struct stream *));
+    if (!tasks || !streams) {
+        at_mem_free(c->mem, tasks);
+        at_mem_free(c->mem, streams);
+        return -ENOMEM;
+    }
+    at_mem_free(c->mem, c->tasks);
+    at_mem_free(c->mem, c->task_streams);
+    c->tasks = tasks;
+    c->task_streams = streams;
+    c->max_tasks = n;
+    return 0;
+}
+
+static int insert(struct at_receiver *r, struct stream *s)
+{
+    struct at_classifier *c = r->c;
+    if (grow_tasks(c) < 0)
+        return -ENOMEM;
+    s->next_bucket = r->bucket[s->emission.id % BUCKETS];
+    r->bucket[s->emission.id % BUCKETS] = s;
+    r->n_streams++;
+    s->next = c->streams;
+    s->link = &c->streams;
+    if (c->streams)
+        c->streams->link = &s->next;
+    c->streams = s;
+    c->n_streams++;
+    return 0;
+}
+
+/* ---- what goes out ---- */
+
+void at_receiver_publish(struct at_receiver *r, struct at_result *result)
+{
+    pthread_mutex_lock(&r->publish);
+    r->sink.result(r->sink.ctx, result);
+    pthread_mutex_unlock(&r->publish);
+}
+
+static void tell_opened(struct at_receiver *r, const struct stream *s)
+{
+    struct at_result result;
+    if (!r->sink.opened)
+        return;
+    pthread_mutex_lock(&r->c->lock);
+    at_stream_result(s, &result);
+    pthread_mutex_unlock(&r->c->lock);
+    pthread_mutex_lock(&r->publish);
+    r->sink.opened(r->sink.ctx, &result);
+    pthread_mutex_unlock(&r->publish);
+}
+
+/* ---- what the band calls ---- */
+
+static void on_opened(void *ctx, const struct at_emission *e)
+{
+    struct at_receiver *r = ctx;
+    struct at_classifier *c = r->c;
+    pthread_mutex_lock(&c->lock);
+    struct stream *s = at_stream_create(r, e);
+    if (s)
+        s->serial = ++c->serial;
+    pthread_mutex_unlock(&c->lock);
+    if (!s) {
+        r->failed = -ENOMEM;
+        return;
+    }
+    tell_opened(r, s);
+    pthread_mutex_lock(&c->lock);
+    int ret = insert(r, s);
+    if (ret < 0)
+        at_stream_destroy(s);
+    pthread_mutex_unlock(&c->lock);
+    if (ret < 0)
+        r->failed = ret;
+}
+
+static size_t on_room(void *ctx, uint64_t id)
+{
+    struct at_receiver *r = ctx;
+    pthread_mutex_lock(&r->c->lock);
+    struct stream *s = *slot(r, id);
+    size_t room = s ? at_stream_room(s) : 0;
+    pthread_mutex_unlock(&r->c->lock);
+    return room;
+}
+
+static struct stream *update(struct at_receiver *r, const struct at_emission *e)
+{
+    pthread_mutex_lock(&r->c->lock);
+    struct stream *s = *slot(r, e->id);
+    if (s)
+        s->emission = *e;
+    pthread_mutex_unlock(&r->c->lock);
+    return s;
+}
+
+static void on_tokens(void *ctx, const struct at_emission *e, const float *frames, size_t n,
+                      unsigned flags, uint64_t index)
+{
+    struct stream *s = update(ctx, e);
+    if (s && n > 0)
+        at_stream_put(s, frames, n, flags & AT_TOKENS_NEW_RUN, index);
+}
+
+static void on_updated(void *ctx, const struct at_emission *e)
+{
+    update(ctx, e);
+}
+
+static void on_closed(void *ctx, const struct at_emission *e)
+{
+    struct at_receiver *r = ctx;
+    pthread_mutex_lock(&r->c->lock);
+    struct stream *s = *slot(r, e->id);
+    if (s) {
+        at_stream_end(s, e);
+        if (r->inline_)
+            while (at_stream_serve(s, &r->server))
+                ;
+        else
+            pthread_cond_signal(&r->c->work);
+    }
+    pthread_mutex_unlock(&r->c->lock);
+}
+
+static void on_row(void *ctx, const struct at_row *row)
+{
+    struct at_receiver *r = ctx;
+    if (r->sink.row)
+        r->sink.row(r->sink.ctx, row);
+}
+
+/* ---- life ---- */
+
+static uint64_t slice_of(double rate_hz)
+{
+    uint64_t n = 64;
+    while ((double)n < rate_hz * SLICE_S)
+        n *= 2;
+    return n;
+}
+
+static int open_band(struct at_receiver *r, const struct at_band_config *wanted,
+                     struct at_error *err)
+{
+    struct at_band_config config = *wanted;
+    struct at_band_sink sink = {r, on_opened, on_room, on_tokens, on_updated, on_closed, on_row};
+    if (config.n_bins == 0)
+        config.n_bins = r->n_bins;
+    if (config.n_bins != r->n_bins)
+        return at_error_set(err, -EINVAL, "the model wants frames of %u bins, not %u", r->n_bins,
+                            config.n_bins);
+    return at_band_create(r->c->mem, &config, &sink, err, &r->band);
+}
+
+int at_receiver_create(struct at_classifier *c, const struct at_receiver_config *config,
+                       const struct at_receiver_sink *sink, struct at_error *err,
+                       struct at_receiver **ret_receiver)
+{
+    struct at_receiver *r = at_mem_alloc(c->mem, AT_MEM_OTHER, sizeof(*r));
+    int ret = -ENOMEM;
+    if (!r)
+        return at_error_set(err, ret, "no memory for a receiver");
+    r->c = c;
+    r->sink = *sink;
+    r->center_hz = config->center_hz;
+    r->rate_hz = config->band_config.rate_hz;
+    r->live = config->live;
+    r->file = config->file || !config->live;
+    r->inline_ = c->n_threads == 0 || !r->live;
+    r->n_bins = c->model->config.n_bins;
+    r->slice = slice_of(r->rate_hz);
+    snprintf(r->radio, sizeof(r->radio), "%s", config->radio ? config->radio : "");
+    snprintf(r->band_name, sizeof(r->band_name), "%s", config->band ? config->band : "");
+    snprintf(r->boot, sizeof(r->boot), "%s", config->boot ? config->boot : "0");
+    pthread_mutex_init(&r->publish, NULL);
+    ret = open_band(r, &config->band_config, err);
+    if (ret < 0)
+        goto fail;
+    if (r->inline_)
+        ret = at_server_init(c, &r->server, err);
+    if (ret < 0)
+        goto fail;
+    *ret_receiver = r;
+    return 0;
+fail:
+    at_receiver_destroy(r);
+    return ret;
+}
+
+/* Streams that were never closed go without a last word. */
+static void drop_streams(struct at_receiver *r)
+{
+    struct at_classifier *c = r->c;
+    pthread_mutex_lock(&c->lock);
+    r->closing = true;
+    for (struct stream *s = c->streams; s;) {
+        struct stream *next = s->next;
+        if (s->r != r) {
+            s = next;
+            continue;
+        }
+        if (s->busy) { /* its server may take it away: look again from the start */
+            pthread_cond_wait(&c->idle, &c->lock);
+            s = c->streams;
+            continue;
+        }
+        at_stream_drop(s);
+        s = next;
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void at_receiver_destroy(struct at_receiver *r)
+{
+    if (!r)
+        return;
+    struct at_classifier *c = r->c;
+    drop_streams(r);
+    at_band_destroy(r->band);
+    at_server_finish(&r->server);
+    pthread_mutex_destroy(&r->publish);
+    at_mem_free(c->mem, r);
+}
+
+/* ---- samples ---- */
+
+static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t delivered_ns,
+                      int64_t utc_ns)
+{
+    struct at_band_stats stats;
+    at_band_get_stats(r->band, &stats);
+    pthread_mutex_lock(&r->c->lock);
+    r->pushes[r->n_pushes % PUSH_MARKS].end = index + n;
+    r->pushes[r->n_pushes++ % PUSH_MARKS].delivered_ns = delivered_ns;
+    if (utc_ns != 0) {
+        r->utc_index = index;
+        r->utc_ns = utc_ns;
+    }
+    r->c->stats.tokens_skipped += stats.tokens_skipped - r->skipped;
+    r->skipped = stats.tokens_skipped;
+    pthread_mutex_unlock(&r->c->lock);
+}
+
+/* Slices end at multiples of a fixed length, so that supply, which counts in them, is the same
+ * however the samples come. */
+int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t index,
+                     int64_t delivered_ns, int64_t utc_ns)
+{
+    note_push(r, index, n, delivered_ns, utc_ns);
+    while (n > 0) {
+        size_t part = (size_t)(r->slice - index % r->slice);
+        if (part > n)
+            part = n;
+        r->now = index - index % r->slice;
+        int ret = at_band_push(r->band, iq, part, index);
+        if (ret < 0)
+            return ret;
+        iq += 2 * part;
+        index += part;
+        n -= part;
+    }
+    return r->failed;
+}
+
+int at_receiver_flush(struct at_receiver *r)
+{
+    int ret = at_band_flush(r->band);
+    pthread_mutex_lock(&r->c->lock);
+    while (r->n_streams > 0 && !r->inline_)
+        pthread_cond_wait(&r->c->idle, &r->c->lock);
+    pthread_mutex_unlock(&r->c->lock);
+    return ret < 0 ? ret : r->failed;
+}
+
+void at_receiver_get_stats(const struct at_receiver *r, struct at_band_stats *ret)
+{
+    at_band_get_stats(r->band, ret);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/engine/scheduler.h"
+
+static bool due(const struct at_pace *p, uint64_t new_tokens, uint64_t index)
+{
+    if (p->decisions == 0)
+        return new_tokens >= AT_PACE_FIRST;
+    return new_tokens >= AT_PACE_NEXT && index - p->last_index >= p->interval;
+}
+
+struct at_chunk at_pace_plan(const struct at_pace *p, const struct at_mark *marks, size_t cap,
+                             uint64_t tail, size_t n, bool ended)
+{
+    struct at_chunk chunk = {0};
+    if (n == 0) {
+        chunk.decide = ended && p->new_tokens > 0;
+        chunk.done = ended && !chunk.decide;
+        return chunk;
+    }
+    if (marks[tail % cap].new_run && p->run_tokens > 0) {
+        /* What the ending run has told is said before it is forgotten. */
+        if (p->new_tokens >= AT_PACE_FIRST) {
+            chunk.decide = true;
+            return chunk;
+        }
+        chunk.reset = true;
+    }
+    size_t i = 0;
+    while (i < n && i < AT_PACE_NEXT) {
+        const struct at_mark *m = &marks[(tail + i) % cap];
+        if (i > 0 && m->new_run) {
+            chunk.n = i;
+            return chunk;
+        }
+        i++;
+        if (due(p, p->new_tokens + i, m->index)) {
+            chunk.decide = true;
+            chunk.n = i;
+            return chunk;
+        }
+    }
+    if (i == AT_PACE_NEXT || ended) {
+        chunk.n = i;
+        chunk.decide = ended && i == n;
+        return chunk;
+    }
+    return (struct at_chunk){0};
+}
+
+size_t at_supply_room(struct at_supply *s, uint64_t now, double rate, double burst, size_t resume,
+                      size_t space)
+{
+    if (now > s->index) {
+        s->tokens += (double)(now - s->index) * rate;
+        s->index = now;
+        if (s->tokens > burst)
+            s->tokens = burst;
+    }
+    size_t room = s->tokens >= 1 ? (size_t)s->tokens : 0;
+    if (room > space)
+        room = space;
+    if (!s->open && room < resume)
+        room = 0;
+    if (room == 0)
+        s->open = false;
+    s->offered = room;
+    return room;
+}
+
+void at_supply_take(struct at_supply *s, size_t n)
+{
+    s->tokens -= (double)n;
+    s->open = n > 0 && n < s->offered;
+}
+
+static bool before(const struct at_task *a, const struct at_task *b)
+{
+    if (a->fresh != b->fresh)
+        return a->fresh;
+    if (!a->fresh && a->served != b->served)
+        return a->served < b->served;
+    return a->serial < b->serial;
+}
+
+size_t at_sched_pick(const struct at_task *tasks, size_t n)
+{
+    size_t best = AT_NO_TASK;
+    for (size_t i = 0; i < n; i++)
+        if (tasks[i].runnable && (best == AT_NO_TASK || before(&tasks[i], &tasks[best])))
+            best = i;
+    return best;
+}
+
+size_t at_sched_victim(const struct at_task *tasks, size_t n)
+{
+    size_t best = AT_NO_TASK;
+    for (size_t i = 0; i < n; i++) {
+        const struct at_task *t = &tasks[i];
+        if (!t->has_session || t->busy || t->fresh || (t->run_tokens < AT_RUN_MIN && t->queued > 0))
+            continue;
+        if (best == AT_NO_TASK || t->served > tasks[best].served)
+            best = i;
+    }
+    return best;
+}

@@ -1,0 +1,117 @@
+/* Sessions of streams, within the KV budget: spare ones are used again, and when the budget is
+ * spent one emission's session is given to another (scheduler.h says whose).
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdatomic.h>
+
+#include "lib/engine/internal.h"
+
+static size_t counted(const struct at_mem *mem)
+{
+    return atomic_load(&mem->bytes[AT_MEM_KV]) + atomic_load(&mem->bytes[AT_MEM_POOL]) +
+           atomic_load(&mem->bytes[AT_MEM_FRAMES]);
+}
+
+bool at_sessions_affords(const struct at_classifier *c, double bytes)
+{
+    return (double)counted(c->mem) + bytes <= c->budget_bytes;
+}
+
+static int choice_of(const struct at_classifier *c, const struct stream *s)
+{
+    return s->r->live ? c->state.choice.index : c->file_choice;
+}
+
+static struct at_session *take_spare(struct at_classifier *c, int candidate)
+{
+    for (unsigned i = 0; i < c->n_spare; i++) {
+        if (c->spare[i].candidate != candidate)
+            continue;
+        struct at_session *session = c->spare[i].session;
+        c->spare[i] = c->spare[--c->n_spare];
+        return session;
+    }
+    return NULL;
+}
+
+static void drop_spares(struct at_classifier *c)
+{
+    while (c->n_spare > 0)
+        at_session_destroy(c->spare[--c->n_spare].session);
+}
+
+/* Another stream's session of the same kind; NULL where none may be cut. */
+static struct at_session *take_victim(struct at_classifier *c, int candidate)
+{
+    size_t n = 0;
+    for (struct stream *t = c->streams; t && n < c->max_tasks; t = t->next) {
+        if (t->candidate != candidate || !t->session)
+            continue;
+        c->task_streams[n] = t;
+        c->tasks[n++] = (struct at_task){.has_session = true,
+                                         .busy = t->busy,
+                                         .fresh = t->pace.decisions == 0,
+                                         .served = t->served_ns,
+                                         .run_tokens = t->pace.run_tokens,
+                                         .queued = (size_t)(t->head - t->tail)};
+    }
+    size_t i = at_sched_victim(c->tasks, n);
+    if (i == AT_NO_TASK)
+        return NULL;
+    struct stream *t = c->task_streams[i];
+    struct at_session *session = t->session;
+    t->session = NULL;
+    t->pace.run_tokens = 0;
+    t->pace.new_tokens = 0;
+    c->n_sessions--;
+    return session;
+}
+
+int at_sessions_acquire(struct at_classifier *c, struct stream *s)
+{
+    int candidate = choice_of(c, s);
+    struct at_session *session = take_spare(c, candidate);
+    double need = c->state.candidates[candidate].kv_bytes;
+    if (!session && !at_sessions_affords(c, need))
+        drop_spares(c);
+    if (!session && c->n_sessions > 0 && !at_sessions_affords(c, need)) {
+        session = take_victim(c, candidate);
+        if (!session)
+            return -EAGAIN;
+    }
+    if (!session) {
+        c->n_sessions++; /* so that two threads do not both find the first place free */
+        pthread_mutex_unlock(&c->lock);
+        int ret = at_session_create(c->encoder, &c->shapes[candidate], NULL, &session);
+        pthread_mutex_lock(&c->lock);
+        c->n_sessions--;
+        if (ret < 0)
+            return ret;
+    }
+    at_session_reset(session);
+    c->n_sessions++;
+    s->session = session;
+    s->candidate = candidate;
+    s->pace.run_tokens = 0;
+    return 0;
+}
+
+void at_sessions_release(struct at_classifier *c, struct stream *s)
+{
+    if (!s->session)
+        return;
+    if (c->n_spare < SPARE_MAX &&
+        (s->candidate == c->state.choice.index || s->candidate == c->file_choice)) {
+        c->spare[c->n_spare].session = s->session;
+        c->spare[c->n_spare++].candidate = s->candidate;
+    } else {
+        at_session_destroy(s->session);
+    }
+    s->session = NULL;
+    c->n_sessions--;
+    c->generation++;
+}
+
+void at_sessions_finish(struct at_classifier *c)
+{
+    drop_spares(c);
+}

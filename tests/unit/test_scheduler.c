@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/engine/scheduler.h"
+
+#define RATE 1000000 /* band samples a second */
+#define RING 512
+
+static struct at_mark ring[RING];
+
+/* Plays tokens, hop samples apart, through the plan; returns how many decisions, their token counts
+ * in at. */
+static size_t play(uint64_t n_tokens, uint64_t hop, uint64_t gap_at, uint64_t *at, size_t max)
+{
+    struct at_pace p = {.interval = (uint64_t)(AT_PACE_INTERVAL_S * RATE)};
+    uint64_t head = 0, tail = 0, seen = 0;
+    size_t n = 0;
+    for (;;) {
+        while (head < n_tokens && head - tail < RING) {
+            ring[head % RING] =
+                (struct at_mark){.index = (head + 1) * hop, .new_run = head > 0 && head == gap_at};
+            head++;
+        }
+        struct at_chunk c =
+            at_pace_plan(&p, ring, RING, tail, (size_t)(head - tail), head == n_tokens);
+        if (c.done)
+            return n;
+        assert_true(c.n > 0 || c.decide);
+        assert_true(c.n <= AT_PACE_NEXT);
+        if (c.reset)
+            p.run_tokens = 0;
+        tail += c.n;
+        seen += c.n;
+        p.run_tokens += c.n;
+        p.new_tokens += c.n;
+        if (!c.decide)
+            continue;
+        if (n < max)
+            at[n] = seen;
+        n++;
+        p.decisions++;
+        p.new_tokens = 0;
+        p.last_index = seen * hop;
+    }
+}
+
+static void test_decisions_stand_where_the_design_says(void **state)
+{
+    static const struct {
+        const char *what;
+        uint64_t tokens, hop, gap_at;
+        size_t n;
+        uint64_t at[6];
+    } rows[] = {
+        {"short: at its end", 5, 1000, 0, 1, {5}},
+        {"exactly the first", 16, 1000, 0, 1, {16}},
+        {"first and end", 17, 1000, 0, 2, {16, 17}},
+        {"slow tokens: each 64", 150, 10000, 0, 4, {16, 80, 144, 150}},
+        {"fast tokens: each 250 ms", 1100, 500, 0, 4, {16, 516, 1016, 1100}},
+        {"a gap ends a run with a decision", 60, 10000, 40, 3, {16, 40, 60}},
+        {"a gap soon after a decision does not", 60, 10000, 20, 2, {16, 60}},
+        {"nothing came: nothing is decided", 0, 1000, 0, 0, {0}},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t at[6] = {0};
+        size_t n = play(rows[i].tokens, rows[i].hop, rows[i].gap_at, at, 6);
+        print_message("%s: %zu decisions, wanted %zu\n", rows[i].what, n, rows[i].n);
+        assert_int_equal(n, rows[i].n);
+        for (size_t k = 0; k < n; k++)
+            assert_int_equal(at[k], rows[i].at[k]);
+    }
+}
+
+static void test_a_push_never_crosses_a_gap(void **state)
+{
+    struct at_pace p = {.decisions = 1, .run_tokens = 100, .interval = UINT64_MAX};
+    for (size_t i = 0; i < 64; i++)
+        ring[i] = (struct at_mark){.index = i, .new_run = i == 40};
+    struct at_chunk c = at_pace_plan(&p, ring, RING, 0, 64, false);
+    assert_int_equal(c.n, 40);
+    assert_false(c.reset);
+    p.run_tokens += 40;
+    p.new_tokens = 0;
+    c = at_pace_plan(&p, ring, RING, 40, 24, false);
+    assert_int_equal(c.n, 0); /* 24 of 64: wait */
+    c = at_pace_plan(&p, ring, RING, 40, 24, true);
+    assert_int_equal(c.n, 24);
+    assert_true(c.reset && c.decide);
+}
+
+static void test_supply_gives_whole_runs(void **state)
+{
+    /* 10 tokens arrive each ms of 1000 samples, 4 may be taken: in the long run 40 %, in runs of at
+     * least 256. */
+    struct at_supply s = {.tokens = 1000};
+    uint64_t taken = 0, run = 0, shortest = UINT64_MAX, runs = 0;
+    const uint64_t n_ms = 20000;
+    for (uint64_t ms = 1; ms <= n_ms; ms++) {
+        size_t room = at_supply_room(&s, ms * 1000, 0.004, 1000, AT_RUN_MIN, SIZE_MAX);
+        size_t n = room < 10 ? room : 10;
+        if (n > 0)
+            at_supply_take(&s, n);
+        taken += n;
+        run += n;
+        if (n == 0 && run > 0) {
+            shortest = run < shortest ? run : shortest;
+            runs++;
+            run = 0;
+        }
+    }
+    double share = (double)taken / (double)(n_ms * 10);
+    print_message("share %.3f, wanted 0.4; %d runs, shortest %d tokens\n", share, (int)runs,
+                  (int)shortest);
+    assert_true(share > 0.39 && share < 0.42);
+    assert_true(shortest >= AT_RUN_MIN);
+    assert_true(runs > 20);
+}
+
+static void test_supply_needs_space_for_a_run(void **state)
+{
+    struct at_supply s = {.tokens = 4096};
+    assert_int_equal(at_supply_room(&s, 0, 1, 4096, AT_RUN_MIN, 255), 0);
+    assert_int_equal(at_supply_room(&s, 0, 1, 4096, AT_RUN_MIN, 300), 300);
+    at_supply_take(&s, 299);
+    assert_int_equal(at_supply_room(&s, 0, 1, 4096, AT_RUN_MIN, 7),
+                     7); /* amid a run any space will do */
+    at_supply_take(&s, 6);
+    assert_int_equal(at_supply_room(&s, 0, 1, 4096, AT_RUN_MIN, 0), 0);
+    assert_int_equal(at_supply_room(&s, 0, 1, 4096, AT_RUN_MIN, 100), 0); /* the run has ended */
+}
+
+static void test_new_ones_first_then_the_stalest(void **state)
+{
+    const struct at_task tasks[] = {
+        {.runnable = true, .serial = 1, .served = 500},
+        {.runnable = true, .serial = 2, .served = 100},
+        {.runnable = true, .serial = 5, .fresh = true},
+        {.runnable = true, .serial = 4, .fresh = true},
+        {.runnable = false, .serial = 3, .fresh = true},
+    };
+    assert_int_equal(at_sched_pick(tasks, 5), 3);
+    assert_int_equal(at_sched_pick(tasks, 3), 2);
+    assert_int_equal(at_sched_pick(tasks, 2), 1);
+    assert_int_equal(at_sched_pick(tasks + 4, 1), AT_NO_TASK);
+    assert_int_equal(at_sched_pick(tasks, 0), AT_NO_TASK);
+}
+
+/* More work than one server can do: every emission is still served, none waits longer than the
+ * others. */
+static void test_nobody_starves(void **state)
+{
+    struct at_task tasks[40];
+    int served[40] = {0};
+    for (size_t i = 0; i < 40; i++)
+        tasks[i] = (struct at_task){.runnable = true, .fresh = true, .serial = i};
+    for (int64_t t = 1; t <= 400; t++) {
+        size_t i = at_sched_pick(tasks, 40);
+        served[i]++;
+        tasks[i].fresh = false;
+        tasks[i].served = t;
+    }
+    for (size_t i = 0; i < 40; i++)
+        assert_int_equal(served[i], 10);
+}
+
+static void test_who_gives_up_its_session(void **state)
+{
+    const struct at_task tasks[] = {
+        {.has_session = true, .served = 90, .run_tokens = 1000, .busy = true},
+        {.has_session = true, .served = 80, .run_tokens = 255, .queued = 1},
+        {.has_session = true, .served = 70, .run_tokens = 255},
+        {.has_session = true, .served = 60, .run_tokens = 256, .queued = 9},
+        {.has_session = true, .served = 95, .run_tokens = 999, .fresh = true},
+        {.has_session = false, .served = 99},
+    };
+    assert_int_equal(at_sched_victim(tasks, 6), 2);
+    assert_int_equal(at_sched_victim(tasks + 3, 3), 0);
+    assert_int_equal(at_sched_victim(tasks + 4, 2), AT_NO_TASK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decisions_stand_where_the_design_says),
+        cmocka_unit_test(test_a_push_never_crosses_a_gap),
+        cmocka_unit_test(test_supply_gives_whole_runs),
+        cmocka_unit_test(test_supply_needs_space_for_a_run),
+        cmocka_unit_test(test_new_ones_first_then_the_stalest),
+        cmocka_unit_test(test_nobody_starves),
+        cmocka_unit_test(test_who_gives_up_its_session),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
