@@ -31,6 +31,23 @@ void at_safetensors_destroy(struct at_safetensors *f);
 const struct at_tensor *at_safetensors_find(const struct at_safetensors *f, const char *name); /* NULL: none */
 const struct at_tensor *at_safetensors_at(const struct at_safetensors *f, size_t i);           /* NULL: past the end */
 const char *at_safetensors_meta(const struct at_safetensors *f, const char *key);              /* NULL: none */
+/* The i-th metadata entry's key, and its value in ret_value; NULL past the end. */
+const char *at_safetensors_meta_at(const struct at_safetensors *f, size_t i, const char **ret_value);
+const char *at_safetensors_digest(const struct at_safetensors *f); /* SHA-256 of all its bytes, hex */
+const char *at_safetensors_path(const struct at_safetensors *f);   /* as read; empty when parsed from memory */
+
+struct at_meta {
+    const char *key, *value;
+};
+/* Writes tensors (n; bf16 says how each is stored, data is float32) and metadata (n_meta) to path: complete or not at
+ * all (a temporary file beside it, fsync, rename). All borrowed. */
+int at_safetensors_write(const char *path, const struct at_tensor *tensors, size_t n, const struct at_meta *meta,
+                         size_t n_meta, struct at_error *err);
+
+/* What a file may hold at most; more is refused. */
+#define AT_SAFETENSORS_MAX_BYTES   ((size_t)256 << 20)
+#define AT_SAFETENSORS_MAX_HEADER  ((size_t)4 << 20)
+#define AT_SAFETENSORS_MAX_TENSORS 4096
 
 /* ---- a model ---- */
 enum at_norm { AT_NORM_RMS, AT_NORM_LAYER };
