@@ -1,0 +1,132 @@
+/* The HTTP interface without HTTP: a request is plain data, a handler fills an answer. http.c
+ * carries them over the wire, tests call them directly. SPDX-License-Identifier: GPL-3.0-or-later
+ */
+#ifndef AT_DAEMON_API_H
+#define AT_DAEMON_API_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/events.h"
+#include "daemon/metrics.h"
+#include "daemon/rows.h"
+#include "daemon/store.h"
+#include "daemon/view.h"
+#include "lib/base/buf.h"
+
+#define AT_API_MAX_PARAMS 16
+#define AT_API_MAX_BODY   (8u << 20)
+#define AT_API_MAX_ITEMS  500
+
+struct at_param {
+    const char *key, *value; /* decoded, NUL-free; value "" where there was none */
+};
+
+struct at_request {
+    const char *method; /* "GET" */
+    const char *path;   /* decoded, without the query */
+    struct at_param params[AT_API_MAX_PARAMS];
+    size_t n_params;
+    char id[96]; /* of the route's {id} */
+    uint64_t last_event_id;
+};
+
+struct at_answer_headers {
+    const char *type;          /* Content-Type */
+    const char *allow;         /* NULL: none */
+    const char *cache_control; /* NULL: no-store */
+};
+
+struct at_reply {
+    int status;
+    struct at_answer_headers headers;
+    struct at_buf body;
+    const void *asset; /* static bytes instead of the body, or NULL */
+    size_t asset_n;
+};
+void at_reply_init(struct at_reply *r);
+void at_reply_finish(struct at_reply *r);
+
+/* What handlers read. Owner: the daemon; all of it is safe from any thread. */
+struct at_api {
+    void (*get_view)(void *ctx, struct at_view *ret);
+    void *ctx;
+    struct at_store *store;
+    struct at_events *events;
+    struct at_metrics *metrics;
+    struct at_rows *rows;
+};
+
+/* ---- the route table (routes.c) ---- */
+enum at_route_kind { AT_ROUTE_PLAIN, AT_ROUTE_EVENTS };
+
+struct at_param_doc {
+    const char *name, *schema, *doc; /* schema: JSON schema of the value */
+};
+
+struct at_route {
+    const char *path; /* with {id} as a last part, at most once */
+    enum at_route_kind kind;
+    void (*handle)(const struct at_api *api, const struct at_request *q, struct at_reply *r);
+    const char *type;   /* of a good answer */
+    const char *schema; /* name in the description's components, or NULL */
+    const char *summary;
+    const char *statuses;           /* other than 200, "404,503" */
+    struct at_param_doc params[10]; /* ends with a NULL name */
+};
+extern const struct at_route at_routes[];
+extern const size_t at_routes_n;
+
+/* Finds the route of q->path and fills q->id. NULL: r holds 404. */
+const struct at_route *at_route_find(struct at_request *q, struct at_reply *r);
+/* Method and parameters, then the handler. For AT_ROUTE_EVENTS only checks: r->status is 200 where
+ * the stream may begin. */
+void at_route_run(const struct at_route *route, const struct at_api *api,
+                  const struct at_request *q, struct at_reply *r);
+
+/* ---- helpers of the handlers ---- */
+/* NULL where it was not given. */
+const char *at_request_param(const struct at_request *q, const char *key);
+/* An error answer; the message says what to do. */
+void at_reply_error(struct at_reply *r, int status, const char *code, const char *format, ...)
+    AT_PRINTF(4, 5);
+/* Takes root (NULL: no memory, 500). */
+void at_reply_json(struct at_reply *r, int status, json_t *root);
+/* {"items": items, "next": cursor}; takes items. cursor 0: null. */
+void at_reply_list(struct at_reply *r, json_t *items, uint64_t cursor);
+/* A number of the query within bounds. 0 (ret untouched where it was not given) or -EINVAL with the
+ * answer made. */
+int at_request_number(const struct at_request *q, const char *key, double min, double max,
+                      double *ret, struct at_reply *r);
+/* JSON has no NAN: unknown numbers are left out. */
+void at_json_set_real(json_t *object, const char *key, double value);
+void at_json_set_text(json_t *object, const char *key, const char *text);
+void at_json_set_utc(json_t *object, const char *key, int64_t utc_ns);
+/* A copy of the view on the heap, or NULL with 500. Caller frees. */
+struct at_view *at_api_view(const struct at_api *api, struct at_reply *r);
+
+/* ---- handlers ---- */
+#define AT_HANDLER(name)                                                                           \
+    void name(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+AT_HANDLER(at_api_healthz);
+AT_HANDLER(at_api_readyz);
+AT_HANDLER(at_api_metrics);
+AT_HANDLER(at_api_status);
+AT_HANDLER(at_api_radios);
+AT_HANDLER(at_api_bands);
+AT_HANDLER(at_api_model);
+AT_HANDLER(at_api_backends);
+AT_HANDLER(at_api_selector);
+AT_HANDLER(at_api_emissions);
+AT_HANDLER(at_api_emission);
+AT_HANDLER(at_api_spectrum);
+AT_HANDLER(at_api_waterfall);
+AT_HANDLER(at_api_openapi);
+AT_HANDLER(at_api_asset);
+
+/* JSON of events; caller owns the string (free()). NULL: no memory. */
+char *at_api_radio_event(const struct at_radio_view *r);
+char *at_api_selector_event(const struct at_selector_change *c);
+
+#endif

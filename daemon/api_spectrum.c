@@ -1,0 +1,81 @@
+/* Spectrum and waterfall rows. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+
+/* Index of the radio that the query names, the first one by default; -1 with the answer made. */
+static int find_radio(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+{
+    struct at_view *v = at_api_view(api, r);
+    if (!v)
+        return -1;
+    const char *name = at_request_param(q, "radio");
+    int found = name || !v->n_radios ? -1 : 0;
+    for (size_t i = 0; name && i < v->n_radios; i++)
+        if (!strcmp(v->radios[i].name, name))
+            found = (int)i;
+    if (found < 0)
+        at_reply_error(r, 404, "not_found", "no such radio; /api/v1/radios lists them");
+    free(v);
+    return found;
+}
+
+/* {"items": [rows], "next": newest seq}, or the row alone. Rows are written as text: thousands of
+ * numbers each. */
+static void write_rows(struct at_reply *r, const struct at_stored_row *rows, size_t n, bool list)
+{
+    if (list)
+        at_buf_printf(&r->body, "{\"items\":[");
+    for (size_t i = 0; i < n; i++) {
+        char *text = at_rows_to_json(&rows[i]);
+        if (!text) {
+            at_reply_json(r, 500, NULL);
+            return;
+        }
+        if (i)
+            at_buf_add(&r->body, ",", 1);
+        at_buf_add(&r->body, text, strlen(text));
+        free(text);
+    }
+    if (list && n)
+        at_buf_printf(&r->body, "],\"next\":%llu}", (unsigned long long)rows[n - 1].seq);
+    else if (list)
+        at_buf_printf(&r->body, "],\"next\":null}");
+    if (r->body.failed)
+        at_reply_json(r, 500, NULL);
+}
+
+void at_api_spectrum(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+{
+    int radio = find_radio(api, q, r);
+    if (radio < 0)
+        return;
+    struct at_stored_row *row = malloc(sizeof *row);
+    if (!row)
+        at_reply_json(r, 500, NULL);
+    else if (!at_rows_get(api->rows, (size_t)radio, 0, row, 1))
+        at_reply_error(r, 404, "no_spectrum", "this radio has not delivered a spectrum yet");
+    else
+        write_rows(r, row, 1, false);
+    free(row);
+}
+
+void at_api_waterfall(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+{
+    double limit = 100, since = 0;
+    if (at_request_number(q, "limit", 1, AT_API_MAX_ITEMS, &limit, r) ||
+        at_request_number(q, "since", 1, 9e15, &since, r))
+        return;
+    int radio = find_radio(api, q, r);
+    if (radio < 0)
+        return;
+    struct at_stored_row *rows = calloc((size_t)limit, sizeof *rows);
+    if (!rows)
+        at_reply_json(r, 500, NULL);
+    else
+        write_rows(r, rows,
+                   at_rows_get(api->rows, (size_t)radio, (uint64_t)since, rows, (size_t)limit),
+                   true);
+    free(rows);
+}

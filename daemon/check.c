@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/listen.h"
+#include "daemon/log.h"
+#include "daemon/pipeline.h"
+#include "lib/engine/engine.h"
+
+int at_check_read_token(const struct at_config *config, char *out, size_t n, struct at_error *err)
+{
+    const char *path = config->http.token_file;
+    struct stat st;
+    *out = 0;
+    if (!path[0])
+        return 0;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return at_error_set(err, -errno, "http.token_file: cannot read %s: %s", path,
+                            strerror(errno));
+    if (!fstat(fileno(f), &st) && (st.st_mode & S_IROTH))
+        at_log(AT_LOG_WARN, NULL, "http.token_file: every user can read %s; chmod 600 it", path);
+    bool ok = fgets(out, (int)n, f) != NULL;
+    bool whole = ok && (strchr(out, '\n') || strlen(out) < n - 1);
+    fclose(f);
+    out[strcspn(out, "\r\n")] = 0;
+    if (!ok || !whole || strlen(out) < 16) {
+        *out = 0;
+        return at_error_set(err, -EINVAL,
+                            "http.token_file: %s should hold one line of 16 to %zu characters "
+                            "(openssl rand -hex 32)",
+                            path, n - 2);
+    }
+    return 0;
+}
+
+static int check_http(const struct at_config *config)
+{
+    char token[256];
+    struct at_error err;
+    if (at_check_read_token(config, token, sizeof token, &err)) {
+        printf("BAD http: %s\n", err.text);
+        return AT_EXIT_FAILED;
+    }
+    if (!at_listen_is_loopback(config->http.host) && !token[0]) {
+        printf("BAD http: %s is reachable from other machines: set http.token_file\n",
+               config->http.listen);
+        return AT_EXIT_FAILED;
+    }
+    printf("ok  http: %s%s\n", config->http.listen,
+           token[0] ? ", with a token" : ", this machine only");
+    return AT_EXIT_OK;
+}
+
+static int check_radio(const struct at_config_radio *c)
+{
+    if (!c->file[0]) {
+        printf("ok  radio %s: %s (not opened)\n", c->name, c->device);
+        return AT_EXIT_OK;
+    }
+    struct at_error err = {{0}};
+    struct at_source *s = NULL;
+    struct at_file_options o = {
+        .format = c->format[0] && strcmp(c->format, "auto") ? c->format : NULL,
+        .rate_hz = c->bands[0].rate_hz,
+        .center_hz = c->bands[0].center_hz,
+    };
+    if (at_source_open_file(c->file, &o, &err, &s)) {
+        printf("BAD radio %s: %s\n", c->name, err.text);
+        return AT_EXIT_FAILED;
+    }
+    struct at_source_info info;
+    s->ops->get_info(s, &info);
+    printf("ok  radio %s: %s, %s, %.0f S/s, %.3f MHz, %.1f s\n", c->name, c->file, info.format,
+           info.rate_hz, 1e-6 * info.center_hz, (double)info.n_samples / info.rate_hz);
+    s->ops->destroy(s);
+    return AT_EXIT_OK;
+}
+
+static void print_candidate(const struct at_selector_state *s, size_t i)
+{
+    const struct at_candidate *c = &s->candidates[i];
+    char cost[48] = "", accuracy[32] = "";
+    if (isfinite(c->calibrated_ms))
+        snprintf(cost, sizeof cost, ", p95 %.2f ms", c->calibrated_ms);
+    if (isfinite(c->accuracy))
+        snprintf(accuracy, sizeof accuracy, ", accuracy %.1f %%", 100 * c->accuracy);
+    printf("%s  backend %s %s, window %u%s, %.2f MB a session%s: %s%s\n",
+           s->choice.each[i].fits ? "ok" : "no", c->backend, at_mode_name(c->mode), c->window, cost,
+           1e-6 * c->kv_bytes, accuracy, s->choice.each[i].reason,
+           s->choice.index == (int)i ? " (chosen)" : "");
+}
+
+static int check_model(const struct at_config *config)
+{
+    struct at_error err = {{0}};
+    struct at_mem mem = {0};
+    struct at_classifier *c = NULL;
+    struct at_classifier_config cc = at_pipeline_classifier_config(config, 0);
+    if (at_classifier_create(&mem, &cc, &err, &c)) {
+        printf("BAD model: %s\n", err.text);
+        return AT_EXIT_FAILED;
+    }
+    const struct at_model *m = at_classifier_model(c);
+    printf("ok  model: %s, %u classes, %.12s\n", m->path, m->config.n_classes, m->digest);
+    struct at_selector_state *s = calloc(1, sizeof *s);
+    int rc = s ? AT_EXIT_OK : AT_EXIT_FAILED;
+    if (s) {
+        at_classifier_get_state(c, s);
+        for (size_t i = 0; i < s->n_candidates; i++)
+            print_candidate(s, i);
+        if (s->choice.index < 0 || s->choice.over_budget) {
+            printf("BAD budget: nothing fits %g ms and %g MB on this host: %s\n", s->budget_ms,
+                   s->budget_kv_mb, s->choice.reason);
+            rc = AT_EXIT_FAILED;
+        } else {
+            printf("ok  budget: %g ms, %g MB: %s, %s\n", s->budget_ms, s->budget_kv_mb,
+                   s->candidates[s->choice.index].backend, s->choice.reason);
+        }
+    }
+    free(s);
+    at_classifier_destroy(c);
+    return rc;
+}
+
+int at_check_run(const struct at_config *config)
+{
+    int rc = check_http(config);
+    for (uint32_t i = 0; i < config->n_radios; i++)
+        if (check_radio(&config->radios[i]))
+            rc = AT_EXIT_FAILED;
+    if (check_model(config))
+        rc = AT_EXIT_FAILED;
+    return rc;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/buf.h"
+
+#define N_KINDS  64
+#define MAX_LINE 4096
+
+/* One token bucket per format string; strangers that share a slot share its limit. */
+struct kind {
+    const char *format;
+    int64_t since_ns;
+    unsigned passed, left_out;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    enum at_log_level level;
+    bool json, journal;
+    FILE *out;
+    struct kind kinds[N_KINDS];
+} logger = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = AT_LOG_INFO};
+
+static const char *const level_names[] = {"debug", "info", "warning", "error"};
+
+void at_log_init(const char *level, int json, FILE *out)
+{
+    logger.level = AT_LOG_INFO;
+    for (int i = 0; level && i < 4; i++)
+        if (!strcasecmp(level, level_names[i]))
+            logger.level = (enum at_log_level)i;
+    logger.json = json;
+    logger.out = out;
+    /* journald reads "<n>" as the priority and adds the time itself. */
+    logger.journal = !out && getenv("JOURNAL_STREAM");
+    memset(logger.kinds, 0, sizeof logger.kinds);
+}
+
+/* Whether a line of this kind may pass; *ret_left_out says how many before it could not. */
+static bool may_pass(const char *format, unsigned *ret_left_out)
+{
+    struct kind *k = &logger.kinds[((uintptr_t)format >> 3) % N_KINDS];
+    int64_t now = at_clock_mono_ns();
+    *ret_left_out = 0;
+    if (!k->format || now - k->since_ns > AT_LOG_INTERVAL_NS) {
+        *ret_left_out = k->left_out;
+        *k = (struct kind){.format = format, .since_ns = now, .passed = 1};
+        return true;
+    }
+    if (k->passed < AT_LOG_BURST) {
+        k->passed++;
+        return true;
+    }
+    k->left_out++;
+    return false;
+}
+
+/* Bytes below space and DEL never reach a terminal or a line parser. */
+static void add_text(struct at_buf *b, const char *s)
+{
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c < 0x20 || c == 0x7f)
+            at_buf_printf(b, "\\x%02x", c);
+        else
+            at_buf_add(b, s, 1);
+    }
+}
+
+static void add_json_string(struct at_buf *b, const char *s)
+{
+    at_buf_add(b, "\"", 1);
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\')
+            at_buf_printf(b, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            at_buf_printf(b, "\\u%04x", c);
+        else
+            at_buf_add(b, s, 1);
+    }
+    at_buf_add(b, "\"", 1);
+}
+
+static void add_json_line(struct at_buf *b, enum at_log_level level,
+                          const struct at_log_field *fields, const char *message, unsigned left_out)
+{
+    char time[AT_RFC3339_SIZE];
+    at_clock_format_utc(at_clock_utc_ns(), time);
+    at_buf_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", time, level_names[level]);
+    add_json_string(b, message);
+    for (; fields && fields->key; fields++)
+        if (fields->value) {
+            at_buf_printf(b, ",\"%s\":", fields->key);
+            add_json_string(b, fields->value);
+        }
+    if (left_out)
+        at_buf_printf(b, ",\"left_out\":%u", left_out);
+    at_buf_add(b, "}", 1);
+}
+
+static void add_text_line(struct at_buf *b, enum at_log_level level, const char *message,
+                          unsigned left_out)
+{
+    static const int priorities[] = {7, 6, 4, 3};
+    if (logger.journal) {
+        at_buf_printf(b, "<%d>", priorities[level]);
+    } else {
+        char time[AT_RFC3339_SIZE];
+        at_clock_format_utc(at_clock_utc_ns(), time);
+        at_buf_printf(b, "%s %-7s ", time, level_names[level]);
+    }
+    add_text(b, message);
+    if (left_out)
+        at_buf_printf(b, " (%u like it left out)", left_out);
+}
+
+void at_log(enum at_log_level level, const struct at_log_field *fields, const char *format, ...)
+{
+    if (level < logger.level)
+        return;
+    char message[1024];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(message, sizeof message, format, ap);
+    va_end(ap);
+
+    pthread_mutex_lock(&logger.lock);
+    unsigned left_out;
+    if (may_pass(format, &left_out)) {
+        struct at_buf b;
+        at_buf_init(&b, MAX_LINE);
+        if (logger.json)
+            add_json_line(&b, level, fields, message, left_out);
+        else
+            add_text_line(&b, level, message, left_out);
+        if (!b.failed) {
+            FILE *out = logger.out ? logger.out : stderr;
+            fprintf(out, "%s\n", b.data);
+            fflush(out);
+        }
+        at_buf_finish(&b);
+    }
+    pthread_mutex_unlock(&logger.lock);
+}

@@ -1,0 +1,276 @@
+/* attuned: the daemon. This file starts the parts, supervises them and ends them.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "daemon/api.h"
+#include "daemon/check.h"
+#include "daemon/http.h"
+#include "daemon/log.h"
+#include "daemon/pipeline.h"
+#include "daemon/watch.h"
+#include "lib/base/clock.h"
+#include "lib/config/config.h"
+
+#define POLL_MS      200
+#define STATUS_NS    (5 * AT_NS_PER_S)
+#define STUCK_NS     (10 * AT_NS_PER_S)
+#define N_ACTIVE     2048 /* emissions alive at once, over all radios */
+#define N_ENDED      4096 /* remembered after their end */
+#define N_EVENTS     4096
+#define N_SPECTRA    64
+#define N_ROWS       600 /* of each radio: a minute at ten a second */
+#define STOP_LIMIT_S 2
+
+struct daemon {
+    struct at_config *config;
+    struct at_outlets outlets;
+    struct at_pipeline *pipeline;
+    struct at_api api;
+    struct at_http *http;
+    char token[256];
+    struct at_watch watch;
+    bool exit_when_done;
+    int signals; /* signalfd */
+};
+
+static void usage(FILE *out)
+{
+    fprintf(out, "Usage: attuned -c FILE [--check] [--print-config] [--exit-when-done]\n"
+                 "Classifies radio emissions; see http://127.0.0.1:8650 while it runs.\n\n"
+                 "  -c, --config FILE   configuration (YAML)\n"
+                 "      --check         check configuration, files and model, say what fits the "
+                 "budget, and leave\n"
+                 "      --print-config  print the configuration in force and leave\n"
+                 "      --exit-when-done  leave when every radio is a file that has ended\n"
+                 "  -h, --help          this text\n"
+                 "  -V, --version       version\n");
+}
+
+/* A driver that hangs must not hold up the end: after STOP_LIMIT_S the process leaves without it.
+ */
+static void on_alarm(int signal_number)
+{
+    static const char text[] = "attuned: a radio's driver did not let go; leaving without it\n";
+    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(n < 0 ? AT_EXIT_OK : AT_EXIT_OK);
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    /* Blocked before any thread starts, so that all inherit it. */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGALRM, on_alarm);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int create_outlets(struct daemon *d, struct at_error *err)
+{
+    d->outlets = (struct at_outlets){
+        .store = at_store_create(N_ACTIVE, N_ENDED),
+        .events = at_events_create(N_EVENTS, N_SPECTRA),
+        .metrics = at_metrics_create(),
+        .rows = at_rows_create(d->config->n_radios, N_ROWS),
+    };
+    if (!d->outlets.store || !d->outlets.events || !d->outlets.metrics || !d->outlets.rows)
+        return at_error_set(err, -ENOMEM, "out of memory");
+    return 0;
+}
+
+static int start(struct daemon *d, struct at_error *err)
+{
+    const struct at_config *c = d->config;
+    int rc = create_outlets(d, err);
+    if (!rc)
+        rc = at_check_read_token(c, d->token, sizeof d->token, err);
+    if (!rc)
+        rc = at_pipeline_create(c, &d->outlets, d->exit_when_done, err, &d->pipeline);
+    if (rc)
+        return rc;
+    d->api = (struct at_api){at_pipeline_get_view, d->pipeline,        d->outlets.store,
+                             d->outlets.events,    d->outlets.metrics, d->outlets.rows};
+    struct at_http_config http = {
+        .host = c->http.host,
+        .port = c->http.port,
+        .token = d->token[0] ? d->token : NULL,
+        .max_connections = c->http.max_connections,
+        .timeout_s = c->http.timeout_s,
+    };
+    rc = at_http_start(&http, &d->api, err, &d->http);
+    return rc ? rc : at_pipeline_start(d->pipeline, err);
+}
+
+static void stop(struct daemon *d)
+{
+    at_watch_stopping();
+    alarm(STOP_LIMIT_S - 0);
+    at_http_stop(d->http);
+    at_pipeline_destroy(d->pipeline);
+    at_store_destroy(d->outlets.store);
+    at_events_destroy(d->outlets.events);
+    at_metrics_destroy(d->outlets.metrics);
+    at_rows_destroy(d->outlets.rows);
+    alarm(0);
+}
+
+/* One look at everything: changes, watchdog, status line. */
+static void supervise(struct daemon *d, int64_t *status_ns)
+{
+    int64_t now = at_clock_mono_ns(), interval = at_watch_interval_ns();
+    at_watch_mark(&d->watch, "http", true, at_http_turns(d->http), now);
+    at_pipeline_poll(d->pipeline, &d->watch);
+    const char *stuck = at_watch_stuck(&d->watch, now);
+    if (stuck)
+        at_log(AT_LOG_ERROR, AT_FIELDS({"stage", stuck}), "stage %s has work and does not move",
+               stuck);
+    else if (interval && now - d->watch.fed_ns >= interval / 2) {
+        at_watch_feed();
+        d->watch.fed_ns = now;
+    }
+    if (now - *status_ns > STATUS_NS) {
+        struct at_view *v = calloc(1, sizeof *v);
+        char text[256];
+        if (v) {
+            at_pipeline_get_view(d->pipeline, v);
+            at_view_summary(v, text, sizeof text);
+            at_watch_status(text);
+        }
+        free(v);
+        *status_ns = now;
+    }
+}
+
+/* Until a signal, the model's failure, or the end of all files. Returns the exit code. */
+static int run(struct daemon *d)
+{
+    int64_t status_ns = 0;
+    bool loaded = false;
+    for (;;) {
+        struct pollfd p = {.fd = d->signals, .events = POLLIN};
+        struct signalfd_siginfo info;
+        struct at_error err;
+        poll(&p, 1, POLL_MS);
+        if (read(d->signals, &info, sizeof info) == sizeof info) {
+            if (info.ssi_signo != SIGHUP) {
+                at_log(AT_LOG_INFO, NULL, "%s: ending",
+                       info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+                return AT_EXIT_OK;
+            }
+            at_log(AT_LOG_WARN, NULL,
+                   "SIGHUP: the configuration is read at start only; restart to change it");
+        }
+        enum at_pipeline_phase phase = at_pipeline_get_phase(d->pipeline, &err);
+        if (phase == AT_PIPELINE_FAILED) {
+            at_log(AT_LOG_ERROR, NULL, "%s", err.text);
+            return AT_EXIT_FAILED;
+        }
+        /* Asked before the look, so that the last change is still seen by it. */
+        int done = d->exit_when_done ? at_pipeline_done(d->pipeline) : 0;
+        supervise(d, &status_ns);
+        if (phase == AT_PIPELINE_RUNNING && !loaded) {
+            loaded = true;
+            status_ns = 0;
+            at_log(AT_LOG_INFO, NULL, "model loaded: %s", d->config->model.path);
+        }
+        if (done)
+            return done == 1 ? AT_EXIT_OK : AT_EXIT_FAILED;
+    }
+}
+
+static int serve(struct at_config *config, bool exit_when_done)
+{
+    struct at_error err = {{0}};
+    struct daemon *d = calloc(1, sizeof *d);
+    int rc = AT_EXIT_FAILED;
+    if (!d)
+        return rc;
+    d->config = config;
+    d->exit_when_done = exit_when_done;
+    d->watch.limit_ns = STUCK_NS;
+    at_log_init(config->log.level, !strcmp(config->log.format, "json"), NULL);
+    d->signals = open_signals();
+    if (d->signals < 0 || start(d, &err)) {
+        at_log(AT_LOG_ERROR, NULL, "%s", err.text[0] ? err.text : "cannot listen for signals");
+    } else {
+        at_log(AT_LOG_INFO, AT_FIELDS({"url", at_http_url(d->http)}),
+               "attuned %s: listening on %s, %u radios", AT_VERSION, at_http_url(d->http),
+               config->n_radios);
+        at_watch_ready();
+        rc = run(d);
+    }
+    stop(d);
+    if (d->signals >= 0)
+        close(d->signals);
+    free(d);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    enum { CHECK = 256, PRINT, EXIT_WHEN_DONE };
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, CHECK},
+                                            {"print-config", no_argument, NULL, PRINT},
+                                            {"exit-when-done", no_argument, NULL, EXIT_WHEN_DONE},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {0}};
+    const char *path = NULL;
+    bool check = false, print = false, exit_when_done = false;
+    for (int c; (c = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            path = optarg;
+            break;
+        case CHECK:
+            check = true;
+            break;
+        case PRINT:
+            print = true;
+            break;
+        case EXIT_WHEN_DONE:
+            exit_when_done = true;
+            break;
+        case 'h':
+            usage(stdout);
+            return AT_EXIT_OK;
+        case 'V':
+            printf("attuned %s\n", AT_VERSION);
+            return AT_EXIT_OK;
+        default:
+            fprintf(stderr, "attuned --help says more\n");
+            return AT_EXIT_USAGE;
+        }
+    }
+    if (!path || optind < argc) {
+        fprintf(stderr, "attuned: say which configuration: attuned -c FILE\n");
+        return AT_EXIT_USAGE;
+    }
+    struct at_error err = {{0}};
+    struct at_config *config = NULL;
+    if (at_config_load(path, &err, &config)) {
+        fprintf(stderr, "attuned: %s\n", err.text);
+        return AT_EXIT_CONFIG;
+    }
+    int rc = AT_EXIT_OK;
+    if (print)
+        rc = at_config_print(config, stdout) ? AT_EXIT_FAILED : AT_EXIT_OK;
+    else
+        rc = check ? at_check_run(config) : serve(config, exit_when_done);
+    if (check && !print && !rc)
+        printf("ok  %s\n", path);
+    at_config_destroy(config);
+    return rc;
+}

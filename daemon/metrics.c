@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/metrics.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/metrics_text.h"
+
+#define MAX_SERIES 256
+#define LABEL_SIZE 96
+#define MAX_LABELS 3
+#define MAX_HISTS  8
+
+/* Decisions have a budget around 30 ms: the steps are dense there. First decisions wait for 16
+ * tokens: slower. */
+static const double decision_bounds[] = {0.0005, 0.001, 0.002, 0.004, 0.006, 0.01,
+                                         0.015,  0.02,  0.025, 0.03,  0.035, 0.04,
+                                         0.05,   0.075, 0.1,   0.25,  1.0};
+static const double first_bounds[] = {0.01, 0.025, 0.05, 0.1, 0.2, 0.3,
+                                      0.5,  0.75,  1.0,  2.0, 5.0, 10.0};
+#define MAX_BOUNDS 20
+
+static const struct {
+    const char *name, *help;
+    const char *labels[MAX_LABELS];
+} counter_table[AT_COUNTERS] = {
+    {"attune_emissions_total", "Emissions that ended, by band and class", {"band", "class"}},
+    {"attune_decisions_total", "Decisions made", {"backend"}},
+    {"attune_selector_changes_total",
+     "Changes of backend, mode or window",
+     {"from", "to", "reason"}},
+    {"attune_http_requests_total", "HTTP requests answered", {"route", "code"}},
+    {"attune_sse_dropped_total", "Event streams closed because their reader was too slow", {NULL}},
+};
+
+static const struct {
+    const char *name, *help, *label;
+    const double *bounds;
+    size_t n_bounds;
+} hist_table[AT_HISTOGRAMS] = {
+    {"attune_inference_duration_seconds", "Time one decision takes to compute", "backend",
+     decision_bounds, sizeof decision_bounds / sizeof *decision_bounds},
+    {"attune_decision_latency_seconds",
+     "From delivery of the newest sample to the published result", NULL, decision_bounds,
+     sizeof decision_bounds / sizeof *decision_bounds},
+    {"attune_first_decision_seconds", "From an emission's start to its first decision", NULL,
+     first_bounds, sizeof first_bounds / sizeof *first_bounds},
+};
+
+struct series {
+    char values[MAX_LABELS][LABEL_SIZE];
+    uint64_t count;
+};
+
+struct hist {
+    char label[LABEL_SIZE];
+    uint64_t buckets[MAX_BOUNDS + 1], count;
+    double sum;
+};
+
+struct at_metrics {
+    pthread_mutex_t lock;
+    struct series *series[AT_COUNTERS]; /* (MAX_SERIES) each */
+    size_t n_series[AT_COUNTERS];
+    struct hist hists[AT_HISTOGRAMS][MAX_HISTS];
+    size_t n_hists[AT_HISTOGRAMS];
+};
+
+struct at_metrics *at_metrics_create(void)
+{
+    struct at_metrics *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    pthread_mutex_init(&m->lock, NULL);
+    for (int i = 0; i < AT_COUNTERS; i++)
+        if (!(m->series[i] = calloc(MAX_SERIES, sizeof(struct series)))) {
+            at_metrics_destroy(m);
+            return NULL;
+        }
+    /* A histogram without a label is there from the start, at zero; so is a counter without one. */
+    for (int i = 0; i < AT_HISTOGRAMS; i++)
+        m->n_hists[i] = hist_table[i].label ? 0 : 1;
+    for (int i = 0; i < AT_COUNTERS; i++)
+        m->n_series[i] = counter_table[i].labels[0] ? 0 : 1;
+    return m;
+}
+
+void at_metrics_destroy(struct at_metrics *m)
+{
+    if (!m)
+        return;
+    for (int i = 0; i < AT_COUNTERS; i++)
+        free(m->series[i]);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+static struct series *find_series(struct at_metrics *m, enum at_counter which,
+                                  const char *const *values, bool add)
+{
+    struct series *all = m->series[which];
+    for (size_t i = 0; i < m->n_series[which]; i++) {
+        bool same = true;
+        for (int k = 0; k < MAX_LABELS; k++)
+            same = same && !strncmp(all[i].values[k], values[k], LABEL_SIZE - 1);
+        if (same)
+            return &all[i];
+    }
+    if (!add)
+        return NULL;
+    static const char *const other[MAX_LABELS] = {"other", "other", "other"};
+    bool full = m->n_series[which] == MAX_SERIES - 1;
+    if (m->n_series[which] >= MAX_SERIES)
+        return &all[MAX_SERIES - 1];
+    struct series *s = &all[m->n_series[which]++];
+    for (int k = 0; k < MAX_LABELS && counter_table[which].labels[k]; k++)
+        snprintf(s->values[k], LABEL_SIZE, "%s", full ? other[k] : values[k]);
+    return s;
+}
+
+void at_metrics_count(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
+                      const char *c)
+{
+    const char *values[MAX_LABELS] = {a ? a : "", b ? b : "", c ? c : ""};
+    pthread_mutex_lock(&m->lock);
+    find_series(m, which, values, true)->count++;
+    pthread_mutex_unlock(&m->lock);
+}
+
+uint64_t at_metrics_get(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
+                        const char *c)
+{
+    const char *values[MAX_LABELS] = {a ? a : "", b ? b : "", c ? c : ""};
+    pthread_mutex_lock(&m->lock);
+    const struct series *s = find_series(m, which, values, false);
+    uint64_t count = s ? s->count : 0;
+    pthread_mutex_unlock(&m->lock);
+    return count;
+}
+
+void at_metrics_observe(struct at_metrics *m, enum at_histogram which, const char *label,
+                        double seconds)
+{
+    if (!isfinite(seconds) || seconds < 0)
+        return;
+    pthread_mutex_lock(&m->lock);
+    struct hist *h = NULL;
+    for (size_t i = 0; i < m->n_hists[which]; i++)
+        if (!label || !strcmp(m->hists[which][i].label, label))
+            h = &m->hists[which][i];
+    if (!h && m->n_hists[which] < MAX_HISTS) {
+        h = &m->hists[which][m->n_hists[which]++];
+        snprintf(h->label, sizeof h->label, "%s", label ? label : "");
+    }
+    if (h) {
+        size_t i = 0;
+        while (i < hist_table[which].n_bounds && seconds > hist_table[which].bounds[i])
+            i++;
+        h->buckets[i]++;
+        h->count++;
+        h->sum += seconds;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void write_counter(const struct at_metrics *m, enum at_counter which, struct at_buf *out)
+{
+    at_metrics_head(out, counter_table[which].name, "counter", counter_table[which].help);
+    for (size_t i = 0; i < m->n_series[which]; i++) {
+        const struct series *s = &m->series[which][i];
+        struct at_label labels[MAX_LABELS];
+        size_t n = 0;
+        for (; n < MAX_LABELS && counter_table[which].labels[n]; n++)
+            labels[n] = (struct at_label){counter_table[which].labels[n], s->values[n]};
+        at_metrics_sample(out, counter_table[which].name, labels, n, (double)s->count);
+    }
+}
+
+static void write_histogram(const struct at_metrics *m, enum at_histogram which, struct at_buf *out)
+{
+    const char *name = hist_table[which].name;
+    at_metrics_head(out, name, "histogram", hist_table[which].help);
+    for (size_t k = 0; k < m->n_hists[which]; k++) {
+        const struct hist *h = &m->hists[which][k];
+        struct at_label labels[2];
+        size_t n = 0;
+        if (hist_table[which].label)
+            labels[n++] = (struct at_label){hist_table[which].label, h->label};
+        char series[96], bound[32];
+        uint64_t below = 0;
+        for (size_t i = 0; i <= hist_table[which].n_bounds; i++) {
+            below += h->buckets[i];
+            if (i < hist_table[which].n_bounds)
+                snprintf(bound, sizeof bound, "%g", hist_table[which].bounds[i]);
+            labels[n] = (struct at_label){"le", i < hist_table[which].n_bounds ? bound : "+Inf"};
+            snprintf(series, sizeof series, "%s_bucket", name);
+            at_metrics_sample(out, series, labels, n + 1, (double)below);
+        }
+        snprintf(series, sizeof series, "%s_sum", name);
+        at_metrics_sample(out, series, labels, n, h->sum);
+        snprintf(series, sizeof series, "%s_count", name);
+        at_metrics_sample(out, series, labels, n, (double)h->count);
+    }
+}
+
+int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_buf *out)
+{
+    at_metrics_write_view(v, out);
+    pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < AT_COUNTERS; i++)
+        write_counter(m, (enum at_counter)i, out);
+    for (int i = 0; i < AT_HISTOGRAMS; i++)
+        write_histogram(m, (enum at_histogram)i, out);
+    pthread_mutex_unlock(&m->lock);
+    at_metrics_write_process(v, out);
+    return out->failed;
+}

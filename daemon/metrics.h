@@ -1,0 +1,43 @@
+/* Prometheus text 0.0.4: counters and histograms kept here, gauges read from a view.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DAEMON_METRICS_H
+#define AT_DAEMON_METRICS_H
+
+#include "daemon/events.h"
+#include "daemon/view.h"
+#include "lib/base/buf.h"
+
+enum at_counter {
+    AT_COUNT_EMISSIONS, /* band, class */
+    AT_COUNT_DECISIONS, /* backend */
+    AT_COUNT_SELECTOR,  /* from, to, reason */
+    AT_COUNT_HTTP,      /* route, code */
+    AT_COUNT_SSE_DROPPED,
+    AT_COUNTERS,
+};
+
+enum at_histogram {
+    AT_HIST_INFERENCE, /* backend */
+    AT_HIST_LATENCY,
+    AT_HIST_FIRST,
+    AT_HISTOGRAMS,
+};
+
+struct at_metrics;
+struct at_metrics *at_metrics_create(void); /* NULL: no memory */
+void at_metrics_destroy(struct at_metrics *m);
+
+/* Adds one to the series with these label values (as many as the counter has; NULL: ""). Past 256
+ * series of a counter the values become "other": labels never grow without a bound. Any thread. */
+void at_metrics_count(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
+                      const char *c);
+uint64_t at_metrics_get(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
+                        const char *c);
+/* label: value of the histogram's only label, NULL where it has none. */
+void at_metrics_observe(struct at_metrics *m, enum at_histogram which, const char *label,
+                        double seconds);
+
+/* The whole page. 0 or out's failure. */
+int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_buf *out);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/log.h"
+#include "daemon/puller.h"
+#include "lib/base/clock.h"
+
+/* What the supervisor saw last of a radio. */
+struct seen {
+    bool any;
+    enum at_source_state state;
+    uint64_t lost;
+};
+
+struct at_pipeline {
+    const struct at_config *config;
+    struct at_outlets outlets;
+    char boot[24];
+    int64_t started_utc_ns, started_ns;
+    struct at_mem mem;
+    struct at_classifier *classifier; /* NULL while loading */
+    struct at_puller *radios;         /* (n_radios) */
+    size_t n_radios;
+    pthread_t loader;
+    bool loader_runs;
+    pthread_mutex_t lock; /* what stands below */
+    enum at_pipeline_phase phase;
+    bool stopping;
+    struct at_error failure;
+    struct at_selector_change changes[AT_MAX_CHANGES];
+    size_t n_changes;
+    struct {
+        char backend[16];
+        size_t bytes;
+    } kv_peak[8];
+    size_t n_kv_peak;
+    const char *stuck;
+    /* Supervisor's own. */
+    struct seen seen[AT_MAX_RADIOS];
+    char running[24];
+};
+
+struct at_classifier_config at_pipeline_classifier_config(const struct at_config *config,
+                                                          unsigned threads)
+{
+    return (struct at_classifier_config){
+        .model_path = config->model.path,
+        .backend = config->model.backend[0] ? config->model.backend : NULL,
+        .window = config->model.window,
+        .budget_ms = config->budget.latency_ms,
+        .budget_kv_mb = config->budget.kv_mb,
+        .threads = threads,
+        .cache_dir = config->cache_dir[0] ? config->cache_dir : NULL,
+    };
+}
+
+static bool is_live(const struct at_config_radio *c)
+{
+    return !c->file[0] || strcmp(c->pace, "fast");
+}
+
+int at_pipeline_create(const struct at_config *config, const struct at_outlets *outlets, int once,
+                       struct at_error *err, struct at_pipeline **ret_pipeline)
+{
+    struct at_pipeline *p = calloc(1, sizeof *p);
+    if (!p)
+        return at_error_set(err, -ENOMEM, "out of memory");
+    p->config = config;
+    p->outlets = *outlets;
+    p->started_utc_ns = at_clock_utc_ns();
+    p->started_ns = at_clock_mono_ns();
+    snprintf(p->boot, sizeof p->boot, "%llx", (unsigned long long)(p->started_utc_ns / 1000000));
+    pthread_mutex_init(&p->lock, NULL);
+    p->radios = calloc(config->n_radios ? config->n_radios : 1, sizeof *p->radios);
+    if (!p->radios) {
+        at_pipeline_destroy(p);
+        return at_error_set(err, -ENOMEM, "out of memory");
+    }
+    for (uint32_t i = 0; i < config->n_radios; i++) {
+        struct at_puller *r = &p->radios[i];
+        r->index = i;
+        r->config = config;
+        r->conf = &config->radios[i];
+        r->band = &config->radios[i].bands[0];
+        r->outlets = &p->outlets;
+        r->boot = p->boot;
+        r->once = once;
+        r->live = is_live(r->conf);
+        at_puller_init(r);
+        p->n_radios++;
+    }
+    *ret_pipeline = p;
+    return 0;
+}
+
+/* ---- loading, in its own thread: calibration takes seconds, HTTP answers meanwhile ---- */
+
+static int load(struct at_pipeline *p, struct at_error *err)
+{
+    struct at_classifier *c;
+    struct at_classifier_config config =
+        at_pipeline_classifier_config(p->config, p->config->cores ? p->config->cores : 1);
+    int rc = at_classifier_create(&p->mem, &config, err, &c);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&p->lock);
+    p->classifier = c;
+    pthread_mutex_unlock(&p->lock);
+    return 0;
+}
+
+static void *run_loader(void *ctx)
+{
+    struct at_pipeline *p = ctx;
+    struct at_error err = {{0}};
+    int rc = load(p, &err);
+    pthread_mutex_lock(&p->lock);
+    bool stopping = p->stopping;
+    pthread_mutex_unlock(&p->lock);
+    for (size_t i = 0; !rc && !stopping && i < p->n_radios; i++) {
+        struct at_puller *r = &p->radios[i];
+        r->classifier = p->classifier;
+        rc = at_puller_start(r);
+        if (rc)
+            at_error_set(&err, rc, "no thread for radio %s: %s", r->conf->name, strerror(-rc));
+    }
+    pthread_mutex_lock(&p->lock);
+    p->phase = rc ? AT_PIPELINE_FAILED : AT_PIPELINE_RUNNING;
+    p->failure = err;
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+int at_pipeline_start(struct at_pipeline *p, struct at_error *err)
+{
+    int rc = -pthread_create(&p->loader, NULL, run_loader, p);
+    p->loader_runs = !rc;
+    return rc ? at_error_set(err, rc, "no thread: %s", strerror(-rc)) : 0;
+}
+
+void at_pipeline_destroy(struct at_pipeline *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_mutex_unlock(&p->lock);
+    if (p->loader_runs)
+        pthread_join(p->loader, NULL);
+    for (size_t i = 0; i < p->n_radios; i++)
+        at_puller_stop(&p->radios[i]);
+    for (size_t i = 0; i < p->n_radios; i++)
+        at_puller_finish(&p->radios[i]);
+    at_classifier_destroy(p->classifier);
+    pthread_mutex_destroy(&p->lock);
+    free(p->radios);
+    free(p);
+}
+
+enum at_pipeline_phase at_pipeline_get_phase(struct at_pipeline *p, struct at_error *err)
+{
+    pthread_mutex_lock(&p->lock);
+    enum at_pipeline_phase phase = p->phase;
+    if (err)
+        *err = p->failure;
+    pthread_mutex_unlock(&p->lock);
+    return phase;
+}
+
+int at_pipeline_done(struct at_pipeline *p)
+{
+    int done = 1;
+    if (!p->n_radios || at_pipeline_get_phase(p, NULL) != AT_PIPELINE_RUNNING)
+        return 0;
+    for (size_t i = 0; i < p->n_radios && done; i++) {
+        struct at_puller *r = &p->radios[i];
+        pthread_mutex_lock(&r->lock);
+        done = !r->done ? 0 : r->failed ? 2 : done;
+        pthread_mutex_unlock(&r->lock);
+        if (done == 2) {
+            /* One failed; the others must have ended too. */
+            for (size_t k = i + 1; k < p->n_radios; k++) {
+                pthread_mutex_lock(&p->radios[k].lock);
+                done = p->radios[k].done ? done : 0;
+                pthread_mutex_unlock(&p->radios[k].lock);
+            }
+            return done;
+        }
+    }
+    return done;
+}
+
+/* ---- the view ---- */
+
+void at_pipeline_get_view(void *ctx, struct at_view *v)
+{
+    struct at_pipeline *p = ctx;
+    *v = (struct at_view){.version = AT_VERSION,
+                          .started_utc_ns = p->started_utc_ns,
+                          .uptime_s = 1e-9 * (double)(at_clock_mono_ns() - p->started_ns),
+                          .budget_latency_ms = p->config->budget.latency_ms,
+                          .budget_kv_mb = p->config->budget.kv_mb,
+                          .budget_cores = p->config->cores};
+    snprintf(v->boot, sizeof v->boot, "%s", p->boot);
+    snprintf(v->site, sizeof v->site, "%s", p->config->site.name);
+    v->n_radios = p->n_radios < AT_MAX_RADIOS ? p->n_radios : AT_MAX_RADIOS;
+    for (size_t i = 0; i < v->n_radios; i++)
+        at_puller_get_view(&p->radios[i], &v->radios[i]);
+    pthread_mutex_lock(&p->lock);
+    if (p->classifier && p->phase == AT_PIPELINE_RUNNING) {
+        v->model = at_classifier_model(p->classifier);
+        at_classifier_get_state(p->classifier, &v->selector);
+        at_classifier_get_stats(p->classifier, &v->stats);
+    }
+    memcpy(v->changes, p->changes, sizeof v->changes);
+    v->n_changes = p->n_changes;
+    memcpy(v->kv_peak, p->kv_peak, sizeof v->kv_peak);
+    v->n_kv_peak = p->n_kv_peak;
+    v->stuck = p->stuck;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- the supervisor's look ---- */
+
+static void poll_radio(struct at_pipeline *p, size_t i, const struct at_radio_view *v)
+{
+    struct seen *seen = &p->seen[i];
+    uint64_t lost = 0;
+    for (int k = 0; k < AT_LOST_REASONS; k++)
+        lost += v->ledger.lost[k];
+    if (lost > seen->lost) {
+        at_log(AT_LOG_WARN, AT_FIELDS({"radio", v->name}, {"band", v->band}),
+               "radio %s: %llu samples lost (%llu in all)", v->name,
+               (unsigned long long)(lost - seen->lost), (unsigned long long)lost);
+        seen->lost = lost;
+    }
+    if (seen->any && seen->state == v->state)
+        return;
+    seen->any = true;
+    seen->state = v->state;
+    const char *state = at_source_state_name(v->state);
+    bool bad = v->state == AT_SOURCE_STALLED || v->state == AT_SOURCE_FAILED;
+    at_log(bad ? AT_LOG_WARN : AT_LOG_INFO,
+           AT_FIELDS({"radio", v->name}, {"band", v->band}, {"state", state}), "radio %s: %s%s%s",
+           v->name, state, v->error[0] ? ": " : "", v->error);
+    char *text = at_api_radio_event(v);
+    at_events_publish(p->outlets.events, AT_EVENT_RADIO, text);
+    free(text);
+}
+
+static void record_change(struct at_pipeline *p, const struct at_view *v, const char *to)
+{
+    struct at_selector_change change = {.utc_ns = at_clock_utc_ns()};
+    snprintf(change.from, sizeof change.from, "%s", p->running);
+    snprintf(change.to, sizeof change.to, "%s", to);
+    snprintf(change.reason, sizeof change.reason, "%s", v->selector.choice.reason);
+    pthread_mutex_lock(&p->lock);
+    if (p->n_changes == AT_MAX_CHANGES)
+        memmove(p->changes, p->changes + 1, --p->n_changes * sizeof *p->changes);
+    p->changes[p->n_changes++] = change;
+    pthread_mutex_unlock(&p->lock);
+    at_log(v->selector.choice.over_budget ? AT_LOG_WARN : AT_LOG_INFO,
+           AT_FIELDS({"from", change.from}, {"backend", to}, {"kernel", v->selector.kernel},
+                     {"reason", change.reason}),
+           "backend %s (kernel %s): %s", to, v->selector.kernel, change.reason);
+    if (change.from[0])
+        at_metrics_count(p->outlets.metrics, AT_COUNT_SELECTOR, change.from, to, change.reason);
+    char *text = at_api_selector_event(&change);
+    at_events_publish(p->outlets.events, AT_EVENT_SELECTOR, text);
+    free(text);
+    snprintf(p->running, sizeof p->running, "%s", to);
+}
+
+static void poll_selector(struct at_pipeline *p, const struct at_view *v)
+{
+    int i = v->selector.choice.index;
+    if (!v->model || i < 0)
+        return;
+    const struct at_candidate *c = &v->selector.candidates[i];
+    char name[24];
+    snprintf(name, sizeof name, "%.12s/%s", c->backend, at_mode_name(c->mode));
+    if (strcmp(name, p->running))
+        record_change(p, v, name);
+    pthread_mutex_lock(&p->lock);
+    size_t k = 0;
+    while (k < p->n_kv_peak && strcmp(p->kv_peak[k].backend, c->backend))
+        k++;
+    if (k == p->n_kv_peak && k < sizeof p->kv_peak / sizeof *p->kv_peak)
+        snprintf(p->kv_peak[p->n_kv_peak++].backend, sizeof p->kv_peak->backend, "%s", c->backend);
+    /* The counter knows one peak; while a single backend has run it is that backend's. */
+    size_t bytes = p->n_kv_peak == 1 ? v->stats.kv_peak_bytes : v->stats.kv_bytes;
+    if (k < p->n_kv_peak && bytes > p->kv_peak[k].bytes)
+        p->kv_peak[k].bytes = bytes;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w)
+{
+    struct at_view *v = calloc(1, sizeof *v);
+    int64_t now = at_clock_mono_ns();
+    if (!v)
+        return;
+    at_pipeline_get_view(p, v);
+    for (size_t i = 0; i < v->n_radios; i++) {
+        char stage[48];
+        int64_t since = atomic_load(&p->radios[i].pushing_since_ns);
+        poll_radio(p, i, &v->radios[i]);
+        snprintf(stage, sizeof stage, "radio %s", v->radios[i].name);
+        at_watch_mark(w, stage, since != 0, (uint64_t)since, now);
+    }
+    poll_selector(p, v);
+    at_watch_mark(w, "classifier", v->stats.queue_depth > 0, v->stats.decisions + v->stats.tokens,
+                  now);
+    pthread_mutex_lock(&p->lock);
+    p->stuck = at_watch_stuck(w, now);
+    pthread_mutex_unlock(&p->lock);
+    free(v);
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/puller.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/log.h"
+#include "lib/base/clock.h"
+#include "lib/base/cpu.h"
+
+#define READ_MS    100
+#define BLOCK_S    0.01 /* of a live radio: short, decisions wait for it */
+#define FILE_BLOCK 65536
+#define MAX_BLOCK  (1u << 19)
+#define STATS_NS   (AT_NS_PER_S / 10)
+
+/* ---- what the receiver calls ---- */
+
+static void publish_result(struct at_puller *r, enum at_event_type type,
+                           const struct at_result *result)
+{
+    json_t *o = at_result_to_json(result);
+    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    at_events_publish(r->outlets->events, type, text);
+    free(text);
+    json_decref(o);
+}
+
+static void on_opened(void *ctx, const struct at_result *result)
+{
+    struct at_puller *r = ctx;
+    at_store_put(r->outlets->store, result);
+    publish_result(r, AT_EVENT_EMISSION, result);
+}
+
+static void on_result(void *ctx, const struct at_result *result)
+{
+    struct at_puller *r = ctx;
+    struct at_metrics *m = r->outlets->metrics;
+    uint32_t known = at_store_put(r->outlets->store, result);
+    if (result->decisions > known) {
+        at_metrics_count(m, AT_COUNT_DECISIONS, result->backend, NULL, NULL);
+        at_metrics_observe(m, AT_HIST_INFERENCE, result->backend,
+                           1e-3 * (double)result->inference_ms);
+        at_metrics_observe(m, AT_HIST_LATENCY, NULL, 1e-3 * (double)result->latency_ms);
+        if (!known)
+            at_metrics_observe(m, AT_HIST_FIRST, NULL, (double)result->first_decision_s);
+        publish_result(r, AT_EVENT_DECISION, result);
+    }
+    if (!result->emission.ended)
+        return;
+    const char *class_name = result->has_answer ? result->answer.label : "none";
+    at_metrics_count(m, AT_COUNT_EMISSIONS, result->band, class_name, NULL);
+    publish_result(r, AT_EVENT_EMISSION, result);
+    if (result->center_rf_hz > 0)
+        at_log(AT_LOG_DEBUG,
+               AT_FIELDS({"radio", result->radio}, {"emission", result->id}, {"class", class_name}),
+               "emission ended: %.3f MHz %s %.1f dB",
+               1e-6 * (result->center_rf_hz +
+                       0.5 * (result->emission.f_lo_hz + result->emission.f_hi_hz)),
+               class_name, (double)result->emission.snr_db);
+}
+
+static void on_row(void *ctx, const struct at_row *row)
+{
+    struct at_puller *r = ctx;
+    struct at_stored_row meta = {.center_hz = r->info.center_hz,
+                                 .rate_hz = r->info.rate_hz,
+                                 .span_s = row->span_s,
+                                 .floor_dbfs_hz = row->floor_dbfs_hz,
+                                 .occupancy = row->occupancy};
+    snprintf(meta.radio, sizeof meta.radio, "%s", r->conf->name);
+    snprintf(meta.band, sizeof meta.band, "%s", r->band->name);
+    meta.utc_ns = at_clock_utc_ns();
+    if (r->anchor_utc_ns)
+        meta.utc_ns =
+            r->anchor_utc_ns +
+            (int64_t)(1e9 * ((double)row->index - (double)r->anchor_index) / r->info.rate_hz);
+    at_rows_put(r->outlets->rows, r->index, &meta, row);
+    if (!at_events_wanted(r->outlets->events, AT_EVENT_SPECTRUM))
+        return;
+    struct at_stored_row *newest = malloc(sizeof *newest);
+    if (newest && at_rows_get(r->outlets->rows, r->index, 0, newest, 1)) {
+        char *text = at_rows_to_json(newest);
+        at_events_publish(r->outlets->events, AT_EVENT_SPECTRUM, text);
+        free(text);
+    }
+    free(newest);
+}
+
+/* ---- opening ---- */
+
+static int open_source(const struct at_puller *r, struct at_error *err,
+                       struct at_source **ret_source)
+{
+    const struct at_config_radio *c = r->conf;
+    const struct at_config_band *b = r->band;
+    if (c->file[0]) {
+        struct at_file_options o = {
+            .format = c->format[0] && strcmp(c->format, "auto") ? c->format : NULL,
+            .rate_hz = b->rate_hz,
+            .center_hz = b->center_hz,
+            .paced = r->live,
+            .loop = c->loop,
+        };
+        return at_source_open_file(c->file, &o, err, ret_source);
+    }
+    const char *modules[AT_CONFIG_MAX_MODULES + 1] = {NULL};
+    for (uint32_t i = 0; i < r->config->soapy.n_modules; i++)
+        modules[i] = r->config->soapy.modules[i];
+    struct at_soapy_options o = {
+        .device = c->device,
+        .rate_hz = b->rate_hz,
+        .center_hz = b->center_hz + b->lo_offset_hz,
+        .gain_db = b->gain.db,
+        .gains = b->gain.gains[0] ? b->gain.gains : NULL,
+        .antenna = c->antenna[0] ? c->antenna : NULL,
+        .ppm = c->ppm,
+        .bias_tee = c->bias_tee,
+        .settings = c->settings[0] ? c->settings : NULL,
+        .modules = modules,
+        .channel = c->channel,
+    };
+    return at_source_open_soapy(&o, err, ret_source);
+}
+
+static int create_receiver(struct at_puller *r, struct at_error *err,
+                           struct at_receiver **ret_receiver)
+{
+    double ignore[2 * AT_CONFIG_MAX_IGNORE];
+    for (uint32_t i = 0; i < r->band->n_ignore; i++) {
+        ignore[2 * i] = r->band->ignore[i].lo_hz - r->info.center_hz;
+        ignore[2 * i + 1] = r->band->ignore[i].hi_hz - r->info.center_hz;
+    }
+    /* Each life counts its emissions from 1: the id says which life. */
+    char boot[40];
+    snprintf(boot, sizeof boot, r->lives ? "%s.%u" : "%s", r->boot, r->lives);
+    r->lives++;
+    struct at_receiver_config config = {
+        .radio = r->conf->name,
+        .band = r->band->name,
+        .boot = boot,
+        .center_hz = r->info.center_hz,
+        .live = r->live,
+        .file = r->conf->file[0] != 0,
+        .band_config = {.rate_hz = r->info.rate_hz,
+                        .assumed_floor_dbfs_hz = r->info.assumed_floor_dbfs_hz,
+                        .ignore = ignore,
+                        .n_ignore = r->band->n_ignore},
+        .bandplan_path = r->config->bandplan[0] ? r->config->bandplan : NULL,
+    };
+    struct at_receiver_sink sink = {
+        .ctx = r, .result = on_result, .opened = on_opened, .row = on_row};
+    return at_receiver_create(r->classifier, &config, &sink, err, ret_receiver);
+}
+
+/* ---- the thread ---- */
+
+static bool is_stopping(struct at_puller *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool stopping = r->stopping;
+    pthread_mutex_unlock(&r->lock);
+    return stopping;
+}
+
+/* Waits, unless told to stop. */
+static void pause_for(struct at_puller *r, double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)seconds;
+    until.tv_nsec += (long)(1e9 * (seconds - floor(seconds)));
+    if (until.tv_nsec >= AT_NS_PER_S) {
+        until.tv_nsec -= AT_NS_PER_S;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&r->lock);
+    int rc = 0;
+    while (!r->stopping && !rc)
+        rc = pthread_cond_timedwait(&r->wake, &r->lock, &until);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void set_error(struct at_puller *r, const char *text)
+{
+    pthread_mutex_lock(&r->lock);
+    snprintf(r->error, sizeof r->error, "%s", text);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* Takes the source away from the view, keeping what it counted. */
+static void close_source(struct at_puller *r, enum at_source_state state)
+{
+    pthread_mutex_lock(&r->lock);
+    struct at_source *s = r->source;
+    pthread_mutex_unlock(&r->lock);
+    if (s)
+        s->ops->stop(s);
+    pthread_mutex_lock(&r->lock);
+    if (s) {
+        struct at_ledger l;
+        s->ops->get_ledger(s, &l);
+        r->past.requested += l.requested;
+        r->past.delivered += l.delivered;
+        r->past.reconnects += l.reconnects;
+        for (int k = 0; k < AT_LOST_REASONS; k++) {
+            r->past.lost[k] += l.lost[k];
+            r->past.events[k] += l.events[k];
+        }
+    }
+    r->source = NULL;
+    r->state = state;
+    pthread_mutex_unlock(&r->lock);
+    if (s)
+        s->ops->destroy(s);
+}
+
+/* Share of a core, about once a second; and the receiver's counts, ten times. */
+struct meter {
+    int64_t wall_ns, cpu_ns, stats_ns;
+};
+
+static void measure(struct at_puller *r, struct at_receiver *receiver, struct meter *m, int64_t now)
+{
+    struct at_band_stats stats;
+    if (now - m->stats_ns < STATS_NS)
+        return;
+    m->stats_ns = now;
+    at_receiver_get_stats(receiver, &stats);
+    int64_t cpu = at_clock_thread_cpu_ns();
+    pthread_mutex_lock(&r->lock);
+    r->stats = stats;
+    r->has_stats = true;
+    if (now - m->wall_ns > AT_NS_PER_S) {
+        r->busy_ratio = (double)(cpu - m->cpu_ns) / (double)(now - m->wall_ns);
+        m->wall_ns = now;
+        m->cpu_ns = cpu;
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+static int push(struct at_puller *r, struct at_receiver *receiver, const float *iq,
+                const struct at_read *read)
+{
+    int64_t now = at_clock_mono_ns();
+    if (read->utc_ns) {
+        r->anchor_utc_ns = read->utc_ns;
+        r->anchor_index = read->index;
+    }
+    atomic_store(&r->pushing_since_ns, now);
+    int rc = at_receiver_push(receiver, iq, read->n, read->index, read->delivered_ns, read->utc_ns);
+    atomic_store(&r->pushing_since_ns, 0);
+    pthread_mutex_lock(&r->lock);
+    r->samples_ns = now;
+    r->processed += read->n;
+    r->error[0] = 0;
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+/* Reads until the source ends (-ENODATA), fails or is stopped (0). */
+static int pull(struct at_puller *r, struct at_receiver *receiver, float *iq, size_t max,
+                struct at_error *err)
+{
+    struct meter meter = {.wall_ns = at_clock_mono_ns(), .cpu_ns = at_clock_thread_cpu_ns()};
+    struct at_source *s = r->source;
+    while (!is_stopping(r)) {
+        struct at_read read = {0};
+        int64_t before = at_clock_mono_ns();
+        int rc = s->ops->read(s, iq, max, READ_MS, &read, err);
+        if (!rc && read.n)
+            rc = push(r, receiver, iq, &read);
+        if (rc == -EAGAIN) {
+            set_error(r, err->text);
+            if (at_clock_mono_ns() - before < AT_NS_PER_S / 200)
+                pause_for(r, 0.05);
+        } else if (rc == -ENOMEM) {
+            at_log(AT_LOG_WARN, AT_FIELDS({"radio", r->conf->name}),
+                   "radio %s: out of memory, samples dropped", r->conf->name);
+        } else if (rc) {
+            return rc;
+        }
+        measure(r, receiver, &meter, at_clock_mono_ns());
+    }
+    return 0;
+}
+
+static void finish_stats(struct at_puller *r, struct at_receiver *receiver)
+{
+    struct at_band_stats stats;
+    at_receiver_get_stats(receiver, &stats);
+    pthread_mutex_lock(&r->lock);
+    r->stats = stats;
+    r->has_stats = true;
+    r->busy_ratio = 0;
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* One life of the source. 0: stopped; -ENODATA: the file has ended, all delivered; else trouble,
+ * err says what. */
+static int run_once(struct at_puller *r, struct at_error *err)
+{
+    struct at_source *s = NULL;
+    struct at_receiver *receiver = NULL;
+    float *iq = NULL;
+    int rc = open_source(r, err, &s);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&r->lock);
+    r->source = s;
+    pthread_mutex_unlock(&r->lock);
+    rc = s->ops->start(s, err);
+    if (rc)
+        goto out;
+    pthread_mutex_lock(&r->lock);
+    s->ops->get_info(s, &r->info);
+    pthread_mutex_unlock(&r->lock);
+    double block = r->live ? BLOCK_S * r->info.rate_hz : FILE_BLOCK;
+    size_t max = block > MAX_BLOCK ? MAX_BLOCK : block < 256 ? 256 : (size_t)block;
+    iq = malloc(2 * max * sizeof *iq);
+    rc = iq ? create_receiver(r, err, &receiver) : at_error_set(err, -ENOMEM, "out of memory");
+    if (rc)
+        goto out;
+    rc = pull(r, receiver, iq, max, err);
+    if (rc) {
+        atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
+        at_receiver_flush(receiver);
+        atomic_store(&r->pushing_since_ns, 0);
+    }
+    finish_stats(r, receiver);
+out:
+    close_source(r, rc == -ENODATA ? AT_SOURCE_ENDED : AT_SOURCE_FAILED);
+    at_receiver_destroy(receiver);
+    free(iq);
+    return rc;
+}
+
+static double back_off(unsigned attempt, uint64_t *jitter)
+{
+    static const double steps[] = {1, 2, 5, 10, 30};
+    double s = steps[attempt < 5 ? attempt : 4];
+    *jitter = *jitter * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return s * (0.8 + 0.4 * (double)(*jitter >> 11) * 0x1p-53);
+}
+
+static void *run(void *ctx)
+{
+    struct at_puller *r = ctx;
+    uint64_t jitter = (uint64_t)at_clock_mono_ns();
+    at_cpu_flush_denormals();
+    for (unsigned attempt = 0; !is_stopping(r); attempt++) {
+        struct at_error err = {{0}};
+        int64_t began = at_clock_mono_ns();
+        int rc = run_once(r, &err);
+        bool given_up = rc && rc != -ENODATA && r->once && r->conf->file[0];
+        pthread_mutex_lock(&r->lock);
+        r->done = rc == -ENODATA || given_up;
+        r->failed = given_up;
+        if (rc && rc != -ENODATA) {
+            snprintf(r->error, sizeof r->error, "%s", err.text);
+            r->retries++;
+        }
+        bool leave = r->done || r->stopping;
+        pthread_mutex_unlock(&r->lock);
+        if (leave)
+            break;
+        /* One that ran for a while begins at the shortest pause again. */
+        if (at_clock_mono_ns() - began > 60 * AT_NS_PER_S)
+            attempt = 0;
+        double wait_s = back_off(attempt, &jitter);
+        at_log(AT_LOG_WARN, AT_FIELDS({"radio", r->conf->name}, {"error", err.text}),
+               "radio %s: %s (trying again in %.0f s)", r->conf->name, err.text, wait_s);
+        pause_for(r, wait_s);
+    }
+    return NULL;
+}
+
+/* ---- from other threads ---- */
+
+void at_puller_init(struct at_puller *r)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    r->state = AT_SOURCE_STARTING;
+    r->info.center_hz = isfinite(r->band->center_hz) ? r->band->center_hz : 0;
+    r->info.rate_hz = r->band->rate_hz;
+}
+
+int at_puller_start(struct at_puller *r)
+{
+    int rc = -pthread_create(&r->thread, NULL, run, r);
+    r->thread_runs = !rc;
+    return rc;
+}
+
+void at_puller_stop(struct at_puller *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->stopping = true;
+    pthread_cond_broadcast(&r->wake);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void at_puller_finish(struct at_puller *r)
+{
+    if (r->thread_runs)
+        pthread_join(r->thread, NULL);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->wake);
+}
+
+void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
+{
+    *v = (struct at_radio_view){.live = r->live, .sample_age_s = NAN};
+    snprintf(v->name, sizeof v->name, "%s", r->conf->name);
+    snprintf(v->band, sizeof v->band, "%s", r->band->name);
+    snprintf(v->device, sizeof v->device, "%.255s", r->conf->device);
+    pthread_mutex_lock(&r->lock);
+    v->state = r->state;
+    v->info = r->info;
+    v->ledger = r->past;
+    if (r->source) {
+        struct at_ledger l;
+        r->source->ops->get_ledger(r->source, &l);
+        v->state = r->source->ops->get_state(r->source);
+        v->ledger.requested += l.requested;
+        v->ledger.delivered += l.delivered;
+        v->ledger.reconnects += l.reconnects;
+        for (int k = 0; k < AT_LOST_REASONS; k++) {
+            v->ledger.lost[k] += l.lost[k];
+            v->ledger.events[k] += l.events[k];
+        }
+    }
+    v->processed = r->processed;
+    v->retries = r->retries;
+    v->busy_ratio = r->busy_ratio;
+    v->band_stats = r->stats;
+    v->has_band_stats = r->has_stats;
+    snprintf(v->error, sizeof v->error, "%s", r->error);
+    if (r->samples_ns)
+        v->sample_age_s = 1e-9 * (double)(at_clock_mono_ns() - r->samples_ns);
+    pthread_mutex_unlock(&r->lock);
+}

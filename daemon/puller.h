@@ -1,0 +1,54 @@
+/* One radio's thread: open, read, push, and again after trouble, for ever.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DAEMON_PULLER_H
+#define AT_DAEMON_PULLER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "daemon/pipeline.h"
+
+struct at_puller {
+    size_t index;
+    const struct at_config *config;
+    const struct at_config_radio *conf;
+    const struct at_config_band *band;
+    const struct at_outlets *outlets;
+    const char *boot;
+    int once; /* give a file up that cannot be read */
+    struct at_classifier *classifier;
+    bool live; /* not a file that is read as fast as it goes */
+
+    pthread_t thread;
+    bool thread_runs;
+    pthread_mutex_t lock; /* what stands below */
+    pthread_cond_t wake;
+    bool stopping;
+    struct at_source *source;   /* NULL while closed */
+    enum at_source_state state; /* while closed */
+    struct at_source_info info; /* of the newest source */
+    struct at_ledger past;      /* of closed sources */
+    struct at_band_stats stats;
+    bool has_stats;
+    char error[512];
+    uint64_t retries, processed;
+    int64_t samples_ns; /* when the newest samples came; 0: none yet */
+    double busy_ratio;
+    bool done, failed; /* ended for good */
+
+    _Atomic int64_t pushing_since_ns; /* 0: not in the receiver */
+    unsigned lives;                   /* receivers made; thread's own, as are those below */
+    int64_t anchor_utc_ns;            /* of anchor_index */
+    uint64_t anchor_index;
+};
+
+/* r: zeroed but for the first group. */
+void at_puller_init(struct at_puller *r);
+int at_puller_start(struct at_puller *r);
+/* Tells the thread to leave; does not wait. */
+void at_puller_stop(struct at_puller *r);
+/* Waits, frees. */
+void at_puller_finish(struct at_puller *r);
+void at_puller_get_view(struct at_puller *r, struct at_radio_view *ret);
+
+#endif

@@ -1,0 +1,228 @@
+/* The one route table: dispatch, methods, parameters and the description all come from it.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+
+#include "daemon/api.h"
+
+#define TEXT   "{\"type\":\"string\"}"
+#define TIME   "{\"type\":\"string\",\"format\":\"date-time\"}"
+#define COUNT  "{\"type\":\"integer\",\"minimum\":1,\"maximum\":500}"
+#define CURSOR "{\"type\":\"integer\",\"minimum\":1}"
+#define NUMBER "{\"type\":\"number\"}"
+#define STATE  "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
+#define JSON   "application/json"
+
+#define RADIO_PARAM                                                                                \
+    {                                                                                              \
+        "radio", TEXT, "Name of the radio; the first one where not given"                          \
+    }
+
+const struct at_route at_routes[] = {
+    {"/healthz",
+     AT_ROUTE_PLAIN,
+     at_api_healthz,
+     JSON,
+     "Health",
+     "Whether the process is alive and every stage with work moves",
+     "503",
+     {{0}}},
+    {"/readyz",
+     AT_ROUTE_PLAIN,
+     at_api_readyz,
+     JSON,
+     "Health",
+     "Whether the model is loaded and samples move",
+     "503",
+     {{0}}},
+    {"/metrics",
+     AT_ROUTE_PLAIN,
+     at_api_metrics,
+     "text/plain",
+     NULL,
+     "Prometheus text 0.0.4",
+     "",
+     {{0}}},
+    {"/api/v1/status",
+     AT_ROUTE_PLAIN,
+     at_api_status,
+     JSON,
+     "Status",
+     "The daemon in one object",
+     "",
+     {{0}}},
+    {"/api/v1/radios",
+     AT_ROUTE_PLAIN,
+     at_api_radios,
+     JSON,
+     "RadioList",
+     "Radios, their state and their samples",
+     "",
+     {{0}}},
+    {"/api/v1/bands",
+     AT_ROUTE_PLAIN,
+     at_api_bands,
+     JSON,
+     "BandList",
+     "Bands, noise floor and occupancy",
+     "",
+     {{0}}},
+    {"/api/v1/model",
+     AT_ROUTE_PLAIN,
+     at_api_model,
+     JSON,
+     "Model",
+     "The model, its classes and stated accuracy",
+     "503",
+     {{0}}},
+    {"/api/v1/backends",
+     AT_ROUTE_PLAIN,
+     at_api_backends,
+     JSON,
+     "BackendList",
+     "Attention backends, what they can and what they cost here",
+     "",
+     {{0}}},
+    {"/api/v1/selector",
+     AT_ROUTE_PLAIN,
+     at_api_selector,
+     JSON,
+     "Selector",
+     "What runs, why, and why not the others",
+     "503",
+     {{0}}},
+    {"/api/v1/emissions",
+     AT_ROUTE_PLAIN,
+     at_api_emissions,
+     JSON,
+     "EmissionList",
+     "Emissions, newest first",
+     "400",
+     {{"since", TIME, "Alive at or after this time"},
+      {"until", TIME, "Started before this time"},
+      {"band", TEXT, "Name of the band"},
+      {"radio", TEXT, "Name of the radio"},
+      {"class", TEXT, "Class, unknown or weak"},
+      {"state", STATE, "Alive, or ended"},
+      {"min_snr", NUMBER, "Least SNR in dB"},
+      {"limit", COUNT, "Most items of a page, 100 where not given"},
+      {"cursor", CURSOR, "`next` of the page before"}}},
+    {"/api/v1/emissions/{id}",
+     AT_ROUTE_PLAIN,
+     at_api_emission,
+     JSON,
+     "Emission",
+     "One emission",
+     "404",
+     {{0}}},
+    {"/api/v1/spectrum",
+     AT_ROUTE_PLAIN,
+     at_api_spectrum,
+     JSON,
+     "Row",
+     "The newest spectrum",
+     "404",
+     {RADIO_PARAM}},
+    {"/api/v1/waterfall",
+     AT_ROUTE_PLAIN,
+     at_api_waterfall,
+     JSON,
+     "RowList",
+     "The newest rows, oldest first",
+     "400,404",
+     {RADIO_PARAM,
+      {"since", CURSOR, "Rows after this `seq`"},
+      {"limit", COUNT, "Most rows, 100 where not given"}}},
+    {"/api/v1/events",
+     AT_ROUTE_EVENTS,
+     NULL,
+     "text/event-stream",
+     NULL,
+     "Server-sent events; Last-Event-ID goes on where a stream broke off",
+     "400,503",
+     {{"types", TEXT,
+       "emission, decision, selector, radio, spectrum, separated by commas; all where not given"}}},
+    {"/api/v1/openapi.json",
+     AT_ROUTE_PLAIN,
+     at_api_openapi,
+     JSON,
+     NULL,
+     "This description",
+     "",
+     {{0}}},
+};
+const size_t at_routes_n = sizeof at_routes / sizeof *at_routes;
+
+/* Whether path is the route's; the part at {id} goes into id. */
+static bool matches(const char *route, const char *path, char *id, size_t id_n)
+{
+    const char *brace = strchr(route, '{');
+    if (!brace)
+        return !strcmp(route, path);
+    size_t n = (size_t)(brace - route);
+    if (strncmp(route, path, n) || !path[n] || strchr(path + n, '/') || strlen(path + n) >= id_n)
+        return false;
+    strcpy(id, path + n);
+    return true;
+}
+
+const struct at_route *at_route_find(struct at_request *q, struct at_reply *r)
+{
+    for (size_t i = 0; i < at_routes_n; i++)
+        if (matches(at_routes[i].path, q->path, q->id, sizeof q->id))
+            return &at_routes[i];
+    at_reply_error(r, 404, "not_found", "no such path; /api/v1/openapi.json lists what there is");
+    return NULL;
+}
+
+static const struct at_param_doc *find_param(const struct at_route *route, const char *name)
+{
+    for (const struct at_param_doc *p = route->params; p->name; p++)
+        if (!strcmp(p->name, name))
+            return p;
+    return NULL;
+}
+
+static bool params_known(const struct at_route *route, const struct at_request *q,
+                         struct at_reply *r)
+{
+    for (size_t i = 0; i < q->n_params; i++) {
+        const char *key = q->params[i].key;
+        if (!find_param(route, key)) {
+            at_reply_error(r, 400, "unknown_parameter", "parameter '%.64s' is not known here%s",
+                           key,
+                           route->params[0].name ? "; /api/v1/openapi.json lists those that are"
+                                                 : "; there is none");
+            return false;
+        }
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(q->params[k].key, key)) {
+                at_reply_error(r, 400, "repeated_parameter", "parameter '%.64s' is given twice",
+                               key);
+                return false;
+            }
+    }
+    return true;
+}
+
+void at_route_run(const struct at_route *route, const struct at_api *api,
+                  const struct at_request *q, struct at_reply *r)
+{
+    if (strcmp(q->method, "GET") && strcmp(q->method, "HEAD")) {
+        at_reply_error(r, 405, "method_not_allowed", "only GET and HEAD here");
+        r->headers.allow = "GET, HEAD";
+        return;
+    }
+    /* Assets may carry a version in the query, health checks what they like: it means nothing
+     * there. */
+    if (!strncmp(route->path, "/api/", 5) && !params_known(route, q, r))
+        return;
+    if (route->kind == AT_ROUTE_EVENTS) {
+        if (!at_event_mask(at_request_param(q, "types")))
+            at_reply_error(
+                r, 400, "bad_parameter",
+                "types: give names out of emission, decision, selector, radio, spectrum");
+        return;
+    }
+    r->headers.type = route->type;
+    route->handle(api, q, r);
+}

@@ -1,0 +1,39 @@
+/* The newest waterfall rows of each radio, bounded.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DAEMON_ROWS_H
+#define AT_DAEMON_ROWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/view.h"
+#include "lib/dsp/band.h"
+
+#define AT_ROW_BINS 1024 /* most bins of a row */
+
+struct at_stored_row {
+    uint64_t seq; /* from 1, rising over all radios */
+    char radio[AT_VIEW_NAME_SIZE], band[AT_VIEW_NAME_SIZE];
+    int64_t utc_ns; /* of its first sample; of its arrival where that is unknown */
+    double center_hz, rate_hz, span_s;
+    float floor_dbfs_hz, occupancy;
+    unsigned n;
+    int16_t centi_db[AT_ROW_BINS]; /* (n) hundredths of dBFS per bin */
+};
+
+struct at_rows;
+/* Keeps n rows in all for each of n_radios radios. NULL: no memory. */
+struct at_rows *at_rows_create(size_t n_radios, size_t n);
+void at_rows_destroy(struct at_rows *s);
+/* radio: index below n_radios. row's head comes from meta (its numbers), bins from row. Any thread.
+ */
+void at_rows_put(struct at_rows *s, size_t radio, const struct at_stored_row *meta,
+                 const struct at_row *row);
+/* Copies rows of the radio with seq > since, oldest first, at most max of the newest; returns how
+ * many. */
+size_t at_rows_get(struct at_rows *s, size_t radio, uint64_t since, struct at_stored_row *ret,
+                   size_t max);
+/* One row as the events and the API show it; caller owns the string. NULL: no memory. */
+char *at_rows_to_json(const struct at_stored_row *row);
+
+#endif

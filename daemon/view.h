@@ -1,0 +1,67 @@
+/* One consistent look at the daemon, plain data: what the API, the metrics and the watchdog's
+ * status line are written from. The pipeline fills it; tests fill it by hand.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DAEMON_VIEW_H
+#define AT_DAEMON_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/engine/engine.h"
+#include "lib/source/source.h"
+
+#define AT_MAX_RADIOS     16
+#define AT_MAX_CHANGES    32
+#define AT_VIEW_NAME_SIZE 32
+
+struct at_radio_view {
+    char name[AT_VIEW_NAME_SIZE], band[AT_VIEW_NAME_SIZE];
+    char device[256]; /* as configured */
+    bool live;        /* a radio or a paced file; false: a file read as fast as it goes */
+    enum at_source_state state;
+    char error[512]; /* newest; empty: none */
+    struct at_source_info info;
+    struct at_ledger ledger;         /* summed over re-opened sources */
+    uint64_t processed;              /* samples the receiver took */
+    uint64_t retries;                /* attempts to open it again */
+    double sample_age_s;             /* since the newest samples came; NAN: none yet */
+    double busy_ratio;               /* share of a core its thread takes, newest 5 s or so */
+    struct at_band_stats band_stats; /* valid where has_band_stats */
+    bool has_band_stats;
+};
+
+struct at_selector_change {
+    int64_t utc_ns;
+    char from[24], to[24], reason[96]; /* "flash/fp32", empty from: the first choice */
+};
+
+struct at_view {
+    const char *version;
+    char boot[32], site[64];
+    int64_t started_utc_ns;
+    double uptime_s;
+    double budget_latency_ms, budget_kv_mb;
+    unsigned budget_cores;
+    size_t n_radios;
+    struct at_radio_view radios[AT_MAX_RADIOS];
+    const struct at_model *model;      /* NULL: not loaded */
+    struct at_selector_state selector; /* valid with model */
+    struct at_classifier_stats stats;
+    struct {
+        char backend[16];
+        size_t bytes;
+    } kv_peak[8];
+    size_t n_kv_peak;
+    struct at_selector_change changes[AT_MAX_CHANGES]; /* oldest first */
+    size_t n_changes;
+    const char *stuck; /* a stage with work that does not move; NULL: none */
+};
+
+/* "flash", or "none" before there is a choice. */
+const char *at_view_backend(const struct at_view *v);
+/* NULL: ready. Else why not, for /readyz and the status line; out holds the text. */
+const char *at_view_not_ready(const struct at_view *v, char *out, size_t n);
+/* One line for systemd's STATUS= and the log: radios, backend, emissions. */
+void at_view_summary(const struct at_view *v, char *out, size_t n);
+
+#endif

@@ -1,0 +1,41 @@
+/* The watchdog: a supervisor asks each stage whether it moves, and only then feeds systemd. A stage
+ * with nothing to do counts as moving: a missing radio never starves it. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
+#ifndef AT_DAEMON_WATCH_H
+#define AT_DAEMON_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AT_WATCH_STAGES 32
+
+struct at_stage {
+    char name[48];
+    uint64_t turns;   /* as last marked */
+    int64_t moved_ns; /* when turns changed last, or there was no work */
+};
+
+/* Zero-initialised but for limit_ns is ready. Supervisor's thread only. */
+struct at_watch {
+    int64_t limit_ns; /* a stage with work that stands still longer is stuck */
+    struct at_stage stages[AT_WATCH_STAGES];
+    size_t n;
+    int64_t fed_ns;
+};
+
+/* Marks a stage: whether it has work, and a count that rises while it does it. */
+void at_watch_mark(struct at_watch *w, const char *name, bool has_work, uint64_t turns,
+                   int64_t now_ns);
+/* Name of a stage that is stuck, or NULL. */
+const char *at_watch_stuck(const struct at_watch *w, int64_t now_ns);
+
+/* ---- systemd; nothing happens where there is none ---- */
+/* Interval at which it wants to be fed, in ns; 0: not at all. */
+int64_t at_watch_interval_ns(void);
+void at_watch_ready(void);
+void at_watch_stopping(void);
+void at_watch_status(const char *text);
+void at_watch_feed(void);
+
+#endif

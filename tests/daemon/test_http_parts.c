@@ -1,0 +1,139 @@
+/* Framing guard, Host rule, constant-time compare, route table.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/api.h"
+#include "daemon/guard.h"
+#include "daemon/listen.h"
+
+static void feed(struct at_guard *g, const char *name, const char *value)
+{
+    at_guard_header(g, name, strlen(name), value, strlen(value));
+}
+
+static void framing(void **state)
+{
+    static const struct {
+        const char *headers[8]; /* name, value, ... */
+        const char *version;
+        bool good, body;
+    } cases[] = {
+        {{"Host", "a"}, "HTTP/1.1", true, false},
+        {{NULL}, "HTTP/1.0", true, false},
+        {{NULL}, "HTTP/1.1", false, false},
+        {{"Host", "a", "Content-Length", "0"}, "HTTP/1.1", true, false},
+        {{"Host", "a", "Content-Length", "00"}, "HTTP/1.1", true, false},
+        {{"Host", "a", "Content-Length", "12"}, "HTTP/1.1", true, true},
+        {{"Host", "a", "Content-Length", "0", "content-length", "0"}, "HTTP/1.1", false, false},
+        {{"Host", "a", "Content-Length", "4", "Transfer-Encoding", "chunked"},
+         "HTTP/1.1",
+         false,
+         true},
+        {{"Host", "a", "Transfer-Encoding", "Chunked"}, "HTTP/1.1", true, true},
+        {{"Host", "a", "Transfer-Encoding", "gzip, chunked"}, "HTTP/1.1", false, true},
+        {{"Host", "a", "Transfer-Encoding", "chunked"}, "HTTP/1.0", false, true},
+        {{"Host", "a", "Content-Length5", ""}, "HTTP/1.1", false, false},
+        {{"Host", "a", "Transfer-Encodingchunked", ""}, "HTTP/1.1", false, false},
+        {{"Host", "a", "Host", "a"}, "HTTP/1.1", false, false},
+        {{"Host", "a", "X Y", "1"}, "HTTP/1.1", false, false},
+        {{"Host", "a", "X", "\x01"}, "HTTP/1.1", false, false},
+        {{"Host", "a", "X", "\t\xe9"}, "HTTP/1.1", true, false},
+        {{"Host", "a", "Authorization", "x", "Authorization", "y"}, "HTTP/1.1", false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct at_guard g = {0};
+        for (size_t k = 0; k + 1 < 8 && cases[i].headers[k]; k += 2)
+            feed(&g, cases[i].headers[k], cases[i].headers[k + 1]);
+        const char *why = at_guard_framing(&g, cases[i].version);
+        if (!why != cases[i].good || g.body != cases[i].body)
+            fail_msg("case %zu: good %d, want %d (%s); body %d, want %d", i, !why, cases[i].good,
+                     why ? why : "", g.body, cases[i].body);
+    }
+    struct at_guard g = {0};
+    at_guard_header(&g, "X\0Y", 3, "1", 1);
+    assert_non_null(at_guard_framing(&g, "HTTP/1.0"));
+}
+
+static void hosts(void **state)
+{
+    static const char *const good[] = {"localhost", "LOCALHOST:8650", "127.0.0.1", "127.0.0.1:1",
+                                       "[::1]",     "[::1]:8650",     ""};
+    static const char *const bad[] = {"evil.example",   "localhost.evil", "127.0.0.1.evil",
+                                      "localhost@evil", "[::1]x",         "localhost:80x",
+                                      "[::1",           ":8650",          "127.0.0.2",
+                                      "[::2]:80",       "localhost:",     "localhost :80"};
+    static const char *const list[] = {"roof.lan", NULL}, *const any[] = {"*", NULL};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!at_guard_host_allowed(good[i], NULL))
+            fail_msg("'%s' should be allowed", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (at_guard_host_allowed(bad[i], list))
+            fail_msg("'%s' should be refused", bad[i]);
+    assert_true(at_guard_host_allowed("Roof.LAN:8650", list));
+    assert_true(at_guard_host_allowed("evil.example", any));
+}
+
+static void equal(void **state)
+{
+    assert_true(at_guard_equal("abc", 3, "abc", 3));
+    assert_false(at_guard_equal("abd", 3, "abc", 3));
+    assert_false(at_guard_equal("ab", 2, "abc", 3));
+    assert_false(at_guard_equal("abca", 4, "abc", 3));
+    assert_false(at_guard_equal("", 0, "abc", 3));
+    assert_false(at_guard_equal("", 0, "", 0));
+}
+
+static void loopback(void **state)
+{
+    assert_true(at_listen_is_loopback("127.0.0.1"));
+    assert_true(at_listen_is_loopback("127.9.9.9"));
+    assert_true(at_listen_is_loopback("::1"));
+    assert_true(at_listen_is_loopback("localhost"));
+    assert_false(at_listen_is_loopback("0.0.0.0"));
+    assert_false(at_listen_is_loopback("::"));
+    assert_false(at_listen_is_loopback("192.168.1.1"));
+    assert_false(at_listen_is_loopback("1270.0.1"));
+}
+
+static int find(const char *path, char *id, size_t n)
+{
+    struct at_request q = {.method = "GET", .path = path};
+    struct at_reply r;
+    at_reply_init(&r);
+    const struct at_route *route = at_route_find(&q, &r);
+    snprintf(id, n, "%s", q.id);
+    at_reply_finish(&r);
+    return route ? (int)(route - at_routes) : -1;
+}
+
+static void routes(void **state)
+{
+    char id[96];
+    assert_true(find("/healthz", id, sizeof id) >= 0);
+    assert_int_equal(find("/healthz/", id, sizeof id), -1);
+    assert_int_equal(find("/health", id, sizeof id), -1);
+    assert_int_equal(find("", id, sizeof id), -1);
+    assert_true(find("/api/v1/emissions/1a-roof-7", id, sizeof id) >= 0);
+    assert_string_equal(id, "1a-roof-7");
+    assert_int_equal(find("/api/v1/emissions/", id, sizeof id), -1);
+    assert_int_equal(find("/api/v1/emissions/a/b", id, sizeof id), -1);
+    /* Each path stands once, and each handler has its schema or says that it is not JSON. */
+    for (size_t i = 0; i < at_routes_n; i++)
+        assert_int_equal(find(at_routes[i].path, id, sizeof id), (int)i);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(framing),  cmocka_unit_test(hosts),  cmocka_unit_test(equal),
+        cmocka_unit_test(loopback), cmocka_unit_test(routes),
+    };
+    return cmocka_run_group_tests_name("http parts", tests, NULL, NULL);
+}
