@@ -241,7 +241,7 @@ unsigned at_value_distance(const char *a, const char *b)
 void at_value_quote(const char *text, char out[48])
 {
     size_t n = 0;
-    for (; text[n] && n < 40; n++)
+    for (; n < 40 && text[n]; n++)
         out[n] = text[n] >= 32 && text[n] < 127 ? text[n] : '?';
     memcpy(out + n, text[n] ? "..." : "", text[n] ? 4 : 1);
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/sha256.h"
-#include "lib/model/weights.h"
+#include "lib/model/model_impl.h"
 
 #define MAX_DEPTH 4 /* {tensor: {shape: [..]}} is 3 */
 
@@ -42,30 +42,6 @@ static int by_begin(const void *a, const void *b)
     return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-/* jansson recurses once per level: count before it does. */
-static int check_depth(const char *text, size_t n, struct at_error *err)
-{
-    int depth = 0, in_string = 0;
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = 0;
-        } else if (c == '"') {
-            in_string = 1;
-        } else if (c == '{' || c == '[') {
-            if (++depth > MAX_DEPTH)
-                return at_error_set(err, -EINVAL, "header is nested deeper than %d levels",
-                                    MAX_DEPTH);
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-    }
-    return 0;
-}
-
 static int parse_header(const unsigned char *bytes, size_t n, struct at_error *err,
                         json_t **ret_root, size_t *ret_data_at)
 {
@@ -83,14 +59,10 @@ static int parse_header(const unsigned char *bytes, size_t n, struct at_error *e
                             "header length %llu does not fit a file of %zu bytes: truncated?",
                             (unsigned long long)header_len, n);
     const char *text = (const char *)bytes + 8;
-    int r = check_depth(text, header_len, err);
+    json_t *root = NULL;
+    int r = at_model_json(text, header_len, MAX_DEPTH, err, &root);
     if (r < 0)
-        return r;
-    json_error_t je;
-    json_t *root = json_loadb(text, header_len, JSON_REJECT_DUPLICATES, &je);
-    if (!root)
-        return at_error_set(err, -EINVAL, "header is not valid JSON: %.200s (byte %d)", je.text,
-                            je.position);
+        return at_error_prefix(err, r, "header");
     if (!json_is_object(root)) {
         json_decref(root);
         return at_error_set(err, -EINVAL, "header is not a JSON object");

@@ -71,6 +71,7 @@ struct at_layer_weights {              /* (out, in) row-major as in the file; bo
 #define AT_MAX_CLASSES 64
 #define AT_MAX_GROUPS  16
 #define AT_LABEL_SIZE  24
+#define AT_MAX_AUX     64
 
 struct at_group {
     char name[AT_LABEL_SIZE];
@@ -103,19 +104,29 @@ struct at_model {
     uint32_t weak_tokens;
     struct { char backend[16]; float energy; } unknown[8]; /* -logsumexp(logits) above it: `unknown` */
     size_t n_unknown;
-    char digest[65];         /* SHA-256 of the file, hex */
+    char digest[65];         /* SHA-256 of the file, hex; of the weights where they are random */
     char path[512], name[64];
-    struct at_safetensors *file; /* owner of the tensors */
+    struct at_safetensors *file; /* owner of the tensors; NULL where they are random */
+    int aux_columns[AT_MAX_AUX]; /* (n_aux): enum at_aux column that each aux input reads, see lib/dsp/frames.h */
+    uint32_t segments[8];        /* segment lengths it was trained with */
+    size_t n_segments;
+    struct at_mem *mem;
+    float *random;               /* owner of random weights, or NULL */
 };
 
 /* Refuses what is missing, misshapen, NaN or Inf, naming the tensor and what was expected. */
 int at_model_read(struct at_mem *mem, const char *path, struct at_error *err, struct at_model **ret_model);
 /* From a parsed file (taken on success); for golden cases, whose files hold weights, frames and logits. */
 int at_model_from_file(struct at_mem *mem, struct at_safetensors *file, struct at_error *err, struct at_model **ret_model);
-/* The reference point (or c) with seeded random weights, for bench without a model. */
+/* The reference point of DESIGN.md section 3 at this window: 4 layers, 128 wide, 17 classes, no aux columns. */
+struct at_model_config at_model_reference_point(uint32_t window);
+/* The reference point at window 1024 (or c) with seeded random weights, for bench without a model. */
 int at_model_random(struct at_mem *mem, const struct at_model_config *c, uint64_t seed, struct at_error *err,
                     struct at_model **ret_model);
 void at_model_destroy(struct at_model *m);
+/* Indices of the model's frame columns in a framer's frame (n_bins + AT_AUX_COUNT columns) are 0..n_bins-1, then
+ * n_bins + aux_columns[i]. True where that is no more than the first n_bins + n_aux as they stand. */
+bool at_model_aux_in_order(const struct at_model *m);
 /* -1: no such label. */
 int at_model_label_index(const struct at_model *m, const char *label);
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/dsp/channelize.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "lib/dsp/plan.h"
+#include "lib/dsp/window.h"
+
+#define TAPS        65   /* at the channel rate */
+#define CUTOFF      0.46 /* -6 dB point in channel rates */
+#define ATTENUATION 72.0
+#define MIN_INVERSE 128 /* so that TAPS fit into half of it */
+
+struct at_channel {
+    struct at_mem *mem;
+    struct at_channel_shape shape;
+    double band_rate_hz;
+    const struct at_plan *inverse;
+    unsigned n, half;   /* inverse FFT points, samples kept of each */
+    float *filter;      /* (n) real response in FFT order over 1 / N; flat for the whole band */
+    float *bins, *time; /* (n, 2) */
+    unsigned n_taps;    /* of the second stage */
+    float *taps;        /* (n_taps) */
+    float *line;        /* (n_taps - 1 + half, 2) delay line, then the newest */
+};
+
+static double band_share(double f_lo, double f_hi, double rate)
+{
+    return (f_hi - f_lo) / rate;
+}
+
+static void set_shift(struct at_channel_shape *s, double band_rate_hz, double want_hz)
+{
+    double bin_hz = band_rate_hz / s->n_block;
+    s->bin = 0;
+    s->fine_hz = 0;
+    if (s->n_inverse < s->n_block)
+        s->bin = (int)lround(want_hz / bin_hz);
+    if (s->decimation > 1)
+        s->fine_hz = want_hz - s->bin * bin_hz;
+    s->center_hz = s->bin * bin_hz + s->fine_hz;
+}
+
+void at_channel_fit(struct at_channel_shape *ret, double band_rate_hz, unsigned n_block,
+                    double f_lo_hz, double f_hi_hz, double duration_s, unsigned min_tokens,
+                    unsigned hop)
+{
+    unsigned total = 1, max = 1u << 20;
+    while (total < max && band_rate_hz / (2 * total) >= AT_CHANNEL_MIN_RATE &&
+           band_share(f_lo_hz, f_hi_hz, band_rate_hz / (2 * total)) <= 0.5)
+        total *= 2;
+    while (duration_s > 0 && total > 1 &&
+           duration_s * band_rate_hz / total < (double)min_tokens * hop &&
+           band_share(f_lo_hz, f_hi_hz, band_rate_hz / total * 2) >= 1.0 / 16)
+        total /= 2;
+    unsigned n = n_block / total, least = n_block < MIN_INVERSE ? n_block : MIN_INVERSE;
+    if (n < least)
+        n = least;
+    *ret = (struct at_channel_shape){.n_block = n_block,
+                                     .n_inverse = n,
+                                     .decimation = total / (n_block / n),
+                                     .rate_hz = band_rate_hz / total};
+    set_shift(ret, band_rate_hz, (f_lo_hz + f_hi_hz) / 2);
+}
+
+/* The low-pass sampled at the inverse's bins, zero phase: real. */
+static void make_filter(struct at_channel *c)
+{
+    double gain = 1.0 / c->shape.n_block;
+    float h[TAPS];
+    at_window_lowpass(h, TAPS, CUTOFF, ATTENUATION);
+    for (unsigned k = 0; k < c->n; k++) {
+        double f = (k < c->n / 2 ? (double)k : (double)k - c->n) / c->n, r = h[TAPS / 2];
+        for (unsigned i = 1; i <= TAPS / 2; i++)
+            r += 2 * h[TAPS / 2 + i] * cos(2 * M_PI * f * i);
+        c->filter[k] = (float)(c->n == c->shape.n_block ? gain : gain * r);
+    }
+}
+
+int at_channel_create(struct at_mem *mem, const struct at_channel_shape *shape, double band_rate_hz,
+                      struct at_channel **ret_channel)
+{
+    struct at_channel *c = at_mem_alloc(mem, AT_MEM_IQ, sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    c->mem = mem;
+    c->shape = *shape;
+    c->band_rate_hz = band_rate_hz;
+    c->n = shape->n_inverse;
+    c->half = c->n / 2;
+    c->inverse = at_plan_get(c->n, AT_PLAN_INVERSE);
+    c->filter = at_mem_array(mem, AT_MEM_IQ, c->n, sizeof(float));
+    c->bins = at_mem_array(mem, AT_MEM_IQ, (size_t)c->n * 2, sizeof(float));
+    c->time = at_mem_array(mem, AT_MEM_IQ, (size_t)c->n * 2, sizeof(float));
+    if (!c->inverse || !c->filter || !c->bins || !c->time)
+        goto fail;
+    make_filter(c);
+    if (shape->decimation > 1) {
+        c->n_taps = (TAPS - 1) * shape->decimation + 1;
+        c->taps = at_mem_array(mem, AT_MEM_IQ, c->n_taps, sizeof(float));
+        c->line =
+            at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + c->half) * 2, sizeof(float));
+        if (!c->taps || !c->line)
+            goto fail;
+        at_window_lowpass(c->taps, c->n_taps, CUTOFF / shape->decimation, ATTENUATION);
+    }
+    *ret_channel = c;
+    return 0;
+fail:
+    at_channel_destroy(c);
+    return -ENOMEM;
+}
+
+void at_channel_destroy(struct at_channel *c)
+{
+    if (!c)
+        return;
+    at_mem_free(c->mem, c->filter);
+    at_mem_free(c->mem, c->bins);
+    at_mem_free(c->mem, c->time);
+    at_mem_free(c->mem, c->taps);
+    at_mem_free(c->mem, c->line);
+    at_mem_free(c->mem, c);
+}
+
+void at_channel_reset(struct at_channel *c)
+{
+    if (c->line)
+        memset(c->line, 0, (size_t)(c->n_taps - 1) * 2 * sizeof(float));
+}
+
+unsigned at_channel_block_samples(const struct at_channel *c)
+{
+    return c->half / c->shape.decimation;
+}
+
+unsigned at_channel_lag(const struct at_channel *c)
+{
+    return c->shape.decimation > 1 ? (TAPS - 1) / 2 : 0;
+}
+
+/* The channel's bins times the filter. A shift by k bins turns by exp(-2 pi i k t / N) with t the
+ * block's first sample; taken exactly by integers. */
+static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq)
+{
+    unsigned n_block = c->shape.n_block, mask = n_block - 1, n = c->n;
+    uint64_t first = seq * (n_block / 2) - n_block / 4;
+    unsigned k0 = (unsigned)c->shape.bin & mask;
+    unsigned turn = (unsigned)((k0 * (first & mask)) & mask);
+    double phase = -2 * M_PI * turn / n_block;
+    float cs = (float)cos(phase), sn = (float)sin(phase);
+    for (unsigned k = 0; k < n; k++) {
+        unsigned from = (k0 + k + (k < n / 2 ? 0 : n_block - n)) & mask;
+        float re = spec[2 * from] * c->filter[k], im = spec[2 * from + 1] * c->filter[k];
+        c->bins[2 * k] = re * cs - im * sn;
+        c->bins[2 * k + 1] = re * sn + im * cs;
+    }
+}
+
+/* half samples x (half, 2) turned by the fine shift into the delay line. */
+static void shift_fine(struct at_channel *c, const float *x, uint64_t seq)
+{
+    double step = -c->shape.fine_hz / (c->band_rate_hz * c->n / c->shape.n_block);
+    double start = step * (double)(seq * c->half);
+    double turn = 2 * M_PI * (start - floor(start));
+    double re = cos(turn), im = sin(turn), cs = cos(2 * M_PI * step), sn = sin(2 * M_PI * step);
+    float *to = c->line + 2 * (size_t)(c->n_taps - 1);
+    for (unsigned i = 0; i < c->half; i++) {
+        float fr = (float)re, fi = (float)im;
+        to[2 * i] = x[2 * i] * fr - x[2 * i + 1] * fi;
+        to[2 * i + 1] = x[2 * i] * fi + x[2 * i + 1] * fr;
+        double next = re * cs - im * sn;
+        im = re * sn + im * cs;
+        re = next;
+    }
+}
+
+static void decimate(struct at_channel *c, float *out)
+{
+    unsigned d = c->shape.decimation;
+    for (unsigned j = 0; j < c->half / d; j++) {
+        const float *x = c->line + 2 * (size_t)j * d;
+        float acc[8] = {0};
+        unsigned i = 0;
+        for (; i + 4 <= c->n_taps; i += 4)
+            for (unsigned k = 0; k < 8; k++)
+                acc[k] += x[2 * i + k] * c->taps[i + k / 2];
+        for (; i < c->n_taps; i++) {
+            acc[0] += x[2 * i] * c->taps[i];
+            acc[1] += x[2 * i + 1] * c->taps[i];
+        }
+        out[2 * j] = (acc[0] + acc[2]) + (acc[4] + acc[6]);
+        out[2 * j + 1] = (acc[1] + acc[3]) + (acc[5] + acc[7]);
+    }
+    memmove(c->line, c->line + 2 * (size_t)c->half, (size_t)(c->n_taps - 1) * 2 * sizeof(float));
+}
+
+void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, float *out)
+{
+    const float *x = c->time + c->n / 2; /* a quarter of the samples, 2 floats each */
+    if (spec) {
+        cut_bins(c, spec, seq);
+        at_plan_run(c->inverse, c->bins, c->time);
+    } else {
+        memset(c->time, 0, (size_t)c->n * 2 * sizeof(float));
+    }
+    if (c->shape.decimation > 1) {
+        shift_fine(c, x, seq);
+        decimate(c, out);
+    } else {
+        memcpy(out, x, (size_t)c->half * 2 * sizeof(float));
+    }
+}
+
+double at_channel_response(const struct at_channel *c, double f_hz)
+{
+    float h[TAPS];
+    if (c->shape.decimation > 1)
+        return at_window_response(c->taps, c->n_taps,
+                                  f_hz / c->shape.rate_hz / c->shape.decimation);
+    if (c->n == c->shape.n_block)
+        return 1;
+    at_window_lowpass(h, TAPS, CUTOFF, ATTENUATION);
+    return at_window_response(h, TAPS, f_hz / c->shape.rate_hz);
+}
