@@ -1,20 +1,96 @@
-/* The numeric kernels: one table per ISA variant, the best that runs here first. Shapes are row-major floats.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* The numeric kernels: one table per ISA variant, the best that runs here first. Shapes are
+ * row-major floats.
+ *
+ * Every function is RT-safe and borrows all it is given. Pointers need no alignment, but 64 bytes
+ * is faster. Two layouts are shared by all variants, so that caches and packed weights outlive a
+ * change of variant: panels (rows, depth): ceil(rows / 32) panels of (depth, 32); row r is column r
+ * % 32 of panel r / 32. Packed weights (rows are outputs) and cached keys (rows are tokens) lie
+ * like this. padded rows:          rows of floats whose stride is a multiple of 16 (cached values,
+ * tables of angles). SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_KERNELS_KERNELS_H
 #define AT_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define AT_PANEL 32 /* rows of a panel */
+#define AT_LANE  16 /* padded strides are multiples of this */
+
+/* n rounded up to a multiple of `to`. */
+static inline size_t at_round_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* y (m, n) = x (m, k) w^T + bias, or y += x w^T. x and y have strides x_stride, y_stride. */
+struct at_linear {
+    const float *x;
+    const float *w;    /* panels (n, k), see at_kernels_pack */
+    const float *bias; /* (n) or NULL */
+    float *y;
+    size_t m, n, k, x_stride, y_stride;
+    bool add; /* y += instead of y =; bias is then ignored */
+};
+
+/* n queries of one head against a set of keys. Called once per set; the running softmax lives in
+ * max, sum and acc, so that caches in several pieces need no copy. Query i sees slots lo[i] <= j <
+ * hi[i] (none where hi <= lo). */
+struct at_attend {
+    const float *q;          /* (n, dim): rotated, times log2(e) / sqrt(dim) */
+    const float *k;          /* panels (slots, dim), rotated */
+    const float *v;          /* (slots, v_stride) */
+    const int32_t *lo, *hi;  /* (n) */
+    size_t n, dim, v_stride; /* v_stride: dim rounded up to AT_LANE */
+    float bias;              /* log2 units, added to each score */
+    float *max, *sum;        /* (n) */
+    float *acc;              /* (n, v_stride) */
+};
 
 struct at_kernels {
     uint32_t version;
     uint32_t level;   /* enum at_cpu_level this table was compiled for */
     const char *name; /* "generic", "v3", "v4", ... */
+
+    float (*dot)(const float *a, const float *b, size_t n);
+    void (*axpy)(float a, const float *x, size_t n, float *y); /* y += a x */
+    void (*softmax)(float *x, size_t n); /* in place; natural units; exp within 2e-7 */
+    void (*gelu_tanh)(float *x,
+                      size_t n); /* in place: x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2 */
+    /* y (m, n) = norm of each row of x, eps 1e-5; bias (n) or NULL. x and y may be the same. */
+    void (*rmsnorm)(const float *x, const float *weight, const float *bias, size_t m, size_t n,
+                    float *y);
+    void (*layernorm)(const float *x, const float *weight, const float *bias, size_t m, size_t n,
+                      float *y);
+    void (*linear)(const struct at_linear *job);
+
+    /* cos and sin of (pos0 + t) * freq[i] for t < n: (n, half padded). freq: (half padded), zeros
+     * beyond half. Angles are formed and reduced in float64, each by itself (no recurrence), at any
+     * position below 2^53. */
+    void (*rope_table)(const double *freq, size_t half, double pos0, size_t n, float *cos,
+                       float *sin);
+    /* out row t (dim) = scale * x row t rotated by row t of the table. cos NULL: no rotation. */
+    void (*rope_rows)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
+                      const float *sin, float scale, float *out, size_t out_stride);
+    /* The same, unscaled, into slots first..first+n-1 of panels (slots, dim). */
+    void (*rope_panels)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
+                        const float *sin, float *panels, size_t first);
+
+    void (*attend_begin)(const struct at_attend *job); /* empties max, sum, acc */
+    void (*attend)(const struct at_attend *job);
+    /* out row i (dim, stride out_stride) = acc / sum; 0 where a query saw nothing. */
+    void (*attend_end)(const struct at_attend *job, float *out, size_t out_stride);
 };
+#define AT_KERNELS_VERSION 1
 
 /* Best first among those the CPU (and the mask) allows; NULL past the end. Any thread. */
 const struct at_kernels *at_kernels_at(size_t i);
 /* at_kernels_at(0), or NULL where the mask leaves none. */
 const struct at_kernels *at_kernels_best(void);
+
+/* Floats that panels (rows, depth) take. */
+size_t at_kernels_panel_floats(size_t rows, size_t depth);
+/* w (rows, depth) -> panels, the last one padded with zeros. Any thread. */
+void at_kernels_pack(const float *w, size_t rows, size_t depth, float *panels);
 
 #endif

@@ -1,0 +1,152 @@
+/* Fixed-width vectors for the kernels: GCC's vector extensions, and the few operations that they do
+ * not have. Included only by sources of this folder, which are compiled once per ISA with AT_ISA
+ * naming the variant. SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_KERNELS_SIMD_H
+#define AT_KERNELS_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define AT_CAT_(a, b) at_##a##_##b
+#define AT_CAT(a, b)  AT_CAT_(a, b)
+#define AT_FN(name)   AT_CAT(name, AT_ISA) /* at_<name>_<isa> */
+
+/* VW lanes a vector; a register tile is MR rows of NV vectors. MR x NV accumulators, NV columns and
+ * one broadcast must fit in the registers (32 with AVX-512 and NEON, else 16). */
+#if defined(__AVX512F__)
+#define VW 16
+#define NV 2
+#define MR 14
+#elif defined(__AVX2__)
+#define VW 8
+#define NV 2
+#define MR 6
+#elif defined(__aarch64__)
+#define VW 4
+#define NV 4
+#define MR 6
+#else
+#define VW 4
+#define NV 2
+#define MR 6
+#endif
+#define TILE_COLUMNS (NV * VW)
+#define INLINE       static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VW)));
+typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef float vf_u __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+
+INLINE vf vf_load(const float *p)
+{
+    return *(const vf_u *)p;
+}
+
+INLINE void vf_store(float *p, vf x)
+{
+    *(vf_u *)p = x;
+}
+
+INLINE vf vf_set(float x)
+{
+    return x - (vf){0}; /* x - 0 is x for every x: folds to a broadcast */
+}
+
+/* b where a is NaN, as vmaxps has it. */
+INLINE vf vf_max(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#elif defined(__aarch64__)
+    return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+#else
+    vi m = a > b;
+    return (vf)((m & (vi)a) | (~m & (vi)b));
+#endif
+}
+
+INLINE float vf_sum(vf x)
+{
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)x);
+#else
+    float s[VW];
+    vf_store(s, x);
+    for (int half = VW / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            s[i] += s[i + half];
+    return s[0];
+#endif
+}
+
+INLINE float vf_top(vf x)
+{
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps((__m512)x);
+#else
+    float s[VW];
+    vf_store(s, x);
+    for (int half = VW / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            s[i] = s[i] > s[i + half] ? s[i] : s[i + half];
+    return s[0];
+#endif
+}
+
+/* 2^x within 3e-7 relative: x = n + f, |f| <= 1/2, 2^f by a polynomial of degree 5 (minimax in
+ * relative error). Below -126 it is 0 or 2^-126, above 127 at least 2^126: callers need no more. */
+INLINE vf vf_exp2(vf x)
+{
+#if defined(__AVX512F__)
+    vf n = (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    const vf magic =
+        vf_set(0x1.8p23f); /* adding it rounds to an integer, which is then in the low bits */
+    x = vf_max(x, vf_set(-126.0f));
+    x = -vf_max(-x, vf_set(-126.0f));
+    vf t = x + magic, n = t - magic;
+#endif
+    vf f = x - n;
+    vf p = f * 0x1.5c08e6p-10f + 0x1.3d0c52p-7f;
+    p = p * f + 0x1.c6b6e4p-5f;
+    p = p * f + 0x1.ebf918p-3f;
+    p = p * f + 0x1.62e428p-1f;
+    p = p * f + 0x1.000002p+0f;
+#if defined(__AVX512F__)
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    return (vf)((vi)p + ((vi)t << 23));
+#endif
+}
+
+/* acc (mr, nv) += a (mr, k; stride lda) b (k, nv vectors; stride ldb): the register tile that all
+ * products share. mr and nv are constants at every call, so that acc lives in registers. */
+INLINE void vf_tile(vf acc[][NV], const int mr, const int nv, const float *a, size_t lda,
+                    const float *b, size_t ldb, size_t k)
+{
+    for (size_t i = 0; i < k; i++, b += ldb) {
+        vf c[NV];
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            c[v] = vf_load(b + v * VW);
+#pragma GCC unroll 16
+        for (int r = 0; r < mr; r++) {
+            vf x = vf_set(a[(size_t)r * lda + i]);
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++)
+                acc[r][v] += x * c[v];
+        }
+    }
+}
+
+#endif
