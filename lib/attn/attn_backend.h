@@ -36,7 +36,7 @@ struct at_attn_shape {
     uint32_t max_new;    /* most tokens a run appends */
     enum at_mask mask;   /* NONE: one run is one whole sequence */
     enum at_mode mode;
-    double rope_base;    /* 0: no rotation */
+    double rope_base;    /* 0: no rotation, else at least 1 */
     float dropout;       /* 0..1, on the attention weights; needs AT_CAP_DROPOUT */
 };
 
@@ -75,6 +75,10 @@ struct at_attn_backend {
     void (*destroy)(struct at_attn_state *state); /* NULL is fine */
 };
 #define AT_ATTN_BACKEND_VERSION 1
+
+/* The bounds above, and what the mask, mode, rotation and dropout of a shape ask of caps: 0, -EINVAL or -ENOTSUP.
+ * Each probe begins with it. Any thread. */
+int at_attn_shape_check(const struct at_attn_shape *shape, uint32_t caps);
 
 /* The list that the build writes from the enabled backends, best known first; NULL-terminated. */
 extern const struct at_attn_backend *const at_attn_registry[];

@@ -1,0 +1,215 @@
+/* The cache of a group is a ring of panels (rotated keys) and of padded rows (values). A run first
+ * attends to the ring, which still holds every token that its first query sees, then to its own
+ * keys, and only then moves them in. SPDX-License-Identifier: GPL-3.0-or-later */
+#include "backends/shared/tiled.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "backends/shared/parts.h"
+
+struct at_attn_state {
+    struct at_mem *mem;
+    const struct at_kernels *kernels;
+    struct at_attn_shape shape;
+    size_t groups, reach, slots; /* slots: of the ring, a multiple of AT_PANEL; 0 with mask none */
+    int64_t start, n;            /* position of the first token; tokens so far */
+    float *keys, *values;        /* (groups, slots / 32, D, 32), (groups, slots, D padded) */
+    double freq[];               /* (D / 2, padded) */
+};
+
+struct work {
+    float *cos, *sin, *k, *v,
+        *mean; /* (n, D / 2 padded) twice, one group's panels and rows, means (2, n, D) */
+    struct at_parts_queries queries;
+};
+
+static size_t slots_of(const struct at_attn_shape *s)
+{
+    return s->mask == AT_MASK_NONE ? 0 : at_round_up(at_parts_reach(s), AT_PANEL);
+}
+
+/* The parts of a workspace at base (NULL: none, only counted); returns its bytes. */
+static size_t lay_out(void *base, const struct at_attn_shape *s, size_t groups, struct work *ret)
+{
+    size_t at = 0, n = s->max_new, rows = at_round_up(n, AT_PANEL) + AT_PANEL;
+    ret->cos = at_parts_take(base, &at, n * at_parts_frequency_floats(s));
+    ret->sin = at_parts_take(base, &at, n * at_parts_frequency_floats(s));
+    ret->k = at_parts_take(base, &at, at_kernels_panel_floats(rows, s->head_dim));
+    ret->v = at_parts_take(base, &at, rows * at_round_up(s->head_dim, AT_LANE));
+    ret->mean = at_parts_take(base, &at, groups < s->n_heads ? 2 * n * s->head_dim : 0);
+    at_parts_queries_take(base, &at, s, n, &ret->queries);
+    return at;
+}
+
+int at_tiled_probe(const struct at_attn_shape *s, size_t groups, struct at_attn_cost *ret_cost)
+{
+    int code = at_attn_shape_check(s, AT_TILED_CAPS);
+    if (code < 0)
+        return code;
+    struct work w;
+    size_t width = (size_t)s->n_heads * s->head_dim;
+    size_t keys = s->mask == AT_MASK_NONE ? s->max_new : at_parts_reach(s);
+    size_t row = s->head_dim + at_round_up(s->head_dim, AT_LANE);
+    *ret_cost = (struct at_attn_cost){
+        .flops = 4.0 * (double)width * (double)s->max_new * (double)keys,
+        .workspace_bytes = lay_out(NULL, s, groups, &w),
+        .cache_bytes = groups * slots_of(s) * row * sizeof(float),
+    };
+    return 0;
+}
+
+int at_tiled_create(const struct at_attn_host *host, const struct at_attn_shape *shape,
+                    size_t groups, struct at_attn_state **ret_state)
+{
+    struct at_attn_cost cost;
+    int code = at_tiled_probe(shape, groups, &cost);
+    if (code < 0)
+        return code;
+    struct at_attn_state *a = at_mem_alloc(
+        host->mem, AT_MEM_OTHER, sizeof *a + at_parts_frequency_floats(shape) * sizeof(double));
+    if (!a)
+        return -ENOMEM;
+    a->mem = host->mem;
+    a->kernels = host->kernels;
+    a->shape = *shape;
+    a->groups = groups;
+    a->reach = at_parts_reach(shape);
+    a->slots = slots_of(shape);
+    at_parts_frequencies(shape, a->freq);
+    if (cost.cache_bytes) {
+        a->keys = at_mem_alloc(host->mem, AT_MEM_KV, cost.cache_bytes);
+        if (!a->keys) {
+            at_mem_free(host->mem, a);
+            return -ENOMEM;
+        }
+        a->values = a->keys + groups * a->slots * shape->head_dim;
+    }
+    *ret_state = a;
+    return 0;
+}
+
+void at_tiled_destroy(struct at_attn_state *a)
+{
+    if (!a)
+        return;
+    at_mem_free(a->mem, a->keys);
+    at_mem_free(a->mem, a);
+}
+
+void at_tiled_reset(struct at_attn_state *a, int64_t start)
+{
+    a->start = start;
+    a->n = 0;
+}
+
+void at_tiled_seed(struct at_attn_state *a, uint64_t seed)
+{
+    (void)a;
+    (void)seed;
+}
+
+/* Mean over the heads of group g of x (n, H, D) -> mean (n, D). */
+static void group_mean(const struct at_attn_state *a, const float *x, size_t g, size_t n,
+                       float *mean)
+{
+    size_t d = a->shape.head_dim, heads = a->shape.n_heads / a->groups,
+           width = a->shape.n_heads * d;
+    for (size_t t = 0; t < n; t++, mean += d) {
+        const float *from = x + t * width + g * heads * d;
+        memset(mean, 0, d * sizeof *mean);
+        for (size_t h = 0; h < heads; h++)
+            a->kernels->axpy(1.0f / (float)heads, from + h * d, d, mean);
+    }
+}
+
+/* New keys and values of group g into the workspace, from slot `first` on, so that panels line up
+ * with the ring's. */
+static void pack(const struct at_attn_state *a, const struct work *w, const float *k,
+                 const float *v, size_t g, size_t n, size_t first)
+{
+    size_t d = a->shape.head_dim, stride = a->shape.n_heads * d;
+    k += g * d;
+    v += g * d;
+    if (a->groups < a->shape.n_heads) {
+        group_mean(a, k - g * d, g, n, w->mean);
+        group_mean(a, v - g * d, g, n, w->mean + n * d);
+        k = w->mean;
+        v = w->mean + n * d;
+        stride = d;
+    }
+    const float *cos = a->shape.rope_base > 0 ? w->cos : NULL;
+    a->kernels->rope_panels(k, stride, n, d, cos, w->sin, w->k, first);
+    at_parts_pad_rows(v, stride, n, d, w->v + first * at_round_up(d, AT_LANE));
+}
+
+/* The newest of n tokens at slot first of the workspace into the ring. */
+static void commit(const struct at_attn_state *a, const struct work *w, size_t g, size_t n,
+                   size_t first)
+{
+    size_t d = a->shape.head_dim, stride = at_round_up(d, AT_LANE), run;
+    float *keys = a->keys + g * a->slots * d, *values = a->values + g * a->slots * stride;
+    for (size_t t = n > a->slots ? n - a->slots : 0; t < n; t += run) {
+        size_t from = first + t, to = ((size_t)a->n + t) % a->slots, column = from % AT_PANEL;
+        run = AT_PANEL - column < n - t ? AT_PANEL - column : n - t;
+        const float *source = w->k + (from - column) * d;
+        float *target = keys + (to - column) * d;
+        if (run == AT_PANEL)
+            memcpy(target, source, d * AT_PANEL * sizeof *target);
+        for (size_t i = 0; run < AT_PANEL && i < d; i++)
+            memcpy(target + i * AT_PANEL + column, source + i * AT_PANEL + column,
+                   run * sizeof *target);
+        memcpy(values + to * stride, w->v + from * stride, run * stride * sizeof *values);
+    }
+}
+
+/* One head of group g: the ring, then the new tokens at slot first of the workspace. */
+static void attend(struct at_attn_state *a, const struct work *w, size_t g, size_t n, size_t first)
+{
+    size_t d = a->shape.head_dim, stride = at_round_up(d, AT_LANE), reach = a->reach;
+    struct at_attend job = at_parts_job(&a->shape, &w->queries, n);
+    int32_t *lo = w->queries.lo, *hi = w->queries.hi;
+    a->kernels->attend_begin(&job);
+    int64_t oldest = a->n - (int64_t)reach + 1, from = oldest > 0 ? oldest : 0;
+    if (a->slots && from < a->n) {
+        job.k = a->keys + g * a->slots * d;
+        job.v = a->values + g * a->slots * stride;
+        at_parts_attend_ring(a->kernels, &job, lo, hi, a->slots, from, (size_t)(a->n - from),
+                             oldest, 1);
+    }
+    bool bounded = a->shape.mask == AT_MASK_CAUSAL || a->shape.window;
+    for (size_t i = 0; i < n; i++) {
+        lo[i] = (int32_t)(first + (bounded && i >= reach ? i + 1 - reach : 0));
+        hi[i] = (int32_t)(first + (a->shape.mask == AT_MASK_CAUSAL ? i + 1 : n));
+    }
+    job.k = w->k;
+    job.v = w->v;
+    a->kernels->attend(&job);
+}
+
+void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const float *k,
+                  const float *v, size_t n, float *out)
+{
+    size_t d = a->shape.head_dim, width = a->shape.n_heads * d,
+           heads = a->shape.n_heads / a->groups;
+    size_t first = a->slots ? (size_t)a->n % AT_PANEL : 0;
+    const struct at_kernels *kernels = a->kernels;
+    float scale = at_parts_query_scale(&a->shape);
+    struct work w;
+    lay_out(work, &a->shape, a->groups, &w);
+    const float *cos = a->shape.rope_base > 0 ? w.cos : NULL;
+    if (cos)
+        kernels->rope_table(a->freq, d / 2, (double)(a->start + a->n), n, w.cos, w.sin);
+    for (size_t g = 0; g < a->groups; g++) {
+        pack(a, &w, k, v, g, n, first);
+        for (size_t h = g * heads; h < (g + 1) * heads; h++) {
+            kernels->rope_rows(q + h * d, width, n, d, cos, w.sin, scale, w.queries.q, d);
+            attend(a, &w, g, n, first);
+            struct at_attend job = at_parts_job(&a->shape, &w.queries, n);
+            kernels->attend_end(&job, out + h * d, width);
+        }
+        if (a->slots)
+            commit(a, &w, g, n, first);
+    }
+    a->n += a->slots ? (int64_t)n : 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/attn/attn.h"
+
+#include <string.h>
+
+#include "lib/kernels/kernels.h"
+
+struct at_attn {
+    struct at_mem *mem;
+    const struct at_attn_backend *backend;
+    struct at_attn_state *state;
+    struct at_attn_report report;
+};
+
+const struct at_attn_backend *at_attn_find(const char *name, struct at_error *err)
+{
+    char names[256] = "";
+    for (size_t i = 0; at_attn_registry[i]; i++) {
+        if (strcmp(at_attn_registry[i]->name, name) == 0)
+            return at_attn_registry[i];
+        strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
+        strncat(names, at_attn_registry[i]->name, sizeof names - strlen(names) - 1);
+    }
+    at_error_set(err, -ENOENT, "no attention backend '%.32s'; there are: %s", name, names);
+    return NULL;
+}
+
+const char *at_mode_name(enum at_mode mode)
+{
+    return mode == AT_MODE_BF16 ? "bf16" : "fp32";
+}
+
+int at_attn_shape_check(const struct at_attn_shape *s, uint32_t caps)
+{
+    const uint32_t most = 1u << 20; /* tokens; keeps every product of sizes far from overflow */
+    if (s->n_heads < 1 || s->n_heads > 64 || s->head_dim < 2 || s->head_dim > 256 ||
+        s->head_dim % 2)
+        return -EINVAL;
+    if (s->kv_groups < 1 || s->n_heads % s->kv_groups || s->segment < 1 || s->segment > most ||
+        s->window % s->segment)
+        return -EINVAL;
+    if (s->capacity < 1 || s->capacity > most || s->window > most || s->max_new < 1 ||
+        s->max_new > most)
+        return -EINVAL;
+    if (!(s->rope_base == 0 || (s->rope_base >= 1 && s->rope_base <= 1e12)) ||
+        !(s->dropout >= 0 && s->dropout < 1))
+        return -EINVAL;
+    if (s->mask == AT_MASK_NONE && s->max_new < s->capacity)
+        return -EINVAL; /* one run is the whole sequence */
+    uint32_t needs = s->mask == AT_MASK_NONE ? AT_CAP_BIDIRECTIONAL : AT_CAP_CAUSAL;
+    needs |= s->window ? AT_CAP_WINDOW : 0;
+    needs |= s->rope_base > 0 ? AT_CAP_ROPE : 0;
+    needs |= s->dropout > 0 ? AT_CAP_DROPOUT : 0;
+    needs |= s->mode == AT_MODE_BF16 ? AT_CAP_BF16 : 0;
+    return needs & ~caps ? -ENOTSUP : 0;
+}
+
+/* What a person should know about a shape that a backend refused. */
+static int refuse(const struct at_attn_backend *b, const struct at_attn_shape *s, int code,
+                  struct at_error *err)
+{
+    if (code == -ENOTSUP)
+        return at_error_set(err, code, "backend %s cannot do mask %s, mode %s, dropout %g together",
+                            b->name, s->mask == AT_MASK_NONE ? "none" : "causal",
+                            at_mode_name(s->mode), (double)s->dropout);
+    return at_error_set(err, code,
+                        "backend %s: bad shape (heads %u, head width %u, groups %u, segment %u, "
+                        "window %u, capacity %u, "
+                        "max_new %u): the head width must be even, the groups divide the heads, "
+                        "the segment the window",
+                        b->name, s->n_heads, s->head_dim, s->kv_groups, s->segment, s->window,
+                        s->capacity, s->max_new);
+}
+
+int at_attn_create(const struct at_attn_host *host, const struct at_attn_backend *backend,
+                   const struct at_attn_shape *shape, struct at_error *err,
+                   struct at_attn **ret_attn)
+{
+    struct at_attn_cost cost;
+    int code = backend->probe(shape, &cost);
+    if (code < 0)
+        return refuse(backend, shape, code, err);
+    struct at_attn *a = at_mem_alloc(host->mem, AT_MEM_OTHER, sizeof *a);
+    if (!a)
+        return at_error_set(err, -ENOMEM, "no memory for an attention layer");
+    a->mem = host->mem;
+    a->backend = backend;
+    a->report = (struct at_attn_report){
+        .backend = backend->name,
+        .kernel = host->kernels->name,
+        .mode = shape->mode,
+        .workspace_bytes = cost.workspace_bytes,
+        .cache_bytes = cost.cache_bytes,
+        .caps = backend->caps,
+    };
+    code = backend->create(host, shape, &a->state);
+    if (code < 0) {
+        at_attn_destroy(a);
+        return at_error_set(err, code, "backend %s: no memory for a cache of %zu bytes",
+                            backend->name, cost.cache_bytes);
+    }
+    *ret_attn = a;
+    return 0;
+}
+
+void at_attn_destroy(struct at_attn *a)
+{
+    if (!a)
+        return;
+    a->backend->destroy(a->state);
+    at_mem_free(a->mem, a);
+}
+
+void at_attn_run(struct at_attn *a, void *work, const float *q, const float *k, const float *v,
+                 size_t n, float *out)
+{
+    a->backend->run(a->state, work, q, k, v, n, out);
+}
+
+void at_attn_reset(struct at_attn *a, int64_t start)
+{
+    a->backend->reset(a->state, start);
+}
+
+void at_attn_seed(struct at_attn *a, uint64_t seed)
+{
+    a->backend->seed(a->state, seed);
+}
+
+void at_attn_get_report(const struct at_attn *a, struct at_attn_report *ret)
+{
+    *ret = a->report;
+}
