@@ -1,0 +1,190 @@
+/* The layers: packed weights, and one pass of tokens through them. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
+#include "lib/model/encoder_impl.h"
+
+#include "lib/base/cpu.h"
+
+/* Takes panels (rows, depth) from *at and packs w into them. */
+static const float *pack(float **at, const float *w, size_t rows, size_t depth)
+{
+    float *panels = *at;
+    at_kernels_pack(w, rows, depth, panels);
+    *at += at_round_up(at_kernels_panel_floats(rows, depth), AT_LANE);
+    return panels;
+}
+
+static size_t packed_floats(const struct at_model_config *c)
+{
+    size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux;
+    size_t square = at_round_up(at_kernels_panel_floats(d, d), AT_LANE);
+    size_t up = at_round_up(at_kernels_panel_floats(c->d_ff, d), AT_LANE);
+    size_t down = at_round_up(at_kernels_panel_floats(d, c->d_ff), AT_LANE);
+    size_t embed = at_round_up(at_kernels_panel_floats(d, n_in), AT_LANE) + at_round_up(d, AT_LANE);
+    return c->n_layers * (4 * square + up + down) + embed;
+}
+
+/* W [spectrum; (aux - shift) scale] + b = W' [spectrum; aux] + b'. w: scratch (d_model, n_bins +
+ * n_aux). */
+static void fold_aux(const struct at_model *m, float *w, float *bias)
+{
+    const struct at_model_config *c = &m->config;
+    size_t n_in = (size_t)c->n_bins + c->n_aux;
+    for (size_t r = 0; r < c->d_model; r++) {
+        double b = m->embed_b[r];
+        for (size_t i = 0; i < n_in; i++) {
+            bool aux = i >= c->n_bins;
+            double scale = aux && m->aux_scale ? m->aux_scale[i - c->n_bins] : 1;
+            double shift = aux && m->aux_shift ? m->aux_shift[i - c->n_bins] : 0;
+            w[r * n_in + i] = (float)(m->embed_w[r * n_in + i] * scale);
+            b -= m->embed_w[r * n_in + i] * scale * shift;
+        }
+        bias[r] = (float)b;
+    }
+}
+
+static int pack_all(struct at_encoder *e, struct at_error *err)
+{
+    const struct at_model_config *c = &e->model->config;
+    size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux;
+    e->layers = at_mem_array(e->mem, AT_MEM_WEIGHTS, c->n_layers, sizeof *e->layers);
+    e->packed = at_mem_array(e->mem, AT_MEM_WEIGHTS, packed_floats(c), sizeof *e->packed);
+    float *folded = at_mem_array(e->mem, AT_MEM_WEIGHTS, d * n_in, sizeof *folded), *at = e->packed;
+    if (!e->layers || !e->packed || !folded) {
+        at_mem_free(e->mem, folded);
+        return at_error_set(err, -ENOMEM, "no memory for %zu bytes of packed weights",
+                            packed_floats(c) * sizeof *at);
+    }
+    for (size_t i = 0; i < c->n_layers; i++) {
+        const struct at_layer_weights *w = &e->model->layers[i];
+        e->layers[i] = (struct at_packed_layer){
+            .q = pack(&at, w->q, d, d),
+            .k = pack(&at, w->k, d, d),
+            .v = pack(&at, w->v, d, d),
+            .o = pack(&at, w->o, d, d),
+            .up = pack(&at, w->up, c->d_ff, d),
+            .down = pack(&at, w->down, d, c->d_ff),
+        };
+    }
+    e->embed_b = at;
+    fold_aux(e->model, folded, at);
+    at += at_round_up(d, AT_LANE);
+    e->embed = pack(&at, folded, d, n_in);
+    at_mem_free(e->mem, folded);
+    return 0;
+}
+
+int at_encoder_create(struct at_mem *mem, const struct at_model *model,
+                      const struct at_kernels *kernels, struct at_error *err,
+                      struct at_encoder **ret_encoder)
+{
+    const struct at_model_config *c = &model->config;
+    kernels = kernels ? kernels : at_kernels_best();
+    if (!kernels)
+        return at_error_set(
+            err, -ENOTSUP,
+            "no kernel variant is left by the CPU mask (ATTUNE_CPU_MASK); this build has generic%s",
+#if defined(__x86_64__)
+            ", v3, v4");
+#else
+            " and that of its architecture");
+#endif
+    if (!c->n_heads || c->d_model % c->n_heads || !c->n_layers || !c->pool_block)
+        return at_error_set(err, -EINVAL,
+                            "the model has %u heads in width %u, %u layers, pool block %u",
+                            c->n_heads, c->d_model, c->n_layers, c->pool_block);
+    struct at_encoder *e = at_mem_alloc(mem, AT_MEM_OTHER, sizeof *e);
+    if (!e)
+        return at_error_set(err, -ENOMEM, "no memory for an encoder");
+    e->mem = mem;
+    e->model = model;
+    e->kernels = kernels;
+    int code = pack_all(e, err);
+    if (code < 0) {
+        at_encoder_destroy(e);
+        return code;
+    }
+    *ret_encoder = e;
+    return 0;
+}
+
+void at_encoder_destroy(struct at_encoder *e)
+{
+    if (!e)
+        return;
+    at_mem_free(e->mem, e->layers);
+    at_mem_free(e->mem, e->packed);
+    at_mem_free(e->mem, e);
+}
+
+const struct at_model *at_encoder_model(const struct at_encoder *e)
+{
+    return e->model;
+}
+
+/* y (m, n) = x (m, k) w^T + bias, or added to y. */
+static void linear(const struct at_encoder *e, const float *x, const float *w, size_t m, size_t n,
+                   size_t k, bool add, float *y)
+{
+    e->kernels->linear(&(struct at_linear){
+        .x = x, .w = w, .y = y, .m = m, .n = n, .k = k, .x_stride = k, .y_stride = n, .add = add});
+}
+
+static void norm(const struct at_encoder *e, const float *x, const float *weight, const float *bias,
+                 size_t n, float *y)
+{
+    const struct at_model_config *c = &e->model->config;
+    if (c->norm == AT_NORM_LAYER)
+        e->kernels->layernorm(x, weight, bias, n, c->d_model, y);
+    else
+        e->kernels->rmsnorm(x, weight, bias, n, c->d_model, y);
+}
+
+static void embed(const struct at_encoder *e, struct at_worker *w, const struct at_span *s,
+                  size_t stride)
+{
+    const struct at_model_config *c = &e->model->config;
+    e->kernels->linear(&(struct at_linear){
+        .x = s->frames,
+        .w = e->embed,
+        .bias = e->embed_b,
+        .y = w->x + s->row * c->d_model,
+        .m = s->n,
+        .n = c->d_model,
+        .k = (size_t)c->n_bins + c->n_aux,
+        .x_stride = stride,
+        .y_stride = c->d_model,
+    });
+}
+
+static void layer(const struct at_encoder *e, struct at_worker *w, size_t i, size_t n_spans,
+                  size_t n)
+{
+    const struct at_model_config *c = &e->model->config;
+    const struct at_layer_weights *norms = &e->model->layers[i];
+    const struct at_packed_layer *p = &e->layers[i];
+    size_t d = c->d_model;
+    norm(e, w->x, norms->norm1_w, norms->norm1_b, n, w->y);
+    linear(e, w->y, p->q, n, d, d, false, w->q);
+    linear(e, w->y, p->k, n, d, d, false, w->k);
+    linear(e, w->y, p->v, n, d, d, false, w->v);
+    for (const struct at_span *s = w->spans; s < w->spans + n_spans; s++) {
+        size_t at = s->row * d;
+        at_attn_run(s->session->layers[i], w->work, w->q + at, w->k + at, w->v + at, s->n,
+                    w->a + at);
+    }
+    linear(e, w->a, p->o, n, d, d, true, w->x);
+    norm(e, w->x, norms->norm2_w, norms->norm2_b, n, w->y);
+    linear(e, w->y, p->up, n, c->d_ff, d, false, w->ff);
+    e->kernels->gelu_tanh(w->ff, n * c->d_ff);
+    linear(e, w->ff, p->down, n, d, c->d_ff, true, w->x);
+}
+
+void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, size_t n_spans, size_t n,
+                     size_t stride)
+{
+    for (size_t i = 0; i < n_spans; i++)
+        embed(e, w, &w->spans[i], stride);
+    for (size_t i = 0; i < e->model->config.n_layers; i++)
+        layer(e, w, i, n_spans, n);
+    norm(e, w->x, e->model->norm_w, e->model->norm_b, n, w->y);
+}

@@ -1,0 +1,54 @@
+/* Shared by encoder.c and session.c only. SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_MODEL_ENCODER_IMPL_H
+#define AT_MODEL_ENCODER_IMPL_H
+
+#include "lib/kernels/kernels.h"
+#include "lib/model/encoder.h"
+
+struct at_packed_layer {
+    const float *q, *k, *v, *o, *up, *down; /* panels */
+};
+
+struct at_encoder {
+    struct at_mem *mem;
+    const struct at_model *model;
+    const struct at_kernels *kernels;
+    struct at_packed_layer *layers;
+    float *packed;                /* all panels and the embedding's bias, one block */
+    const float *embed, *embed_b; /* panels, (d_model); with the scaling of aux folded in */
+};
+
+/* One session's share of a pass. */
+struct at_span {
+    struct at_session *session;
+    const float *frames; /* (n, stride) */
+    size_t row, n;       /* its first row in the worker's buffers */
+};
+
+struct at_worker {
+    struct at_mem *mem;
+    const struct at_encoder *encoder;
+    size_t rows;                  /* most tokens of a pass */
+    struct at_span *spans;        /* (rows) */
+    float *x, *y, *q, *k, *v, *a; /* (rows, d_model): stream, normed, attention's in and out */
+    float *ff;                    /* (rows, d_ff) */
+    void *work;                   /* of the backends */
+};
+
+struct at_session {
+    struct at_mem *mem;
+    const struct at_encoder *encoder;
+    struct at_session_shape shape; /* resolved: nothing is 0 but window and dropout */
+    size_t chunk;                  /* most tokens of one span */
+    struct at_attn **layers;
+    float *pool; /* (blocks, d_model) sums of normed hidden states; block b in row b % blocks */
+    float *mean; /* (d_model) scratch of logits */
+    size_t blocks;
+    uint64_t tokens;
+};
+
+/* All layers over the first n rows of a pass; the final norm is left in w->y. RT-safe. */
+void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, size_t n_spans, size_t n,
+                     size_t stride);
+
+#endif
