@@ -9,8 +9,9 @@
 #include "lib/engine/internal.h"
 
 #define CHOOSE_EVERY_NS AT_NS_PER_S
-#define LIVE_NEWEST     256 /* decisions that the live p50 and p95 of the current candidate come from \
-                             */
+#define LIVE_NEWEST                                                                                \
+    256 /* decisions that the live p50 and p95 of the current candidate come from                  \
+         */
 #define LIVE_LEAST 32
 
 static double accuracy_of(const struct at_model *m, const char *backend, uint32_t window)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/clock.h"
+#include "lib/config/bandplan.h"
 #include "lib/engine/internal.h"
 
 #define SLICE_S 1e-3
@@ -68,6 +68,15 @@ static int insert(struct at_receiver *r, struct stream *s)
 
 void at_receiver_publish(struct at_receiver *r, struct at_result *result)
 {
+    const struct at_emission *e = &result->emission;
+    const char *service = NULL;
+    if (r->bandplan && result->has_answer)
+        service =
+            at_bandplan_find(r->bandplan, result->answer.label,
+                             r->center_hz > 0 ? r->center_hz + (e->f_lo_hz + e->f_hi_hz) / 2 : 0,
+                             e->f_hi_hz - e->f_lo_hz);
+    if (service)
+        snprintf(result->service, sizeof(result->service), "%s", service);
     pthread_mutex_lock(&r->publish);
     r->sink.result(r->sink.ctx, result);
     pthread_mutex_unlock(&r->publish);
@@ -211,6 +220,9 @@ int at_receiver_create(struct at_classifier *c, const struct at_receiver_config 
     snprintf(r->band_name, sizeof(r->band_name), "%s", config->band ? config->band : "");
     snprintf(r->boot, sizeof(r->boot), "%s", config->boot ? config->boot : "0");
     pthread_mutex_init(&r->publish, NULL);
+    ret = config->bandplan_path ? at_bandplan_load(config->bandplan_path, err, &r->bandplan) : 0;
+    if (ret < 0)
+        goto fail;
     ret = open_band(r, &config->band_config, err);
     if (ret < 0)
         goto fail;
@@ -256,6 +268,7 @@ void at_receiver_destroy(struct at_receiver *r)
     drop_streams(r);
     at_band_destroy(r->band);
     at_server_finish(&r->server);
+    at_bandplan_destroy(r->bandplan);
     pthread_mutex_destroy(&r->publish);
     at_mem_free(c->mem, r);
 }

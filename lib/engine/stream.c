@@ -127,7 +127,10 @@ static void put_marks(struct stream *s, const float *frames, size_t n, size_t st
 /* The model's columns of a frame. */
 static void gather(const struct at_classifier *c, const float *row, float *out)
 {
-    memcpy(out, row, c->columns * sizeof(*out));
+    const struct at_model *m = c->model;
+    memcpy(out, row, m->config.n_bins * sizeof(*out));
+    for (uint32_t i = 0; i < m->config.n_aux; i++)
+        out[m->config.n_bins + i] = row[m->config.n_bins + (uint32_t)m->aux_columns[i]];
 }
 
 /* Pushing thread, no lock: the part of the ring before head + n is this thread's alone. */

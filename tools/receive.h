@@ -1,0 +1,35 @@
+/* What classify and listen share: where the model lies, and a classifier and receiver for one source.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_TOOLS_RECEIVE_H
+#define AT_TOOLS_RECEIVE_H
+
+#include "lib/engine/engine.h"
+#include "lib/source/source.h"
+
+/* Written to out (n bytes): path where given, else $ATTUNE_MODEL, else models/attune-base.safetensors of the build tree
+ * that the program stands in, else the installed one. 0, or -ENOENT with err listing where it looked. */
+int at_model_path(const char *path, char *out, size_t n, struct at_error *err);
+/* $XDG_CACHE_HOME/attune or ~/.cache/attune, made where missing; false: there is none. */
+bool at_cache_path(char *out, size_t n);
+
+struct at_reception {
+    const char *model, *backend; /* NULL: default, auto */
+    uint32_t window;             /* 0: the model's */
+    bool live;
+    struct at_mem mem;
+    struct at_classifier *classifier;
+    struct at_receiver *receiver;
+};
+
+/* Model and classifier. */
+int at_reception_open(struct at_reception *r, struct at_error *err);
+/* The receiver for what the source says it delivers. boot, radio: names for results. */
+int at_reception_start(struct at_reception *r, const struct at_source_info *info, const char *boot, const char *radio,
+                       const struct at_receiver_sink *sink, struct at_error *err);
+void at_reception_close(struct at_reception *r);
+
+/* Set by SIGINT and SIGTERM after at_catch_signals(). */
+extern volatile int at_interrupted;
+void at_catch_signals(void);
+
+#endif
