@@ -45,10 +45,13 @@ static void keep_box(struct job *j, const struct at_result *r)
                                  .end_s = r->end_s,
                                  .f_lo_hz = r->center_rf_hz + r->emission.f_lo_hz,
                                  .f_hi_hz = r->center_rf_hz + r->emission.f_hi_hz,
+                                 .colour = -1,
                                  .weight = r->emission.energy};
-    if (r->has_answer)
-        snprintf(b->label, sizeof(b->label), "%s %.0f %%", r->answer.label,
-                 100 * (double)r->answer.confidence);
+    if (!r->has_answer)
+        return;
+    b->colour = at_model_label_index(r->model, r->answer.label);
+    snprintf(b->label, sizeof(b->label), "%s %.0f %%", r->answer.label,
+             100 * (double)r->answer.confidence);
 }
 
 static void print_row(const struct job *j, const struct at_result *r)

@@ -86,26 +86,31 @@ static void scale_colours(struct scene *s)
     free(v);
 }
 
-/* The strongest of the cells under a pixel, or between them where cells are larger. NAN: no data.
- */
-static float cell(const struct at_picture *p, double row0, double row1, double bin0, double bin1)
+static float between(const float *row, size_t n_bins, double bin)
 {
-    size_t r0 = (size_t)row0, r1 = (size_t)ceil(row1), b0 = (size_t)bin0, b1 = (size_t)ceil(bin1);
-    float best = NAN;
-    for (size_t r = r0; r < r1 && r < p->n_rows; r++)
-        for (size_t b = b0; b < b1 && b < p->n_bins; b++)
-            if (!(p->dbfs_hz[r * p->n_bins + b] <= best))
-                best = p->dbfs_hz[r * p->n_bins + b];
-    return best;
+    double at = fmin(fmax(bin - 0.5, 0), (double)n_bins - 1);
+    size_t b = (size_t)at, c = b + 1 < n_bins ? b + 1 : b;
+    float u = (float)(at - (double)b);
+    return row[b] * (1 - u) + row[c] * u;
 }
 
-static float between(const struct at_picture *p, size_t row, double bin)
+/* What a pixel shows: of the rows under it the strongest; of the bins likewise, or between two
+ * where bins are wider than pixels. NAN: no data. */
+static float cell(const struct at_picture *p, double row0, double row1, double bin0, double bin1)
 {
-    double at = bin - 0.5;
-    at = at < 0 ? 0 : at > (double)p->n_bins - 1 ? (double)p->n_bins - 1 : at;
-    size_t b = (size_t)at, c = b + 1 < p->n_bins ? b + 1 : b;
-    float u = (float)(at - (double)b);
-    return p->dbfs_hz[row * p->n_bins + b] * (1 - u) + p->dbfs_hz[row * p->n_bins + c] * u;
+    size_t r1 = (size_t)ceil(row1), b1 = (size_t)ceil(bin1);
+    float best = NAN;
+    for (size_t r = (size_t)row0; r < r1 && r < p->n_rows; r++) {
+        const float *row = p->dbfs_hz + r * p->n_bins;
+        if (bin1 - bin0 < 1) {
+            float db = between(row, p->n_bins, (bin0 + bin1) / 2);
+            best = db <= best ? best : db;
+            continue;
+        }
+        for (size_t b = (size_t)bin0; b < b1 && b < p->n_bins; b++)
+            best = row[b] <= best ? best : row[b];
+    }
+    return best;
 }
 
 static int draw_waterfall(struct scene *s)
@@ -124,9 +129,7 @@ static int draw_waterfall(struct scene *s)
         double row = (double)y * rows;
         for (size_t x = 0; x < PLOT_W; x++) {
             double bin = (double)x * bins;
-            float db = bins < 1 && rows <= 1 && row < (double)p->n_rows
-                           ? between(p, (size_t)row, bin + bins / 2)
-                           : cell(p, row, row + rows, bin, bin + bins);
+            float db = cell(p, row, row + rows, bin, bin + bins);
             line[x] = isfinite(db) ? pixel_of(((double)db - s->lo_db) / (s->hi_db - s->lo_db))
                                    : 0xff161a20u;
         }
@@ -247,16 +250,13 @@ static struct rect rect_of(const struct scene *s, const struct at_picture_box *b
     return (struct rect){floor(x0) + 0.5, floor(y0) + 0.5, floor(x1 - x0), floor(y1 - y0)};
 }
 
-/* A colour of its own per class, from the label's first word: told apart, bright on dark. */
-static void hue_of(const char *label, double *rgb)
+/* A colour of its own per class, bright on dark; grey where there is no class. */
+static void hue_of(const struct at_picture_box *b, double *rgb)
 {
-    unsigned h = 7;
-    for (; *label && *label != ' '; label++)
-        h = h * 33 + (unsigned char)*label;
-    double hue = (double)(h % 24) / 24 * 6;
+    double hue = fmod(b->colour * 0.381966, 1) * 6; /* golden angle: neighbours lie far apart */
     for (int k = 0; k < 3; k++) {
         double d = fabs(fmod(hue + 2.0 * k, 6) - 3) - 1;
-        rgb[k] = 0.55 + 0.45 * (d < 0 ? 0 : d > 1 ? 1 : d);
+        rgb[k] = b->colour < 0 ? 0.8 : 0.5 + 0.5 * (d < 0 ? 0 : d > 1 ? 1 : d);
     }
 }
 
@@ -298,7 +298,7 @@ static void draw_box(struct scene *s, const struct at_picture_box *b)
 {
     double rgb[3];
     struct rect r = rect_of(s, b), l;
-    hue_of(b->label, rgb);
+    hue_of(b, rgb);
     cairo_rectangle(s->cr, r.x, r.y, r.w, r.h);
     cairo_set_source_rgba(s->cr, 0, 0, 0, 0.55);
     cairo_set_line_width(s->cr, 3.5);
@@ -324,11 +324,9 @@ static void draw_boxes(struct scene *s, struct at_picture *p)
         qsort(p->boxes, p->n_boxes, sizeof(*p->boxes), heavier_first);
     cairo_set_font_size(s->cr, 12.5);
     for (size_t i = p->n_boxes; i-- > 0;) { /* light ones first, so that heavy ones lie on top */
-        struct at_picture_box bare = p->boxes[i];
-        bare.label[0] = '\0';
         double rgb[3];
-        struct rect r = rect_of(s, &bare);
-        hue_of(p->boxes[i].label, rgb);
+        struct rect r = rect_of(s, &p->boxes[i]);
+        hue_of(&p->boxes[i], rgb);
         cairo_set_source_rgba(s->cr, rgb[0], rgb[1], rgb[2], 0.07);
         cairo_rectangle(s->cr, r.x, r.y, r.w, r.h);
         cairo_fill(s->cr);

@@ -11,6 +11,7 @@
 struct at_picture_box {
     double start_s, end_s, f_lo_hz, f_hi_hz; /* absolute RF, or baseband where the centre is 0 */
     char label[48];
+    int colour;    /* number of the class; -1: grey */
     double weight; /* labels of heavier boxes win where they would overlap */
 };
 
