@@ -33,6 +33,7 @@ struct at_framer {
     unsigned lo, hi;     /* occupied bins [lo, hi), rising frequency */
     float f_lo, f_width; /* cycles a sample */
     float bin_khz, share;
+    float ratio; /* of the newest frame */
 };
 
 static const char *const aux_names[AT_AUX_COUNT] = {
@@ -205,6 +206,19 @@ static void spectrum(struct at_framer *f, float *out)
     }
 }
 
+static void occupied(struct at_framer *f)
+{
+    float s = 0;
+    for (unsigned k = f->lo; k < f->hi; k++)
+        s += f->power[k] * f->scale[k];
+    f->ratio = s / (float)(f->hi - f->lo);
+}
+
+float at_framer_ratio(const struct at_framer *f)
+{
+    return f->ratio;
+}
+
 /* b: the frame's windowed FFT. Leaves in a the windowed IQ between the edges. */
 static void band_pass(struct at_framer *f)
 {
@@ -281,6 +295,7 @@ static void make_frame(struct at_framer *f, float *frame)
     aux[AT_AUX_BIN_KHZ] = f->bin_khz;
     aux[AT_AUX_SHARE] = f->share;
     spectrum(f, frame);
+    occupied(f);
     band_pass(f);
     envelope(f, aux);
     frequency(f, aux);

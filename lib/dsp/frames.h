@@ -12,9 +12,10 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
-#define AT_FRAME_BINS 128 /* reference point; a model file may say another power of two, 32..512   \
-                           */
-#define AT_AUX_HIST 8     /* columns of each histogram */
+#define AT_FRAME_BINS                                                                              \
+    128               /* reference point; a model file may say another power of two, 32..512       \
+                       */
+#define AT_AUX_HIST 8 /* columns of each histogram */
 
 /* Columns behind the spectrum. The statistics are those of the frame's IQ after bins outside the
  * emission's edges are taken out (FFT, zero, inverse), weighted by the squared window; they tell
@@ -63,5 +64,8 @@ void at_framer_reset(struct at_framer *f);
  * / 2. AT_AUX_SKIPPED is left 0 for the caller. RT-safe. */
 size_t at_framer_push(struct at_framer *f, const float *iq, size_t n, float *frames,
                       size_t max_frames, size_t *ret_used);
+
+/* Of the newest frame: mean over the occupied bins of power over noise, linear. RT-safe. */
+float at_framer_ratio(const struct at_framer *f);
 
 #endif

@@ -45,7 +45,7 @@ static inline void sig_add_tone(float *iq, size_t from, size_t to, double f, dou
 static inline void sig_add_wide(float *iq, size_t from, size_t to, double f, double w, double dbfs,
                                 uint64_t seed)
 {
-    enum { TAPS = 129 };
+    enum { TAPS = 513 };
     double h[TAPS], e = 0;
     for (int k = 0; k < TAPS; k++) {
         double t = k - TAPS / 2, c = t == 0 ? w : sin(M_PI * w * t) / (M_PI * t);

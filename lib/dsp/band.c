@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/dsp/band.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/base/cpu.h"
+#include "lib/dsp/detect.h"
+#include "lib/dsp/feed.h"
+#include "lib/dsp/floor.h"
+#include "lib/dsp/frames.h"
+#include "lib/dsp/spectrum.h"
+#include "lib/dsp/track.h"
+#include "lib/dsp/view.h"
+
+#define MIN_RATE   8e3
+#define MAX_RATE   61.44e6
+#define LONG_HOP_S 0.06 /* an emission that is still on is reported after so long at the latest */
+#define UPDATE_S   0.1  /* "updated" comes at most ten times a second */
+#define KEEP_BYTES (4u << 20) /* the look-back is made longer where it costs no more than this */
+#define MIN_TOKENS 64         /* a short emission's channel is widened to bring so many */
+
+#define CLEAN 4096 /* samples looked over at once for NaN and Inf */
+
+struct user {
+    struct at_feed *feed;
+    uint64_t updated, retuned;
+};
+
+struct at_band {
+    struct at_mem *mem;
+    struct at_band_config config;
+    struct at_band_sink sink;
+    struct at_band_stats stats;
+    struct at_blocks blocks;
+    struct at_view view;
+    struct at_floor floor;
+    struct at_detector detector;
+    struct at_tracker tracker;
+    float *clean;    /* (CLEAN, 2) copy of samples among which some were not finite */
+    uint64_t next;   /* index that goes on without a gap */
+    bool begun, gap; /* something was pushed; this stretch begins after a gap */
+};
+
+static int bad_config(const struct at_band_config *c, struct at_error *err)
+{
+    if (!(c->rate_hz >= MIN_RATE && c->rate_hz <= MAX_RATE))
+        return at_error_set(err, -EINVAL, "rate %g Hz: must lie between 8 kHz and 61.44 MHz",
+                            c->rate_hz);
+    if (c->n_bins < 32 || c->n_bins > 512 || (c->n_bins & (c->n_bins - 1)))
+        return at_error_set(err, -EINVAL, "n_bins %u: must be a power of two, 32 to 512",
+                            c->n_bins);
+    if (!(c->lookback_s >= 0 && c->lookback_s <= 60) || !(c->hang_s >= 0) ||
+        !(c->false_per_hour >= 0) || !(c->min_duration_s >= 0) || !(c->waterfall_rate >= 0) ||
+        c->max_emissions > 1u << 16)
+        return at_error_set(err, -EINVAL,
+                            "band: look-back, hang time, false-alarm rate or limits unfit");
+    return 0;
+}
+
+static void set_defaults(struct at_band_config *c)
+{
+    c->n_bins = c->n_bins ? c->n_bins : AT_FRAME_BINS;
+    c->max_emissions = c->max_emissions ? c->max_emissions : 256;
+    c->lookback_s = c->lookback_s > 0.1 ? c->lookback_s : 0.1;
+    c->false_per_hour = c->false_per_hour > 0 ? c->false_per_hour : 1;
+    c->hang_s = c->hang_s > 0 ? c->hang_s : 0.5;
+    c->waterfall_bins = c->waterfall_bins ? c->waterfall_bins : 512;
+    c->waterfall_rate = c->waterfall_rate > 0 ? c->waterfall_rate : 10;
+    c->ignore = NULL;
+}
+
+static unsigned blocks_kept(const struct at_band *b)
+{
+    double rate = b->config.rate_hz, wanted = b->config.lookback_s;
+    double room =
+        KEEP_BYTES / (2 * sizeof(float) * 2 * rate); /* each sample stands in two blocks */
+    double decide =
+        LONG_HOP_S + 2.0 * b->view.epoch / rate; /* what the detector takes to make up its mind */
+    wanted = fmax(fmax(wanted, fmin(room, 2)), decide) + b->view.epoch / rate;
+    return (unsigned)(wanted * rate / (b->view.n_block / 2)) + 4;
+}
+
+static int take_ignore(struct at_band *b, const struct at_band_config *config)
+{
+    if (config->n_ignore == 0)
+        return 0;
+    b->tracker.ignore =
+        at_mem_array(b->mem, AT_MEM_IQ, config->n_ignore, sizeof *b->tracker.ignore);
+    if (!b->tracker.ignore)
+        return -ENOMEM;
+    memcpy(b->tracker.ignore, config->ignore, config->n_ignore * sizeof *b->tracker.ignore);
+    b->tracker.n_ignore = config->n_ignore;
+    return 0;
+}
+
+static int take_parts(struct at_band *b, const struct at_band_config *config)
+{
+    const struct at_band_config *c = &b->config;
+    int ret = at_view_init(&b->view, b->mem, c);
+    if (ret == 0)
+        ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b));
+    if (ret == 0)
+        ret = at_floor_init(&b->floor, b->mem, b->view.n_fast, b->view.max_fast,
+                            c->assumed_floor_dbfs_hz < 0 ? pow(10, c->assumed_floor_dbfs_hz / 10)
+                                                         : 0);
+    if (ret == 0)
+        ret = at_detector_init(&b->detector, b->mem, c->rate_hz, c->false_per_hour,
+                               b->view.n_slow > b->view.n_fast ? b->view.n_slow : b->view.n_fast);
+    if (ret == 0)
+        ret = at_tracker_init(&b->tracker, b->mem, c->rate_hz, b->view.n_fast, b->view.n_slow,
+                              b->view.max_fast, c->max_emissions);
+    b->clean = at_mem_array(b->mem, AT_MEM_IQ, CLEAN * 2, sizeof(float));
+    if (ret == 0 && !b->clean)
+        ret = -ENOMEM;
+    b->tracker.hang_s = c->hang_s;
+    b->tracker.min_duration_s = c->min_duration_s;
+    return ret == 0 ? take_ignore(b, config) : ret;
+}
+
+int at_band_create(struct at_mem *mem, const struct at_band_config *config,
+                   const struct at_band_sink *sink, struct at_error *err, struct at_band **ret_band)
+{
+    struct at_band_config c = *config;
+    set_defaults(&c);
+    int ret = bad_config(&c, err);
+    if (ret < 0)
+        return ret;
+    struct at_band *b = at_mem_alloc(mem, AT_MEM_IQ, sizeof *b);
+    if (!b)
+        return at_error_set(err, -ENOMEM, "no memory for a band");
+    b->mem = mem;
+    b->config = c;
+    b->sink = *sink;
+    ret = take_parts(b, config);
+    if (ret < 0) {
+        at_band_destroy(b);
+        return at_error_set(err, ret, "no memory for a band of %g Hz", c.rate_hz);
+    }
+    b->stats.floor_dbfs_hz = -240;
+    *ret_band = b;
+    return 0;
+}
+
+static void drop_track(struct at_band *b, struct at_track *k)
+{
+    struct user *u = k->user;
+    if (u)
+        at_feed_destroy(u->feed);
+    at_mem_free(b->mem, u);
+    at_tracker_remove(&b->tracker, k);
+}
+
+void at_band_destroy(struct at_band *b)
+{
+    if (!b)
+        return;
+    while (b->tracker.tracks && b->tracker.n_tracks)
+        drop_track(b, b->tracker.tracks[0]);
+    at_mem_free(b->mem, b->tracker.ignore);
+    at_tracker_finish(&b->tracker);
+    at_detector_finish(&b->detector);
+    at_floor_finish(&b->floor);
+    at_view_finish(&b->view);
+    at_blocks_finish(&b->blocks);
+    at_mem_free(b->mem, b->clean);
+    at_mem_free(b->mem, b);
+}
+
+/* ---- emissions and their feeds ---- */
+
+static double density_of(const struct at_band *b, const struct at_emission *e)
+{
+    double rate = b->config.rate_hz, bin = rate / b->floor.n, sum = 0;
+    int lo = (int)floor(e->f_lo_hz / bin + 0.5 * b->floor.n + 0.5),
+        hi = (int)ceil(e->f_hi_hz / bin + 0.5 * b->floor.n + 0.5);
+    lo = lo < 0 ? 0 : lo >= (int)b->floor.n ? (int)b->floor.n - 1 : lo;
+    hi = hi <= lo ? lo + 1 : hi > (int)b->floor.n ? (int)b->floor.n : hi;
+    for (int k = lo; k < hi; k++)
+        sum += b->floor.density[k];
+    return sum / (hi - lo);
+}
+
+static int make_feed(struct at_band *b, struct at_track *k, bool over, bool pause)
+{
+    struct user *u = k->user;
+    const struct at_emission *e = &k->e;
+    struct at_feed_config fc = {.band_rate_hz = b->config.rate_hz,
+                                .n_bins = b->config.n_bins,
+                                .f_lo_hz = e->f_lo_hz,
+                                .f_hi_hz = e->f_hi_hz,
+                                .noise_density = density_of(b, e),
+                                .all = k->by_hand,
+                                .until = k->by_hand ? k->hand_end : UINT64_MAX};
+    double duration =
+        over ? (double)((k->by_hand ? k->hand_end : e->end) - e->start) / b->config.rate_hz : 0;
+    at_channel_fit(&fc.shape, b->config.rate_hz, b->blocks.n, e->f_lo_hz, e->f_hi_hz, duration,
+                   MIN_TOKENS, b->config.n_bins / 2);
+    struct at_feed *feed = NULL;
+    int ret = at_feed_create(b->mem, &fc, &feed);
+    if (ret < 0)
+        return ret;
+    at_feed_destroy(u->feed);
+    u->feed = feed;
+    at_feed_begin(feed, &b->blocks, e->start, pause);
+    return 0;
+}
+
+static int open_track(struct at_band *b, struct at_track *k, bool over)
+{
+    if (!k->user) {
+        k->user = at_mem_alloc(b->mem, AT_MEM_IQ, sizeof(struct user));
+        if (!k->user)
+            return -ENOMEM;
+    }
+    int ret = make_feed(b, k, over, false);
+    if (ret < 0)
+        return ret;
+    k->pending = false;
+    if (!k->e.id)
+        k->e.id = b->tracker.next_id++;
+    b->stats.emissions++;
+    ((struct user *)k->user)->updated = ((struct user *)k->user)->retuned = b->next;
+    b->sink.opened(b->sink.ctx, &k->e);
+    return 0;
+}
+
+static void close_track(struct at_band *b, struct at_track *k)
+{
+    if (!k->pending) {
+        k->e.ended = true;
+        b->sink.closed(b->sink.ctx, &k->e);
+    }
+    drop_track(b, k);
+}
+
+static double share_of(const struct at_track *k, const struct at_channel_shape *s)
+{
+    return (k->e.f_hi_hz - k->e.f_lo_hz) / s->rate_hz;
+}
+
+/* The channel no longer holds the emission, or holds far too much beside it. */
+static bool outgrown(const struct at_band *b, const struct at_track *k,
+                     const struct at_channel_shape *s)
+{
+    if (s->rate_hz >= b->config.rate_hz * 0.999 || k->by_hand)
+        return false;
+    double pass = AT_CHANNEL_PASS * s->rate_hz;
+    return share_of(k, s) > 0.7 || k->e.f_hi_hz - s->center_hz > pass ||
+           k->e.f_lo_hz - s->center_hz < -pass;
+}
+
+static int refresh(struct at_band *b, struct at_track *k)
+{
+    struct user *u = k->user;
+    double rate = b->config.rate_hz;
+    at_feed_set(u->feed, k->e.f_lo_hz, k->e.f_hi_hz, density_of(b, &k->e),
+                pow(10, k->e.snr_db / 10));
+    if (outgrown(b, k, at_feed_shape(u->feed)) && (double)(b->next - u->retuned) > 0.25 * rate) {
+        u->retuned = b->next;
+        int ret = make_feed(b, k, false, true);
+        if (ret < 0)
+            return ret;
+    }
+    if ((double)(b->next - u->updated) >= UPDATE_S * rate) {
+        u->updated = b->next;
+        b->sink.updated(b->sink.ctx, &k->e);
+    }
+    return 0;
+}
+
+static void run_feeds(struct at_band *b, bool drain)
+{
+    for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
+        struct at_track *k = b->tracker.tracks[i];
+        if (!k->pending)
+            at_feed_run(((struct user *)k->user)->feed, &b->blocks, &b->sink, &k->e, &b->stats,
+                        drain);
+    }
+}
+
+/* Reports what is due, ends what is over. last: nothing more will come, everything is decided now.
+ */
+static int settle(struct at_band *b, bool last)
+{
+    double rate = b->config.rate_hz;
+    for (unsigned i = 0; i < b->tracker.n_tracks;) {
+        struct at_track *k = b->tracker.tracks[i];
+        if (k->pending && k->dropped) {
+            drop_track(b, k);
+            continue;
+        }
+        double life = (double)(k->e.end - k->e.start) / rate,
+               quiet = (double)(b->view.end - k->silent_since) / rate;
+        bool over = quiet > fmax(0.01, (double)b->view.epoch / rate) || last;
+        bool due = k->by_hand ? b->view.end > k->e.start : over || life >= LONG_HOP_S;
+        if (k->pending && due) {
+            if (over && !k->by_hand && life < b->config.min_duration_s) {
+                drop_track(b, k);
+                continue;
+            }
+            int ret = open_track(b, k, over || k->by_hand);
+            if (ret < 0)
+                return ret;
+        } else if (!k->pending) {
+            int ret = refresh(b, k);
+            if (ret < 0)
+                return ret;
+        }
+        i++;
+    }
+    run_feeds(b, last);
+    for (unsigned i = 0; i < b->tracker.n_tracks;)
+        if (at_tracker_over(&b->tracker, b->tracker.tracks[i], b->view.end) && !last)
+            close_track(b, b->tracker.tracks[i]);
+        else
+            i++;
+    return 0;
+}
+
+static double mirror(void *ctx, double f_lo_hz, double f_hi_hz)
+{
+    struct at_band *b = ctx;
+    return at_view_mirror(&b->view, &b->blocks, f_lo_hz, f_hi_hz);
+}
+
+static int end_epoch(struct at_band *b, bool last)
+{
+    struct at_view *v = &b->view;
+    struct at_region regions[2 * AT_TRACK_MAX_REGIONS];
+    at_view_spectra(v, &b->blocks, &b->floor);
+    at_floor_update(&b->floor, v->fast, v->t_fast);
+    struct at_epoch e = {.rate_hz = b->config.rate_hz,
+                         .mirror = mirror,
+                         .ctx = b,
+                         .floor_source = b->floor.source,
+                         .gap = b->gap};
+    at_view_epoch(v, &b->floor, &e);
+    size_t n = at_detector_run(&b->detector, &e.slow, v->n_average ? v->average : NULL,
+                               v->average_rows, regions, AT_TRACK_MAX_REGIONS);
+    at_view_average(v, &e.slow, &b->detector);
+    size_t m = at_detector_run(&b->detector, &e.fast, NULL, 0, regions + n, AT_TRACK_MAX_REGIONS);
+    n = at_view_choose(v, &e, regions, n, m);
+    int ret = at_tracker_run(&b->tracker, &e, regions, n);
+    b->stats.n_artefacts = b->tracker.n_artefacts + v->has_dc;
+    b->stats.floor_dbfs_hz = (float)(10 * log10(b->floor.median));
+    b->stats.floor_source = b->floor.source;
+    at_view_rows(v, &e, &b->sink, &b->stats, b->floor.median, last);
+    at_view_next(v);
+    if (ret == 0)
+        ret = settle(b, last);
+    b->stats.active = 0;
+    for (unsigned i = 0; i < b->tracker.n_tracks; i++)
+        b->stats.active += !b->tracker.tracks[i]->pending;
+    return ret;
+}
+
+/* The stretch ends here: its tail is made and decided upon. last: and every emission closed. */
+static int end_stretch(struct at_band *b, bool last)
+{
+    while (at_blocks_pad(&b->blocks))
+        ;
+    int ret = end_epoch(b, true);
+    if (last)
+        while (b->tracker.n_tracks)
+            close_track(b, b->tracker.tracks[0]);
+    return ret;
+}
+
+static void begin_stretch(struct at_band *b, uint64_t index)
+{
+    at_blocks_begin(&b->blocks, index);
+    at_view_begin(&b->view, index);
+    for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
+        struct at_track *k = b->tracker.tracks[i];
+        if (k->pending)
+            continue;
+        k->e.gap = true;
+        at_feed_begin(((struct user *)k->user)->feed, &b->blocks, index, true);
+    }
+}
+
+/* A sample that is not finite would spoil every bin it touches: it counts as zero. */
+static const float *cleaned(struct at_band *b, const float *iq, size_t n)
+{
+    float s = 0;
+    for (size_t i = 0; i < 2 * n; i++)
+        s += iq[i] * 0;
+    if (s == 0)
+        return iq;
+    for (size_t i = 0; i < 2 * n; i++)
+        b->clean[i] = isfinite(iq[i]) ? iq[i] : 0;
+    return b->clean;
+}
+
+int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
+{
+    at_cpu_flush_denormals();
+    if (!b->begun || index != b->next) {
+        int ret = b->begun ? end_stretch(b, false) : 0;
+        b->gap = b->begun;
+        b->begun = true;
+        begin_stretch(b, index);
+        if (ret < 0)
+            return ret;
+    }
+    while (n > 0) {
+        int made = 0;
+        size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
+        const float *good = cleaned(b, iq, part = part < CLEAN ? part : CLEAN);
+        size_t got = at_blocks_push(&b->blocks, good, part, &made);
+        at_view_push(&b->view, good, got);
+        iq += 2 * got;
+        n -= got;
+        index += got;
+        b->next = index;
+        b->stats.samples += got;
+        int ret = 0;
+        if (made)
+            run_feeds(b, false);
+        if (at_view_room(&b->view) == 0) {
+            ret = end_epoch(b, false);
+            b->gap = false;
+        }
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
+}
+
+int at_band_flush(struct at_band *b)
+{
+    if (!b->begun)
+        return 0;
+    at_cpu_flush_denormals();
+    b->begun = false;
+    return end_stretch(b, true);
+}
+
+int at_band_open_emission(struct at_band *b, double f_lo_hz, double f_hi_hz, uint64_t start,
+                          uint64_t end, uint64_t *ret_id)
+{
+    double half = b->config.rate_hz / 2;
+    if (!(f_lo_hz >= -half && f_hi_hz <= half && f_lo_hz < f_hi_hz) || end <= start)
+        return -EINVAL;
+    struct at_track *k = at_tracker_add(&b->tracker, f_lo_hz, f_hi_hz, start);
+    if (!k)
+        return -ENOMEM;
+    k->by_hand = true;
+    k->hand_end = end;
+    k->e.end = end;
+    k->e.bursts = 1;
+    k->e.duty = 1;
+    k->e.id = b->tracker.next_id++;
+    if (ret_id)
+        *ret_id = k->e.id;
+    return 0;
+}
+
+void at_band_get_stats(const struct at_band *b, struct at_band_stats *ret)
+{
+    *ret = b->stats;
+}

@@ -1,0 +1,50 @@
+/* What stands above the noise floor in one epoch (some tens of milliseconds): regions of frequency.
+ *
+ * Two resolutions: short spectra find bursts and wide signals, long ones narrow and weak ones;
+ * boxes of several widths and durations are averaged and compared with what noise would exceed with
+ * probability p. SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_DETECT_H
+#define AT_DSP_DETECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/mem.h"
+
+/* Rows of power per Hz, rising frequency over the band, and the floor beside them. */
+struct at_map {
+    unsigned n;         /* bins */
+    size_t t;           /* rows */
+    const float *rows;  /* (t, n) */
+    const float *floor; /* (n) */
+    uint64_t first;     /* absolute sample index of the first row's first sample */
+    unsigned hop, span; /* samples from row to row; samples of one row */
+};
+
+struct at_region {
+    double f_lo_hz, f_hi_hz; /* baseband */
+    float peak;              /* highest ratio to the floor in it */
+    bool is_long;            /* from the long spectra */
+};
+
+struct at_detector {
+    struct at_mem *mem;
+    double rate_hz;
+    double p; /* false-alarm probability of one box */
+    unsigned max_bins;
+    float *ratio, *group, *best, *prefix; /* scratch (max_bins) */
+    uint8_t *hit;                         /* (max_bins) */
+    uint32_t *free_bins;                  /* (max_bins + 1) prefix count of bins not hit */
+};
+
+/* 0 or -ENOMEM. */
+int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
+                     double false_per_hour, unsigned max_bins);
+void at_detector_finish(struct at_detector *d);
+/* Regions of one map: up to max into out, rising frequency; returns how many. slow (n): average of
+ * earlier epochs and this one, slow_rows the rows in it (NULL, 0: none). RT-safe. */
+size_t at_detector_run(struct at_detector *d, const struct at_map *map, const float *slow,
+                       double slow_rows, struct at_region *out, size_t max);
+
+#endif

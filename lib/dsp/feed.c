@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/dsp/feed.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "lib/dsp/floor.h"
+#include "lib/dsp/frames.h"
+
+#define BATCH 64 /* tokens handed over at once, at most */
+
+struct at_feed {
+    struct at_mem *mem;
+    struct at_feed_config config;
+    struct at_channel *channel;
+    struct at_framer *framer;
+    unsigned columns, hop;
+    unsigned step; /* band samples to one of the channel */
+    uint64_t next_block;
+    uint64_t from; /* the first that is wanted */
+    uint64_t done; /* one past the newest that went into the framer */
+    float *iq;     /* (block samples, 2) */
+    float *batch;  /* (BATCH + AT_FEED_AROUND, columns) waiting for the sink */
+    unsigned n_batch;
+    float *held; /* (AT_FEED_AROUND, columns) newest silent tokens, a ring */
+    unsigned n_held, next_held;
+    uint64_t skipped; /* silent ones let go since the newest that was kept */
+    unsigned after;   /* silent ones still due after the burst */
+    float threshold;  /* ratio from which a token is on */
+    bool new_run;
+};
+
+static int make_framer(struct at_feed *f)
+{
+    const struct at_feed_config *c = &f->config;
+    float *response = at_mem_array(f->mem, AT_MEM_FRAMES, c->n_bins, sizeof(float));
+    if (!response)
+        return -ENOMEM;
+    for (unsigned k = 0; k < c->n_bins; k++)
+        response[k] = (float)at_channel_response(f->channel,
+                                                 ((double)k / c->n_bins - 0.5) * c->shape.rate_hz);
+    struct at_framer_config fc = {.n_bins = c->n_bins,
+                                  .rate_hz = c->shape.rate_hz,
+                                  .f_lo_hz = c->f_lo_hz - c->shape.center_hz,
+                                  .f_hi_hz = c->f_hi_hz - c->shape.center_hz,
+                                  .noise_density = c->noise_density,
+                                  .response = response};
+    int ret = at_framer_create(f->mem, &fc, NULL, &f->framer);
+    at_mem_free(f->mem, response);
+    return ret;
+}
+
+int at_feed_create(struct at_mem *mem, const struct at_feed_config *config,
+                   struct at_feed **ret_feed)
+{
+    struct at_feed *f = at_mem_alloc(mem, AT_MEM_FRAMES, sizeof *f);
+    if (!f)
+        return -ENOMEM;
+    f->mem = mem;
+    f->config = *config;
+    f->columns = config->n_bins + AT_AUX_COUNT;
+    f->hop = config->n_bins / 2;
+    f->step = config->shape.n_block / config->shape.n_inverse * config->shape.decimation;
+    int ret = at_channel_create(mem, &config->shape, config->band_rate_hz, &f->channel);
+    if (ret == 0)
+        ret = make_framer(f);
+    if (ret == 0) {
+        f->iq = at_mem_array(mem, AT_MEM_FRAMES, (size_t)at_channel_block_samples(f->channel) * 2,
+                             sizeof(float));
+        f->batch = at_mem_array(mem, AT_MEM_FRAMES,
+                                (size_t)(BATCH + AT_FEED_AROUND + 1) * f->columns, sizeof(float));
+        f->held =
+            at_mem_array(mem, AT_MEM_FRAMES, (size_t)AT_FEED_AROUND * f->columns, sizeof(float));
+        if (!f->iq || !f->batch || !f->held)
+            ret = -ENOMEM;
+    }
+    if (ret < 0) {
+        at_feed_destroy(f);
+        return ret;
+    }
+    at_feed_set(f, config->f_lo_hz, config->f_hi_hz, config->noise_density, 1);
+    *ret_feed = f;
+    return 0;
+}
+
+void at_feed_destroy(struct at_feed *f)
+{
+    if (!f)
+        return;
+    at_channel_destroy(f->channel);
+    at_framer_destroy(f->framer);
+    at_mem_free(f->mem, f->iq);
+    at_mem_free(f->mem, f->batch);
+    at_mem_free(f->mem, f->held);
+    at_mem_free(f->mem, f);
+}
+
+const struct at_channel_shape *at_feed_shape(const struct at_feed *f)
+{
+    return &f->config.shape;
+}
+
+void at_feed_set(struct at_feed *f, double f_lo_hz, double f_hi_hz, double noise_density,
+                 double snr)
+{
+    const struct at_channel_shape *s = &f->config.shape;
+    at_framer_set(f->framer, f_lo_hz - s->center_hz, f_hi_hz - s->center_hz, noise_density);
+    /* From what noise exceeds once in 100,000 tokens; an emission that hardly passes that itself is
+     * always on. */
+    double bins = (f_hi_hz - f_lo_hz) / s->rate_hz * f->config.n_bins + 2;
+    double noise = at_floor_gamma_threshold(fmax(bins / 1.5, 1), 1e-5);
+    f->threshold = f->config.all || 1 + snr < 2 * noise ? -1 : (float)noise;
+}
+
+void at_feed_begin(struct at_feed *f, const struct at_blocks *blocks, uint64_t start, bool pause)
+{
+    uint64_t lead = (uint64_t)AT_FEED_AROUND * f->hop * f->step,
+             rel = start > blocks->index ? start - blocks->index : 0;
+    rel = rel > lead ? rel - lead : 0;
+    uint64_t warm = 2 * (uint64_t)at_channel_lag(f->channel) * f->step,
+             per = at_channel_block_samples(f->channel);
+    uint64_t oldest = blocks->count > blocks->n_keep ? blocks->count - blocks->n_keep : 0;
+    f->next_block = (rel > warm ? rel - warm : 0) / blocks->advance;
+    f->next_block = f->next_block < oldest ? oldest : f->next_block;
+    uint64_t first = f->next_block ? f->next_block * per + at_channel_lag(f->channel)
+                                   : 0; /* the filter's rise over */
+    f->from = rel / f->step;
+    f->from = f->from < first ? first : f->from;
+    f->done = f->from;
+    f->n_held = f->next_held = f->after = 0;
+    f->skipped = 0;
+    f->new_run = f->new_run || pause;
+    at_channel_reset(f->channel);
+    at_framer_reset(f->framer);
+}
+
+static void hand_over(struct at_feed *f, const struct at_band_sink *sink,
+                      const struct at_emission *e, struct at_band_stats *stats, uint64_t index)
+{
+    if (f->n_batch == 0)
+        return;
+    size_t room = sink->room(sink->ctx, e->id), n = room < f->n_batch ? room : f->n_batch;
+    if (n > 0) {
+        /* The index is that of the newest frame handed over; those left out lie behind it. */
+        uint64_t newest = index - (uint64_t)(f->n_batch - n) * f->hop * f->step;
+        sink->tokens(sink->ctx, e, f->batch, n, f->new_run ? AT_TOKENS_NEW_RUN : 0, newest);
+        f->new_run = false;
+        stats->tokens += n;
+    }
+    if (n < f->n_batch)
+        f->new_run = true;
+    stats->tokens_skipped += f->n_batch - n;
+    f->n_batch = 0;
+}
+
+static float *push_batch(struct at_feed *f, const float *frame)
+{
+    float *to = f->batch + (size_t)f->n_batch++ * f->columns;
+    memcpy(to, frame, f->columns * sizeof *to);
+    if (f->skipped) {
+        to[f->config.n_bins + AT_AUX_SKIPPED] = log2f(1 + (float)f->skipped);
+        f->skipped = 0;
+    }
+    return to;
+}
+
+/* The token rule, for the frame that stands behind the batch. */
+static void keep(struct at_feed *f)
+{
+    const float *frame = f->batch + (size_t)(BATCH + AT_FEED_AROUND) * f->columns;
+    if (at_framer_ratio(f->framer) > f->threshold) {
+        unsigned oldest = (f->next_held + AT_FEED_AROUND - f->n_held) % AT_FEED_AROUND;
+        for (unsigned i = 0; i < f->n_held; i++)
+            push_batch(f, f->held + (size_t)((oldest + i) % AT_FEED_AROUND) * f->columns);
+        f->n_held = 0;
+        push_batch(f, frame);
+        f->after = AT_FEED_AROUND;
+    } else if (f->after > 0) {
+        push_batch(f, frame);
+        f->after--;
+    } else {
+        memcpy(f->held + (size_t)f->next_held * f->columns, frame, f->columns * sizeof *frame);
+        f->next_held = (f->next_held + 1) % AT_FEED_AROUND;
+        if (f->n_held < AT_FEED_AROUND)
+            f->n_held++;
+        else
+            f->skipped++;
+    }
+}
+
+/* n channel samples, the first of which is number first of the stretch, as far as they are wanted
+ * and lie before end. */
+static void take(struct at_feed *f, const struct at_blocks *blocks, int64_t first, size_t n,
+                 int64_t end, const struct at_band_sink *sink, const struct at_emission *e,
+                 struct at_band_stats *stats)
+{
+    float *slot = f->batch + (size_t)(BATCH + AT_FEED_AROUND) * f->columns;
+    int64_t at = first < (int64_t)f->from ? (int64_t)f->from : first, stop = first + (int64_t)n;
+    stop = stop < end ? stop : end;
+    while (at < stop) {
+        size_t used, got = at_framer_push(f->framer, f->iq + 2 * (at - first), (size_t)(stop - at),
+                                          slot, 1, &used);
+        at += (int64_t)used;
+        f->done = (uint64_t)at;
+        stats->frames += got;
+        if (got)
+            keep(f);
+        if (f->n_batch >= BATCH)
+            hand_over(f, sink, e, stats, blocks->index + f->done * f->step);
+    }
+}
+
+void at_feed_run(struct at_feed *f, const struct at_blocks *blocks, const struct at_band_sink *sink,
+                 const struct at_emission *e, struct at_band_stats *stats, bool drain)
+{
+    unsigned per = at_channel_block_samples(f->channel), lag = at_channel_lag(f->channel);
+    uint64_t oldest = blocks->count > blocks->n_keep ? blocks->count - blocks->n_keep : 0;
+    uint64_t until = f->config.until > blocks->index ? f->config.until - blocks->index : 0;
+    int64_t end = (int64_t)((until < blocks->taken ? until : blocks->taken) / f->step);
+    uint64_t stop = blocks->count + (drain && lag ? lag / per + 1 : 0);
+    if (f->next_block < oldest) /* the look-back did not reach: begin where it does */
+        at_feed_begin(f, blocks, blocks->index + oldest * blocks->advance, true);
+    for (; f->next_block < stop; f->next_block++) {
+        at_channel_run(f->channel, at_blocks_get(blocks, f->next_block), f->next_block, f->iq);
+        take(f, blocks, (int64_t)(f->next_block * per) - lag, per, end, sink, e, stats);
+    }
+    hand_over(f, sink, e, stats, blocks->index + f->done * f->step);
+}

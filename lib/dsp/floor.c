@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/dsp/floor.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP    4    /* rows averaged before the quantile over time */
+#define LOW      0.2  /* quantile over an epoch's groups, and over a section's bins */
+#define SECTIONS 8    /* of the band, over which the floor may tilt */
+#define TILT     1.26 /* at most 1 dB from one section to the next */
+#define LOCAL    1.41 /* a bin's own figure counts up to 1.5 dB above its surroundings */
+#define FILLED                                                                                     \
+    4.0 /* outer sections 6 dB below the rest: noise at last, not the filter's roll-off */
+#define TINY 1e-24f
+
+/* Inverse of the normal distribution's upper tail, to 5e-4 (Abramowitz and Stegun 26.2.23). */
+static double tail_z(double p)
+{
+    double t = sqrt(-2 * log(p < 0.5 ? p : 1 - p));
+    double z = t - (2.515517 + t * (0.802853 + t * 0.010328)) /
+                       (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+    return p < 0.5 ? z : -z;
+}
+
+double at_floor_gamma_threshold(double k, double p)
+{
+    double a = 1 / (9 * k), r = 1 - a + tail_z(p) * sqrt(a);
+    return r > 0 ? r * r * r : 0;
+}
+
+double at_floor_gamma_quantile(double k, double prob)
+{
+    return at_floor_gamma_threshold(k, 1 - prob);
+}
+
+int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max_rows,
+                  double assumed)
+{
+    *f = (struct at_floor){.mem = mem, .n = n, .assumed = assumed, .source = AT_FLOOR_ASSUMED};
+    f->column_size = max_rows / GROUP + 1;
+    if (f->column_size < n)
+        f->column_size = n;
+    if (f->column_size < AT_FLOOR_HISTORY)
+        f->column_size = AT_FLOOR_HISTORY;
+    f->history = at_mem_array(mem, AT_MEM_IQ, (size_t)AT_FLOOR_HISTORY * n, sizeof(float));
+    f->column = at_mem_array(mem, AT_MEM_IQ, f->column_size, sizeof(float));
+    f->local = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    f->density = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    if (!f->history || !f->column || !f->local || !f->density) {
+        at_floor_finish(f);
+        return -ENOMEM;
+    }
+    for (unsigned k = 0; k < n; k++)
+        f->density[k] = assumed > TINY ? (float)assumed : TINY;
+    f->median = f->density[0];
+    return 0;
+}
+
+void at_floor_finish(struct at_floor *f)
+{
+    at_mem_free(f->mem, f->history);
+    at_mem_free(f->mem, f->column);
+    at_mem_free(f->mem, f->local);
+    at_mem_free(f->mem, f->density);
+    f->history = f->column = f->local = f->density = NULL;
+}
+
+/* k-th smallest of a (n), which is reordered (Hoare's find, after Wirth). */
+static float smallest(float *a, size_t n, size_t k)
+{
+    ptrdiff_t lo = 0, hi = (ptrdiff_t)n - 1, want = (ptrdiff_t)k;
+    while (lo < hi) {
+        float pivot = a[want];
+        ptrdiff_t i = lo, j = hi;
+        do {
+            while (a[i] < pivot)
+                i++;
+            while (pivot < a[j])
+                j--;
+            if (i <= j) {
+                float t = a[i];
+                a[i++] = a[j];
+                a[j--] = t;
+            }
+        } while (i <= j);
+        if (j < want)
+            lo = i;
+        if (want < i)
+            hi = j;
+    }
+    return a[k];
+}
+
+static float quantile(float *a, size_t n, double q)
+{
+    return smallest(a, n, (size_t)(q * (double)(n - 1) + 0.5));
+}
+
+static int silent(const float *row, unsigned n)
+{
+    float s = 0;
+    for (unsigned k = 0; k < n; k++)
+        s += row[k];
+    return !(s > 0) || !(s < 1e30f);
+}
+
+/* One row of history: the low quantile over groups of rows, put right to the mean. 0: nothing but
+ * silence. */
+static int add_history(struct at_floor *f, const float *rows, size_t t)
+{
+    size_t n_groups = t / GROUP, used = 0;
+    unsigned per = GROUP;
+    if (n_groups < 8) { /* a very short one: row by row */
+        per = 1;
+        n_groups = t;
+    }
+    float *to = f->history + (size_t)f->next * f->n;
+    for (unsigned k = 0; k < f->n; k++) {
+        used = 0;
+        for (size_t g = 0; g < n_groups && used < f->column_size; g++) {
+            float s = 0;
+            for (unsigned i = 0; i < per; i++)
+                s += rows[(g * per + i) * f->n + k];
+            if (s > 0 && s < 1e30f)
+                f->column[used++] = s / (float)per;
+        }
+        to[k] =
+            used ? quantile(f->column, used, LOW) / (float)at_floor_gamma_quantile(per, LOW) : 0;
+    }
+    return used > 0;
+}
+
+static void levels_of_sections(struct at_floor *f, float *level)
+{
+    unsigned per = f->n / SECTIONS;
+    for (unsigned i = 0; i < SECTIONS; i++) {
+        /* The filter rolls off in the outer sections: there the upper part speaks for the section.
+         */
+        double q = i == 0 || i == SECTIONS - 1 ? 0.75 : LOW;
+        memcpy(f->column, f->local + i * per, per * sizeof(float));
+        level[i] = quantile(f->column, per, q);
+    }
+    float least = level[1];
+    for (unsigned i = 2; i < SECTIONS - 1; i++)
+        least = level[i] < least ? level[i] : least;
+    for (unsigned i = 0; i < SECTIONS; i += SECTIONS - 1)
+        if (level[i] * FILLED > least && level[i] < least)
+            level[i] = least;
+    for (unsigned i = 1; i < SECTIONS; i++)
+        level[i] = fminf(level[i], level[i - 1] * (float)TILT);
+    for (unsigned i = SECTIONS - 1; i > 0; i--)
+        level[i - 1] = fminf(level[i - 1], level[i] * (float)TILT);
+}
+
+void at_floor_update(struct at_floor *f, const float *rows, size_t t)
+{
+    size_t loud = 0;
+    for (size_t i = 0; i < t; i++)
+        loud += !silent(rows + i * f->n, f->n);
+    if (loud == 0 || !add_history(f, rows, t))
+        return;
+    f->next = (f->next + 1) % AT_FLOOR_HISTORY;
+    if (f->n_history < AT_FLOOR_HISTORY)
+        f->n_history++;
+    for (unsigned k = 0; k < f->n; k++) {
+        for (unsigned h = 0; h < f->n_history; h++)
+            f->column[h] = f->history[(size_t)h * f->n + k];
+        f->local[k] = quantile(f->column, f->n_history, 0.3);
+    }
+    float level[SECTIONS];
+    levels_of_sections(f, level);
+    unsigned per = f->n / SECTIONS;
+    for (unsigned k = 0; k < f->n; k++) {
+        float x = ((float)k + 0.5f) / (float)per - 0.5f;
+        x = fminf(fmaxf(x, 0), SECTIONS - 1);
+        unsigned i = x >= SECTIONS - 1 ? SECTIONS - 2 : (unsigned)x;
+        float around = level[i] + (level[i + 1] - level[i]) * (x - (float)i);
+        float d = f->local[k] <= around * (float)LOCAL ? f->local[k] : around;
+        f->density[k] = d > TINY ? d : TINY;
+    }
+    memcpy(f->column, f->density, f->n * sizeof(float));
+    f->median = quantile(f->column, f->n, 0.5);
+    f->source = AT_FLOOR_MEASURED;
+}
+
+void at_floor_spread(const struct at_floor *f, float *out, unsigned m)
+{
+    for (unsigned j = 0; j < m; j++) {
+        float x = ((float)j) * (float)f->n / (float)m;
+        unsigned k = (unsigned)x, next = k + 1 < f->n ? k + 1 : k;
+        out[j] = f->density[k] + (f->density[next] - f->density[k]) * (x - (float)k);
+    }
+}

@@ -1,0 +1,44 @@
+/* Noise floor per bin: mean noise power per Hz, from low quantiles over time and frequency with
+ * bias correction. SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_FLOOR_H
+#define AT_DSP_FLOOR_H
+
+#include <stddef.h>
+
+#include "lib/base/mem.h"
+#include "lib/dsp/emission.h"
+
+/* Value that the mean of k independent exponentials of mean 1 stays below with probability prob
+ * (Wilson and Hilferty 1931; within 1 dB for k 1, better above). RT-safe. */
+double at_floor_gamma_quantile(double k, double prob);
+/* The same for a probability p of exceeding, down to 1e-30. */
+double at_floor_gamma_threshold(double k, double p);
+
+#define AT_FLOOR_HISTORY 64 /* epochs */
+
+struct at_floor {
+    struct at_mem *mem;
+    unsigned n;         /* bins of the short spectra, rising frequency over the band */
+    unsigned n_history; /* epochs in it */
+    unsigned next;
+    float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
+    float *column;  /* scratch */
+    size_t column_size;
+    float *local;   /* (n) */
+    float *density; /* (n) the floor, full-scale^2 / Hz */
+    double assumed; /* full-scale^2 / Hz; 0: unknown */
+    enum at_floor_source source;
+    float median; /* of density */
+};
+
+/* max_rows: the most rows of one update. 0 or -ENOMEM. */
+int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max_rows,
+                  double assumed);
+void at_floor_finish(struct at_floor *f);
+/* An epoch of short spectra rows (t, n), power per Hz; rows of exact zeros are no noise and left
+ * out. RT-safe. */
+void at_floor_update(struct at_floor *f, const float *rows, size_t t);
+/* Interpolated to m bins over the same band: out (m). RT-safe. */
+void at_floor_spread(const struct at_floor *f, float *out, unsigned m);
+
+#endif

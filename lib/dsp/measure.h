@@ -1,0 +1,32 @@
+/* What one epoch says of one emission: when it is on, how strong, how wide.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_MEASURE_H
+#define AT_DSP_MEASURE_H
+
+#include "lib/dsp/track.h"
+
+struct at_on {
+    uint8_t *rows; /* (fast.t) 1 where on */
+    float *energy; /* (fast.t) power between the edges, noise taken off */
+    size_t n_on;
+    bool on_at_end;
+    bool steady;          /* too weak for the short spectra, or never off */
+    double power;         /* mean while on, noise taken off */
+    double noise_density; /* mean between the edges */
+};
+
+/* Mean power between the edges over a map, noise taken off. */
+double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz);
+/* Correlation -1..1 of two regions' envelopes over the short rows; 0 where they stand still or
+ * share their bins. a, b: scratch (t). */
+double at_measure_link(const struct at_map *m, double rate_hz, const struct at_region *x,
+                       const struct at_region *y, float *a, float *b);
+void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, double f_hi_hz,
+                   struct at_on *on);
+/* Adds the epoch's spectra while on to the track's. */
+void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on);
+/* Edges from the track's spectra, looked for around f_lo .. f_hi. */
+void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
+                      double f_hi_hz);
+
+#endif

@@ -1,0 +1,73 @@
+/* From regions of single epochs to emissions that keep their id: matching, merging, bursts, edges,
+ * levels. SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_TRACK_H
+#define AT_DSP_TRACK_H
+
+#include "lib/dsp/detect.h"
+#include "lib/dsp/emission.h"
+
+#define AT_TRACK_MAX_REGIONS 256 /* of one epoch */
+
+/* One epoch as the tracker sees it. */
+struct at_epoch {
+    uint64_t index, end; /* absolute samples [index, end) */
+    double rate_hz;
+    struct at_map fast, slow; /* short and long spectra */
+    enum at_floor_source floor_source;
+    bool clipped; /* samples at full scale */
+    bool gap;     /* it begins after lost samples */
+    /* Coherence 0..1 of the band f_lo .. f_hi with its mirror image (Hz), or NULL. */
+    double (*mirror)(void *ctx, double f_lo_hz, double f_hi_hz);
+    void *ctx;
+};
+
+struct at_track {
+    struct at_emission e;
+    bool pending; /* not reported yet */
+    bool on;      /* at the end of the newest epoch */
+    bool by_hand; /* opened by hand: not ended, moved or merged by the tracker */
+    bool dropped; /* to be forgotten unreported */
+    uint64_t hand_end;
+    uint64_t silent_since; /* one past the newest on-sample */
+    uint64_t epochs;
+    double on_s, power_s, noise_s; /* on-time; power x time; noise density x time */
+    double spread;                 /* burst structure: highest share of off-time seen inside */
+    /* Spectra while on: sums and max-holds, rising frequency over the band. */
+    unsigned n_fast, n_slow;
+    double rows_fast, rows_slow;
+    float *sum_fast, *hold_fast, *sum_slow, *hold_slow;
+    uint64_t decayed; /* sample index of the newest halving */
+    void *user;       /* the band's */
+};
+
+struct at_tracker {
+    struct at_mem *mem;
+    double rate_hz, hang_s, min_duration_s;
+    unsigned n_fast, n_slow, max_tracks, n_tracks;
+    uint64_t next_id, n_emissions;
+    struct at_track **tracks; /* (max_tracks) first n_tracks alive, by age */
+    struct at_region *regions;
+    uint8_t *on;           /* (max_rows) scratch */
+    float *energy, *other; /* (max_rows) scratch */
+    size_t max_rows;
+    double (*ignore)[2]; /* (n_ignore) owned */
+    size_t n_ignore;
+    unsigned n_artefacts; /* of the newest epoch */
+};
+
+/* max_rows: of short spectra in one epoch. 0 or -ENOMEM. */
+int at_tracker_init(struct at_tracker *t, struct at_mem *mem, double rate_hz, unsigned n_fast,
+                    unsigned n_slow, size_t max_rows, unsigned max_tracks);
+void at_tracker_finish(struct at_tracker *t);
+/* One epoch's regions (reordered). New tracks are pending; the caller reports those that are due,
+ * and removes those that at_tracker_over() says are over. 0 or -ENOMEM. */
+int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at_region *regions,
+                   size_t n);
+/* A track by hand. NULL: no memory or too many. */
+struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_hi_hz,
+                                uint64_t start);
+bool at_tracker_over(const struct at_tracker *t, const struct at_track *k, uint64_t now);
+/* Forgets it; its spectra are freed. */
+void at_tracker_remove(struct at_tracker *t, struct at_track *k);
+
+#endif

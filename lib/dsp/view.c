@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/dsp/view.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "lib/dsp/measure.h"
+#include "lib/dsp/window.h"
+
+#define EPOCH_S     0.02
+#define BLOCK_S     0.005 /* at most */
+#define FAST_S      60e-6
+#define SLOW_S      0.01 /* of the long spectra at low rates */
+#define SHARED_RATE 1e6  /* from here on the blocks are fine enough */
+#define AVERAGE_S   0.5
+#define CHUNKS      64 /* of an epoch, to tell a DC line from a signal */
+#define FULL_SCALE  0.985f
+
+static unsigned pow2_below(double x, unsigned lo, unsigned hi)
+{
+    unsigned n = lo;
+    while (n * 2 <= x && n < hi)
+        n *= 2;
+    return n;
+}
+
+static void set_sizes(struct at_view *v)
+{
+    double rate = v->rate_hz;
+    v->n_block = pow2_below(rate * BLOCK_S, 64, 16384);
+    v->n_fast = pow2_below(rate * FAST_S, 64, 256);
+    v->shared = rate >= SHARED_RATE;
+    v->n_slow = v->shared ? v->n_block : pow2_below(rate * SLOW_S, 256, 8192);
+    if (v->n_slow < v->n_block)
+        v->n_slow = v->n_block;
+    size_t epoch = (size_t)ceil(rate * EPOCH_S / v->n_slow);
+    v->epoch = (epoch < 4 ? 4 : epoch) * v->n_slow;
+    v->max_fast = v->epoch / (v->n_fast / 2) + 2;
+    v->max_slow = v->epoch / (v->n_slow / 2) + 4;
+}
+
+int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config)
+{
+    *v = (struct at_view){
+        .mem = mem, .rate_hz = config->rate_hz, .waterfall_bins = config->waterfall_bins};
+    set_sizes(v);
+    v->row_s = 1 / config->waterfall_rate;
+    v->iq = at_mem_array(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
+    v->fast = at_mem_array(mem, AT_MEM_IQ, v->max_fast * v->n_fast, sizeof(float));
+    v->slow = at_mem_array(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
+    v->floor_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
+    v->average = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
+    v->row = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
+    v->pooled = at_mem_array(mem, AT_MEM_IQ, v->waterfall_bins, sizeof(float));
+    int ret = at_stft_init(&v->stft_fast, mem, v->n_fast, v->rate_hz);
+    if (ret == 0 && !v->shared)
+        ret = at_stft_init(&v->stft_slow, mem, v->n_slow, v->rate_hz);
+    if (ret < 0 || !v->iq || !v->fast || !v->slow || !v->floor_slow || !v->average || !v->row ||
+        !v->pooled) {
+        at_view_finish(v);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void at_view_finish(struct at_view *v)
+{
+    float **list[] = {&v->iq, &v->fast, &v->slow, &v->floor_slow, &v->average, &v->row, &v->pooled};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        at_mem_free(v->mem, *list[i]);
+        *list[i] = NULL;
+    }
+    at_stft_finish(&v->stft_fast);
+    at_stft_finish(&v->stft_slow);
+}
+
+void at_view_begin(struct at_view *v, uint64_t index)
+{
+    v->stretch = v->index = v->end = index;
+    v->fill = v->t_fast = v->t_slow = 0;
+    v->rows_fast = 0;
+    v->rows_slow = 0;
+    v->row_rows = 0;
+    v->clipped = false;
+    at_stft_reset(&v->stft_fast);
+    at_stft_reset(&v->stft_slow);
+}
+
+size_t at_view_room(const struct at_view *v)
+{
+    return v->epoch - v->fill;
+}
+
+void at_view_push(struct at_view *v, const float *iq, size_t n)
+{
+    memcpy(v->iq + 2 * v->fill, iq, n * 2 * sizeof(float));
+    v->fill += n;
+    v->end += n;
+}
+
+/* ---- the DC line: constant over the whole epoch, which no signal is ---- */
+
+static float median_of(float *a, size_t n)
+{
+    for (size_t i = 1; i < n; i++) { /* few: by insertion */
+        float x = a[i];
+        size_t j = i;
+        for (; j > 0 && a[j - 1] > x; j--)
+            a[j] = a[j - 1];
+        a[j] = x;
+    }
+    return n ? a[n / 2] : 0;
+}
+
+static void find_dc(struct at_view *v, const struct at_floor *floor)
+{
+    float re[CHUNKS], im[CHUNKS], sorted[CHUNKS], away[CHUNKS];
+    size_t per = v->fill / CHUNKS;
+    v->has_dc = false;
+    v->dc[0] = v->dc[1] = 0;
+    if (per < 32)
+        return;
+    for (size_t c = 0; c < CHUNKS; c++) {
+        double a = 0, b = 0;
+        for (size_t i = c * per; i < (c + 1) * per; i++) {
+            a += v->iq[2 * i];
+            b += v->iq[2 * i + 1];
+        }
+        re[c] = (float)(a / (double)per);
+        im[c] = (float)(b / (double)per);
+    }
+    memcpy(sorted, re, sizeof re);
+    float dre = median_of(sorted, CHUNKS);
+    memcpy(sorted, im, sizeof im);
+    float dim = median_of(sorted, CHUNKS);
+    for (size_t c = 0; c < CHUNKS; c++)
+        away[c] = (re[c] - dre) * (re[c] - dre) + (im[c] - dim) * (im[c] - dim);
+    float spread = median_of(away, CHUNKS), size = dre * dre + dim * dim;
+    double noise = v->rate_hz / (double)per *
+                   (floor->source == AT_FLOOR_MEASURED ? floor->density[floor->n / 2] : 0);
+    if (spread > 0.01 * size + 3 * noise || !(size > 0.2 * noise) || !isfinite(size))
+        return;
+    v->has_dc = true;
+    v->dc[0] = dre;
+    v->dc[1] = dim;
+}
+
+/* ---- spectra ---- */
+
+static size_t run_stft(struct at_stft *s, const float *iq, size_t n, float *rows, size_t max)
+{
+    size_t t = 0;
+    while (n > 0) {
+        int made;
+        size_t got = at_stft_push(s, iq, n, t < max ? rows + t * s->n : rows, &made);
+        t += made && t < max;
+        iq += 2 * got;
+        n -= got;
+    }
+    return t;
+}
+
+/* Long rows from the blocks whose samples are all of the stretch. */
+static size_t rows_of_blocks(struct at_view *v, const struct at_blocks *b)
+{
+    unsigned n = v->n_slow;
+    float scale = (float)(1 / (v->rate_hz * n * 0.375)); /* sum of Hann squared is 3/8 n */
+    size_t t = 0;
+    for (; v->rows_slow + t < b->count && t < v->max_slow; t++) {
+        uint64_t seq = v->rows_slow + t;
+        const float *x = at_blocks_get(b, seq);
+        if (!x || seq * b->advance + b->advance / 2 * 3 > b->taken)
+            break;
+        float *row = v->slow + t * n, *p = v->floor_slow; /* scratch until the epoch is made */
+        at_window_hann_bins(x, p, n);
+        if (v->has_dc) {
+            /* The constant stands in bin 0 of the unwindowed block; seen through Hann it is in
+             * three. */
+            float y[10], near[5];
+            for (unsigned i = 0; i < 5; i++)
+                memcpy(y + 2 * i, x + 2 * ((i + n - 2) & (n - 1)), 2 * sizeof(float));
+            y[4] -= v->dc[0] * (float)n;
+            y[5] -= v->dc[1] * (float)n;
+            at_window_hann_bins(y, near, 5);
+            p[n - 1] = near[1];
+            p[0] = near[2];
+            p[1] = near[3];
+        }
+        for (unsigned k = 0; k < n; k++)
+            row[k] = p[(k + n / 2) & (n - 1)] * scale;
+    }
+    return t;
+}
+
+static void look_for_clipping(struct at_view *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < 2 * v->fill; i++)
+        n += fabsf(v->iq[i]) > FULL_SCALE;
+    v->clipped = n > 16 && n > v->fill / 5000;
+}
+
+void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
+                     const struct at_floor *floor)
+{
+    find_dc(v, floor);
+    look_for_clipping(v);
+    if (v->has_dc)
+        for (size_t i = 0; i < v->fill; i++) {
+            v->iq[2 * i] -= v->dc[0];
+            v->iq[2 * i + 1] -= v->dc[1];
+        }
+    v->first_fast = v->stretch + v->rows_fast * (v->n_fast / 2);
+    v->first_slow = v->stretch + v->rows_slow * (v->n_slow / 2) - (v->shared ? v->n_slow / 4 : 0);
+    v->t_fast = run_stft(&v->stft_fast, v->iq, v->fill, v->fast, v->max_fast);
+    v->t_slow = v->shared ? rows_of_blocks(v, blocks)
+                          : run_stft(&v->stft_slow, v->iq, v->fill, v->slow, v->max_slow);
+}
+
+void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e)
+{
+    at_floor_spread(floor, v->floor_slow, v->n_slow);
+    e->index = v->index;
+    e->end = v->end;
+    e->clipped = v->clipped;
+    e->fast = (struct at_map){v->n_fast,     v->t_fast,     v->fast,  floor->density,
+                              v->first_fast, v->n_fast / 2, v->n_fast};
+    e->slow = (struct at_map){v->n_slow,     v->t_slow,     v->slow,  v->floor_slow,
+                              v->first_slow, v->n_slow / 2, v->n_slow};
+    if (v->shared && v->rows_slow == 0 && v->t_slow > 1) { /* the first block begins with zeros */
+        e->slow.rows += v->n_slow;
+        e->slow.first += e->slow.hop;
+        e->slow.t--;
+    }
+}
+
+void at_view_average(struct at_view *v, const struct at_map *slow, const struct at_detector *d)
+{
+    if (slow->t == 0)
+        return;
+    double cap = AVERAGE_S * v->rate_hz / slow->hop, rows = v->average_rows + (double)slow->t;
+    float a = (float)((double)slow->t / fmin(rows, cap + (double)slow->t)),
+          per = 1 / (float)slow->t;
+    for (unsigned k = 0; k < slow->n; k++) {
+        float s = 0;
+        for (size_t t = 0; t < slow->t; t++)
+            s += slow->rows[t * slow->n + k];
+        s *= per;
+        if (d->hit[k])
+            s = slow->floor[k];
+        v->average[k] = v->n_average ? v->average[k] + a * (s - v->average[k]) : s;
+        if (d->hit[k] && v->n_average)
+            v->average[k] = fminf(v->average[k], s);
+    }
+    v->average_rows = fmin(rows, cap);
+    v->n_average++;
+}
+
+size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct at_region *r,
+                      size_t n, size_t m)
+{
+    size_t kept = n;
+    for (size_t i = n; i < n + m; i++) {
+        double explained = 0,
+               all = at_measure_power(&e->fast, v->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz);
+        double bin = v->rate_hz / v->n_fast;
+        for (size_t j = 0; j < n; j++)
+            if (r[j].f_lo_hz < r[i].f_hi_hz + bin && r[j].f_hi_hz > r[i].f_lo_hz - bin)
+                explained += at_measure_power(&e->slow, v->rate_hz, r[j].f_lo_hz, r[j].f_hi_hz);
+        if (explained < 0.5 * all || n == 0)
+            r[kept++] = r[i];
+    }
+    return kept;
+}
+
+double at_view_mirror(const struct at_view *v, const struct at_blocks *b, double f_lo_hz,
+                      double f_hi_hz)
+{
+    unsigned n = b->n, mask = n - 1;
+    double bin = v->rate_hz / n, re = 0, im = 0, pa = 0, pb = 0;
+    int lo = (int)floor(f_lo_hz / bin + 0.5), hi = (int)ceil(f_hi_hz / bin + 0.5);
+    uint64_t from = (v->index - v->stretch) / b->advance, count = 0;
+    for (uint64_t seq = from; seq < b->count; seq++) {
+        const float *x = at_blocks_get(b, seq);
+        for (int k = lo; x && k < hi; k++, count++) {
+            const float *p = x + 2 * ((unsigned)k & mask), *q = x + 2 * ((unsigned)-k & mask);
+            re += p[0] * q[0] - p[1] * q[1];
+            im += p[0] * q[1] + p[1] * q[0];
+            pa += p[0] * p[0] + p[1] * p[1];
+            pb += q[0] * q[0] + q[1] * q[1];
+        }
+    }
+    if (count < 16 || !(pa > 0) || !(pb > 0))
+        return 0;
+    return sqrt((re * re + im * im) / (pa * pb));
+}
+
+/* ---- waterfall ---- */
+
+static void hand_row(struct at_view *v, unsigned n, double span_s, const struct at_band_sink *sink,
+                     float floor_density, float occupancy)
+{
+    float per_hz = 1 / (float)v->row_rows, bin = (float)(v->rate_hz / v->waterfall_bins);
+    for (unsigned j = 0; j < v->waterfall_bins; j++) {
+        unsigned lo = (unsigned)((uint64_t)j * n / v->waterfall_bins),
+                 hi = (unsigned)((uint64_t)(j + 1) * n / v->waterfall_bins);
+        float s = 0;
+        hi = hi > lo ? hi : lo + 1;
+        for (unsigned k = lo; k < hi; k++)
+            s += v->row[k];
+        s = s * per_hz * bin / (float)(hi - lo);
+        v->pooled[j] = 10 * log10f(s > 1e-24f ? s : 1e-24f);
+    }
+    struct at_row row = {.index = v->row_index,
+                         .span_s = span_s,
+                         .n = v->waterfall_bins,
+                         .dbfs = v->pooled,
+                         .floor_dbfs_hz = (float)(10 * log10(floor_density)),
+                         .occupancy = occupancy};
+    sink->row(sink->ctx, &row);
+    v->row_rows = 0;
+}
+
+static float occupied_share(const struct at_map *m)
+{
+    unsigned n = 0;
+    for (unsigned k = 0; k < m->n; k++) {
+        float s = 0;
+        for (size_t t = 0; t < m->t; t++)
+            s += m->rows[t * m->n + k];
+        n += s > 2 * m->floor[k] * (float)m->t;
+    }
+    return (float)n / (float)m->n;
+}
+
+void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_band_sink *sink,
+                  struct at_band_stats *stats, float floor_density, bool last)
+{
+    /* Long rows where they are fine enough in time for this row rate, short ones else. */
+    const struct at_map *m =
+        e->slow.t && v->row_s * v->rate_hz >= 2.0 * v->n_slow ? &e->slow : &e->fast;
+    if (m->t)
+        stats->occupancy = occupied_share(m);
+    uint64_t due = (uint64_t)(v->row_s * v->rate_hz);
+    for (size_t t = 0; t < m->t; t++) {
+        uint64_t at = m->first + t * m->hop + m->span / 4;
+        if (v->row_rows == 0) {
+            v->row_index = at;
+            memset(v->row, 0, m->n * sizeof(float));
+        }
+        for (unsigned k = 0; k < m->n; k++)
+            v->row[k] += m->rows[t * m->n + k];
+        v->row_rows++;
+        if (at + m->hop - v->row_index >= due || (last && t + 1 == m->t))
+            hand_row(v, m->n, (double)(at + m->hop - v->row_index) / v->rate_hz, sink,
+                     floor_density, stats->occupancy);
+    }
+}
+
+void at_view_next(struct at_view *v)
+{
+    v->rows_fast += v->t_fast;
+    v->rows_slow += v->t_slow;
+    v->index = v->end;
+    v->fill = v->t_fast = v->t_slow = 0;
+}

@@ -1,0 +1,66 @@
+/* The band's IQ of the newest epoch as spectra of two resolutions, its DC line taken off, and the
+ * waterfall's rows. SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_VIEW_H
+#define AT_DSP_VIEW_H
+
+#include "lib/dsp/band.h"
+#include "lib/dsp/floor.h"
+#include "lib/dsp/spectrum.h"
+#include "lib/dsp/track.h"
+
+struct at_view {
+    struct at_mem *mem;
+    double rate_hz;
+    unsigned n_block;        /* of the block FFT, at most 5 ms */
+    unsigned n_fast, n_slow; /* bins of the short and the long spectra */
+    bool shared;             /* the long ones are the blocks, the window applied over bins */
+    size_t epoch, fill;      /* samples of an epoch, and of them now here */
+    uint64_t index, end;     /* absolute index of the epoch's first sample; one past the newest */
+    float *iq;               /* (epoch, 2) */
+    struct at_stft stft_fast, stft_slow;
+    size_t max_fast, max_slow, t_fast, t_slow;
+    float *fast, *slow;              /* (max, n) */
+    uint64_t first_fast, first_slow; /* absolute index of the first row's first sample */
+    uint64_t rows_fast, rows_slow;   /* of the stretch, before this epoch */
+    uint64_t stretch;                /* absolute index of its first sample */
+    float *floor_slow;               /* (n_slow) */
+    float *
+        average; /* (n_slow) of earlier epochs: power per Hz, bins found before left at the floor */
+    double average_rows;
+    unsigned n_average;
+    float dc[2];
+    bool has_dc, clipped;
+    float *row, *pooled; /* waterfall: (n_slow or n_fast), (waterfall_bins) */
+    unsigned waterfall_bins, row_rows;
+    double row_s;
+    uint64_t row_index;
+    float hits;
+};
+
+int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config);
+void at_view_finish(struct at_view *v);
+void at_view_begin(struct at_view *v, uint64_t index);
+/* Samples that still fit into this epoch. */
+size_t at_view_room(const struct at_view *v);
+void at_view_push(struct at_view *v, const float *iq, size_t n);
+/* Makes the epoch's spectra. */
+void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
+                     const struct at_floor *floor);
+/* Fills maps, indices and flags of e. */
+void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e);
+/* Takes the epoch's long spectra into the average. d: with the hits of its newest run over them. */
+void at_view_average(struct at_view *v, const struct at_map *slow, const struct at_detector *d);
+/* Of n long regions and m short ones behind them, drops the short ones that the long ones explain.
+ * Returns how many are left. */
+size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct at_region *r,
+                      size_t n, size_t m);
+/* Coherence 0..1 of a band of frequencies with its mirror image over the epoch's blocks. */
+double at_view_mirror(const struct at_view *v, const struct at_blocks *blocks, double f_lo_hz,
+                      double f_hi_hz);
+/* Hands the rows that are full (last: or begun) to the sink. */
+void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_band_sink *sink,
+                  struct at_band_stats *stats, float floor_density, bool last);
+/* On to the next epoch. */
+void at_view_next(struct at_view *v);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lib/base/clock.h"
+#include "tests/support/band_log.h"
+#include "tests/support/signals.h"
+
+#define RATE 1e6
+
+static float *noise(size_t n, double dbfs, uint64_t seed)
+{
+    float *iq = calloc(n, 8);
+    sig_add_noise(iq, n, dbfs, seed);
+    return iq;
+}
+
+static void run(struct band_log *l, const float *iq, size_t n, double rate_hz)
+{
+    struct at_band *b = log_band(l, NULL, rate_hz);
+    assert_non_null(b);
+    assert_int_equal(at_band_push(b, iq, n, 0), 0);
+    assert_int_equal(at_band_flush(b), 0);
+    at_band_destroy(b);
+    log_print(l, rate_hz);
+    assert_int_equal(l->n_closed, l->n);
+    assert_int_equal(l->n_bad, 0);
+}
+
+static void test_noise_gives_no_emission(void **state)
+{
+    enum { PART = 1 << 18 };
+    struct band_log l = {0};
+    struct at_band *b = log_band(&l, NULL, RATE);
+    struct at_band_stats stats;
+    int64_t cpu = 0;
+    for (uint64_t at = 0; at < 10e6; at += PART) {
+        float *iq = noise(PART, -50, at);
+        int64_t t = at_clock_thread_cpu_ns();
+        assert_int_equal(at_band_push(b, iq, PART, at), 0);
+        cpu += at_clock_thread_cpu_ns() - t;
+        free(iq);
+    }
+    at_band_flush(b);
+    at_band_get_stats(b, &stats);
+    log_print(&l, RATE);
+    print_message("10 s of noise at %.0f MS/s: %u emissions, floor %.2f dBFS/Hz (-110 wanted), "
+                  "%.1f %% of a core\n",
+                  RATE / 1e6, l.n, (double)stats.floor_dbfs_hz, (double)cpu / 1e8);
+    assert_int_equal(l.n, 0);
+    assert_true(fabs(stats.floor_dbfs_hz + 110) < 0.5);
+    assert_int_equal(stats.floor_source, AT_FLOOR_MEASURED);
+    at_band_destroy(b);
+    free(l.frames);
+}
+
+static void test_a_burst_is_one_emission_at_its_place(void **state)
+{
+    enum { N = 100000, FROM = 50300, TO = 52300 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    sig_add_wide(iq, FROM, TO, 0.2, 0.1, -40,
+                 2); /* 100 kHz at 200 kHz: 20 dB over the noise in it */
+    run(&l, iq, N, RATE);
+    assert_int_equal(l.n, 1);
+    assert_true(fabs(l.e[0].f_lo_hz - 150e3) < 16e3 && fabs(l.e[0].f_hi_hz - 250e3) < 16e3);
+    assert_true(fabs((double)l.e[0].start - FROM) < 200 && fabs((double)l.e[0].end - TO) < 200);
+    assert_true(fabs(l.e[0].snr_db - 20) < 2);
+    assert_true(fabs(l.e[0].level_dbfs + 40) < 1);
+    assert_int_equal(l.e[0].bursts, 1);
+    free(iq);
+    free(l.frames);
+}
+
+static void test_two_neighbours_are_two(void **state)
+{
+    enum { N = 200000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    sig_add_wide(iq, 0, N, 0.1, 0.05, -40, 2);
+    sig_add_wide(iq, 0, N, 0.2, 0.05, -35, 3);
+    run(&l, iq, N, RATE);
+    assert_int_equal(l.n, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        double mid = (l.e[i].f_lo_hz + l.e[i].f_hi_hz) / 2, want = mid < 150e3 ? 100e3 : 200e3;
+        assert_true(fabs(mid - want) < 5e3);
+        assert_true(fabs(l.e[i].f_hi_hz - l.e[i].f_lo_hz - 50e3) < 10e3);
+    }
+    free(iq);
+    free(l.frames);
+}
+
+static void test_a_carrier_is_one_emission_of_its_level(void **state)
+{
+    enum { N = 500000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    sig_add_tone(iq, 0, N, 0.1234567, -55);
+    run(&l, iq, N, RATE);
+    assert_int_equal(l.n, 1);
+    assert_true(l.e[0].f_lo_hz <= 123457 + 200 && l.e[0].f_hi_hz >= 123457 - 200);
+    assert_true(l.e[0].f_hi_hz - l.e[0].f_lo_hz < 1500);
+    print_message("tone at -55 dBFS reads %.2f\n", (double)l.e[0].level_dbfs);
+    assert_true(fabs(l.e[0].level_dbfs + 55) < 0.5);
+    assert_true(l.e[0].duty > 0.98);
+    free(iq);
+    free(l.frames);
+}
+
+static void test_packets_are_bursts_of_one(void **state)
+{
+    enum { N = 300000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    for (unsigned i = 0; i < 4; i++)
+        sig_add_wide(iq, 20000 + i * 60000, 30000 + i * 60000, -0.2, 0.05, -35, i);
+    run(&l, iq, N, RATE);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(l.e[0].bursts, 4);
+    print_message("duty %.3f, wanted %.3f; skipped column %.2f\n", (double)l.e[0].duty, 40. / 190,
+                  (double)l.skipped);
+    assert_true(fabs(l.e[0].duty - 40. / 190) < 0.03);
+    /* 10 ms are to give 64 tokens: 500 kS/s; 50 ms of silence are then 390 hops, 16 of them kept */
+    assert_true(fabs(exp2((double)l.skipped) - 1 - 374) < 8);
+    free(iq);
+    free(l.frames);
+}
+
+static void test_any_chunks_give_the_same_tokens(void **state)
+{
+    enum { N = 200000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l[2] = {{0}, {0}};
+    sig_add_wide(iq, 30000, 90000, 0.1, 0.05, -40, 2);
+    sig_add_tone(iq, 50000, N, -0.2, -50);
+    run(&l[0], iq, N, RATE);
+    struct at_band *b = log_band(&l[1], NULL, RATE);
+    for (size_t at = 0, step = 1; at < N; at += step, step = 1 + step * 7919 % 5003) {
+        step = N - at < step ? N - at : step;
+        assert_int_equal(at_band_push(b, iq + 2 * at, step, at), 0);
+    }
+    at_band_flush(b);
+    at_band_destroy(b);
+    print_message("%zu and %zu tokens\n", l[0].n_frames, l[1].n_frames);
+    assert_true(l[0].n_frames > 100);
+    assert_int_equal(l[0].n_frames, l[1].n_frames);
+    assert_memory_equal(l[0].frames, l[1].frames, l[0].n_frames * LOG_COLUMNS * 4);
+    free(l[0].frames);
+    free(l[1].frames);
+    free(iq);
+}
+
+static void test_a_gap_ends_the_run(void **state)
+{
+    enum { N = 200000, GAP = 1000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0}, whole = {0};
+    sig_add_tone(iq, 0, N, 0.1, -40);
+    run(&whole, iq, N, RATE);
+    struct at_band *b = log_band(&l, NULL, RATE);
+    at_band_push(b, iq, N / 2, 0);
+    at_band_push(b, iq + N, N / 2, N / 2 + GAP);
+    at_band_flush(b);
+    at_band_destroy(b);
+    log_print(&l, RATE);
+    assert_int_equal(whole.new_runs, 0);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(l.new_runs, 1);
+    assert_true(l.e[0].gap);
+    assert_true(!whole.e[0].gap);
+    assert_true(l.n_frames < whole.n_frames);
+    assert_true(l.n_frames + 16 > whole.n_frames);
+    free(l.frames);
+    free(whole.frames);
+    free(iq);
+}
+
+static void test_zeros_and_bad_samples_make_no_nan(void **state)
+{
+    enum { N = 150000 };
+    float *iq = calloc(N, 8);
+    struct band_log zero = {0}, bad = {0};
+    run(&zero, iq, N, RATE);
+    assert_int_equal(zero.n, 0);
+    sig_add_noise(iq, N, -50, 1);
+    iq[2 * 20000] = NAN;
+    iq[2 * 60001 + 1] = INFINITY;
+    run(&bad, iq, N, RATE);
+    assert_int_equal(bad.n, 0);
+    free(iq);
+    free(zero.frames);
+    free(bad.frames);
+}
+
+static void test_a_full_session_pauses_the_run(void **state)
+{
+    enum { N = 400000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {.limit = 1};
+    struct at_band_stats stats;
+    sig_add_tone(iq, 0, N, 0.1, -40);
+    struct at_band *b = log_band(&l, NULL, RATE);
+    at_band_push(b, iq, N / 2, 0);
+    at_band_get_stats(b, &stats);
+    assert_int_equal(l.n_frames, 0);
+    assert_true(stats.tokens_skipped > 0);
+    l.limit = 0;
+    at_band_push(b, iq + N, N / 2, N / 2);
+    at_band_flush(b);
+    at_band_get_stats(b, &stats);
+    print_message("%llu tokens, %llu skipped, %u new runs\n", (unsigned long long)stats.tokens,
+                  (unsigned long long)stats.tokens_skipped, l.new_runs);
+    assert_int_equal(l.new_runs, 1);
+    assert_int_equal(stats.tokens, l.n_frames);
+    at_band_destroy(b);
+    free(iq);
+    free(l.frames);
+}
+
+static void test_one_opened_by_hand_below_the_threshold(void **state)
+{
+    enum { N = 200000, FROM = 60000, TO = 150000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    uint64_t id = 0;
+    struct at_band *b = log_band(&l, NULL, RATE);
+    assert_int_equal(at_band_open_emission(b, 100e3, 120e3, FROM, TO, &id), 0);
+    assert_int_equal(at_band_open_emission(b, 100e3, 90e3, FROM, TO, &id), -EINVAL);
+    at_band_push(b, iq, N, 0);
+    at_band_flush(b);
+    at_band_destroy(b);
+    log_print(&l, RATE);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(l.e[0].id, id);
+    assert_true(l.e[0].start == FROM && l.e[0].end == TO);
+    double mean = 0; /* its tokens are noise at 0 dB */
+    for (size_t i = 0; i < l.n_frames; i++)
+        for (unsigned k = 32; k < 96; k++)
+            mean += pow(10, l.frames[i * LOG_COLUMNS + k]) / 64;
+    mean = 10 * log10(mean / (double)l.n_frames);
+    print_message("%zu tokens, noise at %.2f dB\n", l.n_frames, mean);
+    assert_true(fabs(mean) < 0.5);
+    size_t want = (size_t)((TO - FROM) / (RATE / 62500) / 64);
+    assert_true(l.n_frames >= want && l.n_frames <= want + 9);
+    free(iq);
+    free(l.frames);
+}
+
+static void test_every_allocation_may_fail(void **state)
+{
+    enum { N = 60000 };
+    float *iq = noise(N, -50, 1);
+    sig_add_tone(iq, 10000, 40000, 0.1, -40);
+    for (long i = 1;; i++) {
+        struct at_mem mem = {.fail_at = i};
+        struct band_log l = {0};
+        struct at_band_config c = {.rate_hz = RATE};
+        struct at_band_sink sink = {&l,          log_opened, log_room, log_tokens,
+                                    log_updated, log_closed, log_row};
+        struct at_band *b = NULL;
+        int ret = at_band_create(&mem, &c, &sink, NULL, &b);
+        if (ret == 0)
+            ret = at_band_push(b, iq, N, 0);
+        if (b) {
+            int flush = at_band_flush(b);
+            ret = ret ? ret : flush;
+        }
+        at_band_destroy(b);
+        for (unsigned k = 0; k < AT_MEM_TAGS; k++)
+            assert_int_equal(mem.bytes[k], 0);
+        free(l.frames);
+        assert_true(ret == 0 || ret == -ENOMEM);
+        if (mem.fail_at > 0)
+            break;
+    }
+    free(iq);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_noise_gives_no_emission),
+        cmocka_unit_test(test_a_burst_is_one_emission_at_its_place),
+        cmocka_unit_test(test_two_neighbours_are_two),
+        cmocka_unit_test(test_a_carrier_is_one_emission_of_its_level),
+        cmocka_unit_test(test_packets_are_bursts_of_one),
+        cmocka_unit_test(test_any_chunks_give_the_same_tokens),
+        cmocka_unit_test(test_a_gap_ends_the_run),
+        cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
+        cmocka_unit_test(test_a_full_session_pauses_the_run),
+        cmocka_unit_test(test_one_opened_by_hand_below_the_threshold),
+        cmocka_unit_test(test_every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
