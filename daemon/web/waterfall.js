@@ -1,0 +1,194 @@
+// Waterfall and spectrum on canvases. SPDX-License-Identifier: GPL-3.0-or-later
+"use strict";
+
+// Viridis by a few of its points: readable for the colour-blind and in print.
+const MAP = (() => {
+  const p = [[13, 8, 35], [38, 20, 80], [59, 58, 130], [49, 104, 142], [33, 145, 140], [53, 183, 121], [144, 215, 67], [253, 231, 37], [255, 252, 220]];
+  const out = new Uint8ClampedArray(256 * 3);
+  for (let i = 0; i < 256; i++) {
+    const x = i / 255 * (p.length - 1), k = Math.min(Math.floor(x), p.length - 2), f = x - k;
+    for (let c = 0; c < 3; c++) out[3 * i + c] = p[k][c] + f * (p[k + 1][c] - p[k][c]);
+  }
+  return out;
+})();
+
+// Okabe and Ito's colours, by kind of signal; the label says the class, colour only helps.
+const KIND = { fsk2: 0, gfsk: 0, fsk4: 0, afsk: 1, nfm: 1, wfm: 1, am: 2, ssb: 2, carrier: 3, cw: 4, ook: 4, ppm: 4, psk_qam: 5, ofdm: 5, css: 6, chirp: 6 };
+const COLOURS = ["#56b4e9", "#e69f00", "#f0e442", "#ffffff", "#ff9ecf", "#2fd3a2", "#ff7a45", "#aab4bd"];
+function classColour(name) { return COLOURS[KIND[name] ?? 7]; }
+
+class Waterfall {
+  constructor(onPick) {
+    this.rows = document.getElementById("rows");
+    this.overlay = document.getElementById("overlay");
+    this.spectrum = document.getElementById("spectrum");
+    this.axis = document.getElementById("axis");
+    this.height = 200;      // rows kept
+    this.newest = null;
+    this.times = [];        // of rows, newest first
+    this.low = null;        // dB that is dark
+    this.range = 60;
+    this.boxes = true;
+    this.hits = [];
+    this.picked = null;
+    this.overlay.addEventListener("click", e => this.pick(e, onPick));
+    this.overlay.addEventListener("mousemove", e => this.hover(e));
+    this.overlay.addEventListener("mouseleave", () => { this.mouse = null; this.dirty = true; });
+    new ResizeObserver(() => { this.dirty = true; }).observe(this.overlay);
+  }
+
+  reset() {
+    this.newest = null; this.times = []; this.low = null; this.dirty = true;
+    this.rows.width = 1; this.rows.height = this.height;
+  }
+
+  add(row) {
+    const n = row.dbfs.length;
+    if (!n) return;
+    if (this.rows.width !== n || this.rows.height !== this.height || (this.newest && this.newest.center_hz !== row.center_hz)) {
+      this.rows.width = n; this.rows.height = this.height; this.times = []; this.low = null;
+    }
+    const sorted = Float32Array.from(row.dbfs).sort(), base = sorted[Math.floor(n * 0.2)], top = sorted[n - 1];
+    this.low = this.low === null ? base - 4 : this.low + 0.05 * (base - 4 - this.low);
+    this.range += 0.02 * (Math.max(35, Math.min(90, top - this.low)) - this.range);
+    const g = this.rows.getContext("2d"), line = g.createImageData(n, 1);
+    for (let i = 0; i < n; i++) {
+      const v = Math.max(0, Math.min(255, Math.round(255 * (row.dbfs[i] - this.low) / this.range)));
+      line.data.set([MAP[3 * v], MAP[3 * v + 1], MAP[3 * v + 2], 255], 4 * i);
+    }
+    g.drawImage(this.rows, 0, 1);
+    g.putImageData(line, 0, 0);
+    this.times.unshift(Date.parse(row.time));
+    this.times.length = Math.min(this.times.length, this.height);
+    this.newest = row;
+    this.dirty = true;
+  }
+
+  // Share of the height at which time t (ms) stands; 0 is the newest row.
+  place(t) {
+    const a = this.times;
+    if (!a.length) return 0;
+    if (t >= a[0]) return 0;
+    let lo = 0, hi = a.length - 1;
+    if (t <= a[hi]) return a.length / this.height;
+    while (hi - lo > 1) { const m = (lo + hi) >> 1; if (a[m] > t) lo = m; else hi = m; }
+    return (lo + (a[lo] - t) / Math.max(1, a[lo] - a[hi])) / this.height;
+  }
+
+  size(canvas) {
+    const k = window.devicePixelRatio || 1, w = canvas.clientWidth, h = canvas.clientHeight;
+    if (canvas.width !== Math.round(w * k) || canvas.height !== Math.round(h * k)) {
+      canvas.width = Math.round(w * k); canvas.height = Math.round(h * k);
+    }
+    const g = canvas.getContext("2d");
+    g.setTransform(k, 0, 0, k, 0, 0);
+    g.clearRect(0, 0, w, h);
+    return [g, w, h];
+  }
+
+  draw(emissions) {
+    if (!this.dirty) return;
+    this.dirty = false;
+    this.drawSpectrum();
+    this.drawAxis();
+    this.drawBoxes(emissions);
+  }
+
+  drawSpectrum() {
+    const [g, w, h] = this.size(this.spectrum), row = this.newest;
+    if (!row) return;
+    const y = db => h - 4 - (h - 8) * (db - this.low) / this.range, n = row.dbfs.length;
+    g.font = "11px system-ui, sans-serif";
+    for (let db = Math.ceil(this.low / 20) * 20; db < this.low + this.range; db += 20) {
+      g.fillStyle = "#ffffff1c"; g.fillRect(0, y(db), w, 1);
+      g.fillStyle = "#9fb0bd"; g.fillText(db + " dBFS", 4, y(db) - 3);
+    }
+    g.beginPath();
+    row.dbfs.forEach((db, i) => g.lineTo((i + 0.5) / n * w, y(db)));
+    g.strokeStyle = "#7fd4ff"; g.lineWidth = 1.2; g.stroke();
+    g.lineTo(w, h); g.lineTo(0, h); g.fillStyle = "#7fd4ff22"; g.fill();
+  }
+
+  drawAxis() {
+    const [g, w] = this.size(this.axis), row = this.newest;
+    if (!row) return;
+    const lo = row.center_hz - row.rate_hz / 2, step = niceStep(row.rate_hz / Math.max(3, w / 110));
+    g.font = "11px system-ui, sans-serif"; g.fillStyle = "#c4d0d9"; g.textAlign = "center";
+    for (let f = Math.ceil(lo / step) * step; f < lo + row.rate_hz; f += step) {
+      const x = (f - lo) / row.rate_hz * w;
+      g.fillRect(x, 0, 1, 5);
+      if (x > 28 && x < w - 28) g.fillText((f / 1e6).toFixed(step < 1e4 ? 4 : step < 1e5 ? 3 : 2), x, 18);
+    }
+    g.textAlign = "right"; g.fillStyle = "#8fa0ad"; g.fillText("MHz", w - 4, 18);
+  }
+
+  drawBoxes(emissions) {
+    const [g, w, h] = this.size(this.overlay), row = this.newest;
+    this.hits = [];
+    if (!row) return;
+    const lo = row.center_hz - row.rate_hz / 2, oldest = this.times[this.times.length - 1];
+    g.font = "600 11px system-ui, sans-serif";
+    const taken = [];
+    for (const e of this.boxes ? emissions : []) {
+      const end = e.state === "active" ? Infinity : e.end_ms;
+      if (end < oldest || e.radio !== row.radio) continue;
+      let x = (e.f_lo_hz - lo) / row.rate_hz * w, width = Math.max(3, (e.f_hi_hz - e.f_lo_hz) / row.rate_hz * w);
+      const top = this.place(end) * h, bottom = Math.min(this.place(e.start_ms), this.times.length / this.height) * h;
+      const colour = classColour(e.class);
+      g.strokeStyle = colour; g.lineWidth = e.id === this.picked ? 2.5 : 1.2;
+      g.globalAlpha = e.state === "active" || e.id === this.picked ? 1 : 0.65;
+      g.strokeRect(x - 1, top + 0.5, width + 2, Math.max(3, bottom - top - 1));
+      this.hits.push({ x: x - 3, y: top - 2, w: width + 6, h: Math.max(6, bottom - top + 4), e });
+      this.label(g, e, x, top, w, taken, colour);
+      g.globalAlpha = 1;
+    }
+    if (this.mouse) this.drawMouse(g, w, h, lo, row);
+    g.fillStyle = "#c4d0d9"; g.font = "11px system-ui, sans-serif"; g.textAlign = "left";
+    const span = this.times.length > 1 ? (this.times[0] - oldest) / 1000 : 0;
+    if (span > 0) g.fillText("−" + span.toFixed(span < 10 ? 1 : 0) + " s", 4, Math.min(h - 4, this.times.length / this.height * h - 4));
+  }
+
+  label(g, e, x, top, w, taken, colour) {
+    const text = e.class ? e.class + (e.confidence ? " " + Math.round(100 * e.confidence) + "%" : "") : "…";
+    const width = g.measureText(text).width + 8;
+    let left = Math.min(Math.max(0, x - 1), w - width), y = top + 2;
+    // A label gives way downwards to those that stand there already.
+    for (let k = 0; k < 6 && taken.some(t => left < t.x + t.w && t.x < left + width && y < t.y + 15 && t.y < y + 15); k++) y += 15;
+    taken.push({ x: left, y, w: width });
+    g.fillStyle = "#0b0f14cc"; g.fillRect(left, y, width, 14);
+    g.fillStyle = colour; g.textAlign = "left"; g.fillText(text, left + 4, y + 11);
+  }
+
+  drawMouse(g, w, h, lo, row) {
+    const f = lo + this.mouse.x / w * row.rate_hz, text = (f / 1e6).toFixed(4) + " MHz";
+    g.fillStyle = "#ffffff66"; g.fillRect(this.mouse.x, 0, 1, h);
+    g.font = "11px system-ui, sans-serif";
+    const width = g.measureText(text).width + 8, x = Math.min(this.mouse.x + 6, w - width);
+    g.fillStyle = "#0b0f14dd"; g.fillRect(x, h - 20, width, 16);
+    g.fillStyle = "#fff"; g.textAlign = "left"; g.fillText(text, x + 4, h - 8);
+  }
+
+  at(e) {
+    const b = this.overlay.getBoundingClientRect(), x = e.clientX - b.left, y = e.clientY - b.top;
+    const found = this.hits.filter(t => x >= t.x && x <= t.x + t.w && y >= t.y && y <= t.y + t.h);
+    found.sort((p, q) => p.w - q.w);
+    return [x, y, found.length ? found[0].e : null];
+  }
+
+  hover(ev) {
+    const [x, y, e] = this.at(ev);
+    this.mouse = { x, y };
+    this.overlay.title = e ? `${e.class ?? "not decided yet"} ${(e.center_hz / 1e6).toFixed(4)} MHz, ${Math.round(e.snr_db)} dB` : "";
+    this.dirty = true;
+  }
+
+  pick(ev, onPick) {
+    const e = this.at(ev)[2];
+    if (e) onPick(e.id);
+  }
+}
+
+function niceStep(x) {
+  const p = 10 ** Math.floor(Math.log10(x));
+  return (x / p > 5 ? 10 : x / p > 2 ? 5 : x / p > 1 ? 2 : 1) * p;
+}
