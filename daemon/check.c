@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/listen.h"
 #include "daemon/log.h"
@@ -14,9 +15,16 @@
 
 int at_check_read_token(const struct at_config *config, char *out, size_t n, struct at_error *err)
 {
-    const char *path = config->http.token_file;
+    const char *path = config->http.token_file, *folder = getenv("CREDENTIALS_DIRECTORY");
+    char credential[AT_CONFIG_PATH_SIZE];
     struct stat st;
     *out = 0;
+    if (!path[0] && folder) {
+        snprintf(credential, sizeof credential, "%s/http-token", folder);
+        path = credential;
+        if (access(path, F_OK))
+            return 0;
+    }
     if (!path[0])
         return 0;
     FILE *f = fopen(path, "re");

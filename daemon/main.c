@@ -106,6 +106,7 @@ static int start(struct daemon *d, struct at_error *err)
         .port = c->http.port,
         .token = d->token[0] ? d->token : NULL,
         .max_connections = c->http.max_connections,
+        .max_per_address = c->http.max_connections < 128 ? c->http.max_connections / 2 : 64,
         .timeout_s = c->http.timeout_s,
     };
     rc = at_http_start(&http, &d->api, err, &d->http);
@@ -115,7 +116,7 @@ static int start(struct daemon *d, struct at_error *err)
 static void stop(struct daemon *d)
 {
     at_watch_stopping();
-    alarm(STOP_LIMIT_S - 0);
+    alarm(STOP_LIMIT_S);
     at_http_stop(d->http);
     at_pipeline_destroy(d->pipeline);
     at_store_destroy(d->outlets.store);

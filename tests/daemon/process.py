@@ -1,0 +1,297 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole daemon: a file as its radio, a model of random weights, every route, bad starts, a quick end.
+Usage: process.py ATTUNED [ATTUNE]"""
+import array, cmath, json, math, os, random, re, signal, socket, struct, subprocess, sys, tempfile, time
+import urllib.error, urllib.request
+
+ATTUNED = sys.argv[1]
+ATTUNE = sys.argv[2] if len(sys.argv) > 2 else None
+LABELS = ("noise carrier cw ook am ssb nfm wfm fsk2 gfsk fsk4 afsk psk_qam ofdm css ppm chirp").split()
+failed = passed = 0
+
+
+def check(what, ok, got=None):
+    global failed, passed
+    if ok:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAIL {what}: got {str(got)[:600]!r}", flush=True)
+
+
+def write_model(path):
+    """Seeded random weights at a small shape: what the daemon does with decisions does not hang on their truth."""
+    rng = random.Random(1)
+    d, ff, bins, classes, layers = 32, 64, 128, len(LABELS), 2
+    tensors = {"embed.weight": (d, bins), "embed.bias": (d,), "norm.weight": (d,), "head.weight": (classes, d),
+               "head.bias": (classes,)}
+    for i in range(layers):
+        p = f"layers.{i}."
+        tensors |= {p + "norm1.weight": (d,), p + "norm2.weight": (d,), p + "mlp.up.weight": (ff, d),
+                    p + "mlp.down.weight": (d, ff)}
+        tensors |= {p + f"attn.{x}.weight": (d, d) for x in "qkvo"}
+    config = {"n_bins": bins, "n_aux": 0, "d_model": d, "n_layers": layers, "n_heads": 2, "d_ff": ff,
+              "n_classes": classes, "window": 1024, "kv_groups": 1, "segment": 32, "pool_block": 32, "mask": "causal",
+              "norm": "rmsnorm", "rope_base": 1e4, "eps": 1e-5}
+    head, blob = {"__metadata__": {"format": "attune-1", "config": json.dumps(config), "labels": json.dumps(LABELS)}}, b""
+    for name, shape in tensors.items():
+        n = math.prod(shape)
+        scale = 1.0 if "norm" in name else 1 / math.sqrt(shape[-1])
+        data = array.array("f", [1.0] * n if "norm" in name else [rng.gauss(0, scale) for _ in range(n)]).tobytes()
+        head[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(blob), len(blob) + len(data)]}
+        blob += data
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + blob)
+
+
+def write_iq(path, rate=250000, seconds=3.0):
+    """Noise, a steady carrier at +40 kHz and bursts of one at -60 kHz, as cu8."""
+    rng = random.Random(2)
+    n, out = int(rate * seconds), bytearray()
+    noise = [rng.gauss(0, 4) for _ in range(65536)]
+    a, b, wa, wb = 1 + 0j, 1 + 0j, cmath.exp(2j * math.pi * 40e3 / rate), cmath.exp(-2j * math.pi * 60e3 / rate)
+    for i in range(n):
+        k = (i * 40503) & 65535
+        x = 25 * a + (40 * b if (i // 12500) % 8 == 3 else 0)
+        a, b = a * wa, b * wb
+        out.append(max(0, min(255, int(127.5 + x.real + noise[k]))))
+        out.append(max(0, min(255, int(127.5 + x.imag + noise[(k + 32771 + i // 65536) & 65535]))))
+    with open(path, "wb") as f:
+        f.write(out)
+
+
+def write_config(path, radios, extra="", port=0):
+    with open(path, "w") as f:
+        f.write(f"""log: {{level: info, format: json}}
+model: {{path: model.safetensors}}
+http: {{listen: "127.0.0.1:{port}"}}
+bandplan: ""
+cache_dir: cache
+state_dir: state
+{extra}
+radios:
+""")
+        for name, device, pace in radios:
+            f.write(f"  - {{name: {name}, device: \"{device}\", pace: {pace}, "
+                    f"bands: [{{name: {name}band, center: 433.92M, rate: 250k}}]}}\n")
+
+
+class Daemon:
+    def __init__(self, config, *args, env=None):
+        self.p = subprocess.Popen([ATTUNED, "-c", config, *args], stderr=subprocess.PIPE, env=env)
+        self.log, self.url = [], None
+        while self.url is None:
+            line = self.p.stderr.readline().decode()
+            if not line:
+                raise SystemExit(f"FAIL attuned ended: {self.log}")
+            self.log.append(line)
+            m = re.search(r'"url":"(http[^"]+)"', line)
+            self.url = m and m[1]
+
+    def get(self, path, method="GET"):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=5) as r:
+                return r.status, r.headers, r.read()
+        except urllib.error.HTTPError as e:
+            return e.code, e.headers, e.read()
+
+    def json(self, path):
+        return json.loads(self.get(path)[2])
+
+    def wait(self, path, good, seconds=20):
+        end = time.monotonic() + seconds
+        while True:
+            status, _, body = self.get(path)
+            if good(status, body) or time.monotonic() > end:
+                return status, body
+            time.sleep(0.1)
+
+    def stop(self, number=signal.SIGTERM):
+        t = time.monotonic()
+        self.p.send_signal(number)
+        rest = self.p.stderr.read().decode()
+        self.log += rest.splitlines()
+        return self.p.wait(10), time.monotonic() - t
+
+
+def run_routes(folder):
+    write_config("a.yaml", [("rec", "file=iq.cu8", "real"), ("gone", "file=missing.cu8", "real")],
+                 'site: {name: "<b>roof</b>"}')
+    d = Daemon("a.yaml")
+    check("alive at once", d.get("/healthz")[0] == 200)
+    status, body = d.wait("/readyz", lambda s, b: s == 200)
+    check("ready", status == 200, body)
+    d.wait("/api/v1/emissions", lambda s, b: any("class" in e for e in json.loads(b)["items"]))
+    for path in ("/", "/app.css", "/app.js", "/waterfall.js", "/favicon.svg", "/metrics", "/api/v1/openapi.json"):
+        status, headers, body = d.get(path)
+        check(path, status == 200 and len(body) > 100, (status, body[:80]))
+        check(f"{path}: policy", "default-src 'none'" in headers["Content-Security-Policy"])
+        check(f"{path}: HEAD", d.get(path, "HEAD")[2] == b"" and d.get(path, "HEAD")[0] == 200)
+    s = d.json("/api/v1/status")
+    check("status", s["ready"] and s["site"] == "<b>roof</b>" and s["radios"]["running"] >= 1, s)
+    radios = {r["name"]: r for r in d.json("/api/v1/radios")["items"]}
+    check("a missing file is shown", radios["gone"]["state"] in ("failed", "starting") and "missing.cu8" in radios["gone"].get("error", ""),
+          radios["gone"])
+    rec = radios["rec"]
+    check("running", rec["state"] in ("running", "ended") and rec["rate_hz"] == 250000 and rec["center_hz"] == 433920000, rec)
+    bands = {b["name"]: b for b in d.json("/api/v1/bands")["items"]}
+    check("bands", bands["recband"]["running"] and not bands["goneband"]["running"], bands)
+    m = d.json("/api/v1/model")
+    check("model", m["classes"] == LABELS and len(m["digest"]) == 64, m)
+    b = {x["name"]: x for x in d.json("/api/v1/backends")["items"]}
+    check("backends", {"mha", "flash", "gqa", "latent"} <= set(b), list(b))
+    sel = d.json("/api/v1/selector")
+    check("selector", sel["backend"] in b and sel["reason"] and len(sel["candidates"]) >= 4, sel)
+    check("waterfall", len(d.json("/api/v1/waterfall")["items"]) > 3)
+    row = d.json("/api/v1/spectrum?radio=rec")
+    peak = max(range(len(row["dbfs"])), key=lambda i: row["dbfs"][i])
+    hz = row["center_hz"] + (peak + 0.5 - len(row["dbfs"]) / 2) * row["rate_hz"] / len(row["dbfs"])
+    check("the spectrum's peak is one of the two carriers", min(abs(hz - 433.96e6), abs(hz - 433.86e6)) < 2000, hz)
+    check("no such radio", d.get("/api/v1/spectrum?radio=x")[0] == 404)
+    status, body = d.wait("/api/v1/radios", lambda s, b: json.loads(b)["items"][0]["state"] == "ended")
+    rec = json.loads(body)["items"][0]
+    check("the file ends", rec["state"] == "ended", rec)
+    lost = sum(rec["samples"]["lost"].values())
+    check("samples: requested = delivered + lost = 750000", rec["samples"]["requested"] == rec["samples"]["delivered"] + lost == 750000, rec)
+    check("samples: all processed", rec["samples"]["processed"] == rec["samples"]["delivered"], rec)
+    run_emissions(d)
+    check("404", d.get("/nope")[0] == 404 and "error" in d.json("/nope"))
+    check("405", d.get("/healthz", "POST")[0] == 405 and d.get("/healthz", "POST")[1]["Allow"] == "GET, HEAD")
+    page = d.get("/metrics")[2].decode()
+    for name in ("attune_samples_total", "attune_radio_state", "attune_noise_floor_dbfs_per_hz", "attune_decisions_total",
+                 "attune_inference_duration_seconds_bucket", "attune_decision_latency_seconds_count", "attune_backend_info",
+                 "attune_kv_cache_peak_bytes", "attune_build_info", "process_open_fds"):
+        check(f"metric {name}", re.search(rf"(?m)^{name}[ {{]", page), page[:200])
+    code, took = d.stop()
+    check("SIGTERM: 0 within 2 s", code == 0 and took < 2, (code, took))
+    check("the missing file was said once more than never", any("missing.cu8" in x for x in d.log), d.log)
+    check("each log line is JSON", all(json.loads(x) for x in d.log if x.strip()))
+
+
+def run_emissions(d):
+    items = d.json("/api/v1/emissions?limit=500")["items"]
+    near = [e for e in items if abs(e["center_hz"] - 433.96e6) < 3000]
+    check("the carrier is found at 433.96 MHz", near, [(e["center_hz"], e["snr_db"]) for e in items])
+    for e in items:
+        check("emission keys", {"id", "radio", "band", "state", "f_lo_hz", "f_hi_hz", "snr_db"} <= set(e), e)
+        check("by id", d.json("/api/v1/emissions/" + e["id"])["id"] == e["id"])
+    one = d.json("/api/v1/emissions?limit=1")
+    check("limit and cursor", len(one["items"]) == 1 and (one["next"] or len(items) == 1), one)
+    ended = d.json("/api/v1/emissions?state=ended")["items"]
+    check("all have ended", len(ended) == len(items), (len(ended), len(items)))
+    check("filters", d.json("/api/v1/emissions?min_snr=200")["items"] == [] == d.json("/api/v1/emissions?band=x")["items"])
+
+
+def run_done():
+    write_config("b.yaml", [("rec", "file=iq.cu8", "fast")])
+    d = Daemon("b.yaml", "--exit-when-done")
+    check("--exit-when-done leaves with 0", d.p.wait(30) == 0, d.p.stderr.read())
+    write_config("c.yaml", [("rec", "file=missing.cu8", "fast")])
+    d = Daemon("c.yaml", "--exit-when-done")
+    check("--exit-when-done with a missing file leaves with 1", d.p.wait(30) == 1, d.p.stderr.read())
+
+
+def run_same():
+    """The daemon and `attune classify` give the same results for the same file."""
+    write_config("e.yaml", [("rec", "file=iq.cu8", "fast")])
+    d = Daemon("e.yaml")
+    d.wait("/api/v1/radios", lambda s, b: json.loads(b)["items"][0]["state"] == "ended", 30)
+    ours = d.json("/api/v1/emissions?limit=500")["items"]
+    d.stop()
+    p = subprocess.run([ATTUNE, "classify", "iq.cu8", "--format", "cu8", "--rate", "250k", "--freq", "433.92M", "--json",
+                        "--model", "model.safetensors"], capture_output=True, timeout=60)
+    theirs = [json.loads(x) for x in p.stdout.splitlines()]
+    theirs = [x for x in theirs if "summary" not in x]
+    keys = ("start_s", "end_s", "f_lo_hz", "f_hi_hz", "snr_db", "class", "confidence", "tokens", "backend")
+    pick = lambda items: sorted([str([round(e[k], 6) if isinstance(e.get(k), float) else e.get(k) for k in keys]) for e in items])
+    check("same as attune classify", theirs and pick(ours) == pick(theirs), (pick(ours), pick(theirs), p.stderr[:300]))
+
+
+def fails(what, config, code, *words):
+    p = subprocess.run([ATTUNED, "-c", config], capture_output=True, timeout=20, text=True)
+    lines = [x for x in p.stderr.splitlines() if x.strip() and '"level":"info"' not in x]
+    check(f"{what}: exit {code}", p.returncode == code, (p.returncode, p.stderr))
+    check(f"{what}: one line with {words}", len(lines) == 1 and all(w in lines[0] for w in words), p.stderr)
+
+
+def run_bad_starts():
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    holder.listen()
+    port = holder.getsockname()[1]
+    write_config("f.yaml", [("rec", "file=iq.cu8", "real")], port=port)
+    fails("port taken", "f.yaml", 1, str(port), "taken")
+    fails("no such config", "nowhere.yaml", 78, "nowhere.yaml")
+    open("g.yaml", "w").write("htpp: {listen: x}\n")
+    fails("unknown key", "g.yaml", 78, "htpp", "http")
+    write_config("h.yaml", [("rec", "file=iq.cu8", "real")])
+    text = open("h.yaml").read()
+    open("i.yaml", "w").write(text.replace("model.safetensors", "none.safetensors"))
+    fails("no model", "i.yaml", 1, "none.safetensors")
+    open("broken.safetensors", "wb").write(open("model.safetensors", "rb").read()[:5000])
+    open("j.yaml", "w").write(text.replace("model.safetensors", "broken.safetensors"))
+    fails("model cut short", "j.yaml", 1, "broken.safetensors")
+    open("k.yaml", "w").write(text.replace("127.0.0.1:0", "0.0.0.0:0"))
+    fails("open listen without a token", "k.yaml", 1, "token_file")
+    for args, code in (((), 2), (("--nonsense",), 2), (("-c",), 2), (("--help",), 0), (("--version",), 0)):
+        p = subprocess.run([ATTUNED, *args], capture_output=True, timeout=5)
+        check(f"attuned {args}: exit {code}", p.returncode == code, p)
+
+
+def run_check():
+    write_config("l.yaml", [("rec", "file=iq.cu8", "real")])
+    p = subprocess.run([ATTUNED, "-c", "l.yaml", "--check"], capture_output=True, timeout=30, text=True)
+    check("--check: ok", p.returncode == 0 and "ok  model" in p.stdout and "ok  budget" in p.stdout and "BAD" not in p.stdout,
+          (p.returncode, p.stdout, p.stderr))
+    write_config("m.yaml", [("rec", "file=missing.cu8", "real")])
+    p = subprocess.run([ATTUNED, "-c", "m.yaml", "--check"], capture_output=True, timeout=30, text=True)
+    check("--check: missing file", p.returncode == 1 and "missing.cu8" in p.stdout, (p.returncode, p.stdout))
+    p = subprocess.run([ATTUNED, "-c", "l.yaml", "--print-config"], capture_output=True, timeout=30, text=True)
+    open("n.yaml", "w").write(p.stdout)
+    q = subprocess.run([ATTUNED, "-c", "n.yaml", "--print-config"], capture_output=True, timeout=30, text=True)
+    check("--print-config prints what it reads", p.returncode == 0 and p.stdout == q.stdout and "iq.cu8" in p.stdout, p.stdout)
+
+
+def run_notify():
+    """READY, STATUS and WATCHDOG arrive without a radio that works."""
+    path = os.path.abspath("notify")
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(path)
+    write_config("o.yaml", [("gone", "file=missing.cu8", "real")])
+    d = Daemon("o.yaml", env=dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="1000000"))
+    s.settimeout(0.2)
+    text, end = "", time.monotonic() + 4
+    while time.monotonic() < end:
+        try:
+            text += s.recv(4096).decode() + "\n"
+        except socket.timeout:
+            pass
+    for word in ("READY=1", "STATUS=0 of 1 radios", "WATCHDOG=1"):
+        check(f"notify: {word}", word in text, text)
+    check("a missing radio does not starve the watchdog", text.count("WATCHDOG=1") >= 4, text)
+    check("not ready, and why", d.get("/readyz")[0] == 503 and "missing.cu8" in d.json("/readyz")["reason"], d.get("/readyz"))
+    code, took = d.stop(signal.SIGINT)
+    check("SIGINT: 0 within 2 s", code == 0 and took < 2, (code, took))
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_model("model.safetensors")
+        write_iq("iq.cu8")
+        run_bad_starts()
+        run_check()
+        run_routes(folder)
+        run_done()
+        if ATTUNE:
+            run_same()
+        run_notify()
+        os.chdir("/")
+    print(f"{passed} passed, {failed} failed")
+    return failed != 0
+
+
+sys.exit(main())
