@@ -22,7 +22,7 @@ struct at_candidate {
 };
 
 struct at_selector_input {
-    double budget_ms, budget_kv_bytes; /* 0 ms: no latency limit */
+    double budget_ms, budget_kv_bytes; /* 0: no limit */
     double sessions;                   /* alive, at least 1: share the KV budget */
     double load;                       /* 0..1 share of the cores that decisions take now */
     double queue;                      /* tokens waiting over what is served in budget_ms; above 1: falling behind */
@@ -38,7 +38,22 @@ struct at_choice {
 };
 #define AT_MAX_CANDIDATES 32
 
-/* candidates (n <= AT_MAX_CANDIDATES). Pure; any thread. */
+/* The rules, in the order they apply.
+ *  - What probe refused never runs; a forced backend leaves only its own candidates, as long as one of them can run.
+ *  - p95 is the live one where known, else the calibrated one times live over calibrated of what runs now.
+ *  - What runs now fits while p95, KV and load (<= AT_SELECTOR_LOAD_STAY) are within their limits. Anything else must
+ *    be within AT_SELECTOR_ENTER of them, and be expected at a load of at most AT_SELECTOR_LOAD_ENTER where it is
+ *    dearer: enough for +-10 % of noise never to lead back and forth. Before the first choice the plain limits hold.
+ *  - queue above 1: what runs now doesn't fit, nor does anything that isn't faster by AT_SELECTOR_ENTER.
+ *  - Of those that fit: the highest accuracy; within AT_SELECTOR_TIE of it the fastest, what runs now being left only
+ *    for one faster by AT_SELECTOR_ENTER.
+ *  - None fits: over_budget; of those within the KV budget (else: of the smallest KV) the fastest, with the same
+ *    hysteresis.
+ * candidates (n <= AT_MAX_CANDIDATES, more are ignored). Pure; any thread. */
+#define AT_SELECTOR_ENTER      0.8
+#define AT_SELECTOR_LOAD_ENTER 0.7
+#define AT_SELECTOR_LOAD_STAY  0.95
+#define AT_SELECTOR_TIE        0.001
 void at_selector_choose(const struct at_candidate *candidates, size_t n, const struct at_selector_input *in,
                         struct at_choice *ret);
 

@@ -26,7 +26,10 @@ void at_decide_probs(const struct at_model *m, const char *backend, const float 
 /* Adds one decision made over new_tokens. RT-safe. */
 void at_verdict_add(struct at_verdict *v, const struct at_model *m, const char *backend, const float *logits, float snr_db,
                     double tokens, double new_tokens);
-/* The answer so far. RT-safe. */
+/* The answer so far. `weak`: SNR or tokens below the card's limits, or the model says `noise` (no emission's class);
+ * else `unknown`: mean energy above the card's threshold; else the top class. Where that is at most 0.6 and a group that
+ * holds it is above 0.9, group names the group: label still is the top class, and who shows one word shows the group.
+ * RT-safe. */
 void at_verdict_answer(const struct at_verdict *v, const struct at_model *m, const char *backend, float snr_db,
                        struct at_answer *ret);
 
