@@ -107,7 +107,7 @@ void at_json_set_text(json_t *object, const char *key, const char *text)
     if (!value) {
         char safe[512];
         size_t n = 0;
-        for (; text[n] && n < sizeof safe - 1; n++)
+        for (; n < sizeof safe - 1 && text[n]; n++)
             safe[n] = (text[n] & 0x80) || (unsigned char)text[n] < 0x20 ? '?' : text[n];
         safe[n] = 0;
         value = json_string(safe);

@@ -86,8 +86,8 @@ static void describe(struct at_model *m, uint64_t seed, size_t n)
     struct at_sha256 s;
     char shape[96]; /* what the weights themselves don't show */
     int len = snprintf(shape, sizeof shape, "%u %u %u %u %u %u %g", m->config.window,
-                       m->config.kv_groups, m->config.segment, m->config.pool_block, m->config.mask,
-                       m->config.norm, m->config.rope_base);
+                       m->config.kv_groups, m->config.segment, m->config.pool_block,
+                       (unsigned)m->config.mask, (unsigned)m->config.norm, m->config.rope_base);
     at_sha256_init(&s);
     at_sha256_push(&s, shape, (size_t)len);
     at_sha256_push(&s, m->random, n * sizeof *m->random);
