@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""test_cli.py ATTUNE SOURCE_ROOT: the command line's words, exit codes and output."""
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+ATTUNE, ROOT = sys.argv[1], Path(sys.argv[2])
+GOLDEN = ROOT / "tests/golden"
+sys.path.insert(0, str(ROOT / "tests/reference"))
+import reference  # noqa: E402
+
+
+def attune(*args, env=None):
+    return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, text=True, timeout=100, env=env)
+
+
+def lines(run):
+    return [json.loads(s) for s in run.stdout.splitlines()]
+
+
+class Words(unittest.TestCase):
+    def test_help_lists_every_command_and_each_has_examples(self):
+        r = attune("--help")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        names = [s.split()[0] for s in r.stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()]
+        self.assertEqual(names, sorted(names))
+        self.assertIn("verify", names)
+        for name in names:
+            one = attune(name, "--help")
+            self.assertEqual((one.returncode, one.stderr), (0, ""), name)
+            self.assertTrue(one.stdout.startswith(f"Usage: attune {name}"), name)
+            self.assertIn("Examples:", one.stdout, name)
+            self.assertEqual(attune("help", name).stdout, one.stdout)
+        self.assertNotIn("\033", r.stdout)
+
+    def test_usage_errors_are_2_and_name_the_nearest(self):
+        for args, word in [((), "Usage"), (("verfy",), "`attune verify`"), (("zzzzzz",), "unknown command zzzzzz"), (("--bogus",), "unknown option"),
+                           (("verify",), "expected"), (("verify", "--jsn", "x"), "nearest is --json"), (("convert", "x"), "IN and OUT"),
+                           (("verify", "--json=3", "x"), "takes no value"), (("verify", "-q", "x"), "unknown option -q")]:
+            r = attune(*args)
+            self.assertEqual(r.returncode, 2, args)
+            self.assertIn(word, r.stderr, args)
+            self.assertEqual(r.stdout, "", args)
+
+    def test_version(self):
+        self.assertRegex(attune("--version").stdout, r"^attune \d+\.\d+\.\d+\n$")
+
+    def test_a_closed_pipe_is_a_failure_not_a_signal(self):
+        p = subprocess.Popen([ATTUNE, "verify", "--json", GOLDEN / "attention-0.safetensors"], stdout=subprocess.PIPE)
+        p.stdout.close()
+        self.assertEqual(p.wait(60), 1)
+
+
+class Verify(unittest.TestCase):
+    def test_golden_folder(self):
+        r = attune("verify", "--json", GOLDEN)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        out = lines(r)
+        self.assertTrue(all(o["ok"] and o["nmse"] <= (1e-10 if o["mode"] == "fp32" else 1e-4) for o in out))
+        self.assertEqual({o["case"] for o in out}, {p.stem for p in GOLDEN.glob("*.safetensors")})
+        self.assertEqual({o["backend"] for o in out}, {"mha", "flash", "gqa", "latent"})
+        chunks = {o.get("chunk") for o in out if o["case"] == "encoder-0"}
+        self.assertEqual(chunks, {None, 1, 7, 32, 64})
+        print(f"verify: {len(out)} comparisons, worst fp32 NMSE {max(o['nmse'] for o in out if o['mode'] == 'fp32'):.2e}, "
+              f"kernels {sorted({o['kernel'] for o in out})}")
+
+    def test_the_mask_leaves_one_kernel(self):
+        r = attune("verify", "--json", GOLDEN / "attention-1.safetensors", env={"ATTUNE_CPU_MASK": "generic"})
+        self.assertEqual({o["kernel"] for o in lines(r)}, {"generic"})
+
+    def test_a_wrong_expectation_is_found(self):
+        for case, tensor, backends in [("attention-3", "out.gqa", {"gqa"}), ("encoder-0", "logits.mha", {"mha", "flash"}),
+                                       ("encoder-3", "stream.latent", {"latent"})]:
+            tensors, meta = reference.read_safetensors(GOLDEN / f"{case}.safetensors")
+            wrong = tensors[tensor].copy()
+            wrong.flat[-1] += 1e-2 * np.abs(wrong).max()
+            with tempfile.TemporaryDirectory() as d:
+                path = Path(d) / "wrong.safetensors"
+                reference.write_safetensors(path, dict(tensors, **{tensor: wrong}), meta)
+                r = attune("verify", "--json", path)
+            self.assertEqual(r.returncode, 1)
+            self.assertEqual({o["backend"] for o in lines(r) if not o["ok"]}, backends, case)
+
+    def test_bad_files_are_1_with_one_line(self):
+        with tempfile.TemporaryDirectory() as d:
+            empty, text, nothing = Path(d) / "empty.safetensors", Path(d) / "text.safetensors", Path(d) / "folder"
+            empty.write_bytes(b"")
+            text.write_text("no model at all")
+            nothing.mkdir()
+            q = np.zeros((2, 1, 4), np.float32)
+            meta = dict(mask="causal", window=0, rope_base=1e4, start=0, kv_groups=1, segment=4)
+            odd = {"no-v": ({"q": q, "k": q}, meta), "no-meta": ({"q": q, "k": q, "v": q, "out.mha": q}, {}),
+                   "shapes": ({"q": q, "k": q[:1], "v": q, "out.mha": q}, meta), "none": ({"q": q, "k": q, "v": q}, meta),
+                   "size": ({"q": q, "k": q, "v": q, "out.mha": q[:1]}, meta), "groups": ({"q": q, "k": q, "v": q, "out.gqa": q}, dict(meta, kv_groups=0))}
+            paths = [empty, text, nothing, Path(d) / "missing", Path("/dev/null")]
+            for name, (tensors, m) in odd.items():
+                paths.append(Path(d) / f"{name}.safetensors")
+                reference.write_safetensors(paths[-1], tensors, m)
+            for path in paths:
+                r = attune("verify", path)
+                self.assertEqual(r.returncode, 1, path)
+                self.assertEqual(len(r.stderr.splitlines()), 1, r.stderr)
+                self.assertIn(str(path), r.stderr)
+
+
+class Convert(unittest.TestCase):
+    def test_logits_stay_and_weights_are_the_reference_s(self):
+        for case in ("encoder-1", "encoder-4"):
+            tensors, meta = reference.read_safetensors(GOLDEN / f"{case}.safetensors")
+            config = json.loads(meta["config"])
+            want, _ = reference.to_rmsnorm({k: v.astype(np.float64) for k, v in tensors.items()}, config)
+            with tempfile.TemporaryDirectory() as d:
+                out = Path(d) / "rms.safetensors"
+                r = attune("convert", GOLDEN / f"{case}.safetensors", out)
+                self.assertEqual((r.returncode, r.stdout, r.stderr), (0, "", ""))
+                got, got_meta = reference.read_safetensors(out)
+                self.assertEqual(list(Path(d).iterdir()), [out])
+                self.assertEqual(set(got), set(tensors))
+                for k in got:
+                    np.testing.assert_allclose(got[k], want[k], rtol=0, atol=1e-6, err_msg=k)
+                self.assertEqual(json.loads(got_meta["config"]), dict(config, norm="rmsnorm"))
+                self.assertEqual({k: v for k, v in got_meta.items() if k != "config"}, {k: v for k, v in meta.items() if k != "config"})
+                r = attune("verify", "--json", out)  # against the LayerNorm file's own logits and streams
+                worst = max(o["nmse"] for o in lines(r))
+                self.assertEqual(r.returncode, 0)
+                self.assertLessEqual(worst, 1e-8)
+                print(f"convert {case}: worst NMSE to the LayerNorm logits {worst:.2e}")
+                self.assertEqual(attune("convert", out, Path(d) / "again").returncode, 1)
+                self.assertEqual(list(Path(d).iterdir()), [out])
+
+    def test_failures_leave_nothing(self):
+        with tempfile.TemporaryDirectory() as d:
+            for source, target in [(GOLDEN / "attention-0.safetensors", Path(d) / "x"), (GOLDEN / "encoder-1.safetensors", Path(d) / "no/x"),
+                                   (GOLDEN / "encoder-1.safetensors", Path(d)), (Path(d) / "none", Path(d) / "x")]:
+                r = attune("convert", source, target)
+                self.assertEqual(r.returncode, 1, (source, target))
+                self.assertEqual(len(r.stderr.splitlines()), 1)
+            self.assertEqual(list(Path(d).iterdir()), [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
