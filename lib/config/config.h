@@ -45,7 +45,6 @@ struct at_config_band {
     double lo_offset_hz; /* the radio is tuned this far above centre, so that DC falls aside */
     struct at_config_range ignore[AT_CONFIG_MAX_IGNORE];
     uint32_t n_ignore;
-    struct at_config_budget budget; /* the global one where the band gives none */
 };
 
 struct at_config_radio {
@@ -61,7 +60,7 @@ struct at_config_radio {
     char format[8]; /* of a file: "auto", "cu8", "cs8", "cs16", "cf32" */
     bool loop;      /* of a file: begin again at its end */
     struct at_config_band bands[AT_CONFIG_MAX_BANDS];
-    uint32_t n_bands; /* at least 1 */
+    uint32_t n_bands; /* 1; several need a schedule, which is not there yet */
 };
 
 struct at_config {

@@ -228,16 +228,6 @@ static int finish_band(struct loader *l, struct at_config_radio *r, uint32_t i, 
         b->rate_hz = 0;
     if (!*b->name)
         snprintf(b->name, sizeof b->name, "band%u", i + 1);
-    if (isnan(b->budget.latency_ms))
-        b->budget.latency_ms = l->config->budget.latency_ms;
-    if (isnan(b->budget.kv_mb))
-        b->budget.kv_mb = l->config->budget.kv_mb;
-    for (uint32_t j = 0; j < i; j++)
-        if (strcmp(r->bands[j].name, b->name) == 0)
-            return fail_at(at, err,
-                           at_error_set(err, -EINVAL,
-                                        "radios[].bands[].name: `%s` is taken; choose another",
-                                        b->name));
     if (!*r->file && (isnan(b->center_hz) || b->rate_hz == 0))
         return fail_at(at, err,
                        at_error_set(err, -EINVAL,
@@ -278,10 +268,10 @@ static int finish_radio(struct loader *l, uint32_t i, struct at_error *err)
             at_error_set(
                 err, -EINVAL,
                 "radios[].bands: missing; write for example [{center: 433.92M, rate: 1.024M}]"));
-    if (r->n_bands > 1 && *r->file)
+    if (r->n_bands > 1)
         return fail_at(l->bands[i][1], err,
                        at_error_set(err, -EINVAL,
-                                    "radios[].bands: a recording has one band; remove this one"));
+                                    "radios[].bands: a radio stays on one band; remove this one"));
     if (r->n_bands == 0) {
         r->n_bands = 1;
         uint32_t n = c->n_radios;

@@ -197,11 +197,10 @@ static void print_child(void *ctx, const char *name, size_t first)
     }
     if (!p->config && !*p->section)
         at_buf_printf(p->out, "\n");
-    bool comment = !p->config && strcmp(path, "radios[].bands[].budget") == 0;
     bool list = at_config_table_is_section(path, true);
     bool none = list && p->config && strcmp(path, "radios") == 0 && p->config->n_radios == 0;
     print_indent(p);
-    at_buf_printf(p->out, "%s%s:%s\n", comment ? "# " : "", name, none ? " []" : "");
+    at_buf_printf(p->out, "%s:%s\n", name, none ? " []" : "");
     if (!list) {
         print_section(*p, path);
         return;

@@ -53,7 +53,7 @@ const struct at_config_key at_config_table[] = {
     {"http.token_file", AT_CONFIG_PATH, ROOT(http.token_file), FREE, NULL, "", NULL,
      "bearer token; empty: $CREDENTIALS_DIRECTORY/http-token"},
     {"http.max_connections", AT_CONFIG_COUNT, ROOT(http.max_connections), 4, 4096, NULL, "128", NULL,
-     "connections at once; one address gets half of them"},
+     "connections at once"},
     {"http.timeout", AT_CONFIG_DURATION, ROOT(http.timeout_s), 1, 300, NULL, "10s", NULL,
      "a connection that says nothing for so long is closed"},
     {"bandplan", AT_CONFIG_PATH, ROOT(bandplan), FREE, NULL, AT_SYSCONFDIR "/attune/bandplan.yaml", NULL,
@@ -94,10 +94,6 @@ const struct at_config_key at_config_table[] = {
      "tune the radio this far above the centre, so that its DC spike falls aside"},
     {"radios[].bands[].ignore", AT_CONFIG_RANGES, BAND(ignore), 0, AT_CONFIG_MAX_IGNORE, NULL, NULL,
      "[433.1M-433.2M]", "frequencies that are not looked at"},
-    {"radios[].bands[].budget.latency_ms", AT_CONFIG_NUMBER, BAND(budget.latency_ms), 0.1, 60000, NULL, NULL, "15",
-     "as above, for this band alone"},
-    {"radios[].bands[].budget.kv_mb", AT_CONFIG_NUMBER, BAND(budget.kv_mb), 1, 1e6, NULL, NULL, "100",
-     "as above, for this band alone"},
 };
 /* clang-format on */
 const size_t at_config_table_n = sizeof at_config_table / sizeof *at_config_table;

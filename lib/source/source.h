@@ -45,6 +45,7 @@ struct at_read {
     int64_t delivered_ns; /* CLOCK_MONOTONIC when the driver delivered the last of them; paced files: when due */
     int64_t utc_ns;       /* UTC of iq[0]; 0 where unknown */
     double center_hz;     /* these samples were taken at; changes with tune and between SigMF captures, never inside a read */
+    double gain_db;       /* likewise; 0 for files. A step resets the noise floor */
 };
 
 /* requested = delivered + sum(lost) to the sample, once the source has stopped or ended. */
@@ -108,6 +109,7 @@ struct at_soapy_options {
     const char *settings;      /* "key=value,..." passed to writeSetting, or NULL */
     const char *const *modules; /* extra module folders, NULL-terminated, or NULL */
     size_t channel;
+    double time_scale;         /* of the stall and retry rules; 0: 1. Tests compress time with it */
 };
 
 /* Opens a SoapySDR radio; the samples come from a thread (later: a helper process) that owns every call on the

@@ -121,21 +121,20 @@ static void test_the_words_of_the_design_come_out_as_numbers(void **state)
         "    bands:\n"
         "      - {name: ism433, center: 433.92M, rate: 1.024M, gain: auto, lo_offset: 200k,\n"
         "         ignore: [433.1M-433.2M, 434e6-434_500_000]}\n"
-        "      - {center: 162MHz, rate: 2_88_000, gain: 32.8, budget: {latency_ms: 15}}\n"
-        "  - {device: 'file=sub/x.cu8', pace: fast, loop: true}\n");
-    assert_int_equal(c->n_radios, 2);
+        "  - {device: 'file=sub/x.cu8', pace: fast, loop: true}\n"
+        "  - {device: driver=x, bands: [{center: 162MHz, rate: 2_88_000, gain: 32.8}]}\n");
+    assert_int_equal(c->n_radios, 3);
     const struct at_config_radio *r = &c->radios[0];
     assert_string_equal(r->name, "roof");
-    assert_true(r->ppm == -1.5 && r->bias_tee && r->n_bands == 2);
+    assert_true(r->ppm == -1.5 && r->bias_tee && r->n_bands == 1);
     const struct at_config_band *b = &r->bands[0];
     assert_true(b->center_hz == 433920000 && b->rate_hz == 1024000 && b->lo_offset_hz == 200000);
     assert_true(isnan(b->gain.db) && b->n_ignore == 2);
     assert_true(b->ignore[0].lo_hz == 433.1e6 && b->ignore[1].hi_hz == 434.5e6);
-    assert_true(b->budget.latency_ms == 15.5 && b->budget.kv_mb == 64); /* the global one */
-    b = &r->bands[1];
-    assert_string_equal(b->name, "band2");
+    b = &c->radios[2].bands[0];
+    assert_string_equal(b->name, "band1");
     assert_true(b->center_hz == 162e6 && b->rate_hz == 288000 && b->gain.db == 32.8);
-    assert_true(b->budget.latency_ms == 15 && b->budget.kv_mb == 64);
+    assert_true(c->budget.latency_ms == 15.5 && c->budget.kv_mb == 64);
     char want[80];
     snprintf(want, sizeof want, "%s/sub/x.cu8", dir);
     assert_string_equal(c->radios[1].file, want);
@@ -223,10 +222,7 @@ static void test_what_only_the_whole_shows_is_found(void **state)
     refuse(RADIO "    name: a\n  - {name: a, device: file=x.cu8}\n",
            ":7:5: radios[].name: `a` is taken; choose another");
     refuse("radios: [{device: file=x, bands: [{}, {}]}]\n",
-           ":1:39: radios[].bands: a recording has one band; remove this one");
-    refuse("radios: [{device: driver=x, bands: [{center: 1, rate: 1M, name: n}, {center: 1, rate: "
-           "1M, name: n}]}]\n",
-           ":1:69: radios[].bands[].name: `n` is taken; choose another");
+           ":1:39: radios[].bands: a radio stays on one band; remove this one");
 }
 
 static void test_yaml_is_kept_within_limits(void **state)
@@ -348,8 +344,8 @@ static void test_what_is_printed_loads_to_the_same(void **state)
         "m.st}\n"
         "radios:\n  - {device: 'driver=a,label=\"b\"', settings: 'x=1,y=2', channel: 1, bands: [\n"
         "    {center: 433.920001M, rate: 1.023999M, gain: 'LNA=20,VGA=12', ignore: [1.5-2.25, "
-        "3G-3.1G]},\n"
-        "    {center: 0, rate: 8k, gain: -3.3}]}\n"
+        "3G-3.1G]}]}\n"
+        "  - {device: driver=b, bands: [{center: 0, rate: 8k, gain: -3.3}]}\n"
         "  - {device: file=/x/y.wav}\n  - {device: file=r.cu8, format: cu8, bands: [{rate: "
         "250k}]}\n");
     FILE *f = fopen(path, "w");
