@@ -50,7 +50,7 @@ void at_radio_times_default(struct at_radio_times *t, double scale)
     static const double retry_s[5] = {1, 2, 5, 10, 30};
     *t = (struct at_radio_times){.stalled_ns = (int64_t)(scale * 1e9),
                                  .reopen_ns = (int64_t)(scale * 5e9),
-                                 .hang_ns = 1500000000};
+                                 .hang_ns = (int64_t)(scale * 1.5e9)};
     for (int i = 0; i < 5; i++)
         t->retry_ns[i] = (int64_t)(scale * retry_s[i] * 1e9);
 }
