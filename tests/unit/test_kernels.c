@@ -1,0 +1,207 @@
+/* Every kernel variant against float64, at odd lengths; and the mask that chooses among them.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/cpu.h"
+#include "lib/kernels/kernels.h"
+
+static uint64_t seed;
+
+/* Uniform in -1..1, the same everywhere. */
+static void fill(float *x, size_t n, float scale)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        x[i] = scale * ((float)(seed >> 40) * 0x1p-23f - 1);
+    }
+}
+
+/* |got - want| <= bound, said with both values. */
+static void near(const char *what, const struct at_kernels *k, size_t i, double got, double want,
+                 double bound)
+{
+    if (!(fabs(got - want) <= bound))
+        fail_msg("%s of %s at %zu: got %.9g, want %.9g within %.2g", what, k->name, i, got, want,
+                 bound);
+}
+
+static void check_vector(const struct at_kernels *k, size_t n)
+{
+    float a[200] = {0}, b[200] = {0}, y[200], x[200];
+    fill(a, n, 1);
+    fill(b, n, 1);
+    double dot = 0, top = -1e9, sum = 0;
+    for (size_t i = 0; i < n; i++)
+        dot += (double)a[i] * b[i];
+    near("dot", k, n, k->dot(a, b, n), dot, 1e-5);
+    memcpy(y, b, n * sizeof *y);
+    k->axpy(0.7f, a, n, y);
+    for (size_t i = 0; i < n; i++)
+        near("axpy", k, i, y[i], (double)0.7f * a[i] + b[i], 2e-7);
+    fill(x, n, 40);
+    memcpy(y, x, n * sizeof *y);
+    for (size_t i = 0; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    for (size_t i = 0; i < n; i++)
+        sum += exp(x[i] - top);
+    k->softmax(y, n);
+    for (size_t i = 0; i < n; i++)
+        /* the score itself is rounded: 6e-8 of it */
+        near("softmax", k, i, y[i], exp(x[i] - top) / sum,
+             (1e-6 + 2e-7 * (top - x[i])) * exp(x[i] - top) / sum + 1e-37);
+    memcpy(y, x, n * sizeof *y);
+    k->gelu_tanh(y, n);
+    for (size_t i = 0; i < n; i++) {
+        double t = x[i],
+               want = 0.5 * t *
+                      (1 + tanh(sqrt(2 / 3.14159265358979323846) * (t + 0.044715 * t * t * t)));
+        near("gelu", k, i, y[i], want, 1e-6 * fabs(want) + 1e-7);
+    }
+}
+
+static void check_norms(const struct at_kernels *k, size_t n)
+{
+    float x[3 * 200], w[200], b[200], rms[3 * 200], layer[3 * 200];
+    fill(x, 3 * n, 2);
+    fill(w, n, 1);
+    fill(b, n, 1);
+    k->rmsnorm(x, w, NULL, 3, n, rms);
+    k->layernorm(x, w, b, 3, n, layer);
+    for (size_t r = 0; r < 3; r++) {
+        double mean = 0, power = 0, variance = 0;
+        for (size_t i = 0; i < n; i++) {
+            mean += x[r * n + i] / (double)n;
+            power += (double)x[r * n + i] * x[r * n + i] / (double)n;
+        }
+        for (size_t i = 0; i < n; i++)
+            variance += (x[r * n + i] - mean) * (x[r * n + i] - mean) / (double)n;
+        for (size_t i = 0; i < n; i++) {
+            near("rmsnorm", k, i, rms[r * n + i], x[r * n + i] / sqrt(power + 1e-5) * w[i], 3e-6);
+            near("layernorm", k, i, layer[r * n + i],
+                 (x[r * n + i] - mean) / sqrt(variance + 1e-5) * w[i] + b[i], 1e-5);
+        }
+    }
+}
+
+static void check_linear(const struct at_kernels *k, size_t m, size_t n, size_t depth, bool add)
+{
+    size_t x_stride = depth + 3, y_stride = n + 5;
+    float *x = malloc(m * x_stride * sizeof *x), *w = malloc(n * depth * sizeof *w),
+          *bias = malloc(n * sizeof *bias);
+    float *y = malloc(m * y_stride * sizeof *y), *before = malloc(m * y_stride * sizeof *y);
+    float *panels = malloc(at_kernels_panel_floats(n, depth) * sizeof *panels);
+    fill(x, m * x_stride, 1);
+    fill(w, n * depth, 1);
+    fill(bias, n, 1);
+    fill(before, m * y_stride, 1);
+    memcpy(y, before, m * y_stride * sizeof *y);
+    at_kernels_pack(w, n, depth, panels);
+    k->linear(&(struct at_linear){x, panels, bias, y, m, n, depth, x_stride, y_stride, add});
+    for (size_t i = 0; i < m * y_stride; i++) {
+        size_t r = i / y_stride, c = i % y_stride;
+        double want = c >= n || add ? before[i] : bias[c];
+        for (size_t e = 0; c < n && e < depth; e++)
+            want += (double)x[r * x_stride + e] * w[c * depth + e];
+        near(c < n ? "linear" : "linear, behind the row", k, i, y[i], want,
+             c < n ? 2e-6 * sqrt((double)depth) : 0);
+    }
+    free(x);
+    free(w);
+    free(bias);
+    free(y);
+    free(before);
+    free(panels);
+}
+
+/* Angles keep their precision far from the start: fp32 ones would be wrong altogether at 1e8. */
+static void check_rope(const struct at_kernels *k, double position, size_t half)
+{
+    double freq[64] = {0};
+    float c[3 * 64], s[3 * 64];
+    for (size_t i = 0; i < half; i++)
+        freq[i] = pow(10000, -(double)i / (double)half);
+    k->rope_table(freq, half, position, 3, c, s);
+    size_t stride = at_round_up(half, AT_LANE);
+    for (size_t t = 0; t < 3; t++)
+        for (size_t i = 0; i < half; i++) {
+            near("cos", k, i, c[t * stride + i], cos((position + (double)t) * freq[i]), 1e-7);
+            near("sin", k, i, s[t * stride + i], sin((position + (double)t) * freq[i]), 1e-7);
+        }
+    /* rows and panels hold the same rotation */
+    size_t dim = 2 * half;
+    float x[3 * 128], rows[3 * 128], panels[2 * 32 * 128];
+    fill(x, 3 * dim, 1);
+    k->rope_rows(x, dim, 3, dim, c, s, 1, rows, dim);
+    k->rope_panels(x, dim, 3, dim, c, s, panels, 30); /* across the border of a panel */
+    for (size_t t = 0; t < 3; t++)
+        for (size_t i = 0; i < dim; i++) {
+            size_t slot = 30 + t, h = i % half;
+            double a = x[t * dim + h], b = x[t * dim + half + h];
+            double want = i < half ? a * c[t * stride + h] - b * s[t * stride + h]
+                                   : a * s[t * stride + h] + b * c[t * stride + h];
+            near("rope_rows", k, i, rows[t * dim + i], want, 2e-7);
+            near("rope_panels", k, i, panels[slot / 32 * 32 * dim + i * 32 + slot % 32],
+                 rows[t * dim + i], 2e-7);
+        }
+}
+
+static void test_variants(void **state)
+{
+    static const size_t lengths[] = {1, 3, 8, 15, 16, 17, 32, 33, 64, 100, 128, 199};
+    const struct at_kernels *k;
+    for (size_t v = 0; (k = at_kernels_at(v)); v++) {
+        seed = 1;
+        assert_int_equal(k->version, AT_KERNELS_VERSION);
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            check_vector(k, lengths[i]);
+            check_norms(k, lengths[i]);
+            check_linear(k, 1 + i, lengths[i], lengths[11 - i], i % 2);
+            check_linear(k, 5 * i + 13, 130 - i, 34 + i, false);
+        }
+        static const double positions[] = {0, 1000, 1e6, 1e8, 3e11, 1e15};
+        for (size_t i = 0; i < 6; i++) {
+            check_rope(k, positions[i], 16);
+            check_rope(k, positions[i], 1);
+            check_rope(k, positions[i], 25);
+            check_rope(k, positions[i], 64);
+        }
+    }
+}
+
+static void test_mask(void **state)
+{
+    size_t n = 0;
+    uint32_t all = at_cpu_levels();
+    while (at_kernels_at(n))
+        n++;
+    assert_true(n >= 1);
+    assert_ptr_equal(at_kernels_best(), at_kernels_at(0));
+    assert_null(at_kernels_at(n));
+    for (size_t i = 0; i < n; i++) {
+        const struct at_kernels *k = at_kernels_at(i);
+        assert_true(k->level & all);
+        assert_string_equal(k->name, at_cpu_level_name((enum at_cpu_level)k->level));
+        at_cpu_set_mask(k->level);
+        assert_ptr_equal(at_kernels_best(), k);
+        assert_null(at_kernels_at(1));
+        at_cpu_set_mask(0);
+    }
+    at_cpu_set_mask(1u << 30); /* a level that no table has */
+    assert_null(at_kernels_best());
+    at_cpu_set_mask(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants),
+                                       cmocka_unit_test(test_mask)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
