@@ -109,7 +109,8 @@ static int check_model(const struct at_config *config)
     struct at_error err = {{0}};
     struct at_mem mem = {0};
     struct at_classifier *c = NULL;
-    struct at_classifier_config cc = at_pipeline_classifier_config(config, 0);
+    struct at_classifier_config cc =
+        at_pipeline_classifier_config(config, 1); /* workers: measured */
     if (at_classifier_create(&mem, &cc, &err, &c)) {
         printf("BAD model: %s\n", err.text);
         return AT_EXIT_FAILED;

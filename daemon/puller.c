@@ -309,7 +309,7 @@ static int run_once(struct at_puller *r, struct at_error *err)
     float *iq = NULL;
     int rc = open_source(r, err, &s);
     if (rc)
-        return rc;
+        goto out;
     pthread_mutex_lock(&r->lock);
     r->source = s;
     pthread_mutex_unlock(&r->lock);

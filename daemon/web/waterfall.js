@@ -129,7 +129,8 @@ class Waterfall {
     const lo = row.center_hz - row.rate_hz / 2, oldest = this.times[this.times.length - 1];
     g.font = "600 11px system-ui, sans-serif";
     const taken = [];
-    for (const e of this.boxes ? emissions : []) {
+    const order = [...emissions].sort((p, q) => (p.state === "active" ? 0 : 1) - (q.state === "active" ? 0 : 1) || (q.snr_db ?? 0) - (p.snr_db ?? 0));
+    for (const e of this.boxes ? order : []) {
       const end = e.state === "active" ? Infinity : e.end_ms;
       if (end < oldest || e.radio !== row.radio) continue;
       let x = (e.f_lo_hz - lo) / row.rate_hz * w, width = Math.max(3, (e.f_hi_hz - e.f_lo_hz) / row.rate_hz * w);
@@ -152,8 +153,10 @@ class Waterfall {
     const text = e.class ? e.class + (e.confidence ? " " + Math.round(100 * e.confidence) + "%" : "") : "…";
     const width = g.measureText(text).width + 8;
     let left = Math.min(Math.max(0, x - 1), w - width), y = top + 2;
-    // A label gives way downwards to those that stand there already.
-    for (let k = 0; k < 6 && taken.some(t => left < t.x + t.w && t.x < left + width && y < t.y + 15 && t.y < y + 15); k++) y += 15;
+    const blocked = () => taken.some(t => left < t.x + t.w && t.x < left + width && y < t.y + 15 && t.y < y + 15);
+    // A label gives way downwards to those that stand there already; past ones and crowds go without.
+    for (let k = 0; k < 5 && e.state === "active" && blocked(); k++) y += 15;
+    if (blocked() && e.id !== this.picked) return;
     taken.push({ x: left, y, w: width });
     g.fillStyle = "#0b0f14cc"; g.fillRect(left, y, width, 14);
     g.fillStyle = colour; g.textAlign = "left"; g.fillText(text, left + 4, y + 11);

@@ -5,8 +5,8 @@ Usage: process.py ATTUNED [ATTUNE]"""
 import array, cmath, json, math, os, random, re, signal, socket, struct, subprocess, sys, tempfile, time
 import urllib.error, urllib.request
 
-ATTUNED = sys.argv[1]
-ATTUNE = sys.argv[2] if len(sys.argv) > 2 else None
+ATTUNED = os.path.abspath(sys.argv[1])
+ATTUNE = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 LABELS = ("noise carrier cw ook am ssb nfm wfm fsk2 gfsk fsk4 afsk psk_qam ofdm css ppm chirp").split()
 failed = passed = 0
 
@@ -133,7 +133,7 @@ def run_routes(folder):
     s = d.json("/api/v1/status")
     check("status", s["ready"] and s["site"] == "<b>roof</b>" and s["radios"]["running"] >= 1, s)
     radios = {r["name"]: r for r in d.json("/api/v1/radios")["items"]}
-    check("a missing file is shown", radios["gone"]["state"] in ("failed", "starting") and "missing.cu8" in radios["gone"].get("error", ""),
+    check("a missing file is shown", radios["gone"]["state"] == "failed" and "missing.cu8" in radios["gone"].get("error", ""),
           radios["gone"])
     rec = radios["rec"]
     check("running", rec["state"] in ("running", "ended") and rec["rate_hz"] == 250000 and rec["center_hz"] == 433920000, rec)
@@ -145,7 +145,8 @@ def run_routes(folder):
     check("backends", {"mha", "flash", "gqa", "latent"} <= set(b), list(b))
     sel = d.json("/api/v1/selector")
     check("selector", sel["backend"] in b and sel["reason"] and len(sel["candidates"]) >= 4, sel)
-    check("waterfall", len(d.json("/api/v1/waterfall")["items"]) > 3)
+    rows = d.wait("/api/v1/waterfall", lambda s, b: len(json.loads(b)["items"]) > 3)[1]
+    check("waterfall", len(json.loads(rows)["items"]) > 3, rows[:200])
     row = d.json("/api/v1/spectrum?radio=rec")
     peak = max(range(len(row["dbfs"])), key=lambda i: row["dbfs"][i])
     hz = row["center_hz"] + (peak + 0.5 - len(row["dbfs"]) / 2) * row["rate_hz"] / len(row["dbfs"])
@@ -286,8 +287,10 @@ def main():
         run_check()
         run_routes(folder)
         run_done()
-        if ATTUNE:
+        if ATTUNE and b"classify" in subprocess.run([ATTUNE, "--help"], capture_output=True).stdout:
             run_same()
+        else:
+            print("SKIP same as attune classify: no such command")
         run_notify()
         os.chdir("/")
     print(f"{passed} passed, {failed} failed")
