@@ -1,0 +1,104 @@
+/* attune devices: which radios are there, as lines ready for the config and for `attune listen`.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/source/source.h"
+#include "tools/tools.h"
+
+extern const struct at_command at_command_devices;
+#define SELF (&at_command_devices)
+
+#define MAX_FOLDERS 16
+
+struct job {
+    bool json, broken_output;
+    unsigned found;
+};
+
+/* The value of key in "driver=rtlsdr,serial=1", or NULL. New string. */
+static char *value_of(const char *args, const char *key)
+{
+    size_t n = strlen(key);
+    for (const char *p = args; p; p = strchr(p, ',')) {
+        p += *p == ',';
+        if (strncmp(p, key, n) == 0 && p[n] == '=')
+            return strndup(p + n + 1, strcspn(p + n + 1, ","));
+    }
+    return NULL;
+}
+
+static void print_json(struct job *j, const char *args, const char *label)
+{
+    char *driver = value_of(args, "driver"), *serial = value_of(args, "serial");
+    json_t *o = json_pack("{s:s, s:s*, s:s*, s:s}", "device", args, "driver", driver, "serial",
+                          serial, "label", label);
+    if (!o || at_json_line(stdout, o) < 0)
+        j->broken_output = true;
+    free(driver);
+    free(serial);
+}
+
+static void on_found(void *ctx, const char *args, const char *label)
+{
+    struct job *j = ctx;
+    j->found++;
+    if (j->json) {
+        print_json(j, args, label);
+        return;
+    }
+    const char *quote = strpbrk(args, " '\"$&;|<>()") ? "'" : "";
+    printf("%s%s%s\n", at_sgr(stdout, "1"), label, at_sgr(stdout, "0"));
+    printf("  radios: [{device: \"%s\"}]\n", args);
+    printf("  attune listen -d %s%s%s -f 433.92M -s 1.024M\n", quote, args, quote);
+}
+
+static int run(int argc, char **argv)
+{
+    struct job j = {0};
+    const char *drivers = NULL, *modules = NULL;
+    const struct at_option options[] = {
+        {"driver", 'd', AT_OPTION_TEXT, &drivers, "NAME,..",
+         "ask these drivers only, such as rtlsdr,hackrf", 0, 0},
+        {"modules", 0, AT_OPTION_TEXT, &modules, "DIR,..", "extra folders with SoapySDR modules", 0,
+         0},
+        {"json", 'j', AT_OPTION_FLAG, &j.json, NULL, "one JSON object per device", 0, 0},
+        {0}};
+    int code, n = at_options_parse(SELF, options, argc, argv, &code);
+    if (n < 0)
+        return code;
+    if (n > 0)
+        return at_fail(SELF, AT_EXIT_USAGE, "unexpected argument '%s'", argv[1]);
+    char list[4096] = "", *save = NULL;
+    const char *folders[MAX_FOLDERS + 1] = {NULL};
+    size_t n_folders = 0;
+    if (modules && (size_t)snprintf(list, sizeof(list), "%s", modules) >= sizeof(list))
+        return at_fail(SELF, AT_EXIT_USAGE, "--modules is too long");
+    for (char *f = strtok_r(list, ",", &save); f; f = strtok_r(NULL, ",", &save)) {
+        if (n_folders == MAX_FOLDERS)
+            return at_fail(SELF, AT_EXIT_USAGE, "at most %d folders of modules", MAX_FOLDERS);
+        folders[n_folders++] = f;
+    }
+    struct at_error err = {0};
+    if (at_soapy_enumerate(drivers, folders, on_found, &j, &err) < 0)
+        return at_fail(SELF, AT_EXIT_FAILED, "%s", err.text);
+    if (fflush(stdout) != 0 || j.broken_output)
+        return at_fail(SELF, AT_EXIT_FAILED, "standard output can't be written");
+    if (j.found == 0)
+        fprintf(stderr,
+                "attune devices: no radio found; is it plugged in, its driver installed (apt "
+                "install soapysdr-module-rtlsdr, ...), and no other program using it?\n");
+    return AT_EXIT_OK;
+}
+
+const struct at_command at_command_devices = {
+    .name = "devices",
+    .summary = "Lists the radios that are there",
+    .usage = "[OPTION]...",
+    .details = "Asks each SoapySDR module, which may take seconds; a radio that another program "
+               "uses may not be listed. Don't run it without --driver while attuned has a radio: "
+               "some drivers disturb each other.",
+    .examples = "  attune devices                # all\n"
+                "  attune devices -d rtlsdr      # one driver, quickly\n",
+    .run = run,
+};
