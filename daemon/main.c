@@ -35,6 +35,7 @@ struct daemon {
     struct at_api api;
     struct at_http *http;
     char token[256];
+    const char *allowed_hosts[AT_CONFIG_MAX_HOSTS + 1]; /* NULL-terminated, into config */
     struct at_watch watch;
     bool exit_when_done;
     int signals; /* signalfd */
@@ -101,7 +102,10 @@ static int start(struct daemon *d, struct at_error *err)
         return rc;
     d->api = (struct at_api){at_pipeline_get_view, d->pipeline,        d->outlets.store,
                              d->outlets.events,    d->outlets.metrics, d->outlets.rows};
+    for (uint32_t i = 0; i < c->http.n_allowed_hosts; i++)
+        d->allowed_hosts[i] = c->http.allowed_hosts[i];
     struct at_http_config http = {
+        .allowed_hosts = d->allowed_hosts,
         .host = c->http.host,
         .port = c->http.port,
         .token = d->token[0] ? d->token : NULL,

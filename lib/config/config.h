@@ -17,6 +17,8 @@
 #define AT_CONFIG_MAX_BANDS   16
 #define AT_CONFIG_MAX_IGNORE  32
 #define AT_CONFIG_MAX_MODULES 8
+#define AT_CONFIG_MAX_HOSTS   8
+#define AT_CONFIG_HOST_SIZE   128
 #define AT_CONFIG_PATH_SIZE   1024
 #define AT_CONFIG_NAME_SIZE   32
 
@@ -89,6 +91,8 @@ struct at_config {
         uint16_t port;   /* of listen; 0: any free one */
         char token_file[AT_CONFIG_PATH_SIZE];
         uint32_t max_connections;
+        char allowed_hosts[AT_CONFIG_MAX_HOSTS][AT_CONFIG_HOST_SIZE];
+        uint32_t n_allowed_hosts;
         double timeout_s;
     } http;
     char bandplan[AT_CONFIG_PATH_SIZE]; /* empty: no service hints */

@@ -111,7 +111,7 @@ static int on_open(void *ctx, bool mapping, struct at_yaml_pos pos, struct at_er
     if (l->depth && !l->levels[l->depth].mapping)
         return open_item(l, mapping, pos, err);
     const struct at_config_key *key = at_config_table_find(l->path);
-    bool scalars = key && (key->type == AT_CONFIG_PATHS || key->type == AT_CONFIG_RANGES);
+    bool scalars = key && at_config_is_list(key);
     if (mapping ? !at_config_table_is_section(l->path, false)
                 : !scalars && !at_config_table_is_section(l->path, true))
         return fail_key(l,
@@ -189,7 +189,7 @@ static int on_scalar(void *ctx, const char *text, bool null, struct at_yaml_pos 
         return fail_key(
             l, at_error_set(err, -EINVAL, "takes `key: value` lines below it, not a value"), err);
     }
-    bool list = key->type == AT_CONFIG_PATHS || key->type == AT_CONFIG_RANGES;
+    bool list = at_config_is_list(key);
     if (list && level->mapping)
         return null ? 0
                     : fail_key(l, at_error_set(err, -EINVAL, "takes a list; write [a, b]"), err);

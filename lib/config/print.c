@@ -47,6 +47,8 @@ static void print_list(struct at_buf *out, const struct at_config_key *key, cons
         at_buf_printf(out, "%s", i ? ", " : "");
         if (key->type == AT_CONFIG_PATHS) {
             print_string(out, member + i * AT_CONFIG_PATH_SIZE);
+        } else if (key->type == AT_CONFIG_HOSTS) {
+            print_string(out, member + i * AT_CONFIG_HOST_SIZE);
         } else {
             const struct at_config_range *range = (const struct at_config_range *)member + i;
             char lo[32], hi[32];
@@ -90,6 +92,7 @@ static void print_value(struct at_buf *out, const struct at_config_key *key, con
         print_gain(out, member);
         break;
     case AT_CONFIG_PATHS:
+    case AT_CONFIG_HOSTS:
     case AT_CONFIG_RANGES:
         print_list(out, key, member);
         break;
@@ -129,8 +132,7 @@ static void print_shipped_line(struct printer *p, const struct at_config_key *ke
     at_buf_printf(p->out, "%*s # %s", width < 52 ? (int)(52 - width) : 0, "", key->doc);
     if (key->choices) {
         at_buf_printf(p->out, "; %s", key->choices);
-    } else if (isfinite(key->min) && isfinite(key->max) && key->type != AT_CONFIG_PATHS &&
-               key->type != AT_CONFIG_RANGES) {
+    } else if (isfinite(key->min) && isfinite(key->max) && !at_config_is_list(key)) {
         char lo[32], hi[32];
         at_value_format(key->min, lo);
         at_value_format(key->max, hi);

@@ -19,6 +19,10 @@ _Static_assert(offsetof(struct at_config, soapy.n_modules) ==
                    offsetof(struct at_config, soapy.modules) +
                        sizeof(((struct at_config *)0)->soapy.modules),
                "a list's count stands behind it");
+_Static_assert(offsetof(struct at_config, http.n_allowed_hosts) ==
+                   offsetof(struct at_config, http.allowed_hosts) +
+                       sizeof(((struct at_config *)0)->http.allowed_hosts),
+               "a list's count stands behind it");
 _Static_assert(offsetof(struct at_config_band, n_ignore) ==
                    offsetof(struct at_config_band, ignore) +
                        sizeof(((struct at_config_band *)0)->ignore),
@@ -52,6 +56,8 @@ const struct at_config_key at_config_table[] = {
      "address and port; anything but loopback needs a token"},
     {"http.token_file", AT_CONFIG_PATH, ROOT(http.token_file), FREE, NULL, "", NULL,
      "bearer token; empty: $CREDENTIALS_DIRECTORY/http-token"},
+    {"http.allowed_hosts", AT_CONFIG_HOSTS, ROOT(http.allowed_hosts), 0, AT_CONFIG_MAX_HOSTS, NULL, NULL, NULL,
+     "names in Host: that are answered beside those of loopback (a proxy's name)"},
     {"http.max_connections", AT_CONFIG_COUNT, ROOT(http.max_connections), 4, 4096, NULL, "128", NULL,
      "connections at once"},
     {"http.timeout", AT_CONFIG_DURATION, ROOT(http.timeout_s), 1, 300, NULL, "10s", NULL,
@@ -97,6 +103,12 @@ const struct at_config_key at_config_table[] = {
 };
 /* clang-format on */
 const size_t at_config_table_n = sizeof at_config_table / sizeof *at_config_table;
+
+bool at_config_is_list(const struct at_config_key *key)
+{
+    return key->type == AT_CONFIG_PATHS || key->type == AT_CONFIG_HOSTS ||
+           key->type == AT_CONFIG_RANGES;
+}
 
 const struct at_config_key *at_config_table_find(const char *path)
 {
@@ -324,6 +336,13 @@ static int add_item(const struct at_config_key *key, void *member, const char *t
         char(*paths)[AT_CONFIG_PATH_SIZE] = member;
         r = !*text ? at_error_set(err, -EINVAL, "empty path; remove it")
                    : set_path(key, paths[*n], AT_CONFIG_PATH_SIZE, text, dir, err);
+    } else if (key->type == AT_CONFIG_HOSTS) {
+        char(*hosts)[AT_CONFIG_HOST_SIZE] = member;
+        struct at_config_key sized = *key;
+        sized.size = AT_CONFIG_HOST_SIZE;
+        r = set_name(&sized, hosts[*n], text, err);
+        if (r == 0 && !*text)
+            r = at_error_set(err, -EINVAL, "empty name; remove it");
     } else {
         struct at_config_range *range = (struct at_config_range *)member + *n;
         r = at_value_range(text, &range->lo_hz, &range->hi_hz);
@@ -367,6 +386,7 @@ int at_config_set(const struct at_config_key *key, void *member, const char *tex
     case AT_CONFIG_GAIN:
         return set_gain(key, member, text, err);
     case AT_CONFIG_PATHS:
+    case AT_CONFIG_HOSTS:
     case AT_CONFIG_RANGES:
         return add_item(key, member, text, dir, err);
     }

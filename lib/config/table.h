@@ -22,6 +22,7 @@ enum at_config_type {
     AT_CONFIG_DURATION, /* double, seconds */
     AT_CONFIG_GAIN,     /* struct at_config_gain */
     AT_CONFIG_PATHS,    /* list: char[max][AT_CONFIG_PATH_SIZE], count follows */
+    AT_CONFIG_HOSTS,    /* list: char[max][AT_CONFIG_HOST_SIZE], count follows */
     AT_CONFIG_RANGES,   /* list: struct at_config_range[max], count follows */
 };
 
@@ -42,6 +43,8 @@ struct at_config_key {
 extern const struct at_config_key at_config_table[];
 extern const size_t at_config_table_n;
 
+/* True where the key takes a list of scalars. */
+bool at_config_is_list(const struct at_config_key *key);
 /* The key with this path, or NULL. */
 const struct at_config_key *at_config_table_find(const char *path);
 /* True where keys begin with path: path is a section ("log") or, with list, a list of sections

@@ -156,7 +156,8 @@ static void test_unknown_keys_name_their_place_and_the_nearest(void **state)
     refuse("radios:\n  - device: driver=x\n    bands:\n      - {centre: 1M}\n",
            ":4:10: radios[].bands[].centre: unknown key; nearest is `center`");
     refuse("http: {tls: 1}\n",
-           ":1:8: http.tls: unknown key; known here: listen, token_file, max_connections, timeout");
+           ":1:8: http.tls: unknown key; known here: listen, token_file, allowed_hosts, "
+           "max_connections, timeout");
     refuse("log.level: info\n",
            ":1:1: log.level: unknown key; known here: log, site, soapy, model, budget, http, "
            "bandplan, state_dir, cache_dir, radios");
@@ -340,7 +341,8 @@ static void test_what_is_printed_loads_to_the_same(void **state)
     struct at_config *a = load_ok(
         "site: {name: \"a \\\"b\\\" \\\\ \xc3\xa9\", latitude: 48.123456789012}\nsoapy: {modules: "
         "[m, ../n]}\n"
-        "http: {timeout: 1234.5ms, token_file: t}\nmodel: {window: 2048, backend: latent, path: "
+        "http: {timeout: 1234.5ms, token_file: t, allowed_hosts: [a.b, c]}\nmodel: {window: 2048, "
+        "backend: latent, path: "
         "m.st}\n"
         "radios:\n  - {device: 'driver=a,label=\"b\"', settings: 'x=1,y=2', channel: 1, bands: [\n"
         "    {center: 433.920001M, rate: 1.023999M, gain: 'LNA=20,VGA=12', ignore: [1.5-2.25, "
