@@ -32,12 +32,23 @@ int at_rng_int(struct at_rng *r, int lo, int hi); /* both included */
 /* One transmitter's signal as it is sent: complex baseband around 0 Hz, unit power while on. */
 struct at_signal_spec {
     int class_id;
-    char variant[24];     /* member of the class ("ais", "lora_sf9", "lte"); empty: drawn */
+    char variant[24];     /* member of the class ("ais", "lora_sf7", "lte_5m"); empty: drawn */
     uint64_t seed;
     double rate_hz;       /* samples a second to render at */
     double bandwidth_hz;  /* occupied; 0: the variant's own at this rate */
     size_t n;             /* samples */
+    int clean;            /* 1: a transmitter without drift, settling, leakage, clipping (for tests) */
 };
+
+/* A member of a class: what to expect of it at its own scale. */
+struct at_variant {
+    const char *name;
+    double bw_lo_hz, bw_hi_hz;     /* natural occupied bandwidth */
+    double burst_lo_s, burst_hi_s; /* typical burst, natural time; 0, 0: goes on and on */
+};
+/* Members of a class; any thread. NULL past the end. */
+size_t at_variant_count(int class_id);
+const struct at_variant *at_variant_at(int class_id, size_t i);
 
 /* What was really made. */
 struct at_signal_truth {
@@ -49,9 +60,14 @@ struct at_signal_truth {
     size_t first, last;   /* first on-sample, one past the last on-sample */
 };
 
-/* Renders into iq (n, 2). 0; -EINVAL where the variant does not fit the rate (its bandwidth over 0.95 of it).
- * Allocates scratch, frees it. Any thread. */
+/* Renders into iq (n, 2). 0; -EINVAL where the variant does not fit the rate (its bandwidth over 0.95 of it) or is not
+ * known; -ENOMEM. bandwidth_hz other than 0 stretches or squeezes time: every rate and deviation grows by
+ * bandwidth_hz / own bandwidth and every duration shrinks by it; the truth says what came of it (OOK and
+ * voice differ by some 20 % from what was asked). Where a burst signal is asked for, at least one burst touches the
+ * n samples. Class noise renders zeros: nothing is sent. Allocates scratch, frees it. Any thread. */
 int at_signal_render(const struct at_signal_spec *spec, float *iq, struct at_signal_truth *ret);
+/* The same, with on (n): 1 where the signal is on. */
+int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_t *on, struct at_signal_truth *ret);
 
 /* What the air and the receiver do to the sum of signals. Zero-initialised: nothing. */
 struct at_channel_spec {
@@ -64,6 +80,11 @@ struct at_channel_spec {
     double edge_rolloff_db;   /* tilt of the receiver's filter at the band's edges */
     int gated;                /* exact zeros between bursts */
 };
+
+/* Applies it to iq (n, 2) in place. on (n) marks samples at which anything is sent (borrowed, only for gated;
+ * NULL: never gated). loop: what walks (phase noise) comes back to where it began. With clip the converter's full scale
+ * is clip x peak instead of 1: levels stay as asked. 0 or -ENOMEM. Any thread. */
+int at_channel_apply(const struct at_channel_spec *spec, double rate_hz, int loop, const uint8_t *on, float *iq, size_t n);
 
 /* A transmitter in a scene. */
 struct at_emitter {

@@ -1,0 +1,143 @@
+/* The air's noise and the receiver's faults. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <math.h>
+
+#include "lib/base/mem.h"
+#include "lib/synth/gen.h"
+
+static double from_db(double db)
+{
+    return pow(10, db / 20);
+}
+
+/* Random walk of the local oscillator: L(f) falls 20 dB a decade and is as given at 10 kHz. The
+ * walk's step has the variance (2 pi 1e4)^2 L / rate. */
+static int phase_noise(const struct at_channel_spec *spec, struct at_rng *r, double rate_hz,
+                       int loop, float *iq, size_t n)
+{
+    double turns = sqrt(pow(10, spec->phase_noise_dbc_hz / 10) / rate_hz) * 1e4, p = 0, total = 0;
+    float *step = at_mem_array(NULL, AT_MEM_OTHER, n, sizeof *step), rot[512];
+    uint32_t ph[256];
+    if (!step)
+        return -ENOMEM;
+    at_gen_noise(r, step, n, (float)turns);
+    for (size_t i = 0; i < n; i++)
+        total += (double)step[i];
+    double back = loop ? total / (double)n : 0; /* a bridge: ends where it began */
+    for (size_t k = 0; k < n; k += 256) {
+        size_t m = n - k < 256 ? n - k : 256;
+        for (size_t i = 0; i < m; i++) {
+            ph[i] = (uint32_t)(int64_t)(p * 4294967296.0);
+            p += (double)step[k + i] - back;
+        }
+        at_gen_sincos(ph, NULL, m, rot);
+        for (size_t i = 0; i < m; i++) {
+            float re = iq[2 * (k + i)], im = iq[2 * (k + i) + 1];
+            iq[2 * (k + i)] = re * rot[2 * i] - im * rot[2 * i + 1];
+            iq[2 * (k + i) + 1] = re * rot[2 * i + 1] + im * rot[2 * i];
+        }
+    }
+    at_mem_free(NULL, step);
+    return 0;
+}
+
+/* Tones within the band, whole cycles over n where it loops. */
+static void spurs(const struct at_channel_spec *spec, struct at_rng *r, int loop, float *iq,
+                  size_t n)
+{
+    for (int s = 0; s < spec->n_spurs; s++) {
+        double f = at_rng_uniform(r, -0.5, 0.5),
+               a = from_db(spec->spur_dbfs + at_rng_uniform(r, -10, 0)),
+               p = at_rng_uniform(r, 0, 1);
+        if (loop)
+            f = floor(f * (double)n) / (double)n;
+        float tone[512];
+        for (size_t k = 0; k < n; k += 256) {
+            size_t m = n - k < 256 ? n - k : 256;
+            for (size_t i = 0; i < m; i++) {
+                tone[2 * i] = 1;
+                tone[2 * i + 1] = 0;
+            }
+            at_gen_mix_add(iq + 2 * k, tone, m, f, p + f * (double)k, a);
+        }
+    }
+}
+
+/* A three-tap filter whose response falls towards +-rate/2 by the given dB. */
+static void rolloff(double db, int loop, float *iq, size_t n)
+{
+    double h = from_db(-db), c = (1 - h) / 4;
+    float a = (float)(1 - 2 * c), b = (float)c,
+          last[2] = {loop ? iq[2 * n - 2] : 0, loop ? iq[2 * n - 1] : 0}, first[2] = {iq[0], iq[1]};
+    for (size_t i = 0; i < n; i++) {
+        for (int q = 0; q < 2; q++) {
+            float x = iq[2 * i + q], next = i + 1 < n ? iq[2 * i + 2 + q] : loop ? first[q] : 0;
+            iq[2 * i + q] = a * x + b * (last[q] + next);
+            last[q] = x;
+        }
+    }
+}
+
+static void convert(const struct at_channel_spec *spec, float *iq, size_t n)
+{
+    float full = 1, peak = 0;
+    if (spec->clip > 0) {
+        for (size_t i = 0; i < 2 * n; i++)
+            peak = fabsf(iq[i]) > peak ? fabsf(iq[i]) : peak;
+        full = peak > 0 ? (float)spec->clip * peak : 1;
+    }
+    float steps = spec->bits > 0 ? (float)((1 << (spec->bits - 1)) - 0.5) : 0;
+    int half = spec->bits == 8; /* cu8 has no zero: levels lie at half steps */
+    for (size_t i = 0; i < 2 * n; i++) {
+        float v = iq[i] > full ? full : iq[i] < -full ? -full : iq[i];
+        if (spec->bits > 0)
+            v = (half ? floorf(v / full * steps) + 0.5f : rintf(v / full * steps)) / steps * full;
+        iq[i] = v > full ? full : v < -full ? -full : v;
+    }
+}
+
+int at_channel_apply(const struct at_channel_spec *spec, double rate_hz, int loop,
+                     const uint8_t *on, float *iq, size_t n)
+{
+    struct at_rng r;
+    if (n == 0 || !(rate_hz > 0))
+        return -EINVAL;
+    at_rng_seed(&r, spec->seed);
+    if (spec->phase_noise_dbc_hz < 0) {
+        int rc = phase_noise(spec, &r, rate_hz, loop, iq, n);
+        if (rc < 0)
+            return rc;
+    }
+    if (spec->noise_dbfs_hz < 0) /* half of the power in each of I and Q */
+        at_gen_noise_add(&r, iq, 2 * n,
+                         (float)sqrt(pow(10, spec->noise_dbfs_hz / 10) * rate_hz / 2));
+    if (spec->n_spurs > 0)
+        spurs(spec, &r, loop, iq, n);
+    if (spec->edge_rolloff_db > 0)
+        rolloff(spec->edge_rolloff_db, loop, iq, n);
+    if (spec->iq_gain_db != 0 || spec->iq_phase_deg != 0) {
+        float gi = (float)from_db(spec->iq_gain_db / 2), gq = 1 / gi;
+        float s = (float)sin(spec->iq_phase_deg * AT_TAU / 360),
+              c = (float)cos(spec->iq_phase_deg * AT_TAU / 360);
+        for (size_t i = 0; i < n; i++) {
+            float re = iq[2 * i], im = iq[2 * i + 1];
+            iq[2 * i] = gi * re;
+            iq[2 * i + 1] = gq * (c * im + s * re);
+        }
+    }
+    if (spec->dc_dbfs < 0) {
+        double a = from_db(spec->dc_dbfs), p = at_rng_uniform(&r, 0, AT_TAU);
+        float re = (float)(a * cos(p)), im = (float)(a * sin(p));
+        for (size_t i = 0; i < n; i++) {
+            iq[2 * i] += re;
+            iq[2 * i + 1] += im;
+        }
+    }
+    for (size_t i = 0; spec->gated && on && i < n; i++) {
+        if (!on[i])
+            iq[2 * i] = iq[2 * i + 1] = 0;
+    }
+    if (spec->clip > 0 || spec->bits > 0)
+        convert(spec, iq, n);
+    return 0;
+}

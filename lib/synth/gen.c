@@ -1,0 +1,287 @@
+/* One transmitter's signal: picks the member, lets its family render it, brings it to unit power
+ * and says the truth. SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/synth/gen.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+static const char *const names[AT_CLASS_COUNT] = {
+    "noise", "carrier", "cw",   "ook",     "am",   "ssb", "nfm", "wfm",  "fsk2",
+    "gfsk",  "fsk4",    "afsk", "psk_qam", "ofdm", "css", "ppm", "chirp"};
+
+static const struct at_family *const families[AT_CLASS_COUNT] = {
+    &at_family_noise, &at_family_carrier, &at_family_cw,  &at_family_ook,  &at_family_am,
+    &at_family_ssb,   &at_family_nfm,     &at_family_wfm, &at_family_fsk2, &at_family_gfsk,
+    &at_family_fsk4,  &at_family_afsk,    &at_family_psk, &at_family_ofdm, &at_family_css,
+    &at_family_ppm,   &at_family_chirp};
+
+const char *at_class_name(int class_id)
+{
+    return class_id >= 0 && class_id < AT_CLASS_COUNT ? names[class_id] : NULL;
+}
+
+int at_class_from_name(const char *name)
+{
+    for (int i = 0; name && i < AT_CLASS_COUNT; i++) {
+        if (!strcmp(name, names[i]))
+            return i;
+    }
+    return -1;
+}
+
+size_t at_variant_count(int class_id)
+{
+    return class_id >= 0 && class_id < AT_CLASS_COUNT ? families[class_id]->count : 0;
+}
+
+const struct at_variant *at_variant_at(int class_id, size_t i)
+{
+    return i < at_variant_count(class_id) ? families[class_id]->at(i) : NULL;
+}
+
+static const struct at_variant *noise_at(size_t i)
+{
+    static const struct at_variant v = {"noise", 1, 1e8, 0, 0};
+    return &v;
+}
+
+static int noise_render(struct at_gen *g, size_t i)
+{
+    int rc = at_gen_begin(g, 1000);
+    g->marked = 1;
+    return rc;
+}
+
+const struct at_family at_family_noise = {AT_CLASS_NOISE, 1, noise_at, noise_render};
+
+int at_gen_begin(struct at_gen *g, double bw_hz)
+{
+    if (!(bw_hz > 0))
+        return -EINVAL;
+    g->fs = g->want_hz > 0 ? g->rate_hz * bw_hz / g->want_hz : g->rate_hz;
+    g->bw_hz = bw_hz;
+    return bw_hz <= 0.95 * g->fs ? 0 : -EINVAL;
+}
+
+void at_gen_on(struct at_gen *g, double a, double b)
+{
+    double n = (double)g->n;
+    g->marked = 1;
+    a = a < 0 ? 0 : a > n ? n : a;
+    b = b < 0 ? 0 : b > n ? n : b;
+    size_t i = (size_t)a, k = (size_t)(b + 0.5);
+    if (k > g->n)
+        k = g->n;
+    if (k > i)
+        memset(g->on + i, 1, k - i);
+}
+
+double at_gen_first(struct at_gen *g, double len_s)
+{
+    double w = at_gen_seconds(g);
+    if (len_s >= w)
+        return at_gen_p(g, 0.5) ? at_gen_u(g, 0, 0.3) * w : at_gen_u(g, -(len_s - 0.6 * w), 0);
+    return at_gen_p(g, 0.8) ? at_gen_u(g, 0, 0.35) * (w - len_s) : at_gen_u(g, -0.6, 0) * len_s;
+}
+
+/* Averages |FFT|^2 of Hann frames centred on evenly chosen on-samples into psd (n), low frequencies
+ * first. */
+static int reference_psd(const struct at_gen *g, size_t n_on, size_t n, double *psd)
+{
+    struct at_fft f = {0};
+    if (at_fft_init(&f, n) < 0)
+        return -ENOMEM;
+    size_t frames = 40960 / n < 10 ? 10 : 40960 / n, seen = 0, next = 0, step = n_on / frames + 1;
+    for (size_t i = 0; i < g->n; i++) {
+        if (!g->on[i] || seen++ < next)
+            continue;
+        next += step;
+        long a = (long)i - (long)n / 2;
+        a = a < 0 ? 0 : a + (long)n > (long)g->n ? (long)(g->n - n) : a;
+        for (size_t k = 0; k < n; k++) { /* Hann from the twiddles */
+            float w = 0.5f - 0.5f * f.cs[k];
+            f.re[k] = g->iq[2 * ((size_t)a + k)] * w;
+            f.im[k] = g->iq[2 * ((size_t)a + k) + 1] * w;
+        }
+        at_fft_run(&f, 0);
+        for (size_t k = 0; k < n; k++)
+            psd[(k + n / 2) % n] += (double)f.re[k] * f.re[k] + (double)f.im[k] * f.im[k];
+    }
+    at_fft_finish(&f);
+    return 0;
+}
+
+/* Bin position below which `share` of the power lies, between bins by straight line. */
+static double quantile(const double *psd, size_t n, double share)
+{
+    double sum = 0, acc = 0;
+    for (size_t k = 0; k < n; k++)
+        sum += psd[k];
+    for (size_t k = 0; k < n; k++) {
+        if (acc + psd[k] >= share * sum)
+            return (double)k + (psd[k] > 0 ? (share * sum - acc) / psd[k] : 0);
+        acc += psd[k];
+    }
+    return (double)n;
+}
+
+/* Edges in Hz of the caller's rate. */
+static int measure_edges(const struct at_gen *g, size_t n_on, double scale, double *ret_lo,
+                         double *ret_hi)
+{
+    size_t n = 128;
+    while (n < 4096 && (double)n < 64 * g->fs / g->bw_hz && 2 * n <= g->n)
+        n *= 2;
+    if (n > g->n || n_on == 0)
+        return 1; /* too short to measure: what the family said stands */
+    double *psd = at_mem_array(NULL, AT_MEM_OTHER, n, sizeof *psd), lo, hi;
+    if (!psd)
+        return -ENOMEM;
+    int rc = reference_psd(g, n_on, n, psd);
+    if (g->edges == AT_EDGES_P99) {
+        lo = quantile(psd, n, 0.005);
+        hi = quantile(psd, n, 0.995);
+    } else {
+        double peak = 0;
+        size_t a = 0, b = n - 1;
+        for (size_t k = 0; k < n; k++)
+            peak = psd[k] > peak ? psd[k] : peak;
+        while (a < b && psd[a] < 1e-3 * peak)
+            a++;
+        while (b > a && psd[b] < 1e-3 * peak)
+            b--;
+        lo = (double)a + 1.5; /* Hann's main lobe is 1.9 bins to a side at -30 dB */
+        hi = (double)b - 0.5;
+        if (hi < lo + 0.5) {
+            lo = ((double)(a + b) + 0.5) / 2;
+            hi = lo + 0.5;
+        }
+    }
+    at_mem_free(NULL, psd);
+    double bin = scale * g->fs / (double)n;
+    *ret_lo = (lo - (double)(n / 2) - 0.5) * bin;
+    *ret_hi = (hi - (double)(n / 2) - 0.5) * bin;
+    return rc;
+}
+
+static size_t count_on(struct at_gen *g, struct at_signal_truth *t)
+{
+    size_t n_on = 0;
+    if (!g->marked)
+        memset(g->on, 1, g->n);
+    for (size_t i = 0; i < g->n; i++) {
+        if (!g->on[i])
+            continue;
+        if (!n_on++)
+            t->first = i;
+        t->last = i + 1;
+    }
+    t->on_share = (double)n_on / (double)g->n;
+    return n_on;
+}
+
+static void to_unit_power(struct at_gen *g, size_t n_on)
+{
+    double sum = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        if (g->on[i])
+            sum +=
+                (double)g->iq[2 * i] * g->iq[2 * i] + (double)g->iq[2 * i + 1] * g->iq[2 * i + 1];
+    }
+    if (n_on == 0 || sum <= 0)
+        return;
+    float k = (float)sqrt((double)n_on / sum);
+    for (size_t i = 0; i < 2 * g->n; i++)
+        g->iq[i] *= k;
+}
+
+static int finish(struct at_gen *g, struct at_signal_truth *t)
+{
+    size_t n_on = count_on(g, t);
+    double scale = g->rate_hz / g->fs, lo, hi;
+    to_unit_power(g, n_on);
+    t->bandwidth_hz = g->bw_hz * scale;
+    t->center_hz = g->center_hz * scale;
+    if (g->edges == AT_EDGES_SAID)
+        return 0;
+    int rc = measure_edges(g, n_on, scale, &lo, &hi);
+    if (rc == 0) {
+        t->bandwidth_hz = hi - lo;
+        t->center_hz = (hi + lo) / 2;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int find_variant(const struct at_family *f, const struct at_signal_spec *spec,
+                        struct at_rng *rng, size_t *ret)
+{
+    if (!spec->variant[0]) {
+        *ret = (size_t)at_rng_int(rng, 0, (int)f->count - 1);
+        return 0;
+    }
+    for (size_t i = 0; i < f->count; i++) {
+        if (!strncmp(f->at(i)->name, spec->variant, sizeof spec->variant)) {
+            *ret = i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int is_silent(const struct at_gen *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        if ((!g->marked || g->on[i]) && (g->iq[2 * i] != 0 || g->iq[2 * i + 1] != 0))
+            return 0;
+    }
+    return 1;
+}
+
+int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_t *on,
+                            struct at_signal_truth *ret)
+{
+    size_t pick;
+    if (!at_class_name(spec->class_id) || !(spec->rate_hz > 0) || spec->n == 0 ||
+        !(spec->bandwidth_hz >= 0))
+        return -EINVAL;
+    const struct at_family *f = families[spec->class_id];
+    struct at_gen g = {
+        .rate_hz = spec->rate_hz, .want_hz = spec->bandwidth_hz, .n = spec->n, .iq = iq, .on = on};
+    at_rng_seed(&g.rng, spec->seed);
+    g.clean = spec->clean;
+    if (find_variant(f, spec, &g.rng, &pick) < 0)
+        return -EINVAL;
+    memset(iq, 0, 2 * spec->n * sizeof *iq);
+    memset(on, 0, spec->n);
+    struct at_signal_truth t = {.class_id = spec->class_id};
+    snprintf(t.variant, sizeof t.variant, "%s", f->at(pick)->name);
+    int rc = 0;
+    for (int tries = 0; tries < 32; tries++) { /* until something falls into the window */
+        rc = f->render(&g, pick);
+        if (rc < 0 || spec->class_id == AT_CLASS_NOISE || !is_silent(&g))
+            break;
+        memset(iq, 0, 2 * spec->n * sizeof *iq);
+        memset(on, 0, spec->n);
+        g.marked = 0;
+    }
+    if (rc == 0)
+        rc = finish(&g, &t);
+    if (rc == 0 && ret)
+        *ret = t;
+    return rc;
+}
+
+int at_signal_render(const struct at_signal_spec *spec, float *iq, struct at_signal_truth *ret)
+{
+    if (spec->n == 0)
+        return -EINVAL;
+    uint8_t *on = at_mem_alloc(NULL, AT_MEM_OTHER, spec->n);
+    if (!on)
+        return -ENOMEM;
+    int rc = at_signal_render_marked(spec, iq, on, ret);
+    at_mem_free(NULL, on);
+    return rc;
+}

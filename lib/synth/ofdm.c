@@ -1,0 +1,148 @@
+/* Orthogonal frequency division: symbols at the system's own rate, then resampled to the caller's.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/synth/ofdm.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+
+#define CP_LTE 0.0714, 0.0714
+
+/* name, bandwidth, burst | system | spacing | carriers | guard | symbols a slot */
+static const struct at_ofdm_mode modes[] = {
+    {{"lte_1m4", 1.08e6, 1.1e6, 0, 0}, AT_OFDM_LTE, 15e3, 72, 72, CP_LTE, 7},
+    {{"lte_3m", 2.7e6, 2.7e6, 0, 0}, AT_OFDM_LTE, 15e3, 180, 180, CP_LTE, 7},
+    {{"lte_5m", 4.5e6, 4.5e6, 0, 0}, AT_OFDM_LTE, 15e3, 300, 300, CP_LTE, 7},
+    {{"lte_10m", 9e6, 9e6, 0, 0}, AT_OFDM_LTE, 15e3, 600, 600, CP_LTE, 7},
+    {{"lte_20m", 18e6, 18e6, 0, 0}, AT_OFDM_LTE, 15e3, 1200, 1200, CP_LTE, 7},
+    {{"lte_tdd", 4.5e6, 18e6, 0.001, 0.008}, AT_OFDM_LTE_TDD, 15e3, 300, 1200, CP_LTE, 7},
+    {{"lte_tdd_small", 1.08e6, 2.7e6, 0.001, 0.008}, AT_OFDM_LTE_TDD, 15e3, 72, 180, CP_LTE, 7},
+    {{"lte_cut", 1.5e6, 1e7, 0, 0}, AT_OFDM_CUT, 15e3, 100, 600, CP_LTE, 7},
+    {{"lte_extended_cp", 1.08e6, 9e6, 0, 0}, AT_OFDM_LTE, 15e3, 72, 600, 0.25, 0.25, 6},
+    {{"lte_uplink", 1.8e5, 9e6, 0.001, 0.1}, AT_OFDM_LTE_UL, 15e3, 72, 600, CP_LTE, 7},
+    {{"lte_sidelink", 1.8e5, 9e6, 0.001, 0.001}, AT_OFDM_SIDELINK, 15e3, 72, 600, CP_LTE, 7},
+    {{"nb_iot", 1.8e5, 1.8e5, 0, 0}, AT_OFDM_NBIOT, 15e3, 12, 12, CP_LTE, 7},
+    {{"nr_15k", 4.5e6, 1.9e7, 0, 0}, AT_OFDM_NR, 15e3, 300, 1272, CP_LTE, 14},
+    {{"nr_30k", 8.6e6, 3.8e7, 0.0005, 0.01}, AT_OFDM_NR, 30e3, 288, 1272, CP_LTE, 14},
+    {{"wifi_20m", 1.66e7, 1.66e7, 40e-6, 2e-3}, AT_OFDM_WIFI, 312.5e3, 52, 52, 0.25, 0.25, 0},
+    {{"wifi_n20", 1.78e7, 1.78e7, 40e-6, 3e-3}, AT_OFDM_WIFI, 312.5e3, 56, 56, 0.125, 0.25, 0},
+    {{"wifi_n40", 3.6e7, 3.6e7, 40e-6, 3e-3}, AT_OFDM_WIFI, 312.5e3, 114, 114, 0.125, 0.25, 0},
+    {{"wifi_half", 4.2e6, 8.4e6, 80e-6, 4e-3}, AT_OFDM_WIFI, 78.125e3, 52, 52, 0.25, 0.25, 0},
+    {{"dab", 1.536e6, 1.536e6, 0, 0}, AT_OFDM_DAB, 1e3, 1536, 1536, 0.246, 0.246, 0},
+    {{"dab_iii", 1.536e6, 1.536e6, 0, 0}, AT_OFDM_DAB, 8e3, 192, 192, 0.246, 0.246, 0},
+    {{"dvbt_2k", 7.6e6, 7.6e6, 0, 0}, AT_OFDM_DVBT, 4464.29, 1704, 1704, 0.03125, 0.25, 0},
+    {{"dvbt_8k", 7.6e6, 7.6e6, 0, 0}, AT_OFDM_DVBT, 1116.07, 6816, 6816, 0.03125, 0.25, 0},
+    {{"drm", 4.5e3, 2e4, 0, 0}, AT_OFDM_DRM, 46.875, 96, 206, 0.25, 0.25, 0},
+    {{"hd_radio", 4e5, 4e5, 0, 0}, AT_OFDM_HD, 363.4, 1092, 1092, 0.054, 0.054, 0},
+    {{"ofdm_generic", 1e4, 2e7, 0, 0}, AT_OFDM_FULL, 1e3, 48, 1000, 0.03, 0.25, 0},
+    {{"ofdm_hf_modem", 2e3, 3e3, 0, 0}, AT_OFDM_FULL, 50, 39, 64, 0.1, 0.3, 0},
+};
+enum { N_MODES = sizeof modes / sizeof *modes };
+
+static const struct at_variant *ofdm_at(size_t i)
+{
+    return &modes[i].v;
+}
+
+/* One symbol with its guard at in (m, 2), from sample `at`; cp > 0 copies the tail in front. */
+static size_t append(const struct at_ofdm *o, const struct at_fft *f, float *in, size_t m,
+                     size_t at, int cp)
+{
+    int n = o->n_fft;
+    for (int i = -cp; i < n && at < m; i++, at++) {
+        int k = i < 0 ? i + n : i;
+        in[2 * at] = f->re[k] * o->level;
+        in[2 * at + 1] = f->im[k] * o->level;
+    }
+    return at;
+}
+
+/* Fills in (m, 2) at n_fft x spacing samples a second; marks what is on. */
+static int send(struct at_gen *g, struct at_ofdm *o, double cp, float *in, size_t m, double lead,
+                double step)
+{
+    struct at_fft f = {0};
+    int rc = at_fft_init(&f, (size_t)o->n_fft), guard = (int)(cp * o->n_fft + 0.5), silent = 0;
+    size_t at = 0;
+    at_ofdm_start(g, o);
+    for (int tries = 0; rc == 0 && at < m; tries++) {
+        o->re = f.re;
+        o->im = f.im;
+        at_ofdm_symbol(g, o);
+        if (o->level <= 0) {
+            silent = 1;
+            size_t len = (size_t)(o->n_fft + guard);
+            at = at + len < m ? at + len : m;
+            continue;
+        }
+        at_fft_run(&f, 1);
+        size_t from = at;
+        at = append(o, &f, in, m, at, guard);
+        at_gen_on(g, ((double)from - lead) / step, ((double)at - lead) / step);
+    }
+    at_fft_finish(&f);
+    if (!silent)
+        g->marked = 0;
+    return rc;
+}
+
+/* The receiver sees only the middle of a wider carrier: its filter's flanks bound the band. */
+static void cut(struct at_gen *g)
+{
+    size_t n = 1;
+    while (n * 2 <= g->n && n < 1024)
+        n *= 2;
+    g->edges = AT_EDGES_SAID;
+    g->bw_hz = 0.92 * g->fs;
+}
+
+static int ofdm_render(struct at_gen *g, size_t i)
+{
+    const struct at_ofdm_mode *m = &modes[i];
+    struct at_ofdm o = {.m = m};
+    o.used = at_rng_int(&g->rng, m->used_lo, m->used_hi);
+    if (m->per_slot)
+        o.used = o.used / 12 * 12;
+    else
+        o.used = o.used / 2 * 2;
+    double spacing = m->spacing_hz;
+    if (m->system == AT_OFDM_FULL && m->used_hi > 500)
+        spacing *= at_gen_lu(g, 0.2, 20);
+    int rc = at_gen_begin(g, o.used * spacing);
+    if (rc < 0)
+        return rc;
+    if (m->system == AT_OFDM_CUT &&
+        g->want_hz > 0) /* what fills the whole rate, whatever share was asked */
+        g->fs = o.used * spacing;
+    if (m->system == AT_OFDM_CUT)
+        o.used = (int)(g->fs * 0.97 / spacing) / 12 * 12;
+    if (o.used < 12 || o.used > 12 * AT_OFDM_MAX_RB * 3)
+        return -EINVAL;
+    for (o.n_fft = 32; o.n_fft < 1.25 * o.used; o.n_fft *= 2)
+        ;
+    double in_rate = o.n_fft * spacing, step = in_rate / g->fs,
+           cp = at_gen_p(g, 0.5) ? m->cp_lo : m->cp_hi;
+    double lead = 16 + at_gen_u(g, 0, 1) * o.n_fft;
+    size_t n_in = (size_t)((double)g->n * step + lead) + 24;
+    if (n_in > (size_t)1 << 28)
+        return -EINVAL;
+    float *in = at_mem_array(NULL, AT_MEM_IQ, 2 * n_in, sizeof *in);
+    if (!in)
+        return -ENOMEM;
+    rc = send(g, &o, cp, in, n_in, lead, step);
+    if (rc == 0)
+        rc = at_gen_resample(in, n_in, lead, step, g->iq, g->n);
+    at_mem_free(NULL, in);
+    if (rc == 0 && !g->clean && at_gen_p(g, 0.35))
+        at_gen_amplifier(g, at_gen_u(g, 3, 12));
+    if (rc == 0 && !g->clean && at_gen_p(g, 0.4))
+        at_gen_mix(g->iq, g->n, at_gen_u(g, -0.01, 0.01) * g->bw_hz / g->fs, at_gen_u(g, 0, 1));
+    g->edges = AT_EDGES_P99;
+    if (m->system == AT_OFDM_CUT)
+        cut(g);
+    else if (m->system == AT_OFDM_LTE || m->system == AT_OFDM_LTE_TDD || m->system == AT_OFDM_HD)
+        g->edges = AT_EDGES_SAID; /* sparse blocks move the quantiles, not the band */
+    return rc;
+}
+const struct at_family at_family_ofdm = {AT_CLASS_OFDM, N_MODES, ofdm_at, ofdm_render};

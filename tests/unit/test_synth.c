@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <fftw3.h>
+
+#include "lib/synth/synth.h"
+
+static struct at_signal_spec make_spec(int class_id, const char *variant, double rate, double bw,
+                                       size_t n, uint64_t seed)
+{
+    struct at_signal_spec s = {
+        .class_id = class_id, .seed = seed, .rate_hz = rate, .bandwidth_hz = bw, .n = n};
+    snprintf(s.variant, sizeof s.variant, "%s", variant);
+    return s;
+}
+
+static void test_names(void **state)
+{
+    for (int c = 0; c < AT_CLASS_COUNT; c++) {
+        assert_int_equal(at_class_from_name(at_class_name(c)), c);
+        assert_true(at_variant_count(c) >= 1);
+        for (size_t i = 0; i < at_variant_count(c); i++) {
+            const struct at_variant *v = at_variant_at(c, i);
+            if (strlen(v->name) > 23 || v->bw_lo_hz <= 0 || v->bw_hi_hz < v->bw_lo_hz ||
+                v->burst_hi_s < v->burst_lo_s)
+                fail_msg("%s %s: table is wrong", at_class_name(c), v->name);
+        }
+        assert_null(at_variant_at(c, at_variant_count(c)));
+    }
+    assert_int_equal(at_class_from_name("nonsense"), -1);
+    assert_null(at_class_name(AT_CLASS_COUNT));
+}
+
+static double power_on(const float *iq, const uint8_t *on, size_t n)
+{
+    double sum = 0;
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        assert_true(isfinite(iq[2 * i]) && isfinite(iq[2 * i + 1]));
+        if (on[i]) {
+            sum += (double)iq[2 * i] * iq[2 * i] + (double)iq[2 * i + 1] * iq[2 * i + 1];
+            m++;
+        }
+    }
+    return m ? sum / (double)m : 0;
+}
+
+/* Every member at several shares: finite, on somewhere, power 1 while on, truth within the band. */
+static void test_every_variant_renders(void **state)
+{
+    static const double shares[] = {0.02, 0.3, 0.9};
+    size_t n = 8192;
+    float *iq = malloc(2 * n * sizeof *iq);
+    uint8_t *on = malloc(n);
+    int bad = 0, made = 0;
+    for (int c = 1; c < AT_CLASS_COUNT; c++) {
+        for (size_t i = 0; i < at_variant_count(c); i++) {
+            for (int s = 0; s < 3; s++) {
+                const char *name = at_variant_at(c, i)->name;
+                struct at_signal_spec spec =
+                    make_spec(c, name, 1e6, shares[s] * 1e6, n, 11 * i + (uint64_t)s);
+                struct at_signal_truth t;
+                int rc = at_signal_render_marked(&spec, iq, on, &t);
+                double p = rc ? 0 : power_on(iq, on, n), db = 10 * log10(p + 1e-30);
+                int ok = rc == 0 && fabs(db) < 0.2 && t.last > t.first && t.last <= n &&
+                         t.on_share > 0 && t.bandwidth_hz > 0 &&
+                         fabs(t.center_hz) + t.bandwidth_hz / 2 <= 0.51e6 + 1000 &&
+                         t.class_id == c && !strcmp(t.variant, name);
+                made++;
+                if (!ok) {
+                    bad++;
+                    printf("%s %s share %.2f: rc %d, %.2f dB, on %.3f, bw %.0f center %.0f\n",
+                           at_class_name(c), name, shares[s], rc, db, rc ? 0 : t.on_share,
+                           rc ? 0 : t.bandwidth_hz, rc ? 0 : t.center_hz);
+                }
+            }
+        }
+    }
+    printf("%d rendered, %d bad (0)\n", made, bad);
+    free(iq);
+    free(on);
+    assert_int_equal(bad, 0);
+}
+
+/* At natural scale each member must fit some rate that a radio has. */
+static void test_natural_scale(void **state)
+{
+    static const double rates[] = {8e3, 48e3, 250e3, 2.4e6, 2e7, 6e7};
+    size_t n = 8192;
+    float *iq = malloc(2 * n * sizeof *iq);
+    int bad = 0;
+    for (int c = 1; c < AT_CLASS_COUNT; c++) {
+        for (size_t i = 0; i < at_variant_count(c); i++) {
+            const struct at_variant *v = at_variant_at(c, i);
+            int fits = 0;
+            for (int r = 0; r < 6; r++) {
+                struct at_signal_spec spec = make_spec(c, v->name, rates[r], 0, n, 5);
+                struct at_signal_truth t;
+                int rc = at_signal_render(&spec, iq, &t);
+                assert_true(rc == 0 || rc == -EINVAL);
+                fits += rc == 0;
+            }
+            if (!fits) {
+                printf("%s %s fits no rate\n", at_class_name(c), v->name);
+                bad++;
+            }
+        }
+    }
+    free(iq);
+    assert_int_equal(bad, 0);
+}
+
+static void test_same_seed_same_samples(void **state)
+{
+    size_t n = 4096;
+    float *a = malloc(2 * n * sizeof *a), *b = malloc(2 * n * sizeof *b),
+          *d = malloc(2 * n * sizeof *d);
+    for (int c = 1; c < AT_CLASS_COUNT; c++) {
+        struct at_signal_spec s = make_spec(c, "", 1e6, 2e5, n, 42), other = s;
+        other.seed = 43;
+        struct at_signal_truth ta, tb;
+        assert_int_equal(at_signal_render(&s, a, &ta), 0);
+        assert_int_equal(at_signal_render(&s, b, &tb), 0);
+        assert_int_equal(at_signal_render(&other, d, NULL), 0);
+        assert_memory_equal(a, b, 2 * n * sizeof *a);
+        assert_string_equal(ta.variant, tb.variant);
+        assert_true(memcmp(a, d, 2 * n * sizeof *a) != 0);
+    }
+    free(a);
+    free(b);
+    free(d);
+}
+
+/* 99 % edges by FFTW over the whole length, frames of 4096, Hann. */
+static void edges99(const float *iq, size_t n, double rate, double *lo, double *hi)
+{
+    enum { N = 4096 };
+    fftwf_complex *x = fftwf_alloc_complex(N);
+    fftwf_plan plan = fftwf_plan_dft_1d(N, x, x, FFTW_FORWARD, FFTW_ESTIMATE);
+    static double psd[N];
+    double sum = 0, acc = 0;
+    memset(psd, 0, sizeof psd);
+    for (size_t a = 0; a + N <= n; a += N / 2) {
+        for (size_t k = 0; k < N; k++) {
+            float w = (float)(0.5 - 0.5 * cos(2 * M_PI * (double)k / N));
+            x[k][0] = iq[2 * (a + k)] * w;
+            x[k][1] = iq[2 * (a + k) + 1] * w;
+        }
+        fftwf_execute(plan);
+        for (size_t k = 0; k < N; k++)
+            psd[(k + N / 2) % N] += (double)x[k][0] * x[k][0] + (double)x[k][1] * x[k][1];
+    }
+    for (size_t k = 0; k < N; k++)
+        sum += psd[k];
+    *lo = *hi = NAN;
+    for (size_t k = 0; k < N; k++) {
+        acc += psd[k];
+        if (isnan(*lo) && acc > 0.005 * sum)
+            *lo = ((double)k - N / 2) * rate / N;
+        if (isnan(*hi) && acc > 0.995 * sum)
+            *hi = ((double)k - N / 2) * rate / N;
+    }
+    fftwf_destroy_plan(plan);
+    fftwf_free(x);
+}
+
+/* Steady members: the truth's bandwidth is the measured one. */
+static void test_bandwidth_truth(void **state)
+{
+    static const struct {
+        int c;
+        const char *v;
+    } list[] = {
+        {AT_CLASS_PSK_QAM, "qpsk"},      {AT_CLASS_PSK_QAM, "qam64"},
+        {AT_CLASS_PSK_QAM, "wcdma"},     {AT_CLASS_OFDM, "dab_iii"},
+        {AT_CLASS_OFDM, "ofdm_generic"}, {AT_CLASS_OFDM, "dvbt_2k"},
+        {AT_CLASS_GFSK, "gmsk_stream"},  {AT_CLASS_FSK4, "dmr"},
+        {AT_CLASS_FSK2, "fsk_stream"},   {AT_CLASS_CSS, "lora_sf7"},
+        {AT_CLASS_CHIRP, "fmcw_saw"},    {AT_CLASS_WFM, "wfm_stereo"},
+    };
+    size_t n = 131072;
+    float *iq = malloc(2 * n * sizeof *iq);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        struct at_signal_spec spec = make_spec(list[i].c, list[i].v, 1e6, 3e5, n, 100 + i);
+        struct at_signal_truth t;
+        spec.clean = 1;
+        assert_int_equal(at_signal_render(&spec, iq, &t), 0);
+        double lo, hi;
+        edges99(iq, n, 1e6, &lo, &hi);
+        printf("%-8s %-14s asked 300.0 kHz, truth %.1f at %.1f, measured %.1f at %.1f\n",
+               at_class_name(list[i].c), list[i].v, t.bandwidth_hz / 1e3, t.center_hz / 1e3,
+               (hi - lo) / 1e3, (hi + lo) / 2e3);
+        assert_true(fabs(t.bandwidth_hz / (hi - lo) - 1) < 0.1);
+        assert_true(fabs(t.center_hz - (hi + lo) / 2) < 0.05 * 3e5);
+    }
+    free(iq);
+}
+
+static void test_refuses(void **state)
+{
+    float iq[256];
+    struct at_signal_truth t;
+    struct at_signal_spec wide = make_spec(AT_CLASS_PSK_QAM, "qpsk", 1e6, 0.96e6, 128, 1);
+    struct at_signal_spec unknown = make_spec(AT_CLASS_PSK_QAM, "nonsense", 1e6, 1e5, 128, 1);
+    struct at_signal_spec empty = make_spec(AT_CLASS_PSK_QAM, "qpsk", 1e6, 1e5, 0, 1);
+    struct at_signal_spec no_class = make_spec(99, "", 1e6, 1e5, 128, 1);
+    struct at_signal_spec no_rate = make_spec(AT_CLASS_OOK, "", 0, 1e5, 128, 1);
+    assert_int_equal(at_signal_render(&wide, iq, &t), -EINVAL);
+    assert_int_equal(at_signal_render(&unknown, iq, &t), -EINVAL);
+    assert_int_equal(at_signal_render(&empty, iq, &t), -EINVAL);
+    assert_int_equal(at_signal_render(&no_class, iq, &t), -EINVAL);
+    assert_int_equal(at_signal_render(&no_rate, iq, &t), -EINVAL);
+}
+
+/* Tiny windows do not trip any member. */
+static void test_short_windows(void **state)
+{
+    float iq[2 * 200];
+    for (int c = 0; c < AT_CLASS_COUNT; c++) {
+        for (size_t i = 0; i < at_variant_count(c); i++) {
+            for (size_t n = 1; n <= 200; n += 66) {
+                struct at_signal_spec spec =
+                    make_spec(c, at_variant_at(c, i)->name, 1e6, 1.5e5, n, i);
+                assert_int_equal(at_signal_render(&spec, iq, NULL), 0);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_every_variant_renders),
+        cmocka_unit_test(test_natural_scale),   cmocka_unit_test(test_same_seed_same_samples),
+        cmocka_unit_test(test_bandwidth_truth), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_short_windows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
