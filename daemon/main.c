@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/time.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -18,15 +19,15 @@
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
 
-#define POLL_MS      200
-#define STATUS_NS    (5 * AT_NS_PER_S)
-#define STUCK_NS     (10 * AT_NS_PER_S)
-#define N_ACTIVE     2048 /* emissions alive at once, over all radios */
-#define N_ENDED      4096 /* remembered after their end */
-#define N_EVENTS     4096
-#define N_SPECTRA    64
-#define N_ROWS       600 /* of each radio: a minute at ten a second */
-#define STOP_LIMIT_S 2
+#define POLL_MS       200
+#define STATUS_NS     (5 * AT_NS_PER_S)
+#define STUCK_NS      (10 * AT_NS_PER_S)
+#define N_ACTIVE      2048 /* emissions alive at once, over all radios */
+#define N_ENDED       4096 /* remembered after their end */
+#define N_EVENTS      4096
+#define N_SPECTRA     64
+#define N_ROWS        600 /* of each radio: a minute at ten a second */
+#define STOP_LIMIT_US 1800000
 
 struct daemon {
     struct at_config *config;
@@ -54,13 +55,15 @@ static void usage(FILE *out)
                  "  -V, --version       version\n");
 }
 
-/* A driver that hangs must not hold up the end: after STOP_LIMIT_S the process leaves without it.
+static volatile sig_atomic_t exit_code;
+
+/* A driver that hangs must not hold up the end: after STOP_LIMIT_US the process leaves without it.
  */
 static void on_alarm(int signal_number)
 {
     static const char text[] = "attuned: a radio's driver did not let go; leaving without it\n";
     ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
-    _exit(n < 0 ? AT_EXIT_OK : AT_EXIT_OK);
+    _exit(n < 0 ? AT_EXIT_FAILED : exit_code);
 }
 
 static int open_signals(void)
@@ -120,14 +123,16 @@ static int start(struct daemon *d, struct at_error *err)
 static void stop(struct daemon *d)
 {
     at_watch_stopping();
-    alarm(STOP_LIMIT_S);
+    setitimer(ITIMER_REAL,
+              &(struct itimerval){.it_value = {STOP_LIMIT_US / 1000000, STOP_LIMIT_US % 1000000}},
+              NULL);
     at_http_stop(d->http);
     at_pipeline_destroy(d->pipeline);
     at_store_destroy(d->outlets.store);
     at_events_destroy(d->outlets.events);
     at_metrics_destroy(d->outlets.metrics);
     at_rows_destroy(d->outlets.rows);
-    alarm(0);
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 }
 
 /* One look at everything: changes, watchdog, status line. */
@@ -215,6 +220,7 @@ static int serve(struct at_config *config, bool exit_when_done)
         at_watch_ready();
         rc = run(d);
     }
+    exit_code = rc;
     stop(d);
     if (d->signals >= 0)
         close(d->signals);

@@ -4,11 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/api.h"
 #include "daemon/log.h"
 #include "daemon/puller.h"
 #include "lib/base/clock.h"
+#include "lib/dsp/plan.h"
+
+#define MAX_PLAN 32768
 
 /* What the supervisor saw last of a radio. */
 struct seen {
@@ -100,6 +104,36 @@ int at_pipeline_create(const struct at_config *config, const struct at_outlets *
 
 /* ---- loading, in its own thread: calibration takes seconds, HTTP answers meanwhile ---- */
 
+static bool is_stopping(struct at_pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool stopping = p->stopping;
+    pthread_mutex_unlock(&p->lock);
+    return stopping;
+}
+
+/* Planning an FFT takes up to a second, which a live radio does not have when an emission opens:
+ * all sizes are planned now, and what FFTW learned is kept for the next start. */
+static void plan_transforms(struct at_pipeline *p)
+{
+    const struct at_config *config = p->config;
+    char path[AT_CONFIG_PATH_SIZE + 16];
+    bool keep = config->cache_dir[0];
+    if (keep) {
+        mkdir(config->cache_dir, 0750);
+        snprintf(path, sizeof path, "%s/fftw-wisdom", config->cache_dir);
+        at_dsp_wisdom_load(path);
+    }
+    for (unsigned n = 8; n <= MAX_PLAN && !is_stopping(p); n *= 2) {
+        at_plan_get(n, AT_PLAN_FORWARD);
+        at_plan_get(n, AT_PLAN_INVERSE);
+    }
+    int rc = keep ? at_dsp_wisdom_save(path) : 0;
+    if (rc)
+        at_log(AT_LOG_WARN, NULL, "cache_dir: cannot write %s: %s (the next start measures again)",
+               path, strerror(-rc));
+}
+
 static int load(struct at_pipeline *p, struct at_error *err)
 {
     struct at_classifier *c;
@@ -108,6 +142,11 @@ static int load(struct at_pipeline *p, struct at_error *err)
     int rc = at_classifier_create(&p->mem, &config, err, &c);
     if (rc)
         return rc;
+    bool any_live = false;
+    for (size_t i = 0; i < p->n_radios; i++)
+        any_live |= p->radios[i].live;
+    if (any_live)
+        plan_transforms(p);
     pthread_mutex_lock(&p->lock);
     p->classifier = c;
     pthread_mutex_unlock(&p->lock);
@@ -119,10 +158,7 @@ static void *run_loader(void *ctx)
     struct at_pipeline *p = ctx;
     struct at_error err = {{0}};
     int rc = load(p, &err);
-    pthread_mutex_lock(&p->lock);
-    bool stopping = p->stopping;
-    pthread_mutex_unlock(&p->lock);
-    for (size_t i = 0; !rc && !stopping && i < p->n_radios; i++) {
+    for (size_t i = 0; !rc && !is_stopping(p) && i < p->n_radios; i++) {
         struct at_puller *r = &p->radios[i];
         r->classifier = p->classifier;
         rc = at_puller_start(r);
