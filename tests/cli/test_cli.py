@@ -144,5 +144,42 @@ class Convert(unittest.TestCase):
             self.assertEqual(list(Path(d).iterdir()), [])
 
 
+class Bench(unittest.TestCase):
+    KEYS = {"backend", "mode", "kernel", "norm", "what", "window", "segment", "new_tokens", "sessions", "threads", "p50_ms", "p95_ms",
+            "decisions_per_s", "kv_bytes", "workspace_bytes"}
+
+    def test_one_line_per_combination(self):
+        r = attune("bench", "--json", "--seconds", "0.02", "--what", "stream,batch", "--backend", "flash,latent", "--norm", "rmsnorm,layernorm",
+                   "--window", "256,512", "--new-tokens", "32", "--sessions", "3", "--threads", "2")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        peak = [o for o in lines(r) if o["what"] == "peak"]
+        rest = [o for o in lines(r) if o["what"] != "peak"]
+        self.assertTrue(all(o["gflops"] > 0.1 for o in peak))
+        self.assertEqual({o["threads"] for o in peak}, {1, 2})
+        self.assertEqual(len(rest), 2 * 2 * 2 * 2)
+        self.assertEqual(len({(o["what"], o["backend"], o["norm"], o["window"]) for o in rest}), 16)
+        for o in rest:
+            self.assertLessEqual(self.KEYS, set(o))
+            self.assertTrue(0 < o["p50_ms"] <= o["p95_ms"])
+            self.assertEqual((o["sessions"], o["threads"]), (3, 2) if o["what"] == "batch" else (1, 1))
+        kv = {(o["backend"], o["what"], o["window"]): o["kv_bytes"] for o in rest}
+        self.assertEqual(kv["flash", "stream", 512], 4 * 512 * 2 * 128 * 4)  # layers x W x (K, V) x width x float
+        self.assertEqual(kv["flash", "batch", 512], 3 * kv["flash", "stream", 512])
+        self.assertLess(kv["latent", "stream", 512], kv["flash", "stream", 512] / 2)
+
+    def test_a_model_file_and_its_window(self):
+        r = attune("bench", "--json", "-s", "0.01", "-w", "window", "-b", "mha", "--model", GOLDEN / "encoder-0.safetensors")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertEqual([o["window"] for o in lines(r)[1:]], [64])
+        self.assertEqual(attune("bench", "--model", GOLDEN / "encoder-2.safetensors").returncode, 1)  # not causal
+
+    def test_wrong_lists_are_usage(self):
+        for args in (["--what", "latency"], ["--backend", "linear"], ["--mode", "fp64"], ["--window", "0"], ["--window", "1024,,"], ["--norm", ""],
+                     ["--threads", "0"], ["--sessions", "1.5"], ["extra"]):
+            r = attune("bench", *args)
+            self.assertEqual(r.returncode, 2, args)
+            self.assertEqual(r.stdout, "")
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1], verbosity=1)

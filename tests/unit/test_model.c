@@ -311,6 +311,53 @@ static void test_every_allocation_may_fail(void **state)
     assert_int_equal(refused, 8); /* file, tensors, extents, values, bytes, model, layers, marks */
 }
 
+/* Damage anywhere in a small but whole model: an answer without a crash, and no leak. */
+static void test_survives_random_damage(void **state)
+{
+    static unsigned char whole[16384];
+    struct draft d;
+    struct at_error err;
+    start(&d);
+    set_meta(&d, "groups", "{\"fsk\":[\"fsk2\",\"gfsk\"]}");
+    set_meta(&d, "calibration",
+             "{\"mha\":{\"a\":1.5,\"b\":-0.01,\"c\":0.1,\"min\":0.5,\"max\":4}}");
+    set_meta(&d, "accuracy", "[{\"backend\":\"gqa\",\"window\":64,\"overall\":0.875}]");
+    assert_int_equal(at_safetensors_write(path, d.tensors, d.n, d.meta, d.n_meta, &err), 0);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t n = fread(whole, 1, sizeof whole, f), header = 8 + whole[0] + ((size_t)whole[1] << 8);
+    fclose(f);
+    assert_true(n > header && n < sizeof whole);
+    uint64_t x = 2463534242u;
+    int models = 0, files = 0;
+    for (int round = 0; round < 5000; round++) {
+        unsigned char *copy = malloc(n);
+        memcpy(copy, whole, n);
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        for (unsigned k = 0; k < 1 + x % 3; k++) {
+            uint64_t y = (x + k) * UINT64_C(0x9e3779b97f4a7c15);
+            copy[8 + (y >> 24) % (header - 8)] =
+                (unsigned char)"0123456789{}[],\":-eabfmnw"[(y >> 8) % 25];
+        }
+        struct at_mem mem = {0};
+        struct at_safetensors *file = NULL;
+        struct at_model *m = NULL;
+        if (at_safetensors_parse(&mem, copy, n, &err, &file) == 0) {
+            files++;
+            if (at_model_from_file(&mem, file, &err, &m) == 0)
+                models++;
+            else
+                at_safetensors_destroy(file);
+        }
+        at_model_destroy(m);
+        free(copy);
+        assert_int_equal(mem.bytes[AT_MEM_WEIGHTS] + mem.bytes[AT_MEM_OTHER], 0);
+    }
+    print_message("of 5000 damaged files %d parse and %d are models\n", files, models);
+    assert_in_range(files, 1, 4999);
+    assert_in_range(models, 1, files - 1);
+}
+
 static void test_random_weights_are_seeded(void **state)
 {
     struct at_model *a = NULL, *b = NULL, *c = NULL;
@@ -350,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_refuses_configs),
         cmocka_unit_test(test_refuses_cards),
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_survives_random_damage),
         cmocka_unit_test(test_random_weights_are_seeded),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
