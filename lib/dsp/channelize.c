@@ -143,7 +143,7 @@ unsigned at_channel_lag(const struct at_channel *c)
 
 /* The channel's bins times the filter. A shift by k bins turns by exp(-2 pi i k t / N) with t the
  * block's first sample; taken exactly by integers. */
-static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq)
+static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, const float *dc)
 {
     unsigned n_block = c->shape.n_block, mask = n_block - 1, n = c->n;
     uint64_t first = seq * (n_block / 2) - n_block / 4;
@@ -154,6 +154,10 @@ static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq)
     for (unsigned k = 0; k < n; k++) {
         unsigned from = (k0 + k + (k < n / 2 ? 0 : n_block - n)) & mask;
         float re = spec[2 * from] * c->filter[k], im = spec[2 * from + 1] * c->filter[k];
+        if (from == 0 && dc) { /* a constant stands in bin 0 alone */
+            re -= dc[0] * (float)n_block * c->filter[k];
+            im -= dc[1] * (float)n_block * c->filter[k];
+        }
         c->bins[2 * k] = re * cs - im * sn;
         c->bins[2 * k + 1] = re * sn + im * cs;
     }
@@ -197,11 +201,12 @@ static void decimate(struct at_channel *c, float *out)
     memmove(c->line, c->line + 2 * (size_t)c->half, (size_t)(c->n_taps - 1) * 2 * sizeof(float));
 }
 
-void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, float *out)
+void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const float *dc,
+                    float *out)
 {
     const float *x = c->time + c->n / 2; /* a quarter of the samples, 2 floats each */
     if (spec) {
-        cut_bins(c, spec, seq);
+        cut_bins(c, spec, seq, dc);
         at_plan_run(c->inverse, c->bins, c->time);
     } else {
         memset(c->time, 0, (size_t)c->n * 2 * sizeof(float));

@@ -44,9 +44,11 @@ void at_channel_reset(struct at_channel *c);
 unsigned at_channel_block_samples(const struct at_channel *c);
 unsigned at_channel_lag(const struct at_channel *c);
 /* One block spec (N, 2), number seq of its stretch (NULL: silence after its end) -> out,
- * at_channel_block_samples() of them, (n, 2). Sample i of it stands at band sample seq V + (i -
- * lag) step, step = band rate / channel rate. RT-safe. */
-void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, float *out);
+ * at_channel_block_samples() of them, (n, 2). dc: constant (re, im) to be taken off the band, or
+ * NULL. Sample i of it stands at band sample seq V + (i - lag) step, step = band rate / channel
+ * rate. RT-safe. */
+void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const float *dc,
+                    float *out);
 /* Power response at f_hz in the channel. */
 double at_channel_response(const struct at_channel *c, double f_hz);
 

@@ -159,6 +159,7 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
     double bin = d->rate_hz / map->n;
     out[n_out++] = (struct at_region){.f_lo_hz = (a - 0.5 * map->n - 0.5) * bin,
                                       .f_hi_hz = (b - 0.5 * map->n - 0.5) * bin,
+                                      .peak_hz = ((double)peak - 0.5 * map->n) * bin,
                                       .peak = level[peak],
                                       .is_long = map->hop > 256};
     /* Skirts fall away from the edges; what rises again is another one. */

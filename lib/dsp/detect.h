@@ -24,7 +24,10 @@ struct at_map {
 
 struct at_region {
     double f_lo_hz, f_hi_hz; /* baseband */
+    double peak_hz;          /* where it is highest */
     float peak;              /* highest ratio to the floor in it */
+    bool steady;             /* not seen to come and go; likewise */
+    float level;             /* power while on; the tracker fills it */
     bool is_long;            /* from the long spectra */
 };
 

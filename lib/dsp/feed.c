@@ -222,7 +222,8 @@ void at_feed_run(struct at_feed *f, const struct at_blocks *blocks, const struct
     if (f->next_block < oldest) /* the look-back did not reach: begin where it does */
         at_feed_begin(f, blocks, blocks->index + oldest * blocks->advance, true);
     for (; f->next_block < stop; f->next_block++) {
-        at_channel_run(f->channel, at_blocks_get(blocks, f->next_block), f->next_block, f->iq);
+        at_channel_run(f->channel, at_blocks_get(blocks, f->next_block), f->next_block, blocks->dc,
+                       f->iq);
         take(f, blocks, (int64_t)(f->next_block * per) - lag, per, end, sink, e, stats);
     }
     hand_over(f, sink, e, stats, blocks->index + f->done * f->step);

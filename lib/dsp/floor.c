@@ -9,7 +9,7 @@
 #define GROUP    4    /* rows averaged before the quantile over time */
 #define LOW      0.2  /* quantile over an epoch's groups, and over a section's bins */
 #define SECTIONS 8    /* of the band, over which the floor may tilt */
-#define TILT     1.26 /* at most 1 dB from one section to the next */
+#define TILT     1.58 /* at most 2 dB from one section to the next */
 #define LOCAL    1.41 /* a bin's own figure counts up to 1.5 dB above its surroundings */
 #define FILLED                                                                                     \
     4.0 /* outer sections 6 dB below the rest: noise at last, not the filter's roll-off */
@@ -138,13 +138,17 @@ static void levels_of_sections(struct at_floor *f, float *level)
     for (unsigned i = 0; i < SECTIONS; i++) {
         /* The filter rolls off in the outer sections: there the upper part speaks for the section.
          */
-        double q = i == 0 || i == SECTIONS - 1 ? 0.75 : LOW;
+        double q = i == 0 || i == SECTIONS - 1 ? 0.5 : LOW;
         memcpy(f->column, f->local + i * per, per * sizeof(float));
         level[i] = quantile(f->column, per, q);
     }
     float least = level[1];
     for (unsigned i = 2; i < SECTIONS - 1; i++)
         least = level[i] < least ? level[i] : least;
+    float outer = fmaxf(level[0], level[SECTIONS - 1]);
+    if (outer * FILLED < least) /* a signal fills the middle; the noise is that of the sides */
+        for (unsigned i = 0; i < SECTIONS; i++)
+            level[i] = outer;
     for (unsigned i = 0; i < SECTIONS; i += SECTIONS - 1)
         if (level[i] * FILLED > least && level[i] < least)
             level[i] = least;

@@ -10,10 +10,9 @@
 #define ON_P      1e-5  /* chance that noise alone makes a row "on" */
 #define ON_SHARE  0.03f /* of the epoch's strong rows: 15 dB of fading, beyond it is off */
 #define RANGE_DB  30.0
-#define LOBE_BINS 1.0 /* Hann's main lobe beyond a line's own bin, at 30 dB */
 
-static void bins_of(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
-                    unsigned *ret_lo, unsigned *ret_hi)
+void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
+                     unsigned *ret_lo, unsigned *ret_hi)
 {
     double bin = rate_hz / m->n;
     double lo = floor(lo_hz / bin + 0.5 * m->n + 0.5), hi = ceil(hi_hz / bin + 0.5 * m->n + 0.5);
@@ -46,7 +45,7 @@ static void row_power(const struct at_map *m, double rate_hz, unsigned lo, unsig
 double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz)
 {
     unsigned lo, hi;
-    bins_of(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
     double s = 0;
     for (size_t t = 0; t < m->t; t++)
         for (unsigned k = lo; k < hi; k++)
@@ -59,8 +58,8 @@ double at_measure_link(const struct at_map *m, double rate_hz, const struct at_r
                        const struct at_region *y, float *a, float *b)
 {
     unsigned xlo, xhi, ylo, yhi;
-    bins_of(m, rate_hz, x->f_lo_hz, x->f_hi_hz, &xlo, &xhi);
-    bins_of(m, rate_hz, y->f_lo_hz, y->f_hi_hz, &ylo, &yhi);
+    at_measure_bins(m, rate_hz, x->f_lo_hz, x->f_hi_hz, &xlo, &xhi);
+    at_measure_bins(m, rate_hz, y->f_lo_hz, y->f_hi_hz, &ylo, &yhi);
     if (m->t < 8 || (xlo < yhi + 2 && ylo < xhi + 2))
         return 0;
     row_power(m, rate_hz, xlo, xhi, a);
@@ -114,7 +113,7 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
 {
     const struct at_map *m = &e->fast;
     unsigned lo, hi;
-    bins_of(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
     unsigned wlo = lo > 0 && hi - lo < 4 ? lo - 1 : lo,
              whi = hi < m->n && hi - lo < 4 ? hi + 1 : hi;
     double density = noise_between(m, lo, hi) / (hi - lo),
@@ -146,103 +145,43 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
                                         : fmax(sum / (double)on->n_on, 0);
 }
 
-static void add_rows(const struct at_map *m, const struct at_map *fast, const uint8_t *on,
-                     float need, float *sum, float *hold, double *rows)
+/* Share of the middle half of a long row that was on. */
+static float share_on(const struct at_map *m, size_t t, const struct at_map *fast,
+                      const uint8_t *on)
 {
-    for (size_t t = 0; t < m->t; t++) {
-        const float *row = m->rows + t * m->n;
-        if (m == fast) {
-            if (!on[t])
-                continue;
-        } else {
-            uint64_t from = m->first + t * m->hop + m->span / 4, to = from + m->span / 2;
-            size_t n = 0, all = 0;
-            for (size_t i = 0; i < fast->t; i++) {
-                uint64_t mid = fast->first + i * fast->hop + fast->span / 2;
-                if (mid < from || mid >= to)
-                    continue;
-                all++;
-                n += on[i];
-            }
-            if (n == 0 || (float)n < need * (float)all)
-                continue;
-        }
-        *rows += 1;
-        for (unsigned k = 0; k < m->n; k++) {
-            sum[k] += row[k];
-            hold[k] = hold[k] > row[k] ? hold[k] : row[k];
-        }
+    uint64_t from = m->first + t * m->hop + m->span / 4, to = from + m->span / 2;
+    size_t n = 0, all = 0;
+    for (size_t i = 0; i < fast->t; i++) {
+        uint64_t mid = fast->first + i * fast->hop + fast->span / 2;
+        if (mid < from || mid >= to)
+            continue;
+        all++;
+        n += on[i];
+    }
+    return all ? (float)n / (float)all : 0.25f;
+}
+
+static void add_row(struct at_spectra *s, const float *row, float share)
+{
+    if (share > 0 && share < 0.5f)
+        return; /* neither on nor off */
+    if (share == 0) {
+        s->rows_off += 1;
+        for (unsigned k = 0; k < s->n; k++)
+            s->off[k] += row[k];
+        return;
+    }
+    s->rows += 1;
+    for (unsigned k = 0; k < s->n; k++) {
+        s->sum[k] += row[k];
+        s->hold[k] = s->hold[k] > row[k] ? s->hold[k] : row[k];
     }
 }
 
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on)
 {
-    add_rows(&e->fast, &e->fast, on->rows, 0, k->sum_fast, k->hold_fast, &k->rows_fast);
-    add_rows(&e->slow, &e->fast, on->rows, 0.5f, k->sum_slow, k->hold_slow, &k->rows_slow);
-}
-
-/* Edges in bins [*lo, *hi) around the given ones. level: power per Hz x scale; least: ratio to the
- * floor from which a bin counts. */
-static void edges_in_bins(const struct at_map *m, const float *level, double scale, double least,
-                          unsigned *lo, unsigned *hi)
-{
-    unsigned peak = *lo, n = m->n, hole = n > 1024 ? 6 : 2;
-    for (unsigned k = *lo; k < *hi; k++)
-        peak = level[k] > level[peak] ? k : peak;
-    double range = level[peak] * pow(10, -RANGE_DB / 10);
-    unsigned a = peak, b = peak;
-    for (unsigned k = *lo; k < *hi; k++) { /* outermost within what is known ... */
-        if (level[k] < range || level[k] * scale < least * m->floor[k])
-            continue;
-        a = k < a ? k : a;
-        b = k > b ? k : b;
-    }
-    for (unsigned k = a, miss = 0; k-- > 0 && miss <= hole;) /* ... and on, while it goes on */
-        if (level[k] >= range && level[k] * scale >= least * m->floor[k]) {
-            a = k;
-            miss = 0;
-        } else
-            miss++;
-    for (unsigned k = b + 1, miss = 0; k < n && miss <= hole; k++)
-        if (level[k] >= range && level[k] * scale >= least * m->floor[k]) {
-            b = k;
-            miss = 0;
-        } else
-            miss++;
-    *lo = a;
-    *hi = b + 1;
-}
-
-static void take_edges(struct at_track *k, const struct at_map *m, double rate_hz, unsigned lo,
-                       unsigned hi)
-{
-    double bin = rate_hz / m->n;
-    double f_lo = (lo - 0.5 * m->n - 0.5) * bin, f_hi = (hi - 0.5 * m->n - 0.5) * bin;
-    double off = fmin(LOBE_BINS * bin, (f_hi - f_lo - bin) / 2);
-    if (off > 0) {
-        f_lo += off;
-        f_hi -= off;
-    }
-    k->e.f_lo_hz = fmax(f_lo, -rate_hz / 2);
-    k->e.f_hi_hz = fmin(f_hi, rate_hz / 2);
-}
-
-void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
-                      double f_hi_hz)
-{
-    bool use_slow = k->rows_slow >= 2;
-    const struct at_map *m = use_slow ? &e->slow : &e->fast;
-    double rows = use_slow ? k->rows_slow : k->rows_fast;
-    k->e.keyed = k->e.duty < 0.9f;
-    const float *level = use_slow ? k->sum_slow : k->sum_fast;
-    double scale = 1 / rows, least = fmax(2, at_floor_gamma_threshold(fmax(rows, 1), 1e-3));
-    if (k->e.keyed) {
-        level = use_slow ? k->hold_slow : k->hold_fast;
-        scale = 1;
-        least = 2 * (log(fmax(rows, 1)) + 2);
-    }
-    unsigned lo, hi;
-    bins_of(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
-    edges_in_bins(m, level, scale, least, &lo, &hi);
-    take_edges(k, m, rate_hz, lo, hi);
+    for (size_t t = 0; t < e->fast.t; t++)
+        add_row(&k->fast, e->fast.rows + t * e->fast.n, on->rows[t]);
+    for (size_t t = 0; t < e->slow.t; t++)
+        add_row(&k->slow, e->slow.rows + t * e->slow.n, share_on(&e->slow, t, &e->fast, on->rows));
 }

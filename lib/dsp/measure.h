@@ -25,8 +25,11 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
                    struct at_on *on);
 /* Adds the epoch's spectra while on to the track's. */
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on);
-/* Edges from the track's spectra, looked for around f_lo .. f_hi. */
+/* Edges from the track's spectra, looked for around f_lo .. f_hi. scratch (bins of either map). */
 void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
-                      double f_hi_hz);
+                      double f_hi_hz, float *scratch);
+/* Bins [*ret_lo, *ret_hi) of a map that hold f_lo .. f_hi (baseband Hz). */
+void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
+                     unsigned *ret_lo, unsigned *ret_hi);
 
 #endif

@@ -19,6 +19,7 @@ struct at_blocks {
     uint64_t count;      /* blocks made of the stretch */
     unsigned fill;
     float *in;   /* (N, 2) */
+    float dc[2]; /* the band's DC line, which channels take off; set by the owner */
     float *spec; /* (n_keep, N, 2) FFT order */
 };
 

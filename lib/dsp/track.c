@@ -11,10 +11,14 @@
 
 #define BURST_ROWS 16    /* short rows of silence that part two bursts */
 #define WEAKER     300.0 /* 25 dB below a co-timed one: splatter, image, clipping product */
-#define WEAKER_FAR 10.0  /* 10 dB, where it stands at the mirror frequency or the converter clips  \
+#define WEAKER_FAR                                                                                 \
+    10.0                 /* 10 dB, where it stands at the mirror frequency or the converter clips  \
                           */
-#define LINKED   0.6     /* correlation of envelopes */
-#define FORGET_S 1.0     /* spectra are halved so often: edges follow */
+#define LINKED      0.6  /* correlation of envelopes */
+#define FADING      30.0 /* 15 dB: levels that one emission may have at different times */
+#define GROWTH      2.5  /* 4 dB: what a steady one may gain by growing wider */
+#define FADING_SAME 1000.0
+#define FORGET_S    1.0 /* spectra are halved so often: edges follow */
 
 const char *at_floor_source_name(enum at_floor_source source)
 {
@@ -32,25 +36,42 @@ int at_tracker_init(struct at_tracker *t, struct at_mem *mem, double rate_hz, un
                              .max_tracks = max_tracks,
                              .max_rows = max_rows,
                              .next_id = 1};
+    unsigned most = n_fast > n_slow ? n_fast : n_slow;
     t->tracks = at_mem_array(mem, AT_MEM_IQ, max_tracks, sizeof *t->tracks);
     t->on = at_mem_array(mem, AT_MEM_IQ, max_rows, 1);
     t->energy = at_mem_array(mem, AT_MEM_IQ, max_rows, sizeof(float));
     t->other = at_mem_array(mem, AT_MEM_IQ, max_rows, sizeof(float));
-    if (!t->tracks || !t->on || !t->energy || !t->other) {
+    t->scratch = at_mem_array(mem, AT_MEM_IQ, most, sizeof(float));
+    t->before_fast = at_mem_array(mem, AT_MEM_IQ, n_fast, sizeof(float));
+    t->before_slow = at_mem_array(mem, AT_MEM_IQ, n_slow, sizeof(float));
+    if (!t->tracks || !t->on || !t->energy || !t->other || !t->scratch || !t->before_fast ||
+        !t->before_slow) {
         at_tracker_finish(t);
         return -ENOMEM;
     }
     return 0;
 }
 
+static void free_spectra(struct at_mem *mem, struct at_spectra *s)
+{
+    at_mem_free(mem, s->sum);
+    at_mem_free(mem, s->hold);
+    at_mem_free(mem, s->off);
+}
+
+static int take_spectra(struct at_mem *mem, struct at_spectra *s, unsigned n)
+{
+    s->n = n;
+    s->sum = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    s->hold = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    s->off = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    return s->sum && s->hold && s->off ? 0 : -ENOMEM;
+}
+
 static void free_track(struct at_tracker *t, struct at_track *k)
 {
-    if (!k)
-        return;
-    at_mem_free(t->mem, k->sum_fast);
-    at_mem_free(t->mem, k->hold_fast);
-    at_mem_free(t->mem, k->sum_slow);
-    at_mem_free(t->mem, k->hold_slow);
+    free_spectra(t->mem, &k->fast);
+    free_spectra(t->mem, &k->slow);
     at_mem_free(t->mem, k);
 }
 
@@ -61,11 +82,13 @@ void at_tracker_finish(struct at_tracker *t)
     t->n_tracks = 0;
     at_mem_free(t->mem, t->tracks);
     at_mem_free(t->mem, t->on);
-    at_mem_free(t->mem, t->energy);
-    at_mem_free(t->mem, t->other);
+    float **list[] = {&t->energy, &t->other, &t->scratch, &t->before_fast, &t->before_slow};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        at_mem_free(t->mem, *list[i]);
+        *list[i] = NULL;
+    }
     t->tracks = NULL;
     t->on = NULL;
-    t->energy = t->other = NULL;
 }
 
 struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_hi_hz,
@@ -76,13 +99,8 @@ struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_h
     struct at_track *k = at_mem_alloc(t->mem, AT_MEM_IQ, sizeof *k);
     if (!k)
         return NULL;
-    k->n_fast = t->n_fast;
-    k->n_slow = t->n_slow;
-    k->sum_fast = at_mem_array(t->mem, AT_MEM_IQ, t->n_fast, sizeof(float));
-    k->hold_fast = at_mem_array(t->mem, AT_MEM_IQ, t->n_fast, sizeof(float));
-    k->sum_slow = at_mem_array(t->mem, AT_MEM_IQ, t->n_slow, sizeof(float));
-    k->hold_slow = at_mem_array(t->mem, AT_MEM_IQ, t->n_slow, sizeof(float));
-    if (!k->sum_fast || !k->hold_fast || !k->sum_slow || !k->hold_slow) {
+    if (take_spectra(t->mem, &k->fast, t->n_fast) < 0 ||
+        take_spectra(t->mem, &k->slow, t->n_slow) < 0) {
         free_track(t, k);
         return NULL;
     }
@@ -137,13 +155,6 @@ static double gap_hz(double alo, double ahi, double blo, double bhi)
     return fmax(alo, blo) - fmin(ahi, bhi);
 }
 
-static double power_of(const struct at_tracker *t, const struct at_epoch *e,
-                       const struct at_region *r)
-{
-    const struct at_map *m = r->is_long ? &e->slow : &e->fast;
-    return at_measure_power(m, t->rate_hz, r->f_lo_hz, r->f_hi_hz);
-}
-
 /* A region that shares its time with a far stronger one is its splatter, image or clipping product.
  */
 static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struct at_region *strong,
@@ -162,16 +173,19 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
 
 static void join(struct at_region *a, const struct at_region *b)
 {
+    if (b->level > a->level)
+        a->peak_hz = b->peak_hz;
     a->f_lo_hz = fmin(a->f_lo_hz, b->f_lo_hz);
     a->f_hi_hz = fmax(a->f_hi_hz, b->f_hi_hz);
     a->peak = fmaxf(a->peak, b->peak);
+    a->level = fmaxf(a->level, b->level);
     a->is_long = a->is_long && b->is_long;
 }
 
-static int by_power(const void *a, const void *b)
+static int by_level(const void *a, const void *b)
 {
     const struct at_region *x = a, *y = b;
-    return (x->peak < y->peak) - (x->peak > y->peak);
+    return (x->level < y->level) - (x->level > y->level);
 }
 
 /* Merges what belongs together and drops artefacts; strongest first. Returns how many are left. */
@@ -179,15 +193,17 @@ static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struc
                            size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        double p = power_of(t, e, &r[i]);
-        r[i].peak = (float)fmax(p, 1e-30);
+        struct at_on on = {.rows = t->on, .energy = t->energy};
+        at_measure_on(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz, &on);
+        r[i].steady = on.steady;
+        r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
     }
-    qsort(r, n, sizeof *r, by_power);
+    qsort(r, n, sizeof *r, by_level);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = i + 1; j < n;) {
             double gap = gap_hz(r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
             double w = (r[i].f_hi_hz - r[i].f_lo_hz) + (r[j].f_hi_hz - r[j].f_lo_hz);
-            double ratio = r[i].peak / r[j].peak;
+            double ratio = r[i].level / r[j].level;
             double link = at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j], t->energy, t->other);
             bool one = gap <= near_hz(t, &r[i], &r[j]);
             bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
@@ -210,55 +226,94 @@ static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struc
 
 /* ---- emissions ---- */
 
+/* Overlap of two bands over their union. */
+static double likeness(double alo, double ahi, double blo, double bhi)
+{
+    return -gap_hz(alo, ahi, blo, bhi) / (fmax(ahi, bhi) - fmin(alo, blo));
+}
+
+/* A burst over a spur is not the spur, and what is left of a burst's band when it is off is not the
+ * burst: beside the place the level must agree, unless the place is the very same. */
+static bool matches(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
+{
+    double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
+    double gap = gap_hz(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+    if (gap > 2.5 * bin)
+        return false;
+    double like = likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+    double ratio = r->level / fmax(k->power_s / fmax(k->on_s, 1e-12), 1e-30);
+    bool same_peak = fabs(r->peak_hz - k->peak_hz) <= 1.5 * bin;
+    if (like > 0.5 || same_peak)
+        return ratio > 1 / FADING_SAME;
+    if (ratio < 1 / FADING || ratio > FADING)
+        return false;
+    if (-gap > 0.5 * (r->f_hi_hz - r->f_lo_hz) - 2.5 * bin &&
+        r->f_hi_hz - r->f_lo_hz < k->e.f_hi_hz - k->e.f_lo_hz)
+        return true; /* part of it */
+    /* It grew: around its own peak, or to something of its own strength beside it. */
+    bool around = k->peak_hz > r->f_lo_hz - bin && k->peak_hz < r->f_hi_hz + bin &&
+                  r->peak_hz > k->e.f_lo_hz - 2.5 * bin && r->peak_hz < k->e.f_hi_hz + 2.5 * bin;
+    return -gap > 0.5 * (k->e.f_hi_hz - k->e.f_lo_hz) - 2.5 * bin && (around || ratio < GROWTH);
+}
+
 static struct at_track *find_track(struct at_tracker *t, const struct at_region *r)
 {
     struct at_track *best = NULL;
     double most = 0;
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
-        if (k->by_hand || k->dropped)
+        if (k->by_hand || k->dropped || !matches(t, r, k))
             continue;
-        double both = -gap_hz(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
-        double least = fmin(r->f_hi_hz - r->f_lo_hz, k->e.f_hi_hz - k->e.f_lo_hz);
-        double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
-        if (both < 0.25 * least && both < -2.5 * bin)
-            continue;
-        if (!best || both > most) {
+        double like = likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+        if (!best || like > most) {
             best = k;
-            most = both;
+            most = like;
         }
     }
     return best;
 }
 
-/* Two tracks that came to cover the same band are one: the older lives on. */
+/* Two tracks that came to cover the same band at the same time are one: the one with more energy
+ * lives on. */
 static void absorb(struct at_tracker *t, struct at_track *into)
 {
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
-        if (k == into || k->by_hand || !k->pending || k->dropped)
+        if (k == into || k->by_hand || k->dropped || k->power_s > into->power_s)
             continue;
-        double both = -gap_hz(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
-        if (both > 0.7 * (k->e.f_hi_hz - k->e.f_lo_hz)) {
-            k->dropped = true;
-            into->e.start =
-                k->e.start < into->e.start && into->pending ? k->e.start : into->e.start;
-        }
+        if (likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) < 0.6)
+            continue;
+        k->dropped = true;
+        if (into->pending && k->e.start < into->e.start)
+            into->e.start = k->e.start;
     }
 }
 
-static void halve(struct at_track *k)
+static void halve(struct at_spectra *s)
 {
-    for (unsigned i = 0; i < k->n_fast; i++) {
-        k->sum_fast[i] *= 0.5f;
-        k->hold_fast[i] *= 0.8f;
+    for (unsigned i = 0; i < s->n; i++) {
+        s->sum[i] *= 0.5f;
+        s->off[i] *= 0.5f;
+        s->hold[i] *= 0.8f;
     }
-    for (unsigned i = 0; i < k->n_slow; i++) {
-        k->sum_slow[i] *= 0.5f;
-        k->hold_slow[i] *= 0.8f;
-    }
-    k->rows_fast *= 0.5;
-    k->rows_slow *= 0.5;
+    s->rows *= 0.5;
+    s->rows_off *= 0.5;
+}
+
+/* What stood there before a burst is not part of it. */
+static void take_before(const struct at_tracker *t, struct at_track *k)
+{
+    memcpy(k->fast.off, t->before_fast, t->n_fast * sizeof(float));
+    memcpy(k->slow.off, t->before_slow, t->n_slow * sizeof(float));
+    k->fast.rows_off = k->slow.rows_off = 1;
+}
+
+static void mean_rows(const struct at_map *m, float *out)
+{
+    memset(out, 0, m->n * sizeof *out);
+    for (size_t i = 0; i < m->t; i++)
+        for (unsigned k = 0; k < m->n; k++)
+            out[k] += m->rows[i * m->n + k] / (float)m->t;
 }
 
 static void count_bursts(struct at_tracker *t, struct at_track *k, const struct at_epoch *e,
@@ -299,11 +354,14 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     double lo = fmin(k->epochs ? k->e.f_lo_hz : r->f_lo_hz, r->f_lo_hz);
     double hi = fmax(k->epochs ? k->e.f_hi_hz : r->f_hi_hz, r->f_hi_hz);
     struct at_on on = {.rows = t->on, .energy = t->energy};
-    at_measure_on(e, t->rate_hz, lo, hi, &on);
-    if (on.n_on == 0) {
+    bool known = k->epochs > 1; /* then on and off are its own band's, whatever stands beside it */
+    at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi, &on);
+    if (on.n_on == 0 || !(on.power > 0)) {
         k->on = false;
         return;
     }
+    if (k->epochs == 0 && t->has_before && !on.steady)
+        take_before(t, k);
     at_measure_add(k, e, &on);
     count_bursts(t, k, e, &on);
     double row_s = e->fast.hop / t->rate_hz, on_s = (double)on.n_on * row_s;
@@ -311,17 +369,19 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     k->power_s += on.power * on_s;
     k->noise_s += on.noise_density * on_s;
     k->on = on.on_at_end;
+    k->clipped_s += e->clipped ? on_s : 0;
     k->epochs++;
     k->e.gap = k->e.gap || (e->gap && k->e.start < e->index);
     k->e.floor_source = e->floor_source;
     double life = (double)(k->e.end - k->e.start) / t->rate_hz;
     k->e.duty = life > 0 ? (float)fmin(k->on_s / life, 1) : 1;
-    at_measure_edges(k, e, t->rate_hz, lo, hi);
+    at_measure_edges(k, e, t->rate_hz, lo, hi, t->scratch);
     set_levels(t, k);
     double bin = t->rate_hz / t->n_fast;
     k->e.band_edge = k->e.f_lo_hz < -t->rate_hz / 2 + bin || k->e.f_hi_hz > t->rate_hz / 2 - bin;
     if ((double)(e->end - k->decayed) > FORGET_S * t->rate_hz) {
-        halve(k);
+        halve(&k->fast);
+        halve(&k->slow);
         k->decayed = e->end;
     }
 }
@@ -342,6 +402,21 @@ static void update_by_hand(struct at_tracker *t, struct at_track *k, const struc
     set_levels(t, k);
 }
 
+/* While something far stronger comes and goes, or clips, what turns up beside it for the first time
+ * is most likely its splatter or a product of it; what is real will still be there afterwards. r:
+ * strongest first. */
+static bool doubtful(const struct at_epoch *e, const struct at_region *r, size_t i)
+{
+    for (size_t j = 0; j < i; j++) {
+        double ratio = r[j].level / r[i].level, width = r[j].f_hi_hz - r[j].f_lo_hz;
+        double gap = gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
+        if ((e->clipped && ratio > WEAKER_FAR) ||
+            (!r[j].steady && ratio > WEAKER && gap < 30 * width))
+            return true;
+    }
+    return false;
+}
+
 int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at_region *regions,
                    size_t n)
 {
@@ -356,17 +431,33 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         if (ignored(t, regions[i].f_lo_hz, regions[i].f_hi_hz))
             continue;
         struct at_track *k = find_track(t, &regions[i]);
-        if (!k) {
-            if (t->n_tracks >= t->max_tracks)
-                continue;
-            k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
-            if (!k)
-                return -ENOMEM;
+        if (!k && doubtful(epoch, regions, i)) {
+            t->n_artefacts++;
+            continue;
         }
-        update(t, k, epoch, &regions[i]);
+        if (!k && t->n_tracks >= t->max_tracks)
+            continue;
+        if (!k)
+            k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
+        if (!k)
+            return -ENOMEM;
+        k->seen = k->is_seen ? k->seen : regions[i];
+        if (k->is_seen)
+            join(&k->seen, &regions[i]);
+        k->is_seen = true;
+    }
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        struct at_track *k = t->tracks[i];
+        if (!k->is_seen)
+            continue;
+        k->is_seen = false;
+        update(t, k, epoch, &k->seen);
         absorb(t, k);
         if (k->epochs == 0)
             k->dropped = true; /* seen, but never above its own noise */
     }
+    mean_rows(&epoch->fast, t->before_fast);
+    mean_rows(&epoch->slow, t->before_slow);
+    t->has_before = epoch->slow.t > 0;
     return 0;
 }

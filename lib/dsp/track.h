@@ -15,10 +15,19 @@ struct at_epoch {
     struct at_map fast, slow; /* short and long spectra */
     enum at_floor_source floor_source;
     bool clipped; /* samples at full scale */
+    bool has_dc;  /* a DC line was taken off */
     bool gap;     /* it begins after lost samples */
     /* Coherence 0..1 of the band f_lo .. f_hi with its mirror image (Hz), or NULL. */
     double (*mirror)(void *ctx, double f_lo_hz, double f_hi_hz);
     void *ctx;
+};
+
+/* An emission's spectra, rising frequency over the band: power per Hz. */
+struct at_spectra {
+    unsigned n;
+    double rows, rows_off; /* taken while on, and while off */
+    float *sum, *hold;     /* (n) while on: sum of the rows, highest of them */
+    float *off;            /* (n) sum of the rows while off: what else is there */
 };
 
 struct at_track {
@@ -31,11 +40,11 @@ struct at_track {
     uint64_t silent_since; /* one past the newest on-sample */
     uint64_t epochs;
     double on_s, power_s, noise_s; /* on-time; power x time; noise density x time */
-    double spread;                 /* burst structure: highest share of off-time seen inside */
-    /* Spectra while on: sums and max-holds, rising frequency over the band. */
-    unsigned n_fast, n_slow;
-    double rows_fast, rows_slow;
-    float *sum_fast, *hold_fast, *sum_slow, *hold_slow;
+    double clipped_s;              /* on-time in epochs whose samples were clipped */
+    struct at_region seen;         /* what of it this epoch showed */
+    bool is_seen;
+    double peak_hz; /* where its spectrum is highest */
+    struct at_spectra fast, slow;
     uint64_t decayed; /* sample index of the newest halving */
     void *user;       /* the band's */
 };
@@ -50,6 +59,9 @@ struct at_tracker {
     uint8_t *on;           /* (max_rows) scratch */
     float *energy, *other; /* (max_rows) scratch */
     size_t max_rows;
+    float *scratch;                   /* (n_fast or n_slow) */
+    float *before_fast, *before_slow; /* mean spectra of the epoch before */
+    bool has_before;
     double (*ignore)[2]; /* (n_ignore) owned */
     size_t n_ignore;
     unsigned n_artefacts; /* of the newest epoch */

@@ -15,6 +15,7 @@
 #define SHARED_RATE 1e6  /* from here on the blocks are fine enough */
 #define AVERAGE_S   0.5
 #define CHUNKS      64 /* of an epoch, to tell a DC line from a signal */
+#define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
 
 static unsigned pow2_below(double x, unsigned lo, unsigned hi)
@@ -117,8 +118,10 @@ static void find_dc(struct at_view *v, const struct at_floor *floor)
 {
     float re[CHUNKS], im[CHUNKS], sorted[CHUNKS], away[CHUNKS];
     size_t per = v->fill / CHUNKS;
-    v->has_dc = false;
-    v->dc[0] = v->dc[1] = 0;
+    bool gated = false; /* exact zeros: a receiver's constant would not be in them */
+    v->has_dc = (v->dc[0] != 0 || v->dc[1] != 0) && v->dc_age++ < DC_HELD;
+    if (!v->has_dc)
+        v->dc[0] = v->dc[1] = 0;
     if (per < 32)
         return;
     for (size_t c = 0; c < CHUNKS; c++) {
@@ -136,12 +139,16 @@ static void find_dc(struct at_view *v, const struct at_floor *floor)
     float dim = median_of(sorted, CHUNKS);
     for (size_t c = 0; c < CHUNKS; c++)
         away[c] = (re[c] - dre) * (re[c] - dre) + (im[c] - dim) * (im[c] - dim);
-    float spread = median_of(away, CHUNKS), size = dre * dre + dim * dim;
+    for (size_t c = 0; c < CHUNKS; c++)
+        gated = gated || (re[c] == 0 && im[c] == 0);
+    median_of(away, CHUNKS);
+    float spread = away[CHUNKS * 9 / 10], size = dre * dre + dim * dim;
     double noise = v->rate_hz / (double)per *
                    (floor->source == AT_FLOOR_MEASURED ? floor->density[floor->n / 2] : 0);
-    if (spread > 0.01 * size + 3 * noise || !(size > 0.2 * noise) || !isfinite(size))
+    if (gated || spread > 0.02 * size + 6 * noise || !(size > 0.2 * noise) || !isfinite(size))
         return;
     v->has_dc = true;
+    v->dc_age = 0;
     v->dc[0] = dre;
     v->dc[1] = dim;
 }
@@ -224,6 +231,7 @@ void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_ep
     e->index = v->index;
     e->end = v->end;
     e->clipped = v->clipped;
+    e->has_dc = v->has_dc;
     e->fast = (struct at_map){v->n_fast,     v->t_fast,     v->fast,  floor->density,
                               v->first_fast, v->n_fast / 2, v->n_fast};
     e->slow = (struct at_map){v->n_slow,     v->t_slow,     v->slow,  v->floor_slow,

@@ -29,6 +29,7 @@ struct at_view {
     double average_rows;
     unsigned n_average;
     float dc[2];
+    unsigned dc_age; /* epochs since it was last seen; it is held for a while: signals hide it */
     bool has_dc, clipped;
     float *row, *pooled; /* waterfall: (n_slow or n_fast), (waterfall_bins) */
     unsigned waterfall_bins, row_rows;

@@ -30,7 +30,7 @@ static float *cut(const float *iq, const struct at_channel_shape *shape, size_t 
     while (at < SAMPLES) {
         at += at_blocks_push(&b, iq + 2 * at, SAMPLES - at, &made);
         if (made) {
-            at_channel_run(c, at_blocks_get(&b, b.count - 1), b.count - 1, out + 2 * n);
+            at_channel_run(c, at_blocks_get(&b, b.count - 1), b.count - 1, NULL, out + 2 * n);
             n += per;
         }
     }
