@@ -253,7 +253,7 @@ static int nfm_render(struct at_gen *g, size_t k)
     uint32_t phase = (uint32_t)at_rng_next(&g->rng);
     at_gen_fm(f, amp, g->n, g->fs, &phase, g->iq);
     at_mem_free(NULL, f);
-    g->edges = AT_EDGES_P99;
+    g->edges = AT_EDGES_HOLD;
     return rc;
 }
 const struct at_family at_family_nfm = {AT_CLASS_NFM, sizeof nfm_list / sizeof *nfm_list, nfm_at,

@@ -114,6 +114,8 @@ static void make_music(struct at_gen *g, double fa, float *out, size_t m)
           hit = (float)at_gen_u(g, 0, 1.2);
     long left = 0;
     uint64_t bits = at_rng_next(&g->rng) | 1;
+    for (int k = 0; k < PARTIALS / 5; k++) /* it has been playing */
+        strike(g, p + 5 * k, 5, fa, root, beat_s);
     for (size_t i = 0; i < m; i++) {
         if (left-- <= 0) {
             left = (long)(beat_s * fa);

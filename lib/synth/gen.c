@@ -94,7 +94,7 @@ static int reference_psd(const struct at_gen *g, size_t n_on, size_t n, double *
     struct at_fft f = {0};
     if (at_fft_init(&f, n) < 0)
         return -ENOMEM;
-    size_t frames = 40960 / n < 10 ? 10 : 40960 / n, seen = 0, next = 0, step = n_on / frames + 1;
+    size_t frames = 40960 / n < 6 ? 6 : 40960 / n, seen = 0, next = 0, step = n_on / frames + 1;
     for (size_t i = 0; i < g->n; i++) {
         if (!g->on[i] || seen++ < next)
             continue;
@@ -107,8 +107,11 @@ static int reference_psd(const struct at_gen *g, size_t n_on, size_t n, double *
             f.im[k] = g->iq[2 * ((size_t)a + k) + 1] * w;
         }
         at_fft_run(&f, 0);
-        for (size_t k = 0; k < n; k++)
-            psd[(k + n / 2) % n] += (double)f.re[k] * f.re[k] + (double)f.im[k] * f.im[k];
+        for (size_t k = 0; k < n; k++) {
+            double p = (double)f.re[k] * f.re[k] + (double)f.im[k] * f.im[k];
+            double *q = &psd[(k + n / 2) % n];
+            *q = g->edges == AT_EDGES_HOLD ? fmax(*q, p) : *q + p;
+        }
     }
     at_fft_finish(&f);
     return 0;
@@ -133,7 +136,7 @@ static int measure_edges(const struct at_gen *g, size_t n_on, double scale, doub
                          double *ret_hi)
 {
     size_t n = 128;
-    while (n < 4096 && (double)n < 64 * g->fs / g->bw_hz && 2 * n <= g->n)
+    while (n < 32768 && (double)n < 64 * g->fs / g->bw_hz && 4 * n <= g->n)
         n *= 2;
     if (n > g->n || n_on == 0)
         return 1; /* too short to measure: what the family said stands */
@@ -141,7 +144,7 @@ static int measure_edges(const struct at_gen *g, size_t n_on, double scale, doub
     if (!psd)
         return -ENOMEM;
     int rc = reference_psd(g, n_on, n, psd);
-    if (g->edges == AT_EDGES_P99) {
+    if (g->edges != AT_EDGES_DB30) {
         lo = quantile(psd, n, 0.005);
         hi = quantile(psd, n, 0.995);
     } else {

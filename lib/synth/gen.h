@@ -14,8 +14,8 @@
 #define AT_TAU 6.28318530717958647692
 
 /* How the truth's edges come about: said by the family, or read from a reference spectrum of the
- * clean signal. */
-enum at_gen_edges { AT_EDGES_SAID, AT_EDGES_P99, AT_EDGES_DB30 };
+ * clean signal: 99 % of the power, 30 dB below the peak, or 99 % of the max-hold (voice). */
+enum at_gen_edges { AT_EDGES_SAID, AT_EDGES_P99, AT_EDGES_DB30, AT_EDGES_HOLD };
 
 struct at_gen {
     struct at_rng rng;

@@ -9,6 +9,7 @@
 
 #define CP_LTE 0.0714, 0.0714
 
+/* clang-format off */
 /* name, bandwidth, burst | system | spacing | carriers | guard | symbols a slot */
 static const struct at_ofdm_mode modes[] = {
     {{"lte_1m4", 1.08e6, 1.1e6, 0, 0}, AT_OFDM_LTE, 15e3, 72, 72, CP_LTE, 7},
@@ -38,6 +39,7 @@ static const struct at_ofdm_mode modes[] = {
     {{"ofdm_generic", 1e4, 2e7, 0, 0}, AT_OFDM_FULL, 1e3, 48, 1000, 0.03, 0.25, 0},
     {{"ofdm_hf_modem", 2e3, 3e3, 0, 0}, AT_OFDM_FULL, 50, 39, 64, 0.1, 0.3, 0},
 };
+/* clang-format on */
 enum { N_MODES = sizeof modes / sizeof *modes };
 
 static const struct at_variant *ofdm_at(size_t i)

@@ -31,6 +31,7 @@ static void span(const struct at_gen *g, double t0, double t1, long *a, long *b)
     *b = t1 * g->fs > (double)g->n ? (long)g->n : (long)ceil(t1 * g->fs);
 }
 
+/* clang-format off */
 /* --- LoRa: Semtech AN1200.22, SX1276 datasheet; Meshtastic and LoRaWAN regional parameters for the
  * pairs --- */
 static const struct css_mode {
@@ -49,6 +50,7 @@ static const struct css_mode {
     {{"lora_stream", 62.5e3, 500e3, 0, 0}, 62.5e3, 500e3, 6, 11, 8, 8, 0, 0, 0},
     {{"lora_24g", 203e3, 1.6e6, 0.002, 0.1}, 203e3, 1.625e6, 5, 10, 12, 12, 10, 100, 0},
 };
+/* clang-format on */
 
 static const struct at_variant *css_at(size_t i)
 {
@@ -123,6 +125,7 @@ static int css_render(struct at_gen *g, size_t v)
 const struct at_family at_family_css = {AT_CLASS_CSS, sizeof css_modes / sizeof *css_modes, css_at,
                                         css_render};
 
+/* clang-format off */
 /* --- linear FM --- */
 enum slope { UP, DOWN, TRIANGLE, EITHER };
 static const struct chirp_mode {
@@ -144,6 +147,7 @@ static const struct chirp_mode {
     {{"hf_radar", 1e4, 1.5e5, 0, 0}, 1e4, 1.5e5, 300, 1e4, 0.5, 1, EITHER, 0},
     {{"single_sweep", 1e4, 1e7, 0.001, 1}, 1e4, 1e7, 200, 2e4, 0.05, 0.5, EITHER, 0},
 };
+/* clang-format on */
 
 static const struct at_variant *chirp_at(size_t i)
 {
