@@ -65,7 +65,8 @@ def get(path, extra=b"", version=b"HTTP/1.1", host=H, method=b"GET"):
 
 
 P = b"/healthz"
-# name, bytes, statuses allowed for the first answer ([] : closed without one), may a second request behind it run
+# name, bytes, statuses allowed for the first answer (None: closed without one; a server that closes with bytes unread
+# resets the connection, and the answer may be lost with it), may a second request behind it run
 CASES = [
     ("plain", get(P), {200}, True),
     ("HEAD", get(P, method=b"HEAD"), {200}, True),
@@ -115,9 +116,9 @@ CASES = [
     ("HTTP/9.9", get(P, version=b"HTTP/9.9"), {400, 505}, False),
     ("HTTP/1.1x", get(P, version=b"HTTP/1.1x"), {400, 505}, False),
     ("lower-case version", get(P, version=b"http/1.1"), {400, 505}, False),
-    ("header of 100 KiB", get(P, b"X: " + b"a" * 102400 + b"\r\n"), {400, 431}, False),
-    ("5000 headers", get(P, b"X: y\r\n" * 5000), {400, 431}, False),
-    ("URL of 100 KiB", get(b"/" + b"a" * 102400), {414, 431}, False),
+    ("header of 100 KiB", get(P, b"X: " + b"a" * 102400 + b"\r\n"), {None, 400, 431}, False),
+    ("5000 headers", get(P, b"X: y\r\n" * 5000), {None, 400, 431}, False),
+    ("URL of 100 KiB", get(b"/" + b"a" * 102400), {None, 414, 431}, False),
     ("path unknown", get(b"/nope"), {404}, True),
     ("path up", get(b"/../../etc/passwd"), {404}, True),
     ("path with encoded up", get(b"/%2e%2e/%2e%2e/etc/passwd"), {404}, True),
