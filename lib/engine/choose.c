@@ -191,6 +191,8 @@ void at_choose_again(struct at_classifier *c, int64_t now_ns)
     if (c->state.choice.index < 0) /* what could run at start can run now */
         c->state.choice.index = before >= 0 ? before : c->file_choice;
     if (before >= 0 && c->state.choice.index != before) {
+        /* figures of what no longer runs grow old: judged by calibration, it can come back */
+        c->state.candidates[before].live_p50_ms = c->state.candidates[before].live_p95_ms = NAN;
         c->state.changes++;
         c->current.n = 0;
     }

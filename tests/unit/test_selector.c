@@ -297,6 +297,34 @@ static void test_overload_steps_down_and_back_up(void **state)
     assert_int_equal(path[2], FLASH);
 }
 
+/* A host that stalls for a while: down while it lasts, and back when it is over, as long as the
+ * caller forgets the live figures of what it left. */
+static void test_a_stall_passes(void **state)
+{
+    struct at_candidate c[N];
+    struct at_selector_input in = plain;
+    struct at_choice got;
+    int path[8], n = 0;
+    memcpy(c, base, sizeof c);
+    for (int step = 0; step < 60; step++) {
+        double slower = step >= 20 && step < 40 ? 2.5 : 1;
+        if (in.current >= 0)
+            c[in.current].live_p95_ms = base[in.current].calibrated_ms * slower;
+        at_selector_choose(c, N, &in, &got);
+        if (got.index != in.current) {
+            assert_true(n < 8);
+            path[n++] = got.index;
+            if (in.current >= 0)
+                c[in.current].live_p95_ms = NAN;
+        }
+        in.current = got.index;
+    }
+    assert_int_equal(n, 3);
+    assert_int_equal(path[0], FLASH);
+    assert_int_equal(path[1], LATENT);
+    assert_int_equal(path[2], FLASH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_noise_does_not_make_it_flap),
         cmocka_unit_test(test_ties_do_not_flap_either),
         cmocka_unit_test(test_overload_steps_down_and_back_up),
+        cmocka_unit_test(test_a_stall_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
