@@ -13,8 +13,7 @@
 #include "lib/engine/scheduler.h"
 #include "lib/kernels/kernels.h"
 
-#define QUEUE_TOKENS 512 /* of one emission; room for a run of AT_RUN_MIN while another is served  \
-                          */
+#define QUEUE_TOKENS 1024 /* of one emission: the look-back of a new one, and runs of AT_RUN_MIN */
 #define MAX_THREADS 16
 #define FIGURES     1024 /* newest decisions that p50 and p95 speak of */
 #define SPARE_MAX   16

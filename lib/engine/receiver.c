@@ -275,11 +275,19 @@ void at_receiver_destroy(struct at_receiver *r)
 
 /* ---- samples ---- */
 
-static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t delivered_ns,
-                      int64_t utc_ns)
+static void note_skipped(struct at_receiver *r)
 {
     struct at_band_stats stats;
     at_band_get_stats(r->band, &stats);
+    pthread_mutex_lock(&r->c->lock);
+    r->c->stats.tokens_skipped += stats.tokens_skipped - r->skipped;
+    r->skipped = stats.tokens_skipped;
+    pthread_mutex_unlock(&r->c->lock);
+}
+
+static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t delivered_ns,
+                      int64_t utc_ns)
+{
     pthread_mutex_lock(&r->c->lock);
     r->pushes[r->n_pushes % PUSH_MARKS].end = index + n;
     r->pushes[r->n_pushes++ % PUSH_MARKS].delivered_ns = delivered_ns;
@@ -287,8 +295,6 @@ static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t d
         r->utc_index = index;
         r->utc_ns = utc_ns;
     }
-    r->c->stats.tokens_skipped += stats.tokens_skipped - r->skipped;
-    r->skipped = stats.tokens_skipped;
     pthread_mutex_unlock(&r->c->lock);
 }
 
@@ -310,12 +316,14 @@ int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t 
         index += part;
         n -= part;
     }
+    note_skipped(r);
     return r->failed;
 }
 
 int at_receiver_flush(struct at_receiver *r)
 {
     int ret = at_band_flush(r->band);
+    note_skipped(r);
     pthread_mutex_lock(&r->c->lock);
     while (r->n_streams > 0 && !r->inline_)
         pthread_cond_wait(&r->c->idle, &r->c->lock);

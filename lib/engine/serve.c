@@ -116,6 +116,7 @@ static bool starve(struct at_classifier *c, struct stream *s, int error)
      * what waits is skipped. */
     if (s->r->inline_ || error != -EAGAIN) {
         s->missed += (double)(s->head - s->tail);
+        c->stats.tokens_skipped += s->head - s->tail;
         s->tail = s->head;
         s->throttled = true;
         s->starved = c->generation;

@@ -174,7 +174,12 @@ void at_stream_put(struct stream *s, const float *frames, size_t n, bool new_run
         n -= part;
         new_run = false;
     }
-    s->missed += (double)n;
+    if (n > 0) {
+        pthread_mutex_lock(&s->r->c->lock);
+        s->missed += (double)n;
+        s->r->c->stats.tokens_skipped += n;
+        pthread_mutex_unlock(&s->r->c->lock);
+    }
 }
 
 void at_stream_end(struct stream *s, const struct at_emission *e)

@@ -1,0 +1,322 @@
+/* Samples in, decisions out, through band, sessions, workers and results, with random weights.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/clock.h"
+#include "lib/engine/engine.h"
+#include "tests/support/random_model.h"
+#include "tests/support/signals.h"
+
+#define RATE   250000.0
+#define N      500000 /* two seconds */
+#define MAX    64
+#define LABELS "gfsk,ook,carrier,nfm"
+
+static char dir[] = "/tmp/attune-engine-XXXXXX", model_path[64];
+static float *scene;
+
+/* Noise at -70 dBFS, a steady tone, three bursts of 60 ms, and 3 ms at the very end: too short for
+ * 16 tokens of most channels, and over only with the file. */
+static void make_scene(void)
+{
+    scene = calloc(2 * N, sizeof(*scene));
+    sig_add_noise(scene, N, -70, 1);
+    sig_add_tone(scene, 50000, 450000, 0.1, -30);
+    for (size_t i = 0; i < 3; i++)
+        sig_add_tone(scene, 100000 + i * 40000, 115000 + i * 40000, -0.2, -25);
+    sig_add_tone(scene, N - 750, N, 0.35, -20);
+}
+
+static int set_up(void **state)
+{
+    struct at_error err = {0};
+    struct at_model_config shape = random_model_shape(3);
+    unsetenv("ATTUNE_BACKEND");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(model_path, sizeof(model_path), "%s/model.safetensors", dir);
+    if (random_model_write(model_path, &shape, 7, LABELS, &err) < 0) {
+        print_error("%s\n", err.text);
+        return -1;
+    }
+    make_scene();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+    free(scene);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    return system(command);
+}
+
+/* What came of one emission. */
+struct seen {
+    char id[48];
+    struct at_result last;
+    unsigned results, opened;
+    uint64_t tokens_at[256];
+    double end_s_at[256];
+};
+struct log {
+    struct seen seen[MAX];
+    size_t n;
+    unsigned after_end; /* results of an emission that had ended */
+};
+
+static struct seen *find(struct log *l, const char *id)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->seen[i].id, id) == 0)
+            return &l->seen[i];
+    assert_true(l->n < MAX);
+    snprintf(l->seen[l->n].id, sizeof(l->seen[l->n].id), "%s", id);
+    return &l->seen[l->n++];
+}
+
+static void on_opened(void *ctx, const struct at_result *r)
+{
+    assert_false(r->has_answer);
+    find(ctx, r->id)->opened++;
+}
+
+static void on_result(void *ctx, const struct at_result *r)
+{
+    struct seen *s = find(ctx, r->id);
+    if (s->last.emission.ended)
+        ((struct log *)ctx)->after_end++;
+    if (s->results < 256) {
+        s->tokens_at[s->results] = r->tokens;
+        s->end_s_at[s->results] = r->end_s;
+    }
+    s->results++;
+    s->last = *r;
+}
+
+/* Pushes the scene in pieces and returns what was said, in the order of ids. */
+static struct log *play(const struct at_classifier_config *config, int live, size_t piece,
+                        struct at_classifier_stats *ret)
+{
+    struct at_error err = {0};
+    struct at_classifier *c = NULL;
+    struct at_receiver *r = NULL;
+    struct log *l = calloc(1, sizeof(*l));
+    struct at_receiver_config rc = {.radio = "roof",
+                                    .band = "test",
+                                    .boot = "b00t",
+                                    .center_hz = 433.92e6,
+                                    .live = live,
+                                    .file = 1,
+                                    .band_config = {.rate_hz = RATE}};
+    struct at_receiver_sink sink = {.ctx = l, .result = on_result, .opened = on_opened};
+    if (at_classifier_create(NULL, config, &err, &c) < 0 ||
+        at_receiver_create(c, &rc, &sink, &err, &r) < 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < N; i += piece) {
+        size_t n = N - i < piece ? N - i : piece;
+        assert_int_equal(at_receiver_push(r, scene + 2 * i, n, i, at_clock_mono_ns(), 0), 0);
+        if (live) /* as slow as it takes for every token to be fed */
+            for (int wait = 0; wait < 2000; wait++) {
+                struct at_classifier_stats s;
+                at_classifier_get_stats(c, &s);
+                if (s.queue_depth < 128)
+                    break;
+                usleep(500);
+            }
+    }
+    assert_int_equal(at_receiver_flush(r), 0);
+    at_classifier_get_stats(c, ret);
+    struct at_band_stats band;
+    at_receiver_get_stats(r, &band);
+    print_message("threads %u, pieces of %zu: %zu emissions, %d decisions, tokens: band %d, model "
+                  "%d, skipped %d\n",
+                  config->threads, piece, l->n, (int)ret->decisions, (int)band.tokens,
+                  (int)ret->tokens, (int)band.tokens_skipped);
+    /* None is lost between band and model but what is counted as skipped. */
+    assert_int_equal(band.tokens + band.tokens_skipped, ret->tokens + ret->tokens_skipped);
+    assert_int_equal(ret->queue_depth, 0);
+    at_receiver_destroy(r);
+    at_classifier_destroy(c);
+    return l;
+}
+
+static void test_every_emission_is_decided_and_ends(void **state)
+{
+    struct at_classifier_config config = {.model_path = model_path};
+    struct at_classifier_stats stats;
+    struct log *l = play(&config, 0, 10000, &stats);
+    unsigned short_ones = 0;
+    assert_true(l->n >= 3);
+    assert_int_equal(l->after_end, 0);
+    for (size_t i = 0; i < l->n; i++) {
+        const struct seen *s = &l->seen[i];
+        print_message("%s: %.0f Hz, %d tokens, %u results, %s %.3f\n", s->id,
+                      (s->last.emission.f_lo_hz + s->last.emission.f_hi_hz) / 2,
+                      (int)s->last.tokens, s->results, s->last.answer.label,
+                      (double)s->last.answer.confidence);
+        assert_int_equal(s->opened, 1);
+        assert_true(s->last.emission.ended);
+        assert_true(s->last.has_answer);
+        assert_true(s->last.tokens > 0);
+        assert_true(s->last.share_seen > 0.95f);
+        assert_memory_equal(s->id, "b00t-roof-", 10);
+        short_ones += s->last.start_s > 1.9;
+        double sum = 0;
+        for (int k = 0; k < 4; k++)
+            sum += (double)s->last.answer.probs[k];
+        assert_true(fabs(sum - 1) < 1e-4);
+    }
+    assert_int_equal(short_ones, 1); /* the flush decides what the end cut off */
+    free(l);
+}
+
+static void test_decisions_are_paced(void **state)
+{
+    struct at_classifier_config config = {.model_path = model_path};
+    struct at_classifier_stats stats;
+    struct log *l = play(&config, 0, 10000, &stats);
+    unsigned looked_at = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct seen *s = &l->seen[i];
+        if (s->last.tokens < 200)
+            continue;
+        looked_at++;
+        assert_int_equal(s->tokens_at[0], 16);
+        for (unsigned k = 1; k + 1 < s->results && k < 256;
+             k++) /* the last stands at the end, wherever that is */
+            assert_true(s->tokens_at[k] - s->tokens_at[k - 1] >= 64);
+        double span_s = s->last.end_s - s->last.start_s;
+        print_message("%s: %u results in %.2f s\n", s->id, s->results, span_s);
+        /* First, end, a few where runs end (the tracker moves an edge, a new channel begins), and
+         * four a second. */
+        assert_true(s->results <= 6 + span_s / 0.25);
+    }
+    assert_true(looked_at > 0);
+    free(l);
+}
+
+/* cut: how many emissions may have been fed in part, which then differ (a busy machine). */
+static void compare(const struct log *a, const struct log *b, double tolerance, unsigned cut)
+{
+    assert_int_equal(a->n, b->n);
+    for (size_t i = 0; i < a->n; i++) {
+        const struct at_result *x = &a->seen[i].last, *y = &b->seen[i].last;
+        if (cut > 0 && y->share_seen < 1) {
+            cut--;
+            continue;
+        }
+        assert_string_equal(x->id, y->id);
+        assert_int_equal(x->tokens, y->tokens);
+        assert_int_equal(x->decisions, y->decisions);
+        assert_string_equal(x->answer.label, y->answer.label);
+        for (int k = 0; k < 4; k++)
+            if (fabs((double)(x->answer.probs[k] - y->answer.probs[k])) > tolerance)
+                fail_msg("%s: p[%d] %.7f and %.7f", x->id, k, (double)x->answer.probs[k],
+                         (double)y->answer.probs[k]);
+    }
+}
+
+static void test_pieces_and_threads_change_nothing(void **state)
+{
+    struct at_classifier_config config = {.model_path = model_path, .backend = "flash"};
+    struct at_classifier_stats stats;
+    struct log *whole = play(&config, 0, N, &stats);
+    struct log *small = play(&config, 0, 997, &stats);
+    compare(whole, small, 0, 0);
+    config.threads = 2;
+    struct log *file = play(&config, 0, 16384, &stats);
+    compare(whole, file, 0, 0);
+    struct log *live = play(&config, 1, 2048, &stats);
+    compare(whole, live, 1e-6, 2);
+    assert_true(stats.latency_p95_ms > 0);
+    free(whole);
+    free(small);
+    free(file);
+    free(live);
+}
+
+static void test_a_small_budget_is_kept(void **state)
+{
+    struct at_classifier_config config = {
+        .model_path = model_path, .backend = "mha", .budget_kv_mb = 0.9};
+    struct at_classifier_stats stats;
+    struct log *l = play(&config, 0, 10000, &stats);
+    print_message("peak %zu bytes of KV\n", stats.kv_peak_bytes);
+    assert_true(stats.kv_peak_bytes > 0);
+    assert_true(stats.kv_peak_bytes <= 900000);
+    for (size_t i = 0; i < l->n; i++)
+        assert_true(l->seen[i].last.emission.ended);
+    free(l);
+}
+
+static void test_wrong_names_say_what_there_is(void **state)
+{
+    struct at_error err = {0};
+    struct at_classifier *c = NULL;
+    struct at_classifier_config config = {.model_path = model_path, .backend = "flush"};
+    assert_int_equal(at_classifier_create(NULL, &config, &err, &c), -EINVAL);
+    print_message("%s\n", err.text);
+    assert_non_null(strstr(err.text, "mha"));
+    setenv("ATTUNE_BACKEND", "nope", 1);
+    config.backend = "mha";
+    assert_int_equal(at_classifier_create(NULL, &config, &err, &c), -EINVAL);
+    print_message("%s\n", err.text);
+    assert_non_null(strstr(err.text, "ATTUNE_BACKEND"));
+    unsetenv("ATTUNE_BACKEND");
+    config.model_path = "/nowhere.safetensors";
+    assert_true(at_classifier_create(NULL, &config, &err, &c) < 0);
+    assert_non_null(strstr(err.text, "/nowhere.safetensors"));
+    assert_null(c);
+}
+
+/* Measured once, then read back; another model's file is not believed. */
+static void test_calibration_is_kept(void **state)
+{
+    struct at_error err = {0};
+    struct at_selector_state first, again;
+    struct at_classifier_config config = {.model_path = model_path, .threads = 1, .cache_dir = dir};
+    struct at_classifier *c = NULL;
+    int64_t start_ns = at_clock_mono_ns();
+    assert_int_equal(at_classifier_create(NULL, &config, &err, &c), 0);
+    double took_s = (double)(at_clock_mono_ns() - start_ns) / 1e9;
+    at_classifier_get_state(c, &first);
+    at_classifier_destroy(c);
+    assert_int_equal(at_classifier_create(NULL, &config, &err, &c), 0);
+    at_classifier_get_state(c, &again);
+    at_classifier_destroy(c);
+    print_message("%zu candidates in %.2f s; %s: %s\n", first.n_candidates, took_s,
+                  first.candidates[first.choice.index].backend, first.choice.reason);
+    assert_true(first.n_candidates >= 1);
+    assert_true(took_s < 4);
+    for (size_t i = 0; i < first.n_candidates; i++) {
+        const struct at_candidate *a = &first.candidates[i], *b = &again.candidates[i];
+        if (a->probe_error != 0)
+            continue;
+        assert_true(a->calibrated_ms > 0);
+        assert_true(fabs(a->calibrated_ms - b->calibrated_ms) < 1e-4 * a->calibrated_ms + 1e-9);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_emission_is_decided_and_ends),
+        cmocka_unit_test(test_decisions_are_paced),
+        cmocka_unit_test(test_pieces_and_threads_change_nothing),
+        cmocka_unit_test(test_a_small_budget_is_kept),
+        cmocka_unit_test(test_wrong_names_say_what_there_is),
+        cmocka_unit_test(test_calibration_is_kept),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
