@@ -6,6 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+/* 64 bits of nanoseconds end in the year 2262. */
+#define LAST_S (INT64_MAX / AT_NS_PER_S - 1)
+
 static int64_t read_ns(clockid_t id)
 {
     struct timespec t;
@@ -62,6 +65,9 @@ int at_clock_parse_utc(const char *text, int64_t *ret_utc_ns)
     } else if (strcmp(p, "Z") != 0 && strcmp(p, "z") != 0) {
         return -EINVAL;
     }
-    *ret_utc_ns = ((int64_t)timegm(&tm) - offset_s) * AT_NS_PER_S + ns;
+    int64_t seconds = (int64_t)timegm(&tm) - offset_s;
+    if (seconds > LAST_S || seconds < -LAST_S)
+        return -EINVAL;
+    *ret_utc_ns = seconds * AT_NS_PER_S + ns;
     return 0;
 }

@@ -18,7 +18,8 @@
 
 #define RAW_SAMPLES   32768
 #define PACED_BLOCK_S 0.010 /* as a radio's driver would deliver */
-#define SLICE_MS      100   /* how late a stop is seen */
+#define CENTURY_S     3.15e9
+#define SLICE_MS      100 /* how late a stop is seen */
 
 struct file_source {
     struct at_source base;
@@ -148,7 +149,7 @@ static int apply_flags(const char *path, const struct at_file_options *o, struct
         rec->rate_hz = o->rate_hz;
     if (!(rec->rate_hz > 0))
         return at_error_set(err, -EINVAL, "%s: unknown sample rate; say --rate 250k", path);
-    if (rec->rate_hz > AT_RATE_MAX_HZ)
+    if (rec->rate_hz > AT_RATE_MAX_HZ || rec->rate_hz < 1)
         return at_error_set(err, -EINVAL, "%s: a rate of %g S/s is absurd; say --rate 250k", path,
                             rec->rate_hz);
     bool forced = !isnan(o->center_hz) && o->center_hz != 0;
@@ -313,12 +314,21 @@ static void account(struct file_source *f, uint64_t index, size_t n, size_t mask
     f->end_index = index + n;
 }
 
+/* A file may claim any index: what is longer than a century counts as one. */
+static int64_t duration_ns(const struct file_source *f, uint64_t samples)
+{
+    return (int64_t)(fmin((double)samples / f->info.rate_hz, CENTURY_S) * 1e9);
+}
+
 static int64_t utc_of(const struct file_source *f, const struct at_segment *seg, uint64_t index)
 {
     bool own = seg->utc_ns != 0 && f->round == 0;
     int64_t base = own ? seg->utc_ns : f->info.start_utc_ns;
     uint64_t since = own ? index - seg->index : index;
-    return base ? base + (int64_t)((double)since / f->info.rate_hz * 1e9) : 0;
+    int64_t utc_ns;
+    if (base == 0 || __builtin_add_overflow(base, duration_ns(f, since), &utc_ns))
+        return 0;
+    return utc_ns;
 }
 
 /* The file ended before what it promised at open: the rest counts as lost, and that was all. */
@@ -357,7 +367,7 @@ static int read_samples(struct at_source *s, float *iq, size_t max, int timeout_
     uint64_t index = f->round + seg->index + f->done;
     int64_t now = at_clock_mono_ns(), due = now, deadline = now + (int64_t)timeout_ms * 1000000;
     if (f->paced) {
-        due = f->start_ns + (int64_t)((double)(index + limit) / f->info.rate_hz * 1e9);
+        due = f->start_ns + duration_ns(f, index + limit);
         sleep_until(f, due < deadline ? due : deadline);
         if (due > deadline || atomic_load(&f->stopped)) {
             *ret = (struct at_read){.index = index, .delivered_ns = deadline};

@@ -13,6 +13,7 @@
 #include "lib/source/convert.h"
 
 #define MAX_TOKENS    32
+#define LAST_YEAR     2199 /* 64 bits of nanoseconds end in 2262 */
 #define LARGEST_HZ    1e12
 #define RATE_BELOW_HZ 25e6
 
@@ -106,7 +107,7 @@ static int parse_stamp(const char *a, const char *b, int64_t *ret_utc_ns)
     }
     struct tm tm = {0};
     const char *end = all_digits(text, 14, 14) ? strptime(text, "%Y%m%d%H%M%S", &tm) : NULL;
-    if (!end || *end)
+    if (!end || *end || tm.tm_year < 70 || tm.tm_year > LAST_YEAR - 1900)
         return 0;
     *ret_utc_ns = (int64_t)timegm(&tm) * AT_NS_PER_S;
     return used;

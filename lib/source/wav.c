@@ -146,8 +146,8 @@ static int parse_chunk(struct parser *p, const unsigned char *head, uint64_t off
     if (n > rest) {
         if (!data)
             return at_error_set(p->err, -EINVAL,
-                                "%s: chunk '%.4s' of %llu bytes goes beyond the file's end",
-                                p->path, (const char *)head, (unsigned long long)n);
+                                "%s: a chunk of %llu bytes at byte %llu goes beyond the file's end",
+                                p->path, (unsigned long long)n, (unsigned long long)offset - 8);
         snprintf(p->r->message, sizeof p->r->message,
                  "the header promises %llu bytes, the file holds %llu: cut short",
                  (unsigned long long)n, (unsigned long long)rest);
