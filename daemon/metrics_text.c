@@ -140,7 +140,7 @@ static void write_classifier(const struct at_view *v, struct at_buf *out)
     for (size_t i = 0; i < v->n_kv_peak; i++)
         at_metrics_sample(out, peak, &(struct at_label){"backend", v->kv_peak[i].backend}, 1,
                           (double)v->kv_peak[i].bytes);
-    at_metrics_head(out, queue, "gauge", "Sessions waiting for a decision");
+    at_metrics_head(out, queue, "gauge", "Tokens waiting for a session");
     at_metrics_sample(out, queue, NULL, 0, v->stats.queue_depth);
     at_metrics_head(out, info, "gauge", "The backend that runs");
     int chosen = v->selector.choice.index;

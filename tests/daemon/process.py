@@ -159,6 +159,7 @@ def run_routes(folder):
     check("samples: requested = delivered + lost = 750000", rec["samples"]["requested"] == rec["samples"]["delivered"] + lost == 750000, rec)
     check("samples: all processed", rec["samples"]["processed"] == rec["samples"]["delivered"], rec)
     run_emissions(d)
+    run_openapi(d)
     check("404", d.get("/nope")[0] == 404 and "error" in d.json("/nope"))
     check("405", d.get("/healthz", "POST")[0] == 405 and d.get("/healthz", "POST")[1]["Allow"] == "GET, HEAD")
     page = d.get("/metrics")[2].decode()
@@ -184,6 +185,61 @@ def run_emissions(d):
     ended = d.json("/api/v1/emissions?state=ended")["items"]
     check("all have ended", len(ended) == len(items), (len(ended), len(items)))
     check("filters", d.json("/api/v1/emissions?min_snr=200")["items"] == [] == d.json("/api/v1/emissions?band=x")["items"])
+
+
+KINDS = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None),
+         "number": (int, float)}
+
+
+def faults(value, schema, defs, at=""):
+    """What of value the schema does not say: types, required and undocumented keys, enumerations, bounds."""
+    if "$ref" in schema:
+        schema = defs[schema["$ref"].rsplit("/", 1)[1]]
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if kinds and not any(isinstance(value, KINDS[k]) and not (k != "boolean" and isinstance(value, bool)) for k in kinds):
+        return [f"{at}: {value!r} is no {kinds}"]
+    out = [f"{at}: {value!r} not in {schema['enum']}"] if "enum" in schema and value not in schema["enum"] else []
+    if "minimum" in schema and value < schema["minimum"] or "maximum" in schema and value > schema["maximum"]:
+        out.append(f"{at}: {value!r} out of bounds")
+    if isinstance(value, dict):
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        out += [f"{at}: {k} is missing" for k in schema.get("required", []) if k not in value]
+        for k, v in value.items():
+            if k in known:
+                out += faults(v, known[k], defs, f"{at}.{k}")
+            elif isinstance(rest, dict):
+                out += faults(v, rest, defs, f"{at}.{k}")
+            elif known:
+                out.append(f"{at}: {k} is not documented")
+    if isinstance(value, list) and "items" in schema:
+        for i, v in enumerate(value):
+            out += faults(v, schema["items"], defs, f"{at}[{i}]")
+    return out
+
+
+def run_openapi(d):
+    """The server answers as openapi.json says, for each path, parameter and object."""
+    api = d.json("/api/v1/openapi.json")
+    defs = api["components"]["schemas"]
+    first = d.json("/api/v1/emissions")["items"][0]["id"]
+    for path, item in api["paths"].items():
+        get = item["get"]
+        if "text/event-stream" in get["responses"]["200"]["content"]:
+            continue
+        status, headers, body = d.get(path.replace("{id}", first))
+        kind = headers["Content-Type"].split(";")[0]
+        check(f"openapi {path}: status and type", str(status) in get["responses"] and kind in get["responses"][str(status)]["content"],
+              (status, kind))
+        schema = get["responses"][str(status)]["content"].get(kind, {}).get("schema", {})
+        if kind == "application/json" and path != "/api/v1/openapi.json":
+            wrong = faults(json.loads(body), schema, defs)
+            check(f"openapi {path}: answer", not wrong, wrong[:5])
+        for p in get["parameters"]:
+            if p["in"] == "query":
+                got = d.get(f"{path}?{p['name']}=%21")
+                check(f"openapi {path}?{p['name']} is known", b"unknown_parameter" not in got[2], got[2])
+    check("openapi: errors", not faults(d.json("/nope"), defs["Error"], defs), d.json("/nope"))
 
 
 def run_done():
