@@ -7,12 +7,11 @@
 
 #include "lib/dsp/floor.h"
 
-#define HANN_ENBW 1.5 /* bins that move together */
-#define MIN_EXCESS                                                                                 \
-    1.4f /* a box must stand 1.5 dB above the floor, whatever its size: the floor itself may be    \
-            off */
-#define RANGE 1e-3f /* edges lie within 30 dB of the peak */
-#define RISE  6.0f  /* beyond them a new peak must rise by this much to be another region */
+#define HANN_ENBW         1.5 /* bins that move together */
+#define MIN_EXCESS        1.6f /* a wide box stands 2 dB above the floor at least: noise is not flat */
+#define MIN_EXCESS_NARROW 1.4f
+#define RANGE             1e-3f /* edges lie within 30 dB of the peak */
+#define RISE              6.0f /* beyond them a new peak must rise by this much to be another region */
 
 static const unsigned widths[] = {1, 4, 16, 64, 256};
 static const unsigned durations[] = {1, 4, 16};
@@ -53,7 +52,8 @@ static float box_threshold(const struct at_detector *d, double rows, unsigned wi
 {
     double k = rows * (width > 1 ? width / HANN_ENBW : 1);
     float t = (float)at_floor_gamma_threshold(k, d->p);
-    return t > MIN_EXCESS ? t : MIN_EXCESS;
+    float least = width > 4 ? MIN_EXCESS : MIN_EXCESS_NARROW;
+    return t > least ? t : least;
 }
 
 /* Boxes of this width over one averaged row; bins hit before by narrower boxes are left out of

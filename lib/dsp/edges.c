@@ -120,7 +120,7 @@ static void take_edges(struct at_track *k, const struct at_map *m, double rate_h
 void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
                       double f_hi_hz, float *scratch)
 {
-    bool use_slow = k->slow.rows >= 2 && e->slow.t;
+    bool use_slow = (k->slow.rows_full >= 2 || k->slow.rows >= 8) && e->slow.t;
     const struct at_map *m = use_slow ? &e->slow : &e->fast;
     const struct at_spectra *s = use_slow ? &k->slow : &k->fast;
     if (s->rows < 0.5)

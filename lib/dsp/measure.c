@@ -163,7 +163,7 @@ static float share_on(const struct at_map *m, size_t t, const struct at_map *fas
 
 static void add_row(struct at_spectra *s, const float *row, float share)
 {
-    if (share > 0 && share < 0.5f)
+    if (share > 0 && share < 0.2f)
         return; /* neither on nor off */
     if (share == 0) {
         s->rows_off += 1;
@@ -172,6 +172,7 @@ static void add_row(struct at_spectra *s, const float *row, float share)
         return;
     }
     s->rows += 1;
+    s->rows_full += share >= 0.5f;
     for (unsigned k = 0; k < s->n; k++) {
         s->sum[k] += row[k];
         s->hold[k] = s->hold[k] > row[k] ? s->hold[k] : row[k];

@@ -188,10 +188,28 @@ static int by_level(const void *a, const void *b)
     return (x->level < y->level) - (x->level > y->level);
 }
 
+/* What is left of a DC line, and what a saturated receiver puts at 0 Hz while something else is
+ * there. */
+static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
+                    size_t n)
+{
+    double bin = t->rate_hz / t->n_slow;
+    return (e->has_dc || (e->clipped && n > 1)) && fabs(r->peak_hz) < 1.5 * bin &&
+           r->f_hi_hz - r->f_lo_hz < (e->clipped ? 64 : 8) * bin;
+}
+
 /* Merges what belongs together and drops artefacts; strongest first. Returns how many are left. */
 static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
                            size_t n)
 {
+    for (size_t i = 0; i < n;) {
+        if (!only_dc(t, e, &r[i], n)) {
+            i++;
+            continue;
+        }
+        t->n_artefacts++;
+        r[i] = r[--n];
+    }
     for (size_t i = 0; i < n; i++) {
         struct at_on on = {.rows = t->on, .energy = t->energy};
         at_measure_on(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz, &on);
@@ -205,7 +223,9 @@ static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struc
             double w = (r[i].f_hi_hz - r[i].f_lo_hz) + (r[j].f_hi_hz - r[j].f_lo_hz);
             double ratio = r[i].level / r[j].level;
             double link = at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j], t->energy, t->other);
-            bool one = gap <= near_hz(t, &r[i], &r[j]);
+            double steps = r[i].peak / r[j].peak;
+            bool alike = gap <= 0 || (steps < FADING && steps > 1 / FADING);
+            bool one = alike && gap <= near_hz(t, &r[i], &r[j]);
             bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
             one = one || (!bad && ratio < WEAKER && gap < 12 * w && fabs(link) > LINKED);
             if (!bad && !one) {
@@ -354,6 +374,12 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     double lo = fmin(k->epochs ? k->e.f_lo_hz : r->f_lo_hz, r->f_lo_hz);
     double hi = fmax(k->epochs ? k->e.f_hi_hz : r->f_hi_hz, r->f_hi_hz);
     struct at_on on = {.rows = t->on, .energy = t->energy};
+    double width = k->e.f_hi_hz - k->e.f_lo_hz;
+    if (k->epochs >= 3 && k->e.duty > 0.9f && hi - lo > 3 * width &&
+        r->level < GROWTH * k->power_s / k->on_s) {
+        lo = k->e.f_lo_hz - width; /* a steady one that seems wider, but no stronger, is not */
+        hi = k->e.f_hi_hz + width;
+    }
     bool known = k->epochs > 1; /* then on and off are its own band's, whatever stands beside it */
     at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi, &on);
     if (on.n_on == 0 || !(on.power > 0)) {

@@ -25,7 +25,8 @@ struct at_epoch {
 /* An emission's spectra, rising frequency over the band: power per Hz. */
 struct at_spectra {
     unsigned n;
-    double rows, rows_off; /* taken while on, and while off */
+    double rows, rows_off; /* taken while on (a fifth of the row at least), and while off */
+    double rows_full;      /* of rows: on for half of the row at least */
     float *sum, *hold;     /* (n) while on: sum of the rows, highest of them */
     float *off;            /* (n) sum of the rows while off: what else is there */
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/dsp/measure.h"
@@ -15,6 +16,7 @@
 #define SHARED_RATE 1e6  /* from here on the blocks are fine enough */
 #define AVERAGE_S   0.5
 #define CHUNKS      64 /* of an epoch, to tell a DC line from a signal */
+#define QUIET       24 /* of them, the quietest */
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
 
@@ -102,55 +104,85 @@ void at_view_push(struct at_view *v, const float *iq, size_t n)
 
 /* ---- the DC line: constant over the whole epoch, which no signal is ---- */
 
-static float median_of(float *a, size_t n)
+struct chunk {
+    float re, im, power, away;
+};
+
+static int by_power(const void *a, const void *b)
 {
-    for (size_t i = 1; i < n; i++) { /* few: by insertion */
-        float x = a[i];
-        size_t j = i;
-        for (; j > 0 && a[j - 1] > x; j--)
-            a[j] = a[j - 1];
-        a[j] = x;
-    }
-    return n ? a[n / 2] : 0;
+    const struct chunk *x = a, *y = b;
+    return (x->power > y->power) - (x->power < y->power);
 }
 
+static int by_re(const void *a, const void *b)
+{
+    const struct chunk *x = a, *y = b;
+    return (x->re > y->re) - (x->re < y->re);
+}
+
+static int by_im(const void *a, const void *b)
+{
+    const struct chunk *x = a, *y = b;
+    return (x->im > y->im) - (x->im < y->im);
+}
+
+static int by_away(const void *a, const void *b)
+{
+    const struct chunk *x = a, *y = b;
+    return (x->away > y->away) - (x->away < y->away);
+}
+
+/* Means over CHUNKS parts of the epoch. False: some are exact zeros, where no receiver's constant
+ * would be missing. */
+static bool take_chunks(const struct at_view *v, struct chunk *c, size_t per)
+{
+    for (size_t k = 0; k < CHUNKS; k++) {
+        double re = 0, im = 0, p = 0;
+        for (size_t i = k * per; i < (k + 1) * per; i++) {
+            float a = v->iq[2 * i], b = v->iq[2 * i + 1];
+            re += a;
+            im += b;
+            p += a * a + b * b;
+        }
+        c[k] = (struct chunk){
+            .re = (float)(re / (double)per), .im = (float)(im / (double)per), .power = (float)p};
+        if (!(p > 0) || !isfinite(p))
+            return false;
+    }
+    return true;
+}
+
+/* The quietest parts tell: a burst may drive the receiver elsewhere, and a signal's own mean is not
+ * constant. */
 static void find_dc(struct at_view *v, const struct at_floor *floor)
 {
-    float re[CHUNKS], im[CHUNKS], sorted[CHUNKS], away[CHUNKS];
+    struct chunk c[CHUNKS];
     size_t per = v->fill / CHUNKS;
-    bool gated = false; /* exact zeros: a receiver's constant would not be in them */
     v->has_dc = (v->dc[0] != 0 || v->dc[1] != 0) && v->dc_age++ < DC_HELD;
     if (!v->has_dc)
         v->dc[0] = v->dc[1] = 0;
-    if (per < 32)
+    if (per < 32 || !take_chunks(v, c, per))
         return;
-    for (size_t c = 0; c < CHUNKS; c++) {
-        double a = 0, b = 0;
-        for (size_t i = c * per; i < (c + 1) * per; i++) {
-            a += v->iq[2 * i];
-            b += v->iq[2 * i + 1];
-        }
-        re[c] = (float)(a / (double)per);
-        im[c] = (float)(b / (double)per);
-    }
-    memcpy(sorted, re, sizeof re);
-    float dre = median_of(sorted, CHUNKS);
-    memcpy(sorted, im, sizeof im);
-    float dim = median_of(sorted, CHUNKS);
-    for (size_t c = 0; c < CHUNKS; c++)
-        away[c] = (re[c] - dre) * (re[c] - dre) + (im[c] - dim) * (im[c] - dim);
-    for (size_t c = 0; c < CHUNKS; c++)
-        gated = gated || (re[c] == 0 && im[c] == 0);
-    median_of(away, CHUNKS);
-    float spread = away[CHUNKS * 9 / 10], size = dre * dre + dim * dim;
-    double noise = v->rate_hz / (double)per *
-                   (floor->source == AT_FLOOR_MEASURED ? floor->density[floor->n / 2] : 0);
-    if (gated || spread > 0.02 * size + 6 * noise || !(size > 0.2 * noise) || !isfinite(size))
+    qsort(c, CHUNKS, sizeof *c, by_power);
+    qsort(c, QUIET, sizeof *c, by_re);
+    float re = c[QUIET / 2].re;
+    qsort(c, QUIET, sizeof *c, by_im);
+    float im = c[QUIET / 2].im, size = re * re + im * im;
+    for (size_t k = 0; k < QUIET; k++)
+        c[k].away = (c[k].re - re) * (c[k].re - re) + (c[k].im - im) * (c[k].im - im);
+    qsort(c, QUIET, sizeof *c, by_away);
+    double density = floor->source == AT_FLOOR_MEASURED ? floor->density[floor->n / 2] : 0;
+    double noise = v->rate_hz / (double)per * density;
+    if (c[QUIET * 8 / 10].away > 0.02 * size + 4 * noise || !(size > noise))
         return;
+    /* A first estimate is as noisy as one epoch lets it be; later ones sharpen it, a jump begins
+     * anew. */
+    float jump = (re - v->dc[0]) * (re - v->dc[0]) + (im - v->dc[1]) * (im - v->dc[1]);
+    float gain = v->has_dc && jump < 0.02f * size + (float)noise ? 0.2f : 1;
     v->has_dc = true;
     v->dc_age = 0;
-    v->dc[0] = dre;
-    v->dc[1] = dim;
+    v->dc[0] += gain * (re - v->dc[0]);
+    v->dc[1] += gain * (im - v->dc[1]);
 }
 
 /* ---- spectra ---- */
