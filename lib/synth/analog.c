@@ -79,7 +79,7 @@ static int am_render(struct at_gen *g, size_t k)
 {
     static const double corner_lo[] = {2500, 4000, 2500, 2000, 0, 300, 1020},
                         corner_hi[] = {4500, 6000, 4000, 4500, 0, 2500, 1020};
-    g->edges = AT_EDGES_DB30;
+    g->edges = AT_EDGES_SAID;
     if (k == 4)
         return am_seconds(g);
     double corner = at_gen_u(g, corner_lo[k], corner_hi[k] + 1);
@@ -189,7 +189,7 @@ static int ssb_render(struct at_gen *g, size_t k)
         }
     }
     at_mem_free(NULL, a);
-    g->edges = AT_EDGES_DB30;
+    g->edges = AT_EDGES_SAID;
     return rc;
 }
 const struct at_family at_family_ssb = {AT_CLASS_SSB, sizeof ssb_list / sizeof *ssb_list, ssb_at,
@@ -230,7 +230,7 @@ static int nfm_render(struct at_gen *g, size_t k)
                                   : AT_AUDIO_VOICE,
                          corner, at_gen_p(g, 0.6), f, g->n);
     float prev = 0, pre = (float)(g->fs / (AT_TAU * 2000)),
-          gain = (float)(k == 4 ? 1.2 : at_gen_u(g, 1.5, 2.5));
+          gain = (float)(k == 4 ? 1.2 : at_gen_u(g, 2, 5));
     double p = at_gen_u(g, 0, 1);
     for (size_t i = 0; i < g->n;
          i++) { /* 6 dB an octave of pre-emphasis, limiter, sub-audible tone */
@@ -341,7 +341,7 @@ static int wfm_render(struct at_gen *g, size_t k)
     g->edges = AT_EDGES_P99;
     if (k == 6)
         return fm_video(g);
-    int stereo = k == 0 || k == 4 || (k == 3 && at_gen_p(g, 0.7)) || (k == 2 && at_gen_p(g, 0.6));
+    int stereo = k == 0 || k == 4 || k == 3 || (k == 2 && at_gen_p(g, 0.6));
     double bw = k == 3 ? (stereo ? 60e3 : 40e3) : k == 5 ? 110e3 : 170e3;
     int rc = at_gen_begin(g, bw);
     float *m = scratch(2 * g->n), *side = m ? m + g->n : NULL;
@@ -358,12 +358,12 @@ static int wfm_render(struct at_gen *g, size_t k)
         rc = at_audio_render(g, kind, 15000, k != 5, side, g->n);
     float width = (float)at_gen_u(g, 0.1, 0.7), gain = (float)(k == 3   ? 1
                                                                : k == 5 ? at_gen_u(g, 0.2, 0.5)
-                                                                        : at_gen_u(g, 0.8, 1.25));
+                                                                        : at_gen_u(g, 1.3, 2.6));
     float prev = 0, pre = (float)(g->fs * 50e-6);
     for (size_t i = 0; i < g->n; i++) { /* 50 us of pre-emphasis, limited as stations do */
         float x = gain * (m[i] + 0.5f * pre * (m[i] - prev));
         prev = m[i];
-        x = x / (1 + 0.35f * fabsf(x));
+        x = x / (1 + 0.6f * fabsf(x));
         m[i] = stereo ? 0.9f * x : x;
         side[i] *= 0.9f * width * gain;
     }

@@ -17,6 +17,7 @@ struct tx { /* one transmitter */
     float *f, *amp;
     uint32_t sync; /* its sync word */
     float ones;    /* share of ones in its data */
+    double runs;   /* how often a run of equal bits begins; whitened data: never */
 };
 
 static size_t put_bits(float *s, size_t n, size_t max, uint32_t word, int bits)
@@ -30,8 +31,8 @@ static size_t put_data(struct at_gen *g, struct tx *x, size_t n, size_t len)
 {
     size_t end = n + len < x->max_sym ? n + len : x->max_sym;
     while (n < end) {
-        int run =
-            at_gen_p(g, 0.01) ? at_rng_int(&g->rng, 4, 30) : 1; /* runs of an unscrambled payload */
+        int run = at_gen_p(g, x->runs) ? at_rng_int(&g->rng, 4, 30)
+                                       : 1; /* runs of an unscrambled payload */
         float v;
         if (x->m->levels == 4)
             v = (float)(2 * at_rng_int(&g->rng, 0, 3) - 3) / 3;
@@ -250,6 +251,7 @@ int at_fsk_render(struct at_gen *g, const struct at_fsk_mode *m)
     x.sps = g->fs / x.rate;
     x.ramp = 1 + x.sps * (g->clean ? 0.5 : at_gen_lu(g, 0.1, 3));
     x.sync = (uint32_t)at_rng_next(&g->rng);
+    x.runs = at_gen_p(g, m->shape == AT_SHAPE_RECT ? 0.6 : 0.25) ? at_gen_lu(g, 0.001, 0.02) : 0;
     x.ones = at_gen_p(g, 0.25) ? (float)at_gen_u(g, 0.2, 0.8) : 0.5f;
     x.max_sym = (size_t)((double)g->n / x.sps) + 64;
     size_t burst = (size_t)(m->pre_hi + m->len_hi + 64);

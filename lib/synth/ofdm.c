@@ -47,17 +47,46 @@ static const struct at_variant *ofdm_at(size_t i)
     return &modes[i].v;
 }
 
-/* One symbol with its guard at in (m, 2), from sample `at`; cp > 0 copies the tail in front. */
+#define MAX_TAPER 64
+
+/* One symbol with its guard at in (m, 2), from sample `at`; its first `taper` samples fade from the
+ * end of the one before (tail, what would have followed it), which keeps the flanks down. */
 static size_t append(const struct at_ofdm *o, const struct at_fft *f, float *in, size_t m,
-                     size_t at, int cp)
+                     size_t at, int cp, int taper, float *tail)
 {
     int n = o->n_fft;
     for (int i = -cp; i < n && at < m; i++, at++) {
-        int k = i < 0 ? i + n : i;
-        in[2 * at] = f->re[k] * o->level;
-        in[2 * at + 1] = f->im[k] * o->level;
+        int k = i < 0 ? i + n : i, q = i + cp;
+        float re = f->re[k] * o->level, im = f->im[k] * o->level;
+        if (q < taper) {
+            float w = ((float)q + 0.5f) / (float)taper;
+            w = w * w * (3 - 2 * w);
+            re = w * re + (1 - w) * tail[2 * q];
+            im = w * im + (1 - w) * tail[2 * q + 1];
+        }
+        in[2 * at] = re;
+        in[2 * at + 1] = im;
+    }
+    for (int q = 0; q < taper; q++) {
+        tail[2 * q] = f->re[q] * o->level;
+        tail[2 * q + 1] = f->im[q] * o->level;
     }
     return at;
+}
+
+/* Silence of one symbol, after the last one has faded out. */
+static size_t rest(const struct at_ofdm *o, float *in, size_t m, size_t at, int cp, int taper,
+                   float *tail)
+{
+    size_t len = (size_t)(o->n_fft + cp);
+    for (int q = 0; q < taper && at + (size_t)q < m; q++) {
+        float w = 1 - ((float)q + 0.5f) / (float)taper;
+        in[2 * (at + (size_t)q)] = w * tail[2 * q];
+        in[2 * (at + (size_t)q) + 1] = w * tail[2 * q + 1];
+    }
+    for (int q = 0; q < 2 * taper; q++)
+        tail[q] = 0;
+    return at + len < m ? at + len : m;
 }
 
 /* Fills in (m, 2) at n_fft x spacing samples a second; marks what is on. */
@@ -66,6 +95,8 @@ static int send(struct at_gen *g, struct at_ofdm *o, double cp, float *in, size_
 {
     struct at_fft f = {0};
     int rc = at_fft_init(&f, (size_t)o->n_fft), guard = (int)(cp * o->n_fft + 0.5), silent = 0;
+    int taper = guard / 3 < MAX_TAPER ? guard / 3 : MAX_TAPER;
+    float tail[2 * MAX_TAPER] = {0};
     size_t at = 0;
     at_ofdm_start(g, o);
     for (int tries = 0; rc == 0 && at < m; tries++) {
@@ -74,13 +105,12 @@ static int send(struct at_gen *g, struct at_ofdm *o, double cp, float *in, size_
         at_ofdm_symbol(g, o);
         if (o->level <= 0) {
             silent = 1;
-            size_t len = (size_t)(o->n_fft + guard);
-            at = at + len < m ? at + len : m;
+            at = rest(o, in, m, at, guard, taper, tail);
             continue;
         }
         at_fft_run(&f, 1);
         size_t from = at;
-        at = append(o, &f, in, m, at, guard);
+        at = append(o, &f, in, m, at, guard, taper, tail);
         at_gen_on(g, ((double)from - lead) / step, ((double)at - lead) / step);
     }
     at_fft_finish(&f);

@@ -221,17 +221,18 @@ static int play(struct at_gen *g, const struct mode *m, size_t i, double te, str
                 float *amp, float *f)
 {
     uint8_t bits[1024];
+    struct at_keyer k;
     double t = 0, end = at_gen_seconds(g);
     int n_bits = at_rng_int(&g->rng, m->bits_lo, m->bits_hi),
         n_pre = at_rng_int(&g->rng, m->pre_lo, m->pre_hi), first = 1;
     while (t < end) {
         int reps = at_rng_int(&g->rng, m->rep_lo, m->rep_hi);
         double gap = te * at_gen_u(g, m->gap_lo, m->gap_hi + 1e-9);
-        struct at_keyer k;
         draw_bits(g, m, bits, n_bits);
         build(g, m, bits, n_bits, n_pre, p);
         double one = packet_seconds(p), all = reps * (one + gap);
-        draw_keyer(g, m, i, te, all, &k);
+        if (first || (!g->clean && at_gen_p(g, 0.1))) /* now and then another one of its kind */
+            draw_keyer(g, m, i, te, all, &k);
         if (first)
             t = at_gen_first(g, all);
         double begin = t;
@@ -259,7 +260,7 @@ static int ook_render(struct at_gen *g, size_t i)
     const struct mode *m = &modes[i];
     double te = at_gen_lu(g, m->te_lo_us, m->te_hi_us * 1.0001) * 1e-6 *
                 (g->clean ? 1 : at_gen_u(g, 0.97, 1.03));
-    int rc = at_gen_begin(g, 5 / te);
+    int rc = at_gen_begin(g, 6 / te);
     struct at_key *keys = at_mem_array(NULL, AT_MEM_OTHER, MAX_KEYS, sizeof *keys);
     float *amp = at_mem_array(NULL, AT_MEM_OTHER, 2 * g->n, sizeof *amp),
           *f = amp ? amp + g->n : NULL;
