@@ -155,8 +155,11 @@ static int pull(struct job *j, struct at_error *err)
                 usleep(READ_MS * 1000);
             continue;
         }
-        if (!j->reception.receiver && (ret = start_receiver(j, err)) < 0)
-            return ret;
+        if (!j->reception.receiver) {
+            if ((ret = start_receiver(j, err)) < 0)
+                return ret;
+            start_ns = at_clock_mono_ns(); /* --time counts from the first sample */
+        }
         ret = at_receiver_push(j->reception.receiver, j->iq, got.n, got.index, got.delivered_ns,
                                got.utc_ns);
         if (ret < 0)

@@ -88,12 +88,24 @@ static unsigned count_threads(void)
     return n > 1 ? 2 : 1;
 }
 
+/* FFT plans measured in earlier runs: half a second saved, and the same plans again. */
+static bool wisdom_path(char *out, size_t n)
+{
+    char cache[2048];
+    if (!at_cache_path(cache, sizeof(cache)))
+        return false;
+    int made = snprintf(out, n, "%s/fftw-wisdom", cache);
+    return made > 0 && (size_t)made < n;
+}
+
 int at_reception_open(struct at_reception *r, struct at_error *err)
 {
-    char path[2048], cache[2048];
+    char path[2048], cache[2048], wisdom[2100];
     int ret = at_model_path(r->model, path, sizeof(path), err);
     if (ret < 0)
         return ret;
+    if (wisdom_path(wisdom, sizeof(wisdom)))
+        at_dsp_wisdom_load(wisdom);
     struct at_classifier_config config = {
         .model_path = path, .backend = r->backend, .window = r->window};
     if (r->live) {
@@ -126,6 +138,9 @@ int at_reception_start(struct at_reception *r, const struct at_source_info *info
 
 void at_reception_close(struct at_reception *r)
 {
+    char wisdom[2100];
+    if (r->receiver && wisdom_path(wisdom, sizeof(wisdom)))
+        at_dsp_wisdom_save(wisdom);
     at_receiver_destroy(r->receiver);
     at_classifier_destroy(r->classifier);
     r->receiver = NULL;

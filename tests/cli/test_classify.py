@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""test_classify.py ATTUNE SOURCE_ROOT: attune classify and listen from outside, with a model of random weights."""
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+ATTUNE, ROOT = sys.argv[1], Path(sys.argv[2])
+sys.path.insert(0, str(ROOT / "tests/reference"))
+import reference  # noqa: E402
+
+RATE = 250_000
+LABELS = ["gfsk", "ook", "carrier", "nfm"]
+
+
+def write_model(path, seed=3, d=32, layers=2):
+    rng = np.random.default_rng(seed)
+
+    def matrix(rows, cols):
+        return (rng.standard_normal((rows, cols)) / np.sqrt(cols)).astype(np.float32)
+
+    t = {"embed.weight": matrix(d, 128 + 2), "embed.bias": np.zeros(d, np.float32), "norm.weight": np.ones(d, np.float32),
+         "head.weight": matrix(len(LABELS), d), "head.bias": np.zeros(len(LABELS), np.float32)}
+    for i in range(layers):
+        t |= {f"layers.{i}.attn.{n}.weight": matrix(d, d) for n in "qkvo"}
+        t |= {f"layers.{i}.norm{k}.weight": np.ones(d, np.float32) for k in (1, 2)}
+        t |= {f"layers.{i}.mlp.up.weight": matrix(2 * d, d), f"layers.{i}.mlp.down.weight": matrix(d, 2 * d)}
+    config = dict(n_bins=128, n_aux=2, d_model=d, n_layers=layers, n_heads=2, d_ff=2 * d, n_classes=len(LABELS), window=256, kv_groups=1,
+                  segment=32, pool_block=32, mask="causal", norm="rmsnorm", rope_base=1e4, aux=["share", "bin_khz"])
+    reference.write_safetensors(path, t, {"format": "attune-1", "config": json.dumps(config), "labels": json.dumps(LABELS)})
+
+
+def write_iq(path, seconds=0.5, tone=True, seed=1):
+    """Noise at -60 dBFS and a tone of -20 dBFS at +50 kHz from 0.1 s to the end, as cu8."""
+    rng = np.random.default_rng(seed)
+    n = int(RATE * seconds)
+    iq = (rng.standard_normal(n) + 1j * rng.standard_normal(n)) * np.sqrt(1e-6 / 2)
+    if tone:
+        k = np.arange(n)
+        iq += np.where(k > n // 5, 0.1 * np.exp(2j * np.pi * 0.2 * k), 0)
+    raw = np.stack([iq.real, iq.imag], -1) * 127.5 + 127.5 + rng.uniform(-0.5, 0.5, (n, 2))
+    np.clip(np.round(raw), 0, 255).astype(np.uint8).tofile(path)
+
+
+def png_size(path):
+    """Width and height of a PNG whose chunks all check out."""
+    b = Path(path).read_bytes()
+    assert b[:8] == b"\x89PNG\r\n\x1a\n"
+    at, size, kinds = 8, None, []
+    while at < len(b):
+        n, kind = struct.unpack(">I4s", b[at:at + 8])
+        assert zlib.crc32(b[at + 4:at + 8 + n]) == struct.unpack(">I", b[at + 8 + n:at + 12 + n])[0]
+        if kind == b"IHDR":
+            size = struct.unpack(">II", b[at + 8:at + 16])
+        kinds.append(kind)
+        at += 12 + n
+    assert kinds[-1] == b"IEND"
+    return size
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = Path(cls.folder.name)
+        write_model(cls.dir / "model.safetensors")
+        write_iq(cls.dir / "tone_433.92M_250k.cu8")
+        cls.env = {k: v for k, v in os.environ.items() if not k.startswith("ATTUNE_")}
+        cls.env |= {"ATTUNE_MODEL": str(cls.dir / "model.safetensors"), "XDG_CACHE_HOME": str(cls.dir / "cache")}
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def attune(self, *args, stdin=None, **env):
+        return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, stdin=stdin, timeout=100, env=self.env | env)
+
+    def refused(self, code, words, *args, **env):
+        r = self.attune(*args, **env)
+        said = r.stderr.decode()
+        self.assertEqual(r.returncode, code, said)
+        self.assertEqual(r.stdout, b"", args)
+        self.assertEqual(len(said.splitlines()), 2 if code == 2 else 1, said)  # usage adds the hint at --help
+        for word in words:
+            self.assertIn(word, said)
+
+
+class Classify(Case):
+    def test_one_line_per_emission_then_the_summary(self):
+        r = self.attune("classify", "--json", self.dir / "tone_433.92M_250k.cu8")
+        self.assertEqual((r.returncode, r.stderr), (0, b""))
+        *emissions, last = [json.loads(s) for s in r.stdout.splitlines()]
+        self.assertEqual(set(last), {"summary"})
+        s = last["summary"]
+        self.assertEqual(set(s), {"class", "confidence", "emissions", "seconds", "wall_s"})
+        self.assertEqual((s["emissions"], s["seconds"]), (len(emissions), 0.5))
+        tone = max(emissions, key=lambda e: e["snr_db"] + 10 * np.log10(e["end_s"] - e["start_s"]))
+        self.assertEqual(s["class"], tone["class"])
+        self.assertAlmostEqual(tone["center_hz"], 433_970_000, delta=1000)
+        self.assertAlmostEqual(tone["start_s"], 0.1, delta=0.02)
+        self.assertAlmostEqual(tone["level_dbfs"], -20, delta=1)
+        self.assertEqual(tone["state"], "ended")
+        self.assertEqual(set(tone["probs"]), set(LABELS))
+        self.assertAlmostEqual(sum(tone["probs"].values()), 1, delta=1e-3)
+        self.assertNotIn("latency_ms", tone)  # a file is not live
+        print(f"classify: {len(emissions)} emissions, {s['wall_s']:.3f} s of work")
+
+    def test_the_same_file_gives_the_same_lines(self):
+        runs = [self.attune("classify", "--json", self.dir / "tone_433.92M_250k.cu8").stdout.splitlines()[:-1] for _ in range(2)]
+        self.assertEqual(runs[0], runs[1])
+
+    def test_standard_input_and_forced_backends(self):
+        classes = {}
+        for backend in ("mha", "flash", "gqa", "latent"):
+            with open(self.dir / "tone_433.92M_250k.cu8", "rb") as f:
+                r = self.attune("classify", "--json", "-F", "cu8", "-s", "250k", "-f", "433.92M", "-", stdin=f, ATTUNE_BACKEND=backend)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            first = json.loads(r.stdout.splitlines()[0])
+            self.assertEqual(first["backend"], backend)
+            classes[backend] = first["probs"]
+        for label in LABELS:
+            self.assertAlmostEqual(classes["mha"][label], classes["flash"][label], delta=1e-3)
+
+    def test_noise_is_none_or_weak(self):
+        write_iq(self.dir / "noise_250k.cu8", tone=False)
+        r = self.attune("classify", "--json", self.dir / "noise_250k.cu8")
+        self.assertEqual(r.returncode, 0)
+        s = json.loads(r.stdout.splitlines()[-1])["summary"]
+        self.assertEqual((s["class"], s["emissions"]), ("none", 0))
+        self.assertNotIn("confidence", s)
+
+    def test_picture(self):
+        for n, name in ((0.5, "long"), (0.001, "short")):
+            write_iq(self.dir / f"{name}_250k.cu8", seconds=n)
+            png = self.dir / f"{name}.png"
+            r = self.attune("classify", "-o", png, self.dir / f"{name}_250k.cu8")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(png_size(png), (1280, 800))
+        self.refused_picture(self.dir / "no/x.png")
+        self.assertEqual([p.name for p in self.dir.iterdir() if ".part" in p.name], [])
+
+    def refused_picture(self, path):
+        r = self.attune("classify", "-o", path, self.dir / "tone_433.92M_250k.cu8")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(str(path), r.stderr.decode())
+
+    def test_people_get_a_table(self):
+        r = self.attune("classify", self.dir / "tone_433.92M_250k.cu8")
+        self.assertEqual(r.returncode, 0)
+        text = r.stdout.decode()
+        self.assertIn("bandwidth", text.splitlines()[0])
+        self.assertIn("MHz", text.splitlines()[1])
+        self.assertIn("in 0.5 s", text.splitlines()[-1])
+        self.assertNotIn("\033", text)
+
+    def test_bad_input_is_one_clear_line(self):
+        (self.dir / "empty_250k.cu8").write_bytes(b"")
+        (self.dir / "what.xyz").write_bytes(bytes(1000))
+        (self.dir / "norate.cu8").write_bytes(bytes(1000))
+        good = self.dir / "tone_433.92M_250k.cu8"
+        self.refused(1, ["/nowhere.cu8"], "classify", "/nowhere.cu8")
+        self.refused(1, ["empty"], "classify", self.dir / "empty_250k.cu8")
+        self.refused(1, ["what.xyz", "--format"], "classify", self.dir / "what.xyz")
+        self.refused(1, ["--rate"], "classify", self.dir / "norate.cu8")
+        self.refused(1, [str(self.dir)], "classify", self.dir)
+        self.refused(1, ["/none.safetensors"], "classify", "--model", "/none.safetensors", good)
+        self.refused(1, ["mha"], "classify", "--backend", "flush", good)
+        self.refused(1, ["ATTUNE_BACKEND", "mha"], "classify", good, ATTUNE_BACKEND="flush")
+        self.refused(1, ["window"], "classify", "--window", "100", good)
+        self.refused(2, ["which file"], "classify")
+        self.refused(2, ["one file"], "classify", good, good)
+        self.refused(2, ["cu8"], "classify", "--format", "mp3", good)
+        self.refused(2, ["--rate"], "classify", "--rate", "fast", good)
+
+    def test_nan_inf_and_zeros_do_not_crash(self):
+        zeros = self.dir / "zeros_1M.cf32"
+        np.zeros(200_000, np.complex64).tofile(zeros)
+        bad = np.random.default_rng(1).standard_normal(200_000).astype(np.float32) * 1e-3
+        bad[1000:1010], bad[50_000] = np.nan, np.inf
+        bad.tofile(self.dir / "bad_1M.cf32")
+        for name in ("zeros_1M.cf32", "bad_1M.cf32"):
+            r = self.attune("classify", "--json", self.dir / name)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("summary", json.loads(r.stdout.splitlines()[-1]))
+
+
+class Listen(Case):
+    def test_usage(self):
+        self.refused(2, ["driver=rtlsdr"], "listen")
+        self.refused(2, ["-f", "-s"], "listen", "-d", "driver=rtlsdr")
+        self.refused(2, ["not both"], "listen", "-d", "driver=x", "-f", "1M", "-s", "1M", "--json", "--csv")
+        self.refused(2, ["--gain"], "listen", "-d", "driver=x", "-f", "1M", "-s", "1M", "-g", "loud")
+        self.refused(2, ["--time"], "listen", "-d", "driver=x", "-f", "1M", "-s", "1M", "-T", "ten")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
