@@ -295,7 +295,7 @@ static int settle(struct at_band *b, bool last)
         bool over = quiet > fmax(0.01, (double)b->view.epoch / rate) || last;
         bool due = k->by_hand ? b->view.end > k->e.start : over || life >= LONG_HOP_S;
         if (k->pending && due) {
-            if (over && !k->by_hand && life < b->config.min_duration_s) {
+            if (over && !k->by_hand && (life < b->config.min_duration_s || (!k->sure && !last))) {
                 drop_track(b, k);
                 continue;
             }

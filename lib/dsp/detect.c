@@ -7,7 +7,8 @@
 
 #include "lib/dsp/floor.h"
 
-#define HANN_ENBW         1.5 /* bins that move together */
+#define HANN_SHARED       1.95 /* 1 + 2 (4/9 + 1/36): how many bins share their power through Hann */
+#define MARGIN            10.0 /* of the false-alarm rate: boxes of many sizes are not one test */
 #define MIN_EXCESS        1.6f /* a wide box stands 2 dB above the floor at least: noise is not flat */
 #define MIN_EXCESS_NARROW 1.4f
 #define RANGE             1e-3f /* edges lie within 30 dB of the peak */
@@ -23,7 +24,7 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
      * another. */
     double boxes = rate_hz * 3600 * 2 * 2 * 3;
     *d = (struct at_detector){
-        .mem = mem, .rate_hz = rate_hz, .p = false_per_hour / boxes, .max_bins = max_bins};
+        .mem = mem, .rate_hz = rate_hz, .p = false_per_hour / boxes / MARGIN, .max_bins = max_bins};
     d->ratio = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
     d->group = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 3, sizeof(float));
     d->best = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
@@ -50,7 +51,7 @@ void at_detector_finish(struct at_detector *d)
 
 static float box_threshold(const struct at_detector *d, double rows, unsigned width)
 {
-    double k = rows * (width > 1 ? width / HANN_ENBW : 1);
+    double k = rows * (width > 1 ? width / HANN_SHARED : 1);
     float t = (float)at_floor_gamma_threshold(k, d->p);
     float least = width > 4 ? MIN_EXCESS : MIN_EXCESS_NARROW;
     return t > least ? t : least;

@@ -171,7 +171,7 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t)
     for (unsigned k = 0; k < f->n; k++) {
         for (unsigned h = 0; h < f->n_history; h++)
             f->column[h] = f->history[(size_t)h * f->n + k];
-        f->local[k] = quantile(f->column, f->n_history, 0.3);
+        f->local[k] = quantile(f->column, f->n_history, 0.45);
     }
     float level[SECTIONS];
     levels_of_sections(f, level);

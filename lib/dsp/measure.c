@@ -6,10 +6,10 @@
 
 #include "lib/dsp/floor.h"
 
-#define HANN_ENBW 1.5
-#define ON_P      1e-5  /* chance that noise alone makes a row "on" */
-#define ON_SHARE  0.03f /* of the epoch's strong rows: 15 dB of fading, beyond it is off */
-#define RANGE_DB  30.0
+#define HANN_SHARED 1.95  /* bins that move together through Hann */
+#define ON_P        1e-5  /* chance that noise alone makes a row "on" */
+#define ON_SHARE    0.03f /* of the epoch's strong rows: 15 dB of fading, beyond it is off */
+#define RANGE_DB    30.0
 
 void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
                      unsigned *ret_lo, unsigned *ret_hi)
@@ -118,7 +118,7 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
              whi = hi < m->n && hi - lo < 4 ? hi + 1 : hi;
     double density = noise_between(m, lo, hi) / (hi - lo),
            noise = noise_between(m, wlo, whi) * rate_hz / m->n;
-    double k = (whi - wlo) / HANN_ENBW;
+    double k = (whi - wlo) / HANN_SHARED;
     row_power(m, rate_hz, wlo, whi, on->energy);
     for (size_t t = 0; t < m->t; t++)
         on->energy[t] -= (float)noise;

@@ -16,6 +16,7 @@
                           */
 #define LINKED      0.6  /* correlation of envelopes */
 #define FADING      30.0 /* 15 dB: levels that one emission may have at different times */
+#define SURE        2.0  /* times the level from which a bin counts: enough to believe it at once */
 #define GROWTH      2.5  /* 4 dB: what a steady one may gain by growing wider */
 #define FADING_SAME 1000.0
 #define FORGET_S    1.0 /* spectra are halved so often: edges follow */
@@ -397,6 +398,7 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     k->on = on.on_at_end;
     k->clipped_s += e->clipped ? on_s : 0;
     k->epochs++;
+    k->sure = k->sure || k->epochs > 1 || !on.steady || r->peak > SURE;
     k->e.gap = k->e.gap || (e->gap && k->e.start < e->index);
     k->e.floor_source = e->floor_source;
     double life = (double)(k->e.end - k->e.start) / t->rate_hz;
