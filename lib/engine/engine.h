@@ -47,7 +47,9 @@ struct at_classifier_stats {
     unsigned sessions, queue_depth;
     size_t kv_bytes, kv_peak_bytes;
     double p50_ms, p95_ms;         /* inference of the newest 1024 decisions */
-    double latency_p50_ms, latency_p95_ms; /* decision latency, likewise */
+    /* decision latency, likewise: from delivery of the newest token's last sample, or of the samples that made the
+     * decision due where those came later (the emission was seen, has ended, begins a new run) */
+    double latency_p50_ms, latency_p95_ms;
 };
 void at_classifier_get_stats(const struct at_classifier *c, struct at_classifier_stats *ret);
 

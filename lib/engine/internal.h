@@ -13,7 +13,9 @@
 #include "lib/engine/scheduler.h"
 #include "lib/kernels/kernels.h"
 
-#define QUEUE_TOKENS 1024 /* of one emission: the look-back of a new one, and runs of AT_RUN_MIN */
+#define QUEUE_TOKENS                                                                               \
+    1024 /* of one emission: the look-back of a new one, and runs of AT_RUN_MIN                    \
+          */
 #define MAX_THREADS 16
 #define FIGURES     1024 /* newest decisions that p50 and p95 speak of */
 #define SPARE_MAX   16
@@ -56,7 +58,8 @@ struct stream {
     bool throttled; /* tokens were refused since the newest one */
     double hop;     /* band samples per token; 0: no token yet */
     uint64_t newest_index;
-    double missed; /* tokens that were there and not taken */
+    uint64_t opened_push; /* the receiver's push that showed it: what comes with it is look-back */
+    double missed;        /* tokens that were there and not taken */
     /* the answer: whoever is busy */
     struct at_session *session;
     int candidate; /* of the session */
@@ -66,6 +69,7 @@ struct stream {
     uint64_t seen, seen_index; /* tokens; index of the newest */
     float snr_db;              /* at the newest token seen */
     int64_t delivered_ns;      /* of it */
+    int64_t closed_ns;         /* delivery of the samples that showed that it has ended */
     int64_t served_ns;
     float inference_ms, latency_ms, first_decision_s;
     char backend[16], mode[8];

@@ -64,9 +64,21 @@ static int ready_session(struct at_classifier *c, struct stream *s, bool reset)
     return at_sessions_acquire(c, s);
 }
 
-/* Figures of a decision, lock held. */
-static void count_decision(struct at_classifier *c, struct stream *s, int64_t start_ns,
-                           int64_t now_ns)
+/* When the samples came that made this decision due: the newest token's; where the emission's end
+ * or a new run asks for it, those that showed that, half a second of silence later. Lock held. */
+static int64_t due_at(const struct stream *s, const struct at_chunk *chunk)
+{
+    int64_t due_ns = s->delivered_ns;
+    if (chunk->n == 0 && s->head > s->tail)
+        due_ns = s->marks[s->tail % QUEUE_TOKENS].delivered_ns;
+    else if (s->ended)
+        due_ns = s->closed_ns;
+    return due_ns > s->delivered_ns ? due_ns : s->delivered_ns;
+}
+
+/* Figures of a decision that was due at due_ns, lock held. */
+static void count_decision(struct at_classifier *c, struct stream *s, int64_t due_ns,
+                           int64_t start_ns, int64_t now_ns)
 {
     const struct at_receiver *r = s->r;
     double took_ms = (double)(now_ns - start_ns) / 1e6;
@@ -79,9 +91,9 @@ static void count_decision(struct at_classifier *c, struct stream *s, int64_t st
         at_figures_add(&c->current, took_ms);
     double stream_s = ((double)s->pace.last_index - (double)s->emission.start) / r->rate_hz;
     if (r->live && s->delivered_ns > 0) {
-        s->latency_ms = (float)((double)(now_ns - s->delivered_ns) / 1e6);
+        s->latency_ms = (float)((double)(now_ns - due_ns) / 1e6);
         at_figures_add(&c->latency, (double)s->latency_ms);
-        stream_s += (double)s->latency_ms / 1e3;
+        stream_s += (double)(now_ns - s->delivered_ns) / 1e9;
     }
     if (s->pace.decisions == 1)
         s->first_decision_s = (float)fmax(stream_s, 0);
@@ -162,6 +174,7 @@ bool at_stream_serve(struct stream *s, struct server *server)
     if (chunk.decide)
         s->pace.last_index = s->seen_index;
     bool decided = chunk.decide && s->session;
+    int64_t due_ns = due_at(s, &chunk);
     pthread_mutex_unlock(&c->lock);
 
     int64_t start_ns = at_clock_mono_ns();
@@ -176,7 +189,7 @@ bool at_stream_serve(struct stream *s, struct server *server)
     if (chunk.decide) {
         s->pace.new_tokens = 0;
         if (decided)
-            count_decision(c, s, start_ns, now_ns);
+            count_decision(c, s, due_ns, start_ns, now_ns);
     }
     bool done = s->ended && s->head == s->tail && s->pace.new_tokens == 0;
     if (decided || done) {

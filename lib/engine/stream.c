@@ -39,6 +39,7 @@ struct stream *at_stream_create(struct at_receiver *r, const struct at_emission 
     s->supply = (struct at_supply){.tokens = SUPPLY_BURST, .index = r->now};
     s->pace.interval = (uint64_t)(AT_PACE_INTERVAL_S * r->rate_hz);
     s->latency_ms = s->inference_ms = s->first_decision_s = NAN;
+    s->opened_push = r->n_pushes;
     take_queue(c, s);
     return s;
 }
@@ -77,6 +78,14 @@ size_t at_stream_room(struct stream *s)
     return room;
 }
 
+static int64_t newest_push(const struct at_receiver *r)
+{
+    return r->n_pushes ? r->pushes[(r->n_pushes - 1) % PUSH_MARKS].delivered_ns : 0;
+}
+
+/* When the samples up to index came. The tokens of the look-back wait for nobody before the
+ * emission is seen: theirs is the push that showed it; what detection takes stands in
+ * first_decision_s. */
 static int64_t delivered_at(const struct at_receiver *r, uint64_t index)
 {
     uint64_t n = r->n_pushes < PUSH_MARKS ? r->n_pushes : PUSH_MARKS;
@@ -112,7 +121,8 @@ static void put_marks(struct stream *s, const float *frames, size_t n, size_t st
         struct at_mark *m = &s->marks[(s->head + i) % QUEUE_TOKENS];
         m->index = at > 0 ? (uint64_t)(at + 0.5) : 0;
         if (i == n - 1 || r->live)
-            delivered_ns = delivered_at(r, m->index);
+            delivered_ns =
+                s->opened_push == r->n_pushes ? newest_push(r) : delivered_at(r, m->index);
         m->delivered_ns = delivered_ns;
         m->snr_db = s->emission.snr_db;
         m->new_run = new_run && i == 0;
@@ -188,6 +198,7 @@ void at_stream_end(struct stream *s, const struct at_emission *e)
         count_missed(s, ((double)e->end - (double)s->newest_index) / s->hop - 1);
     s->emission = *e;
     s->ended = true;
+    s->closed_ns = newest_push(s->r);
 }
 
 struct at_chunk at_stream_plan(const struct stream *s)
