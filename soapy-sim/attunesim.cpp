@@ -1,20 +1,23 @@
-/* driver=attunesim: a SoapySDR receiver that plays a scene of lib/synth, or a recording, in real
- * time.
- *
+/* driver=attunesim: a SoapySDR receiver that plays a scene of lib/synth, or a recording, in real time.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+// clang-format off
+/*
  * Arguments of the device:
- *   scene=demo seed=1 duration=S   a scene of lib/synth, rendered once at the rate that is set,
- * then looped without a seam scene=tone                     a carrier at 1/8 of the rate, half of
- * full scale scene=count                    CS16 samples that say their own number: I the low 15
- * bits, Q the next 15 file=PATH [format=cs16]        a raw recording, looped (format: by its name,
- * where it says so) serial=SIM0 native=CS16|CF32 time=0|1 wrong_rate=HZ Faults, for tests:
- * fault=NAME with after=N (at the N-th read of each activation) or every=N (each N-th), times=N (at
+ *   scene=demo seed=1 duration=S   a scene of lib/synth, rendered once at the rate that is set, then looped without a seam
+ *   scene=tone                     a carrier at 1/8 of the rate, half of full scale
+ *   scene=count                    CS16 samples that say their own number: I the low 15 bits, Q the next 15
+ *   file=PATH [format=cs16]        a raw recording, looped (format: by its name, where it says so)
+ *   serial=SIM0 native=CS16|CF32 time=0|1 wrong_rate=HZ
+ * Faults, for tests: fault=NAME with after=N (at the N-th read of each activation) or every=N (each N-th), times=N (at
  * most so often in this process and serial), lose=N samples, back=S seconds:
- *   overflow  N samples lost, and it says so        gap       N samples lost, and only the
- * timestamps tell corrupt   one buffer lost, and it says so       nan       three samples not
- * finite (native=CF32) overlong  claims more than was asked for        throw     an exception
- *   timeout   nothing for S seconds (0: for ever)   unplug    nothing for ever, gone from the list
- * for S seconds hang      never comes back from the read (S seconds), hang-activate,
- * hang-deactivate likewise abort     the process dies SPDX-License-Identifier: GPL-3.0-or-later */
+ *   overflow  N samples lost, and it says so        gap       N samples lost, and only the timestamps tell
+ *   corrupt   one buffer lost, and it says so       nan       three samples not finite (native=CF32)
+ *   overlong  claims more than was asked for        throw     an exception
+ *   timeout   nothing for S seconds (0: for ever)   unplug    nothing for ever, gone from the list for S seconds
+ *   hang      never comes back from the read (S seconds), hang-activate, hang-deactivate likewise
+ *   abort     the process dies
+ */
+// clang-format on
 #include <SoapySDR/Device.hpp>
 #include <SoapySDR/Errors.hpp>
 #include <SoapySDR/Formats.hpp>

@@ -87,13 +87,16 @@ class Lint:
                         self.fail("foreign", path, n, f"{name} belongs in one .c, not in a header")
 
     def functions(self, path, lines):
-        """Bodies begin with `{` in the first column and end with `}` there; the head is counted with them."""
+        """Bodies begin with `{` in the first column and end with `}` there; the head is counted with them. A class of
+        C++ opens so too and is none."""
         begin = None
         for n, line in enumerate(lines, 1):
             if line.rstrip() == "{":
                 begin = n
                 while begin > 1 and lines[begin - 2].strip() and not lines[begin - 2].startswith(("}", "#", "/", " *")):
                     begin -= 1
+                if re.match(r"(class|struct|union|namespace)\b[^()]*$", lines[begin - 1]):
+                    begin = None
             elif line.startswith("}") and begin is not None:
                 if n - begin + 1 > MAX_FUNCTION:
                     self.fail("function-size", path, begin, f"{n - begin + 1} lines, at most {MAX_FUNCTION}")
