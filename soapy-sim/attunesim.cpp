@@ -160,8 +160,8 @@ std::shared_ptr<Loop> render_scene(const Kwargs &args, double rate, bool cf32)
 /* Rendering costs seconds: the newest loops are kept while the module lives. */
 std::shared_ptr<Loop> find_loop(const Kwargs &args, double rate, bool cf32)
 {
-    static std::mutex lock;
-    static std::vector<std::pair<std::string, std::shared_ptr<Loop>>> cache;
+    static auto &lock = *new std::mutex;
+    static auto &cache = *new std::vector<std::pair<std::string, std::shared_ptr<Loop>>>;
     const std::string file = get(args, "file", ""), scene = get(args, "scene", "demo");
     const std::string key = file + "|" + scene + "|" + get(args, "seed", "") + "|" +
                             get(args, "duration", "") + "|" + get(args, "format", "") + "|" +
@@ -186,8 +186,9 @@ struct Socket {
     long faults = 0;
 };
 
-std::mutex sockets_lock;
-std::map<std::string, Socket> sockets;
+/* Never destroyed: a thread that hangs in a read may outlive the process's exit handlers. */
+auto &sockets_lock = *new std::mutex;
+auto &sockets = *new std::map<std::string, Socket>;
 
 bool plugged_in(const std::string &serial)
 {

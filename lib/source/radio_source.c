@@ -22,7 +22,7 @@ struct radio_source {
     struct at_source base;
     struct at_radio radio;
     pthread_t thread;
-    bool started;
+    bool started, ended; /* ended: under radio.lock */
     /* The reader and the owner thread each hold one; a thread that hangs inside a driver keeps what
      * it uses alive. */
     _Atomic int references;
@@ -61,6 +61,10 @@ static void *own(void *arg)
 {
     struct radio_source *s = arg;
     at_radio_run(&s->radio);
+    pthread_mutex_lock(&s->radio.lock);
+    s->ended = true;
+    pthread_cond_broadcast(&s->radio.changed);
+    pthread_mutex_unlock(&s->radio.lock);
     release(s);
     return NULL;
 }
@@ -209,7 +213,15 @@ static void join(struct radio_source *s)
     int64_t at = until.tv_nsec + s->radio.times.hang_ns;
     until.tv_sec += (time_t)(at / AT_NS_PER_S);
     until.tv_nsec = (long)(at % AT_NS_PER_S);
-    if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+    int wait = 0;
+    pthread_mutex_lock(&s->radio.lock);
+    while (!s->ended && wait == 0)
+        wait = pthread_cond_timedwait(&s->radio.changed, &s->radio.lock, &until);
+    bool ended = s->ended;
+    pthread_mutex_unlock(&s->radio.lock);
+    if (ended)
+        pthread_join(s->thread, NULL);
+    else
         pthread_detach(s->thread);
     s->started = false;
 }
