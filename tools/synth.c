@@ -82,7 +82,8 @@ static int write_samples(FILE *f, enum format format, const float *iq, size_t n)
 }
 
 /* Writes to path.part and renames it when all is on disk. */
-static int write_whole(const char *path, enum format format, const float *iq, size_t n, const char *text)
+static int write_whole(const char *path, enum format format, const float *iq, size_t n,
+                       const char *text)
 {
     char part[4096];
     if ((size_t)snprintf(part, sizeof part, "%s.part", path) >= sizeof part)
@@ -105,7 +106,7 @@ static int write_whole(const char *path, enum format format, const float *iq, si
 static json_t *annotation(const struct at_scene *scene, const struct at_emitter *e,
                           const struct at_signal_truth *t)
 {
-    double center = scene->center_hz + t->center_hz;
+    double center = scene->center_hz + e->offset_hz + t->center_hz;
     return json_pack("{s:I, s:I, s:f, s:f, s:s, s:s, s:s, s:f, s:f}", "core:sample_start",
                      (json_int_t)t->first, "core:sample_count", (json_int_t)(t->last - t->first),
                      "core:freq_lower_edge", center - t->bandwidth_hz / 2, "core:freq_upper_edge",

@@ -33,10 +33,10 @@ static void push_to_talk(struct at_gen *g, float *amp, double talk_lo, double ta
 
 /* --- AM --- */
 static const struct at_variant am_list[] = {
-    {"am_voice", 5000, 9000, 0, 0},         {"am_music", 8000, 12000, 0, 0},
-    {"am_airband", 5000, 8000, 1, 8},       {"am_shallow", 4000, 9000, 0, 0},
-    {"am_keyed_second", 20, 100, 0.1, 0.9}, {"am_tone", 600, 5000, 0, 0},
-    {"am_ident", 2040, 2100, 0.1, 0.3},
+    {"am_voice", 4600, 7400, 0, 0},        {"am_music", 7100, 9900, 0, 0},
+    {"am_airband", 4500, 6600, 1, 8},      {"am_shallow", 3800, 7300, 0, 0},
+    {"am_keyed_second", 22, 55, 0.1, 0.9}, {"am_tone", 890, 3900, 0, 0},
+    {"am_ident", 1700, 1700, 0.1, 0.3},
 };
 
 static const struct at_variant *am_at(size_t i)
@@ -197,10 +197,10 @@ const struct at_family at_family_ssb = {AT_CLASS_SSB, sizeof ssb_list / sizeof *
 
 /* --- narrow FM --- */
 static const struct at_variant nfm_list[] = {
-    {"nfm_5k", 9000, 16000, 0, 0},    {"nfm_2k5", 6000, 11000, 0, 0},
-    {"nfm_ctcss", 7000, 16000, 0, 0}, {"nfm_ptt", 7000, 16000, 1, 6},
-    {"nfm_tone", 6000, 14000, 0, 0},  {"nfm_marine", 9000, 16000, 1, 8},
-    {"nfm_mic", 30000, 90000, 0, 0},
+    {"nfm_5k", 7200, 1e4, 0, 0},     {"nfm_2k5", 4500, 6600, 0, 0},
+    {"nfm_ctcss", 4800, 9100, 0, 0}, {"nfm_ptt", 4800, 9500, 1, 6},
+    {"nfm_tone", 3200, 7900, 0, 0},  {"nfm_marine", 7400, 1e4, 1, 8},
+    {"nfm_mic", 2.6e4, 5.7e4, 0, 0},
 };
 
 static const struct at_variant *nfm_at(size_t i)
@@ -261,10 +261,10 @@ const struct at_family at_family_nfm = {AT_CLASS_NFM, sizeof nfm_list / sizeof *
 
 /* --- broadcast FM: ITU-R BS.450; pilot 8 to 10 %, RDS 57 kHz 2 to 4 % (IEC 62106) --- */
 static const struct at_variant wfm_list[] = {
-    {"wfm_stereo", 120000, 220000, 0, 0}, {"wfm_mono", 80000, 200000, 0, 0},
-    {"wfm_speech", 80000, 200000, 0, 0},  {"wfm_silence", 40000, 130000, 0, 0},
-    {"wfm_rds", 120000, 220000, 0, 0},    {"wfm_quiet", 60000, 160000, 0, 0},
-    {"fm_video", 10e6, 27e6, 0, 0},
+    {"wfm_stereo", 1e5, 1.6e5, 0, 0},   {"wfm_mono", 8.7e4, 1.3e5, 0, 0},
+    {"wfm_speech", 8.8e4, 1.3e5, 0, 0}, {"wfm_silence", 3.9e4, 4e4, 0, 0},
+    {"wfm_rds", 1e5, 1.6e5, 0, 0},      {"wfm_quiet", 3e4, 7e4, 0, 0},
+    {"fm_video", 5.2e6, 1.2e7, 0, 0},
 };
 
 static const struct at_variant *wfm_at(size_t i)
@@ -342,7 +342,7 @@ static int wfm_render(struct at_gen *g, size_t k)
     if (k == 6)
         return fm_video(g);
     int stereo = k == 0 || k == 4 || k == 3 || (k == 2 && at_gen_p(g, 0.6));
-    double bw = k == 3 ? (stereo ? 60e3 : 40e3) : k == 5 ? 110e3 : 170e3;
+    double bw = k == 3 ? (stereo ? 60e3 : 40e3) : k == 5 ? 50e3 : 170e3;
     int rc = at_gen_begin(g, bw);
     float *m = scratch(2 * g->n), *side = m ? m + g->n : NULL;
     if (rc < 0 || !m) {
@@ -357,7 +357,7 @@ static int wfm_render(struct at_gen *g, size_t k)
     if (rc == 0 && stereo)
         rc = at_audio_render(g, kind, 15000, k != 5, side, g->n);
     float width = (float)at_gen_u(g, 0.1, 0.7), gain = (float)(k == 3   ? 1
-                                                               : k == 5 ? at_gen_u(g, 0.2, 0.5)
+                                                               : k == 5 ? at_gen_u(g, 0.3, 0.8)
                                                                         : at_gen_u(g, 1.3, 2.6));
     float prev = 0, pre = (float)(g->fs * 50e-6);
     for (size_t i = 0; i < g->n; i++) { /* 50 us of pre-emphasis, limited as stations do */

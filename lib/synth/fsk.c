@@ -238,11 +238,9 @@ int at_fsk_render(struct at_gen *g, const struct at_fsk_mode *m)
 {
     struct tx x = {.m = m};
     double param = at_gen_u(g, m->param_lo, m->param_hi);
-    x.rate = at_gen_lu(g, m->rate_lo, m->rate_hi * 1.0000001);
-    if (m->h_hi > 0)
-        x.dev = at_gen_lu(g, m->h_lo, m->h_hi * 1.0000001) * x.rate * (m->levels - 1) / 2;
-    else
-        x.dev = at_gen_lu(g, m->dev_lo, m->dev_hi * 1.0000001);
+    double h = m->h_hi > 0 ? at_gen_lu(g, m->h_lo, m->h_hi * 1.0000001) * (m->levels - 1) : 0;
+    x.rate = at_gen_fit(g, m->rate_lo, m->rate_hi, h + 0.8);
+    x.dev = h > 0 ? h * x.rate / 2 : at_gen_lu(g, m->dev_lo, m->dev_hi * 1.0000001);
     if (!g->clean)
         x.dev *= at_gen_u(g, 0.96, 1.04);
     int rc = at_gen_begin(g, 2 * x.dev + x.rate * (m->shape == AT_SHAPE_RECT ? 1.1 : 0.65));

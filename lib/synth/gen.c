@@ -66,6 +66,14 @@ int at_gen_begin(struct at_gen *g, double bw_hz)
     return bw_hz <= 0.95 * g->fs ? 0 : -EINVAL;
 }
 
+double at_gen_fit(struct at_gen *g, double lo, double hi, double bw_per)
+{
+    double a = fmax(lo, 0.02 * g->rate_hz / bw_per), b = fmin(hi, 0.9 * g->rate_hz / bw_per);
+    if (g->want_hz > 0 || a >= b)
+        return at_gen_lu(g, lo, hi * 1.0000001);
+    return at_gen_lu(g, a, b);
+}
+
 void at_gen_on(struct at_gen *g, double a, double b)
 {
     double n = (double)g->n;
@@ -264,11 +272,14 @@ int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_
     int rc = 0;
     for (int tries = 0; tries < 32; tries++) { /* until something falls into the window */
         rc = f->render(&g, pick);
-        if (rc < 0 || spec->class_id == AT_CLASS_NOISE || !is_silent(&g))
+        int again = rc == 0 ? spec->class_id != AT_CLASS_NOISE && is_silent(&g)
+                            : rc == -EINVAL && spec->bandwidth_hz <= 0 && tries < 12;
+        if (!again)
             break;
         memset(iq, 0, 2 * spec->n * sizeof *iq);
         memset(on, 0, spec->n);
         g.marked = 0;
+        g.center_hz = 0;
     }
     if (rc == 0)
         rc = finish(&g, &t);

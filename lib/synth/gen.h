@@ -43,6 +43,9 @@ extern const struct at_family at_family_noise, at_family_carrier, at_family_cw, 
 
 /* Sets fs from the natural bandwidth. 0 or -EINVAL. */
 int at_gen_begin(struct at_gen *g, double bw_hz);
+/* Draws a rate (symbols, carriers, ...) from lo..hi; at natural scale from the part of it whose
+ * bandwidth, bw_per times the rate, is 0.02 to 0.9 of the samples', where there is one. */
+double at_gen_fit(struct at_gen *g, double lo, double hi, double bw_per);
 /* Marks samples [a, b), clipped to the window, as on. */
 void at_gen_on(struct at_gen *g, double a, double b);
 /* Length of the window in natural seconds. */

@@ -79,9 +79,9 @@ double at_keyed_add(struct at_gen *g, const struct at_keyer *k, const struct at_
 
 /* --- Morse: ITU-R M.1677-1 --- */
 static const struct at_variant cw_list[] = {
-    {"cw_keyer", 40, 300, 0, 0},   {"cw_hand", 40, 300, 0, 0},   {"cw_chirpy", 60, 400, 0, 0},
-    {"cw_clicks", 150, 900, 0, 0}, {"cw_fading", 40, 300, 0, 0}, {"cw_beacon", 30, 200, 2, 20},
-    {"cw_qrss", 5, 40, 0, 0},
+    {"cw_keyer", 110, 280, 0, 0},   {"cw_hand", 110, 280, 0, 0},   {"cw_chirpy", 190, 500, 0, 0},
+    {"cw_clicks", 390, 1900, 0, 0}, {"cw_fading", 110, 280, 0, 0}, {"cw_beacon", 110, 280, 2, 20},
+    {"cw_qrss", 3.9, 15, 0, 0},
 };
 
 static const struct at_variant *cw_at(size_t i)
@@ -187,9 +187,9 @@ const struct at_family at_family_cw = {AT_CLASS_CW, sizeof cw_list / sizeof *cw_
 
 /* --- carrier --- */
 static const struct at_variant carrier_list[] = {
-    {"carrier_steady", 60, 65, 0, 0},        {"carrier_drift", 60, 2000, 0, 0},
-    {"carrier_burst", 60, 5000, 0.02, 2},    {"carrier_tokens", 60, 50000, 0.0002, 0.02},
-    {"carrier_settling", 60, 5000, 0.01, 5}, {"carrier_wander", 60, 500, 0, 0},
+    {"carrier_steady", 62, 63, 0, 0},         {"carrier_drift", 92, 780, 0, 0},
+    {"carrier_burst", 65, 190, 0.02, 2},      {"carrier_tokens", 360, 1.3e4, 0.0002, 0.02},
+    {"carrier_settling", 230, 1700, 0.01, 5}, {"carrier_wander", 89, 300, 0, 0},
 };
 
 static const struct at_variant *carrier_at(size_t i)

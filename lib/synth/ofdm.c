@@ -21,8 +21,8 @@ static const struct at_ofdm_mode modes[] = {
     {{"lte_tdd_small", 1.08e6, 2.7e6, 0.001, 0.008}, AT_OFDM_LTE_TDD, 15e3, 72, 180, CP_LTE, 7},
     {{"lte_cut", 1.5e6, 1e7, 0, 0}, AT_OFDM_CUT, 15e3, 100, 600, CP_LTE, 7},
     {{"lte_extended_cp", 1.08e6, 9e6, 0, 0}, AT_OFDM_LTE, 15e3, 72, 600, 0.25, 0.25, 6},
-    {{"lte_uplink", 1.8e5, 9e6, 0.001, 0.1}, AT_OFDM_LTE_UL, 15e3, 72, 600, CP_LTE, 7},
-    {{"lte_sidelink", 1.8e5, 9e6, 0.001, 0.001}, AT_OFDM_SIDELINK, 15e3, 72, 600, CP_LTE, 7},
+    {{"lte_uplink", 1.08e6, 9e6, 0.001, 0.1}, AT_OFDM_LTE_UL, 15e3, 72, 600, CP_LTE, 7},
+    {{"lte_sidelink", 1.08e6, 9e6, 0.001, 0.001}, AT_OFDM_SIDELINK, 15e3, 72, 600, CP_LTE, 7},
     {{"nb_iot", 1.8e5, 1.8e5, 0, 0}, AT_OFDM_NBIOT, 15e3, 12, 12, CP_LTE, 7},
     {{"nr_15k", 4.5e6, 1.9e7, 0, 0}, AT_OFDM_NR, 15e3, 300, 1272, CP_LTE, 14},
     {{"nr_30k", 8.6e6, 3.8e7, 0.0005, 0.01}, AT_OFDM_NR, 30e3, 288, 1272, CP_LTE, 14},
@@ -140,7 +140,7 @@ static int ofdm_render(struct at_gen *g, size_t i)
         o.used = o.used / 2 * 2;
     double spacing = m->spacing_hz;
     if (m->system == AT_OFDM_FULL && m->used_hi > 500)
-        spacing *= at_gen_lu(g, 0.2, 20);
+        spacing = at_gen_fit(g, 0.2 * spacing, 20 * spacing, o.used);
     int rc = at_gen_begin(g, o.used * spacing);
     if (rc < 0)
         return rc;

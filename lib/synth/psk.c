@@ -269,8 +269,8 @@ static void flaws(struct at_gen *g, int continuous)
 static int psk_render(struct at_gen *g, size_t i)
 {
     const struct mode *m = &modes[i];
-    double rate = at_gen_lu(g, m->rate_lo, m->rate_hi * 1.0000001),
-           alpha = at_gen_u(g, m->alpha_lo, m->alpha_hi);
+    double alpha = at_gen_u(g, m->alpha_lo, m->alpha_hi);
+    double rate = at_gen_fit(g, m->rate_lo, m->rate_hi, 1.1 * (1 + 0.6 * alpha));
     int rc = at_gen_begin(g, rate * (1 + 0.6 * alpha) * (m->points == BARKER ? 1.1 : 1));
     if (rc < 0)
         return rc;

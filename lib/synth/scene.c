@@ -91,7 +91,7 @@ static int add_emitter(const struct at_scene *scene, const struct at_emitter *e,
     at_gen_mix_add(iq + 2 * first, s->iq, len, f, at_rng_uniform(&r, 0, 1), amp);
     for (size_t i = 0; any_on && i < len; i++)
         any_on[first + i] |= s->on[i];
-    t.center_hz = e->offset_hz;
+    t.center_hz = 0; /* the occupied band was put onto offset_hz */
     t.first += first;
     t.last = (t.last > len ? len : t.last) + first;
     t.on_share *= (double)len / (double)n;

@@ -55,7 +55,7 @@ struct at_signal_truth {
     int class_id;
     char variant[24];
     double bandwidth_hz;  /* occupied (edges as in DESIGN.md section 1), around center_hz */
-    double center_hz;     /* of the occupied band against 0 (SSB, asymmetric FSK) */
+    double center_hz;     /* of the occupied band against 0 (asymmetric FSK); in a scene against offset_hz: 0 */
     double on_share;      /* share of samples that are on, 0..1 */
     size_t first, last;   /* first on-sample, one past the last on-sample */
 };

@@ -119,6 +119,34 @@ static void test_natural_scale(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* What the table says of a member is what it renders: else callers choose rates that it does not
+ * fit. */
+static void test_natural_bandwidth_is_as_told(void **state)
+{
+    size_t n = 32768;
+    float *iq = malloc(2 * n * sizeof *iq);
+    int bad = 0, all = 0;
+    for (int c = 1; c < AT_CLASS_COUNT; c++) {
+        for (size_t i = 0; i < at_variant_count(c); i++) {
+            const struct at_variant *v = at_variant_at(c, i);
+            for (uint64_t seed = 0; seed < 4; seed++) {
+                struct at_signal_spec spec = make_spec(c, v->name, 3 * v->bw_hi_hz, 0, n, seed);
+                struct at_signal_truth t;
+                int rc = at_signal_render(&spec, iq, &t);
+                all++;
+                if (rc || t.bandwidth_hz < v->bw_lo_hz / 3 || t.bandwidth_hz > 3 * v->bw_hi_hz) {
+                    printf("%s %s: rc %d, %.0f Hz, told %.0f to %.0f\n", at_class_name(c), v->name,
+                           rc, rc ? 0 : t.bandwidth_hz, v->bw_lo_hz, v->bw_hi_hz);
+                    bad++;
+                }
+            }
+        }
+    }
+    printf("%d of %d far from the table (at most %d)\n", bad, all, all / 20);
+    free(iq);
+    assert_true(bad <= all / 20);
+}
+
 static void test_same_seed_same_samples(void **state)
 {
     size_t n = 4096;
@@ -239,9 +267,13 @@ static void test_short_windows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_every_variant_renders),
-        cmocka_unit_test(test_natural_scale),   cmocka_unit_test(test_same_seed_same_samples),
-        cmocka_unit_test(test_bandwidth_truth), cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_every_variant_renders),
+        cmocka_unit_test(test_natural_scale),
+        cmocka_unit_test(test_natural_bandwidth_is_as_told),
+        cmocka_unit_test(test_same_seed_same_samples),
+        cmocka_unit_test(test_bandwidth_truth),
+        cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_short_windows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
