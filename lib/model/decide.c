@@ -45,6 +45,8 @@ static double log_sum_exp(const float *x, uint32_t n, double t)
         top = fmax(top, x[i]);
     for (uint32_t i = 0; i < n; i++)
         sum += exp((x[i] - top) / t);
+    /* n >= 1: sum is at least 1 */
+    /* cppcheck-suppress invalidFunctionArg */
     return top / t + log(sum);
 }
 
