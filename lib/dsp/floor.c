@@ -13,6 +13,8 @@
 #define LOCAL    1.41 /* a bin's own figure counts up to 1.5 dB above its surroundings */
 #define FILLED                                                                                     \
     4.0 /* outer sections 6 dB below the rest: noise at last, not the filter's roll-off */
+#define SIDES                                                                                      \
+    0.35 /* quantile over the outer sections then: part of them is signal, part roll-off */
 #define TINY 1e-24f
 
 /* Inverse of the normal distribution's upper tail, to 5e-4 (Abramowitz and Stegun 26.2.23). */
@@ -146,9 +148,14 @@ static void levels_of_sections(struct at_floor *f, float *level)
     for (unsigned i = 2; i < SECTIONS - 1; i++)
         least = level[i] < least ? level[i] : least;
     float outer = fmaxf(level[0], level[SECTIONS - 1]);
-    if (outer * FILLED < least) /* a signal fills the middle; the noise is that of the sides */
+    if (outer * FILLED < least) { /* a signal fills the middle; the noise is that of the sides */
+        memcpy(f->column, f->local, per * sizeof(float));
+        outer = quantile(f->column, per, SIDES);
+        memcpy(f->column, f->local + (SECTIONS - 1) * per, per * sizeof(float));
+        outer = fmaxf(outer, quantile(f->column, per, SIDES));
         for (unsigned i = 0; i < SECTIONS; i++)
             level[i] = outer;
+    }
     for (unsigned i = 0; i < SECTIONS; i += SECTIONS - 1)
         if (level[i] * FILLED > least && level[i] < least)
             level[i] = least;

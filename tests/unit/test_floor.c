@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "lib/dsp/floor.h"
+#include "lib/dsp/spectrum.h"
+#include "tests/support/signals.h"
+
+#define RATE 1e6
+enum { N = 64, ROWS = 600, SAMPLES = (ROWS + 1) * N / 2 };
+
+static double db(double x)
+{
+    return 10 * log10(x + 1e-30);
+}
+
+/* Short spectra of iq, then the floor of them. */
+static void measure(const float *iq, struct at_floor *f, int epochs)
+{
+    struct at_stft s;
+    assert_int_equal(at_stft_init(&s, NULL, N, RATE), 0);
+    assert_int_equal(at_floor_init(f, NULL, N, ROWS + 1, 0), 0);
+    float *rows = calloc((ROWS + 1) * N, sizeof *rows);
+    size_t part = SAMPLES / (size_t)epochs;
+    for (int e = 0; e < epochs; e++) {
+        size_t t = 0, at = 0;
+        int made;
+        while (at < part) {
+            at +=
+                at_stft_push(&s, iq + 2 * ((size_t)e * part + at), part - at, rows + t * N, &made);
+            t += (size_t)made;
+        }
+        at_floor_update(f, rows, t);
+    }
+    free(rows);
+    at_stft_finish(&s);
+}
+
+static void check(const char *what, const float *iq, double want_db, double within_db)
+{
+    struct at_floor f;
+    measure(iq, &f, 1);
+    double worst = 0, sum = 0;
+    for (unsigned k = 0; k < N; k++) {
+        double off = db(f.density[k]) - want_db;
+        sum += off / N;
+        worst = fabs(off) > fabs(worst) ? off : worst;
+    }
+    print_message("%s: floor off by %.2f dB in the mean, %.2f in the worst bin\n", what, sum,
+                  worst);
+    assert_true(fabs(sum) < within_db);
+    assert_true(fabs(worst) <
+                within_db + 3); /* inside a steady signal: 2 dB for each eighth of the band */
+    assert_int_equal(f.source, AT_FLOOR_MEASURED);
+    at_floor_finish(&f);
+}
+
+static void test_noise_and_what_stands_in_it(void **state)
+{
+    float *iq = calloc(SAMPLES, 8);
+    sig_add_noise(iq, SAMPLES, -50, 1);
+    check("noise", iq, -110, 0.5);
+    sig_add_tone(iq, 0, SAMPLES, 0.1, -20);
+    check("a carrier 30 dB over all of it", iq, -110, 0.5);
+    sig_add_wide(iq, SAMPLES / 4, SAMPLES / 2, 0, 0.8, -20, 3);
+    check("and a burst over most of the band", iq, -110, 0.9);
+    memset(iq, 0, SAMPLES * 8);
+    sig_add_noise(iq, SAMPLES, -50, 1);
+    sig_add_wide(iq, 0, SAMPLES, -0.2, 0.3, -20, 4);
+    check("a steady signal over a third of the band", iq, -110, 1.0);
+    free(iq);
+}
+
+static void test_exact_zeros_are_no_noise(void **state)
+{
+    float *iq = calloc(SAMPLES, 8);
+    sig_add_noise(iq, SAMPLES / 3, -50, 1);
+    check("two thirds gated", iq, -110, 0.7);
+    struct at_floor f;
+    memset(iq, 0, SAMPLES * 8);
+    measure(iq, &f, 1);
+    assert_int_equal(f.source, AT_FLOOR_ASSUMED);
+    at_floor_finish(&f);
+    free(iq);
+}
+
+static void test_a_signal_that_fills_the_middle_is_not_noise(void **state)
+{
+    float *iq = calloc(SAMPLES, 8);
+    struct at_floor f;
+    sig_add_noise(iq, SAMPLES, -60, 1);
+    sig_add_wide(iq, 0, SAMPLES, 0, 0.8, -30, 4);
+    measure(iq, &f, 1);
+    print_message("steady over 80 %% of the band: floor at 0 Hz %.2f dBFS/Hz, noise -120\n",
+                  db(f.density[N / 2]));
+    assert_true(fabs(db(f.density[N / 2]) + 120) < 2.5);
+    at_floor_finish(&f);
+    free(iq);
+}
+
+static void test_gamma_quantiles(void **state)
+{
+    /* P(x > t) of an exponential is exp(-t); means of many are normal. */
+    double one = at_floor_gamma_threshold(1, 1e-3), many = at_floor_gamma_threshold(1e4, 1e-3);
+    print_message("1 in 1000: %.3f (6.908), of 10,000: %.4f (1.0309)\n", one, many);
+    assert_true(fabs(one - 6.908) < 0.3);
+    assert_true(fabs(many - 1.0311) < 0.001);
+    assert_true(at_floor_gamma_threshold(1, 1e-11) > 25.3);
+    assert_true(fabs(at_floor_gamma_quantile(4, 0.2) - 0.5742) < 0.02);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_noise_and_what_stands_in_it),
+        cmocka_unit_test(test_exact_zeros_are_no_noise),
+        cmocka_unit_test(test_a_signal_that_fills_the_middle_is_not_noise),
+        cmocka_unit_test(test_gamma_quantiles),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
