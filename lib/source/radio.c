@@ -18,7 +18,6 @@
 #define ABSURD_S        3600
 #define TIME_TOLERANCE                                                                             \
     2e-4 /* of the samples between two timestamps: oscillators, host-made stamps */
-#define BUSY_PAUSE_NS 10000000
 #define CLOCK_GAP_S                                                                                \
     0.25 /* a driver without timestamps is this far behind the clock: it lost samples */
 
@@ -50,7 +49,8 @@ void at_radio_times_default(struct at_radio_times *t, double scale)
     static const double retry_s[5] = {1, 2, 5, 10, 30};
     *t = (struct at_radio_times){.stalled_ns = (int64_t)(scale * 1e9),
                                  .reopen_ns = (int64_t)(scale * 5e9),
-                                 .hang_ns = (int64_t)(scale * 1.5e9)};
+                                 .hang_ns = (int64_t)(scale * 1.5e9),
+                                 .busy_ns = (int64_t)(scale * 1e7)};
     for (int i = 0; i < 5; i++)
         t->retry_ns[i] = (int64_t)(scale * retry_s[i] * 1e9);
 }
@@ -256,7 +256,7 @@ static bool without_samples(struct owner *o, int code, const struct at_driver_re
     if (quiet >= o->r->times.stalled_ns)
         o->pending = AT_LOST_STALL;
     if (now - began_ns < 1000000) /* it does not wait: spare the core */
-        pause_ns(o, BUSY_PAUSE_NS);
+        pause_ns(o, o->r->times.busy_ns);
     return quiet >= o->r->times.reopen_ns;
 }
 

@@ -48,7 +48,8 @@ const struct at_driver_ops *at_soapy_driver(void);
 struct at_radio_times {
     int64_t stalled_ns, reopen_ns; /* without samples: 1 s, 5 s */
     int64_t retry_ns[5];           /* 1, 2, 5, 10, 30 s, plus up to a quarter of jitter */
-    int64_t hang_ns;               /* how long destroy waits for the owner thread: 1.5 s */
+    int64_t hang_ns; /* how long destroy waits for the owner thread: 1.5 s */
+    int64_t busy_ns; /* pause behind a driver that returns nothing at once: 10 ms */
 };
 void at_radio_times_default(struct at_radio_times *t, double scale);
 

@@ -1,0 +1,132 @@
+/* The radio's loop over a driver that returns whatever the input says: codes, lengths, timestamps,
+ * refusals, new formats. What must hold: no crash, an index that never runs back, and requested =
+ * delivered + lost. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/source/radio.h"
+#include "tests/fuzz/fuzz.h"
+
+#define RING_BYTES 65536
+
+/* One owner, one input: the driver has no other way to know them. */
+static struct at_radio *radio;
+static const uint8_t *input;
+static size_t left;
+static int64_t device_time;
+
+struct at_driver {
+    size_t max_bytes;
+};
+
+static uint64_t take(size_t n)
+{
+    uint64_t x = 0;
+    for (; n > 0; n--, left--) {
+        if (left == 0) {
+            atomic_store(&radio->stopping, true);
+            return x;
+        }
+        x = x << 8 | *input++;
+    }
+    return x;
+}
+
+static int open_driver(const struct at_soapy_options *o, struct at_error *err,
+                       struct at_driver_info *ret_info, struct at_driver **ret_driver)
+{
+    uint64_t what = take(1);
+    if (what < 16)
+        return at_error_set(err, what < 2 ? -EINVAL : -ENODEV, "not now");
+    struct at_driver *d = calloc(1, sizeof *d);
+    if (!d)
+        return -ENOMEM;
+    *ret_info = (struct at_driver_info){.format = (enum at_iq_format)(what & 3),
+                                        .full_scale = 128,
+                                        .rate_hz = what & 4 ? 8e3 : 61.44e6,
+                                        .gain_max_db = what & 8 ? 40 : 0,
+                                        .mtu = (size_t)take(2)};
+    *ret_driver = d;
+    return 0;
+}
+
+/* A byte says what comes; most of them samples, so that inputs get somewhere. */
+static int read_driver(struct at_driver *d, void *buf, size_t max, int timeout_ms,
+                       struct at_driver_read *ret)
+{
+    static const int codes[8] = {-ETIMEDOUT, -EOVERFLOW, -EBADMSG, -EIO, -12345, 0, 0, 0};
+    uint64_t what = take(1);
+    if (what < 64)
+        return codes[what & 7];
+    size_t n = (size_t)(take(1) * max / 255);
+    memset(buf, (int)what, n * 2); /* the smallest format's bytes; others see what was there */
+    *ret = (struct at_driver_read){.n = n, .has_time = what & 1, .overlong = (what & 0x1e) == 2};
+    if ((what & 0x1e) == 4)
+        device_time = (int64_t)take(8);
+    else
+        device_time = (int64_t)((uint64_t)device_time + n * 16);
+    ret->time_ns = device_time;
+    return 0;
+}
+
+static int tune_driver(struct at_driver *d, double center_hz, double gain_db, struct at_error *err)
+{
+    return take(1) & 1 ? -EINVAL : 0;
+}
+
+static void close_driver(struct at_driver *d)
+{
+    free(d);
+}
+
+static void drain(struct at_radio *r)
+{
+    uint64_t end = 0, n = 0, lost = 0;
+    const void *samples;
+    int bad = 0;
+    for (const struct at_iq_record *rec; (rec = at_iq_ring_peek(r->ring, &samples, &bad));) {
+        if (rec->index < end)
+            abort();
+        end = rec->index + rec->n;
+        n += rec->n;
+        at_iq_ring_pop(r->ring);
+    }
+    for (int i = 0; i < AT_LOST_REASONS; i++)
+        lost += atomic_load(&r->lost[i]);
+    if (bad || n != atomic_load(&r->pushed) || n + lost != atomic_load(&r->end_index) ||
+        end > atomic_load(&r->end_index))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const struct at_driver_ops ops = {.version = 1,
+                                             .open = open_driver,
+                                             .read = read_driver,
+                                             .tune = tune_driver,
+                                             .close = close_driver};
+    struct at_radio *r = at_mem_alloc(NULL, AT_MEM_OTHER, sizeof *r);
+    void *memory = at_mem_alloc(NULL, AT_MEM_IQ, at_iq_ring_size(RING_BYTES));
+    if (!r || !memory)
+        abort();
+    radio = r;
+    input = data;
+    left = n;
+    device_time = 0;
+    r->driver_ops = &ops;
+    r->options = (struct at_soapy_options){.device = "driver=fuzz", .rate_hz = 1e6, .gain_db = NAN};
+    r->ring = at_iq_ring_init(memory, RING_BYTES);
+    r->ring_bytes = RING_BYTES;
+    at_radio_times_default(&r->times, 1e-6);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->changed, NULL);
+    at_radio_run(r);
+    drain(r);
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    at_mem_free(NULL, memory);
+    at_mem_free(NULL, r);
+    return 0;
+}
