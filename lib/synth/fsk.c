@@ -15,9 +15,12 @@ struct tx { /* one transmitter */
     float *sym;
     size_t max_sym;
     float *f, *amp;
-    uint32_t sync; /* its sync word */
-    float ones;    /* share of ones in its data */
-    double runs;   /* how often a run of equal bits begins; whitened data: never */
+    uint32_t sync;          /* its sync word */
+    float ones;             /* share of ones in its data */
+    size_t lead;            /* symbols of bare carrier before a burst's preamble */
+    float lead_level, tilt; /* which tone it is; share by which the tones differ in amplitude */
+    double ring_hz, ring_damping; /* of the modulator's loop; 0: none */
+    double runs;                  /* how often a run of equal bits begins; whitened data: never */
 };
 
 static size_t put_bits(float *s, size_t n, size_t max, uint32_t word, int bits)
@@ -146,13 +149,16 @@ static size_t put_gsm(struct at_gen *g, struct tx *x, size_t n, size_t len)
 static size_t fill(struct at_gen *g, struct tx *x, size_t pre, size_t len)
 {
     size_t n = 0;
+    for (; n < x->lead && n < x->max_sym; n++)
+        x->sym[n] = x->lead_level;
+    pre += n;
     while (n < pre && n < x->max_sym) {
         x->sym[n] = n & 1 ? -1.0f : 1.0f;
         n++;
     }
     switch (x->m->content) {
     case AT_FSK_DATA:
-        if (pre > 0)
+        if (pre > x->lead)
             n = put_bits(x->sym, n, x->max_sym, x->sync, 16);
         return put_data(g, x, n, len);
     case AT_FSK_MANCHESTER:
@@ -173,6 +179,18 @@ static size_t fill(struct at_gen *g, struct tx *x, size_t pre, size_t len)
     return n;
 }
 
+/* A synthesizer's loop of second order answers steps with overshoot. */
+static void ring(const struct tx *x, double fs, float *f, size_t n)
+{
+    float w = (float)(AT_TAU * x->ring_hz / fs), d = (float)(2 * x->ring_damping) * w, k = w * w;
+    float y = n ? f[0] : 0, v = 0;
+    for (size_t i = 0; i < n; i++) {
+        v += k * (f[i] - y) - d * v;
+        y += v;
+        f[i] = y;
+    }
+}
+
 /* Frequency and amplitude of n_sym symbols that begin at sample `begin`. */
 static void lay(struct at_gen *g, struct tx *x, size_t n_sym, double begin,
                 const struct at_osc *osc, int continuous)
@@ -183,6 +201,8 @@ static void lay(struct at_gen *g, struct tx *x, size_t n_sym, double begin,
         return;
     at_pulse_run(&x->pulse, x->sym, n_sym, begin - (double)a, x->sps, x->f + a, (size_t)(b - a));
     float dev = (float)x->dev;
+    if (x->ring_hz > 0)
+        ring(x, g->fs, x->f + a, (size_t)(b - a));
     for (long i = a; i < b; i++)
         x->f[i] *= dev;
     at_osc_add(osc, g->fs, x->f, a, b, begin);
@@ -190,6 +210,8 @@ static void lay(struct at_gen *g, struct tx *x, size_t n_sym, double begin,
         double up = ((double)i - begin) / x->ramp, down = (end - (double)i) / x->ramp,
                v = up < down ? up : down;
         x->amp[i] = v >= 1 || continuous ? 1 : v <= 0 ? 0 : (float)(v * v * (3 - 2 * v));
+        if (x->tilt != 0)
+            x->amp[i] *= 1 + x->tilt * x->f[i] / dev;
     }
     at_gen_on(g, begin, end);
 }
@@ -234,6 +256,22 @@ static void play(struct at_gen *g, struct tx *x)
     }
 }
 
+/* Simple transmitters: bare carrier first, tones of unequal strength, a ringing loop. */
+static void flaws(struct at_gen *g, struct tx *x)
+{
+    if (x->m->len_hi > 0 && at_gen_p(g, 0.3)) {
+        x->lead = (size_t)at_gen_lu(g, 2, 4 + 0.15 * x->m->len_hi);
+        x->lead_level = (float)at_rng_int(&g->rng, -1, 1);
+    }
+    if (at_gen_p(g, 0.35))
+        x->tilt = (float)at_gen_u(g, -0.35, 0.35);
+    double ring_hz = x->rate * at_gen_lu(g, 1.5, 8);
+    if (at_gen_p(g, 0.3) && ring_hz < 0.1 * g->fs) {
+        x->ring_hz = ring_hz;
+        x->ring_damping = at_gen_u(g, 0.25, 0.8);
+    }
+}
+
 int at_fsk_render(struct at_gen *g, const struct at_fsk_mode *m)
 {
     struct tx x = {.m = m};
@@ -251,8 +289,10 @@ int at_fsk_render(struct at_gen *g, const struct at_fsk_mode *m)
     x.sync = (uint32_t)at_rng_next(&g->rng);
     x.runs = at_gen_p(g, m->shape == AT_SHAPE_RECT ? 0.6 : 0.25) ? at_gen_lu(g, 0.001, 0.02) : 0;
     x.ones = at_gen_p(g, 0.25) ? (float)at_gen_u(g, 0.2, 0.8) : 0.5f;
+    if (!g->clean && m->shape == AT_SHAPE_RECT && m->content != AT_FSK_CHIPS)
+        flaws(g, &x);
     x.max_sym = (size_t)((double)g->n / x.sps) + 64;
-    size_t burst = (size_t)(m->pre_hi + m->len_hi + 64);
+    size_t burst = x.lead + (size_t)(m->pre_hi + m->len_hi + 64);
     if (m->len_hi > 0 && x.max_sym < burst)
         x.max_sym = burst;
     if (x.max_sym > MAX_SYMBOLS)

@@ -19,7 +19,10 @@ static const struct at_ofdm_mode modes[] = {
     {{"lte_20m", 18e6, 18e6, 0, 0}, AT_OFDM_LTE, 15e3, 1200, 1200, CP_LTE, 7},
     {{"lte_tdd", 4.5e6, 18e6, 0.001, 0.008}, AT_OFDM_LTE_TDD, 15e3, 300, 1200, CP_LTE, 7},
     {{"lte_tdd_small", 1.08e6, 2.7e6, 0.001, 0.008}, AT_OFDM_LTE_TDD, 15e3, 72, 180, CP_LTE, 7},
-    {{"lte_cut", 1.5e6, 1e7, 0, 0}, AT_OFDM_CUT, 15e3, 100, 600, CP_LTE, 7},
+    {{"lte_cut", 1.5e6, 1e7, 0, 0}, AT_OFDM_LTE, 15e3, 100, 600, CP_LTE, 7, 1},
+    {{"lte_tdd_cut", 1.5e6, 1e7, 0.001, 0.008}, AT_OFDM_LTE_TDD, 15e3, 100, 600, CP_LTE, 7, 1},
+    {{"nr_cut", 2e6, 2e7, 0, 0}, AT_OFDM_NR, 30e3, 100, 600, CP_LTE, 14, 1},
+    {{"dvbt_cut", 1.5e6, 6e6, 0, 0}, AT_OFDM_DVBT, 4464.29, 300, 1200, 0.03125, 0.25, 0, 1},
     {{"lte_extended_cp", 1.08e6, 9e6, 0, 0}, AT_OFDM_LTE, 15e3, 72, 600, 0.25, 0.25, 6},
     {{"lte_uplink", 1.08e6, 9e6, 0.001, 0.1}, AT_OFDM_LTE_UL, 15e3, 72, 600, CP_LTE, 7},
     {{"lte_sidelink", 1.08e6, 9e6, 0.001, 0.001}, AT_OFDM_SIDELINK, 15e3, 72, 600, CP_LTE, 7},
@@ -119,14 +122,32 @@ static int send(struct at_gen *g, struct at_ofdm *o, double cp, float *in, size_
     return rc;
 }
 
-/* The receiver sees only the middle of a wider carrier: its filter's flanks bound the band. */
-static void cut(struct at_gen *g)
+#define CUT_TAPS 33
+
+/* The receiver's filter (windowed sinc) bounds the band to `share` of the rate. */
+static int cut(struct at_gen *g, double share)
 {
-    size_t n = 1;
-    while (n * 2 <= g->n && n < 1024)
-        n *= 2;
+    float h[CUT_TAPS], *copy = at_mem_array(NULL, AT_MEM_IQ, 2 * (g->n + CUT_TAPS), sizeof *copy);
+    if (!copy)
+        return -ENOMEM;
+    for (int k = 0; k < CUT_TAPS; k++) {
+        double x = k - CUT_TAPS / 2, w = 0.54 + 0.46 * cos(AT_TAU * x / (CUT_TAPS + 1));
+        h[k] = (float)(w * (x == 0 ? share : sin(M_PI * share * x) / (M_PI * x)));
+    }
+    memcpy(copy + 2 * (CUT_TAPS / 2), g->iq, 2 * g->n * sizeof *copy);
+    for (size_t i = 0; i < g->n; i++) {
+        float re = 0, im = 0;
+        for (size_t k = 0; k < CUT_TAPS; k++) {
+            re += h[k] * copy[2 * (i + k)];
+            im += h[k] * copy[2 * (i + k) + 1];
+        }
+        g->iq[2 * i] = re;
+        g->iq[2 * i + 1] = im;
+    }
+    at_mem_free(NULL, copy);
     g->edges = AT_EDGES_SAID;
-    g->bw_hz = 0.92 * g->fs;
+    g->bw_hz = share * g->fs;
+    return 0;
 }
 
 static int ofdm_render(struct at_gen *g, size_t i)
@@ -144,10 +165,9 @@ static int ofdm_render(struct at_gen *g, size_t i)
     int rc = at_gen_begin(g, o.used * spacing);
     if (rc < 0)
         return rc;
-    if (m->system == AT_OFDM_CUT &&
-        g->want_hz > 0) /* what fills the whole rate, whatever share was asked */
+    if (m->cut && g->want_hz > 0) /* what fills the whole rate, whatever share was asked */
         g->fs = o.used * spacing;
-    if (m->system == AT_OFDM_CUT)
+    if (m->cut)
         o.used = (int)(g->fs * 0.97 / spacing) / 12 * 12;
     if (o.used < 12 || o.used > 12 * AT_OFDM_MAX_RB * 3)
         return -EINVAL;
@@ -171,8 +191,8 @@ static int ofdm_render(struct at_gen *g, size_t i)
     if (rc == 0 && !g->clean && at_gen_p(g, 0.4))
         at_gen_mix(g->iq, g->n, at_gen_u(g, -0.01, 0.01) * g->bw_hz / g->fs, at_gen_u(g, 0, 1));
     g->edges = AT_EDGES_P99;
-    if (m->system == AT_OFDM_CUT)
-        cut(g);
+    if (rc == 0 && m->cut)
+        rc = cut(g, at_gen_u(g, 0.78, 0.94));
     else if (m->system == AT_OFDM_LTE || m->system == AT_OFDM_LTE_TDD || m->system == AT_OFDM_HD)
         g->edges = AT_EDGES_SAID; /* sparse blocks move the quantiles, not the band */
     return rc;

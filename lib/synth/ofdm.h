@@ -18,7 +18,6 @@ enum at_ofdm_system {
     AT_OFDM_DVBT,
     AT_OFDM_DRM,
     AT_OFDM_HD,
-    AT_OFDM_CUT,
 };
 
 struct at_ofdm_mode {
@@ -28,6 +27,7 @@ struct at_ofdm_mode {
     int used_lo, used_hi; /* subcarriers, DC not counted */
     double cp_lo, cp_hi;  /* guard over useful time */
     int per_slot;         /* symbols a slot; 10 ms frames hold what fits */
+    int cut;              /* 1: the receiver sees only the middle of a wider carrier */
 };
 
 #define AT_OFDM_MAX_RB 280

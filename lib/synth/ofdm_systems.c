@@ -307,7 +307,6 @@ void at_ofdm_symbol(struct at_gen *g, struct at_ofdm *o)
         fill_all(g, o);
         break;
     case AT_OFDM_LTE:
-    case AT_OFDM_CUT:
         lte_downlink(g, o, in_slot, slot / 2, 0);
         break;
     case AT_OFDM_LTE_TDD:
