@@ -38,6 +38,7 @@ struct daemon {
     char token[256];
     const char *allowed_hosts[AT_CONFIG_MAX_HOSTS + 1]; /* NULL-terminated, into config */
     struct at_watch watch;
+    const char *stuck; /* stage that was stuck at the last look, or NULL */
     bool exit_when_done;
     int signals; /* signalfd */
 };
@@ -142,13 +143,14 @@ static void supervise(struct daemon *d, int64_t *status_ns)
     at_watch_mark(&d->watch, "http", true, at_http_turns(d->http), now);
     at_pipeline_poll(d->pipeline, &d->watch);
     const char *stuck = at_watch_stuck(&d->watch, now);
-    if (stuck)
+    if (stuck && !d->stuck)
         at_log(AT_LOG_ERROR, AT_FIELDS({"stage", stuck}), "stage %s has work and does not move",
                stuck);
-    else if (interval && now - d->watch.fed_ns >= interval / 2) {
+    if (!stuck && interval && now - d->watch.fed_ns >= interval / 2) {
         at_watch_feed();
         d->watch.fed_ns = now;
     }
+    d->stuck = stuck;
     if (now - *status_ns > STATUS_NS) {
         struct at_view *v = calloc(1, sizeof *v);
         char text[256];

@@ -12,13 +12,15 @@
 #include "lib/base/clock.h"
 #include "lib/dsp/plan.h"
 
-#define MAX_PLAN 32768
+#define MAX_PLAN      32768
+#define LOST_EVERY_NS (5 * AT_NS_PER_S)
 
 /* What the supervisor saw last of a radio. */
 struct seen {
     bool any;
     enum at_source_state state;
     uint64_t lost;
+    int64_t lost_ns; /* when losses were logged last */
 };
 
 struct at_pipeline {
@@ -263,17 +265,18 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
 
 /* ---- the supervisor's look ---- */
 
-static void poll_radio(struct at_pipeline *p, size_t i, const struct at_radio_view *v)
+static void poll_radio(struct at_pipeline *p, size_t i, const struct at_radio_view *v, int64_t now)
 {
     struct seen *seen = &p->seen[i];
     uint64_t lost = 0;
     for (int k = 0; k < AT_LOST_REASONS; k++)
         lost += v->ledger.lost[k];
-    if (lost > seen->lost) {
+    if (lost > seen->lost && now - seen->lost_ns > LOST_EVERY_NS) {
         at_log(AT_LOG_WARN, AT_FIELDS({"radio", v->name}, {"band", v->band}),
                "radio %s: %llu samples lost (%llu in all)", v->name,
                (unsigned long long)(lost - seen->lost), (unsigned long long)lost);
         seen->lost = lost;
+        seen->lost_ns = now;
     }
     if (seen->any && seen->state == v->state)
         return;
@@ -345,13 +348,12 @@ void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w)
     for (size_t i = 0; i < v->n_radios; i++) {
         char stage[48];
         int64_t since = atomic_load(&p->radios[i].pushing_since_ns);
-        poll_radio(p, i, &v->radios[i]);
+        poll_radio(p, i, &v->radios[i], now);
         snprintf(stage, sizeof stage, "radio %s", v->radios[i].name);
         at_watch_mark(w, stage, since != 0, (uint64_t)since, now);
     }
     poll_selector(p, v);
-    at_watch_mark(w, "classifier", v->stats.queue_depth > 0, v->stats.decisions + v->stats.tokens,
-                  now);
+    at_watch_mark(w, "classifier", at_view_has_work(v), v->stats.decisions + v->stats.tokens, now);
     pthread_mutex_lock(&p->lock);
     p->stuck = at_watch_stuck(w, now);
     pthread_mutex_unlock(&p->lock);

@@ -15,6 +15,7 @@
 #define BLOCK_S    0.01 /* of a live radio: short, decisions wait for it */
 #define FILE_BLOCK 65536
 #define MAX_BLOCK  (1u << 19)
+#define STALLED_S  1.0
 #define STATS_NS   (AT_NS_PER_S / 10)
 
 /* ---- what the receiver calls ---- */
@@ -447,5 +448,11 @@ void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
     snprintf(v->error, sizeof v->error, "%s", r->error);
     if (r->samples_ns)
         v->sample_age_s = 1e-9 * (double)(at_clock_mono_ns() - r->samples_ns);
+    /* A driver that hangs inside a call cannot say so itself. */
+    if (r->live && v->state == AT_SOURCE_RUNNING && v->sample_age_s > STALLED_S) {
+        v->state = AT_SOURCE_STALLED;
+        snprintf(v->error, sizeof v->error, "no samples for %.0f s: the driver hangs",
+                 v->sample_age_s);
+    }
     pthread_mutex_unlock(&r->lock);
 }

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-#define MOVING_S 2.0 /* samples younger than this count as moving */
+#define MOVING_S    2.0 /* samples younger than this count as moving */
+#define TOKENS_LEFT 64  /* fewer new ones of an emission wait for more (lib/engine/scheduler.h) */
 
 const char *at_view_backend(const struct at_view *v)
 {
@@ -34,6 +35,14 @@ const char *at_view_not_ready(const struct at_view *v, char *out, size_t n)
     if (!v->n_radios)
         snprintf(out, n, "no radio is configured");
     return out;
+}
+
+bool at_view_has_work(const struct at_view *v)
+{
+    unsigned active = 0;
+    for (size_t i = 0; i < v->n_radios; i++)
+        active += v->radios[i].has_band_stats ? v->radios[i].band_stats.active : 0;
+    return v->stats.queue_depth > TOKENS_LEFT * active;
 }
 
 void at_view_summary(const struct at_view *v, char *out, size_t n)

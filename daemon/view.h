@@ -61,6 +61,9 @@ struct at_view {
 const char *at_view_backend(const struct at_view *v);
 /* NULL: ready. Else why not, for /readyz and the status line; out holds the text. */
 const char *at_view_not_ready(const struct at_view *v, char *out, size_t n);
+/* Whether the workers have something to do: more tokens wait than emissions alive may leave for
+ * their next decision. A stalled radio leaves tokens behind that nobody is to take. */
+bool at_view_has_work(const struct at_view *v);
 /* One line for systemd's STATUS= and the log: radios, backend, emissions. */
 void at_view_summary(const struct at_view *v, char *out, size_t n);
 

@@ -66,6 +66,22 @@ static void readiness(void **state)
     free(v);
 }
 
+static void work(void **state)
+{
+    struct at_view *v = calloc(1, sizeof *v);
+    v->n_radios = 1;
+    v->radios[0].has_band_stats = true;
+    v->radios[0].band_stats.active = 3;
+    v->stats.queue_depth = 3 * 64; /* a radio stalled amid three emissions: nothing is due */
+    assert_false(at_view_has_work(v));
+    v->stats.queue_depth = 3 * 64 + 1;
+    assert_true(at_view_has_work(v));
+    v->radios[0].band_stats.active = 0; /* ended ones wait for their last decision */
+    v->stats.queue_depth = 1;
+    assert_true(at_view_has_work(v));
+    free(v);
+}
+
 static double sample(const char *page, const char *line)
 {
     /* At a line's beginning: HELP lines hold the names too. */
@@ -165,10 +181,8 @@ static void log_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(watchdog),
-        cmocka_unit_test(readiness),
-        cmocka_unit_test(metrics),
-        cmocka_unit_test(log_lines),
+        cmocka_unit_test(watchdog), cmocka_unit_test(readiness), cmocka_unit_test(work),
+        cmocka_unit_test(metrics),  cmocka_unit_test(log_lines),
     };
     return cmocka_run_group_tests_name("health", tests, NULL, NULL);
 }
