@@ -74,6 +74,8 @@ class Case(unittest.TestCase):
         write_model(cls.dir / "model.safetensors")
         write_iq(cls.dir / "tone_433.92M_250k.cu8")
         cls.env = {k: v for k, v in os.environ.items() if not k.startswith("ATTUNE_")}
+        (cls.dir / "lsan").write_text("leak:libfontconfig\n")  # its own, once per process
+        cls.env |= {"LSAN_OPTIONS": f"suppressions={cls.dir / 'lsan'}:print_suppressions=0"}
         cls.env |= {"ATTUNE_MODEL": str(cls.dir / "model.safetensors"), "XDG_CACHE_HOME": str(cls.dir / "cache")}
 
     @classmethod
