@@ -6,7 +6,7 @@
 #include "lib/base/cpu.h"
 
 #if defined(__x86_64__)
-extern const struct at_kernels at_kernels_v4, at_kernels_v3;
+extern const struct at_kernels at_kernels_bf16, at_kernels_v4, at_kernels_v3;
 #elif defined(__aarch64__)
 extern const struct at_kernels at_kernels_neon;
 #endif
@@ -14,6 +14,7 @@ extern const struct at_kernels at_kernels_generic;
 
 static const struct at_kernels *const variants[] = {
 #if defined(__x86_64__)
+    &at_kernels_bf16,
     &at_kernels_v4,
     &at_kernels_v3,
 #elif defined(__aarch64__)
@@ -48,4 +49,13 @@ void at_kernels_pack(const float *w, size_t rows, size_t depth, float *panels)
         for (size_t i = 0; i < depth; i++)
             panels[r / AT_PANEL * AT_PANEL * depth + i * AT_PANEL + r % AT_PANEL] =
                 w[r * depth + i];
+}
+
+void at_kernels_pack_bf16(const float *w, size_t rows, size_t depth, uint16_t *panels)
+{
+    memset(panels, 0, at_kernels_panel_floats(rows, depth) * sizeof *panels);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < depth; i++)
+            panels[r / AT_PANEL * AT_PANEL * depth + (i / 2 * AT_PANEL + r % AT_PANEL) * 2 +
+                   i % 2] = at_bf16(w[r * depth + i]);
 }

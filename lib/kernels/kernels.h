@@ -25,8 +25,8 @@ static inline size_t at_round_up(size_t n, size_t to)
 
 /* y (m, n) = x (m, k) w^T + bias, or y += x w^T. x and y have strides x_stride, y_stride. */
 struct at_linear {
-    const float *x;
-    const float *w;    /* panels (n, k), see at_kernels_pack */
+    const void *x;     /* floats; bf16 for linear_bf16, where k is even */
+    const void *w;     /* panels (n, k), see at_kernels_pack */
     const float *bias; /* (n) or NULL */
     float *y;
     size_t m, n, k, x_stride, y_stride;
@@ -37,9 +37,9 @@ struct at_linear {
  * max, sum and acc, so that caches in several pieces need no copy. Query i sees slots lo[i] <= j <
  * hi[i] (none where hi <= lo). */
 struct at_attend {
-    const float *q;          /* (n, dim): rotated, times log2(e) / sqrt(dim) */
-    const float *k;          /* panels (slots, dim), rotated */
-    const float *v;          /* (slots, v_stride) */
+    const void *q;           /* (n, dim): rotated, times log2(e) / sqrt(dim) */
+    const void *k;           /* panels (slots, dim), rotated */
+    const void *v;           /* (slots, v_stride) */
     const int32_t *lo, *hi;  /* (n) */
     size_t n, dim, v_stride; /* v_stride: dim rounded up to AT_LANE */
     float bias;              /* log2 units, added to each score */
@@ -80,6 +80,23 @@ struct at_kernels {
     void (*attend)(const struct at_attend *job);
     /* out row i (dim, stride out_stride) = acc / sum; 0 where a query saw nothing. */
     void (*attend_end)(const struct at_attend *job, float *out, size_t out_stride);
+
+    /* bf16: operands rounded to nearest even, sums in fp32. Two layouts of pairs:
+     *   panels (rows, depth): panels of (depth / 2, 32) pairs of neighbours in depth, depth even;
+     *   paired rows:          slots 2 i and 2 i + 1 interleaved: (slots / 2, padded, 2). */
+    void (*linear_bf16)(
+        const struct at_linear *job); /* x bf16, w panels from at_kernels_pack_bf16, k even */
+    void (*to_bf16)(const float *x, size_t n, uint16_t *y);
+    /* As rope_panels, into bf16 panels. */
+    void (*rope_panels_bf16)(const float *x, size_t x_stride, size_t n, size_t dim,
+                             const float *cos, const float *sin, uint16_t *panels, size_t first);
+    /* x (n, dim) into slots first..first+n-1 of paired rows; the other half of a pair is left as it
+     * is. */
+    void (*pair_rows)(const float *x, size_t x_stride, size_t n, size_t dim, uint16_t *out,
+                      size_t first);
+    /* q (n, dim) bf16, k bf16 panels, v paired rows. Slots beside the seen ones must hold finite
+     * values. */
+    void (*attend_bf16)(const struct at_attend *job);
 };
 #define AT_KERNELS_VERSION 1
 
@@ -92,5 +109,27 @@ const struct at_kernels *at_kernels_best(void);
 size_t at_kernels_panel_floats(size_t rows, size_t depth);
 /* w (rows, depth) -> panels, the last one padded with zeros. Any thread. */
 void at_kernels_pack(const float *w, size_t rows, size_t depth, float *panels);
+
+/* The same in bf16: rows rounded up to 32 times depth values, depth even. */
+void at_kernels_pack_bf16(const float *w, size_t rows, size_t depth, uint16_t *panels);
+
+/* x rounded to bf16, to nearest even; NaN stays NaN. */
+static inline uint16_t at_bf16(float x)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v = {x};
+    return x == x ? (uint16_t)((v.u + 0x7fff + (v.u >> 16 & 1)) >> 16) : 0x7fc0;
+}
+
+static inline float at_from_bf16(uint16_t x)
+{
+    union {
+        uint32_t u;
+        float f;
+    } v = {(uint32_t)x << 16};
+    return v.f;
+}
 
 #endif

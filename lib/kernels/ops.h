@@ -10,8 +10,9 @@
 #if MR == 14
 #define AT_EACH_MR(CASE)                                                                           \
     CASE(1)                                                                                        \
-    CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)     \
-        CASE(13) CASE(14)
+    CASE(2)                                                                                        \
+    CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13)    \
+        CASE(14)
 #else
 #define AT_EACH_MR(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #endif
@@ -31,6 +32,13 @@ void AT_FN(rope_rows)(const float *x, size_t x_stride, size_t n, size_t dim, con
                       const float *sin, float scale, float *out, size_t out_stride);
 void AT_FN(rope_panels)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
                         const float *sin, float *panels, size_t first);
+void AT_FN(linear_bf16)(const struct at_linear *j);
+void AT_FN(attend_bf16)(const struct at_attend *j);
+void AT_FN(to_bf16)(const float *x, size_t n, uint16_t *y);
+void AT_FN(rope_panels_bf16)(const float *x, size_t x_stride, size_t n, size_t dim,
+                             const float *cos, const float *sin, uint16_t *panels, size_t first);
+void AT_FN(pair_rows)(const float *x, size_t x_stride, size_t n, size_t dim, uint16_t *out,
+                      size_t first);
 void AT_FN(attend_begin)(const struct at_attend *j);
 void AT_FN(attend)(const struct at_attend *j);
 void AT_FN(attend_end)(const struct at_attend *j, float *out, size_t out_stride);

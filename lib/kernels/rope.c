@@ -2,6 +2,7 @@
 #include "lib/kernels/ops.h"
 
 #include <math.h>
+#include <string.h>
 
 #define VD (VW / 2)
 typedef double vd __attribute__((vector_size(8 * VD)));
@@ -98,5 +99,22 @@ void AT_FN(rope_panels)(const float *x, size_t x_stride, size_t n, size_t dim, c
         const float *from = cos ? row : x;
         for (size_t i = 0; i < dim; i++)
             out[i * AT_PANEL] = from[i];
+    }
+}
+
+void AT_FN(rope_panels_bf16)(const float *x, size_t x_stride, size_t n, size_t dim,
+                             const float *cos, const float *sin, uint16_t *panels, size_t first)
+{
+    size_t half = dim / 2, stride = at_round_up(half, AT_LANE);
+    for (size_t t = 0; t < n; t++, x += x_stride) {
+        size_t slot = first + t;
+        float row[256]; /* the largest dim that a shape may have */
+        uint16_t rounded[256];
+        uint16_t *out = panels + slot / AT_PANEL * AT_PANEL * dim + slot % AT_PANEL * 2;
+        if (cos)
+            rotate(x, half, cos + t * stride, sin + t * stride, 1.0f, row);
+        AT_FN(to_bf16)(cos ? row : x, dim, rounded);
+        for (size_t i = 0; i < half; i++)
+            memcpy(out + i * AT_PANEL * 2, rounded + 2 * i, 4);
     }
 }

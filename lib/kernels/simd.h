@@ -41,6 +41,11 @@
 
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef uint32_t vu __attribute__((vector_size(4 * VW)));
+typedef int32_t vi_u __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+typedef uint16_t vs __attribute__((vector_size(2 * VW)));
+typedef uint16_t vs_u __attribute__((vector_size(2 * VW), aligned(2), may_alias));
+typedef int32_t i32_u __attribute__((aligned(2), may_alias));
 typedef float vf_u __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 
 INLINE vf vf_load(const float *p)
@@ -145,6 +150,55 @@ INLINE void vf_tile(vf acc[][NV], const int mr, const int nv, const float *a, si
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++)
                 acc[r][v] += x * c[v];
+        }
+    }
+}
+
+/* bf16 of each lane, to nearest even, in the low half of the lane; NaN stays NaN. */
+INLINE vu vf_bf16(vf x)
+{
+    vu u = (vu)x, nan = (vu)(x != x);
+    vu r = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+    return (r & ~nan) | (0x7fc0 & nan);
+}
+
+INLINE void vf_store_bf16(uint16_t *p, vf x)
+{
+#if defined(__AVX512BF16__)
+    __m256bh h = _mm512_cvtneps_pbh((__m512)x);
+    *(vs_u *)p = (vs)h;
+#else
+    *(vs_u *)p = __builtin_convertvector(vf_bf16(x), vs);
+#endif
+}
+
+/* acc += a.low b.low + a.high b.high, lanes being pairs of bf16. */
+INLINE vf vf_dot_pairs(vf acc, vi a, vi b)
+{
+#if defined(__AVX512BF16__)
+    return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b);
+#else
+    const vi high = (vi)((vu){0} + 0xffff0000u);
+    acc += (vf)(a << 16) * (vf)(b << 16);
+    return acc + (vf)(a & high) * (vf)(b & high);
+#endif
+}
+
+/* vf_tile in bf16: k pairs; b (k, nv vectors of pairs). Strides in bf16 values. */
+INLINE void vf_tile_pairs(vf acc[][NV], const int mr, const int nv, const uint16_t *a, size_t lda,
+                          const uint16_t *b, size_t ldb, size_t k)
+{
+    for (size_t i = 0; i < k; i++, b += ldb) {
+        vi c[NV];
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            c[v] = *(const vi_u *)(b + 2 * v * VW);
+#pragma GCC unroll 16
+        for (int r = 0; r < mr; r++) {
+            vi x = *(const i32_u *)(a + (size_t)r * lda + 2 * i) - (vi){0};
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++)
+                acc[r][v] = vf_dot_pairs(acc[r][v], x, c[v]);
         }
     }
 }

@@ -24,4 +24,9 @@ const struct at_kernels AT_FN(kernels) = {
     .attend_begin = AT_FN(attend_begin),
     .attend = AT_FN(attend),
     .attend_end = AT_FN(attend_end),
+    .linear_bf16 = AT_FN(linear_bf16),
+    .to_bf16 = AT_FN(to_bf16),
+    .rope_panels_bf16 = AT_FN(rope_panels_bf16),
+    .pair_rows = AT_FN(pair_rows),
+    .attend_bf16 = AT_FN(attend_bf16),
 };

@@ -1,0 +1,205 @@
+/* Attention with a running softmax: tiles of MR queries against blocks of keys that stay near.
+ * Included by attend.c and attend_bf16.c, which define BF16. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
+#include "lib/kernels/ops.h"
+
+#if BF16
+typedef uint16_t value;
+#define ATTEND AT_FN(attend_bf16)
+#else
+typedef float value;
+#define ATTEND AT_FN(attend)
+#endif
+
+/* Keys of a block, and the stride of its scores: 14 rows take 30 KiB, and longer blocks spread the
+ * cost of a row's maximum and sum further (measured: 128 keys 175 GFLOP/s, 256 183, 512 189). */
+#define BLOCK  512
+#define STRIDE (BLOCK + 32)
+#define EMPTY  -1e30f /* maximum of nothing; above MASKED, so that an empty row's weights vanish */
+#define MASKED -3e38f
+
+/* Queries row..row+mr-1 and the slots [lo, hi) that any of them sees in this block; first: the
+ * panel lo is in. */
+struct span {
+    size_t row, first, lo, hi;
+};
+
+/* s (mr, STRIDE) = q k^T for the panels from first up to hi. */
+INLINE void scores(const struct at_attend *j, const int mr, const struct span *p, float *s)
+{
+    const value *q = (const value *)j->q + p->row * j->dim;
+    for (size_t slot = p->first; slot < p->hi; slot += TILE_COLUMNS) {
+        vf acc[MR][NV];
+#pragma GCC unroll 16
+        for (int r = 0; r < mr; r++)
+#pragma GCC unroll 8
+            for (int v = 0; v < NV; v++)
+                acc[r][v] = vf_set(j->bias);
+        const value *k = (const value *)j->k + slot / AT_PANEL * AT_PANEL * j->dim +
+                         slot % AT_PANEL * (1 + BF16);
+#if BF16
+        vf_tile_pairs(acc, mr, NV, q, j->dim, k, 2 * AT_PANEL, j->dim / 2);
+#else
+        vf_tile(acc, mr, NV, q, j->dim, k, AT_PANEL, j->dim);
+#endif
+#pragma GCC unroll 16
+        for (int r = 0; r < mr; r++)
+#pragma GCC unroll 8
+            for (int v = 0; v < NV; v++)
+                vf_store(s + (size_t)r * STRIDE + (slot - p->first) + v * VW, acc[r][v]);
+    }
+}
+
+/* s (n vectors of one row): slots outside [lo, hi) become MASKED. */
+INLINE void mask(float *s, size_t n, int32_t lo, int32_t hi)
+{
+    vi at;
+    for (int i = 0; i < VW; i++)
+        at[i] = i;
+    for (size_t i = 0; i < n; i++, s += VW, at += VW) {
+        vi seen = (vi)(at >= lo) & (vi)(at < hi);
+        vf_store(s, (vf)(((vi)vf_load(s) & seen) | ((vi)vf_set(MASKED) & ~seen)));
+    }
+}
+
+/* One row of scores to weights (bf16: in the first half of the row); returns what the row's former
+ * weights are to be multiplied with. */
+INLINE float weigh(float *s, size_t n, float *max, float *sum)
+{
+    vf top = vf_set(MASKED), total = {0};
+    for (size_t i = 0; i < n; i++)
+        top = vf_max(top, vf_load(s + i * VW));
+    float old = *max, now = vf_top(top);
+    now = now > old ? now : old;
+    for (size_t i = 0; i < n; i++) {
+        vf e = vf_exp2(vf_load(s + i * VW) - now);
+#if BF16
+        vf_store_bf16((uint16_t *)s + i * VW, e); /* behind what is still to be read */
+#else
+        vf_store(s + i * VW, e);
+#endif
+        total += e;
+    }
+    float scale = old == now ? 1.0f : vf_exp2(vf_set(old - now))[0];
+    *sum = *sum * scale + vf_sum(total);
+    *max = now;
+    return scale;
+}
+
+/* nv vectors of columns of acc (mr, v_stride) = acc * scale + s v over the slots [lo, hi). */
+INLINE void values_at(const struct at_attend *j, const int mr, const int nv, size_t column,
+                      const struct span *p, const float *s, const float *scale)
+{
+    float *out = j->acc + p->row * j->v_stride + column;
+    vf acc[MR][NV];
+#pragma GCC unroll 16
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < nv; c++)
+            acc[r][c] = vf_load(out + (size_t)r * j->v_stride + c * VW) * scale[r];
+#if BF16 /* whole pairs: weights of slots outside [lo, hi) are 0 */
+    size_t lo = p->lo / 2 * 2, pairs = (p->hi + 1 - lo) / 2;
+    const value *v = (const value *)j->v + lo * j->v_stride + 2 * column;
+    vf_tile_pairs(acc, mr, nv, (const value *)s + (lo - p->first), 2 * STRIDE, v, 2 * j->v_stride,
+                  pairs);
+#else
+    const value *v = (const value *)j->v + p->lo * j->v_stride + column;
+    vf_tile(acc, mr, nv, s + (p->lo - p->first), STRIDE, v, j->v_stride, p->hi - p->lo);
+#endif
+#pragma GCC unroll 16
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < nv; c++)
+            vf_store(out + (size_t)r * j->v_stride + c * VW, acc[r][c]);
+}
+
+INLINE void values(const struct at_attend *j, const int mr, const struct span *p, const float *s,
+                   const float *scale)
+{
+    size_t column = 0;
+    for (; column + TILE_COLUMNS <= j->v_stride; column += TILE_COLUMNS)
+        values_at(j, mr, NV, column, p, s, scale);
+    for (; column < j->v_stride; column += VW)
+        values_at(j, mr, 1, column, p, s, scale);
+}
+
+INLINE void tile(const struct at_attend *j, const int mr, const struct span *p)
+{
+    float s[MR * STRIDE] __attribute__((aligned(64))), scale[MR];
+    scores(j, mr, p, s);
+    size_t n = at_round_up(p->hi - p->first, TILE_COLUMNS) / VW, end = p->first + n * VW;
+    for (int r = 0; r < mr; r++) {
+        size_t i = p->row + (size_t)r;
+        if (j->lo[i] > (int32_t)p->first || j->hi[i] < (int32_t)end)
+            mask(s + r * STRIDE, n, j->lo[i] - (int32_t)p->first, j->hi[i] - (int32_t)p->first);
+        scale[r] = weigh(s + r * STRIDE, n, j->max + i, j->sum + i);
+    }
+    values(j, mr, p, s, scale);
+}
+
+#define CASE(mr)                                                                                   \
+    case mr:                                                                                       \
+        tile(j, mr, p);                                                                            \
+        break;
+
+static void any_tile(const struct at_attend *j, int mr, const struct span *p)
+{
+    switch (mr) {
+        AT_EACH_MR(CASE)
+    }
+}
+
+/* The slots that queries row..end-1 see in all. */
+static void union_of(const struct at_attend *j, size_t row, size_t end, int32_t *ret_lo,
+                     int32_t *ret_hi)
+{
+    int32_t lo = INT32_MAX, hi = 0;
+    for (size_t i = row; i < end; i++) {
+        if (j->hi[i] <= j->lo[i])
+            continue;
+        lo = j->lo[i] < lo ? j->lo[i] : lo;
+        hi = j->hi[i] > hi ? j->hi[i] : hi;
+    }
+    *ret_lo = lo;
+    *ret_hi = hi;
+}
+
+void ATTEND(const struct at_attend *j)
+{
+    int32_t first, last;
+    union_of(j, 0, j->n, &first, &last);
+    size_t tiles = (j->n + MR - 1) / MR;
+    for (int32_t block = first / AT_PANEL * AT_PANEL; block < last; block += BLOCK) {
+        for (size_t t = 0; t < tiles; t++) {
+            size_t row = t * j->n / tiles, end = (t + 1) * j->n / tiles;
+            int32_t lo, hi;
+            union_of(j, row, end, &lo, &hi);
+            lo = lo > block ? lo : block;
+            hi = hi < block + BLOCK ? hi : block + BLOCK;
+            struct span p = {row, (size_t)(lo / AT_PANEL * AT_PANEL), (size_t)lo, (size_t)hi};
+            if (lo < hi)
+                any_tile(j, (int)(end - row), &p);
+        }
+    }
+}
+
+#if !BF16
+void AT_FN(attend_begin)(const struct at_attend *j)
+{
+    for (size_t i = 0; i < j->n; i++) {
+        j->max[i] = EMPTY;
+        j->sum[i] = 0;
+    }
+    for (size_t i = 0; i < j->n * j->v_stride; i++)
+        j->acc[i] = 0;
+}
+
+void AT_FN(attend_end)(const struct at_attend *j, float *out, size_t out_stride)
+{
+    for (size_t i = 0; i < j->n; i++) {
+        float scale = j->sum[i] > 0 ? 1.0f / j->sum[i] : 0;
+        for (size_t d = 0; d < j->dim; d++)
+            out[i * out_stride + d] = j->acc[i * j->v_stride + d] * scale;
+    }
+}
+#endif
