@@ -16,14 +16,12 @@ struct at_attn_state {
     struct at_mem *mem;
     const struct at_kernels *kernels;
     struct at_attn_shape shape;
-    size_t segment, latents; /* S, and latents kept (W / S) */
-    int64_t start, n;        /* position of the first token; tokens so far */
-    void *cache;             /* NULL with mask none */
-    float *keys, *values;    /* (H, 2 S panels, D, 32), (H, 2 S, D padded): exact tokens, token t in
-                                slot t % 2 S */
-    float *latent_keys, *latent_values; /* (H, latents in panels), (H, latents, D padded): segment m
-                                           in slot m % latents */
-    float *key_sum, *value_sum;         /* (H, D): the open segment, unrotated */
+    size_t segment, latents;           /* S, and latents kept (W / S) */
+    int64_t start, n;                  /* position of the first token; tokens so far */
+    void *cache;                       /* NULL with mask none */
+    char *keys, *values;               /* (H) of 2 S slots: exact tokens, token t in slot t % 2 S */
+    char *latent_keys, *latent_values; /* (H) of `latents` slots: segment m in slot m % latents */
+    float *key_sum, *value_sum;        /* (H, D): the open segment, unrotated */
     double freq[];
 };
 
@@ -44,20 +42,20 @@ static size_t exact_of(const struct at_attn_shape *s)
  * returns its bytes. */
 static size_t lay_out_cache(void *base, const struct at_attn_shape *s, struct at_attn_state *a)
 {
-    size_t at = 0, h = s->n_heads, d = s->head_dim, stride = at_round_up(d, AT_LANE);
+    size_t at = 0, h = s->n_heads, sums = h * s->head_dim * sizeof(float);
     struct at_attn_state none;
     a = a ? a : &none;
-    a->keys = at_parts_take(base, &at, h * at_kernels_panel_floats(exact_of(s), d));
-    a->values = at_parts_take(base, &at, h * exact_of(s) * stride);
-    a->latent_keys = at_parts_take(base, &at, h * at_kernels_panel_floats(latents_of(s), d));
-    a->latent_values = at_parts_take(base, &at, h * latents_of(s) * stride);
-    a->key_sum = at_parts_take(base, &at, h * d);
-    a->value_sum = at_parts_take(base, &at, h * d);
+    a->keys = at_parts_take(base, &at, h * at_parts_key_bytes(s, exact_of(s)));
+    a->values = at_parts_take(base, &at, h * at_parts_value_bytes(s, exact_of(s)));
+    a->latent_keys = at_parts_take(base, &at, h * at_parts_key_bytes(s, latents_of(s)));
+    a->latent_values = at_parts_take(base, &at, h * at_parts_value_bytes(s, latents_of(s)));
+    a->key_sum = at_parts_take(base, &at, sums);
+    a->value_sum = at_parts_take(base, &at, sums);
     return at;
 }
 
 struct work {
-    float *cos, *sin, *mean;      /* (n, D / 2 padded) twice; (D padded) */
+    float *cos, *sin, *mean;      /* (n, D / 2 padded) twice; (D) */
     float centre[2][AT_LANE * 8]; /* angles of one segment's centre */
     struct at_parts_queries queries;
     void *cache; /* mask none */
@@ -66,9 +64,9 @@ struct work {
 static size_t lay_out(void *base, const struct at_attn_shape *s, struct work *ret)
 {
     size_t at = 0, n = s->max_new;
-    ret->cos = at_parts_take(base, &at, n * at_parts_frequency_floats(s));
-    ret->sin = at_parts_take(base, &at, n * at_parts_frequency_floats(s));
-    ret->mean = at_parts_take(base, &at, at_round_up(s->head_dim, AT_LANE));
+    ret->cos = at_parts_take(base, &at, n * at_parts_frequencies(s) * sizeof *ret->cos);
+    ret->sin = at_parts_take(base, &at, n * at_parts_frequencies(s) * sizeof *ret->sin);
+    ret->mean = at_parts_take(base, &at, s->head_dim * sizeof *ret->mean);
     at_parts_queries_take(base, &at, s, n < s->segment ? n : s->segment, &ret->queries);
     ret->cache = base ? (char *)base + at : NULL;
     return at + (s->mask == AT_MASK_NONE ? lay_out_cache(NULL, s, NULL) : 0);
@@ -97,7 +95,7 @@ static int latent_create(const struct at_attn_host *host, const struct at_attn_s
     if (code < 0)
         return code;
     struct at_attn_state *a = at_mem_alloc(
-        host->mem, AT_MEM_OTHER, sizeof *a + at_parts_frequency_floats(shape) * sizeof(double));
+        host->mem, AT_MEM_OTHER, sizeof *a + at_parts_frequencies(shape) * sizeof(double));
     if (!a)
         return -ENOMEM;
     a->mem = host->mem;
@@ -105,7 +103,7 @@ static int latent_create(const struct at_attn_host *host, const struct at_attn_s
     a->shape = *shape;
     a->segment = shape->segment;
     a->latents = latents_of(shape);
-    at_parts_frequencies(shape, a->freq);
+    at_parts_frequencies_fill(shape, a->freq);
     if (cost.cache_bytes) {
         a->cache = at_mem_alloc(host->mem, AT_MEM_KV, cost.cache_bytes);
         if (!a->cache) {
@@ -137,6 +135,9 @@ static void latent_reset(struct at_attn_state *a, int64_t start)
 {
     a->start = start;
     a->n = 0;
+    if (a->cache &&
+        at_parts_bf16(&a->shape)) /* pairs reach beside what is seen: no old NaN there */
+        memset(a->cache, 0, lay_out_cache(NULL, &a->shape, NULL));
     if (a->cache)
         clear_sums(a);
 }
@@ -150,18 +151,16 @@ static void latent_seed(struct at_attn_state *a, uint64_t seed)
 /* Head h's keys and values, exact or latent. */
 static void choose_exact(const struct at_attn_state *a, size_t h, struct at_attend *job)
 {
-    size_t d = a->shape.head_dim;
-    job->k = a->keys + h * at_kernels_panel_floats(exact_of(&a->shape), d);
-    job->v = a->values + h * exact_of(&a->shape) * job->v_stride;
+    job->k = a->keys + h * at_parts_key_bytes(&a->shape, exact_of(&a->shape));
+    job->v = a->values + h * at_parts_value_bytes(&a->shape, exact_of(&a->shape));
     job->bias = 0;
 }
 
 static void choose_latents(const struct at_attn_state *a, size_t h, size_t count,
                            struct at_attend *job)
 {
-    size_t d = a->shape.head_dim;
-    job->k = a->latent_keys + h * at_kernels_panel_floats(a->latents, d);
-    job->v = a->latent_values + h * a->latents * job->v_stride;
+    job->k = a->latent_keys + h * at_parts_key_bytes(&a->shape, a->latents);
+    job->v = a->latent_values + h * at_parts_value_bytes(&a->shape, a->latents);
     job->bias = (float)log2((double)count);
 }
 
@@ -170,12 +169,12 @@ static void choose_latents(const struct at_attn_state *a, size_t h, size_t count
 static void store(struct at_attn_state *a, const float *k, const float *v, size_t n, size_t slot,
                   const float *cos, const float *sin)
 {
-    size_t d = a->shape.head_dim, width = a->shape.n_heads * d, stride = at_round_up(d, AT_LANE);
-    size_t exact = exact_of(&a->shape);
+    size_t d = a->shape.head_dim, width = a->shape.n_heads * d, exact = exact_of(&a->shape);
     for (size_t h = 0; h < a->shape.n_heads; h++) {
-        float *keys = a->keys + h * at_kernels_panel_floats(exact, d);
-        a->kernels->rope_panels(k + h * d, width, n, d, cos, sin, keys, slot);
-        at_parts_pad_rows(v + h * d, width, n, d, a->values + (h * exact + slot) * stride);
+        char *keys = a->keys + h * at_parts_key_bytes(&a->shape, exact);
+        char *values = a->values + h * at_parts_value_bytes(&a->shape, exact);
+        at_parts_store_keys(a->kernels, &a->shape, k + h * d, width, n, cos, sin, keys, slot);
+        at_parts_store_values(a->kernels, &a->shape, v + h * d, width, n, values, slot);
     }
     for (size_t t = 0; t < n; t++) {
         a->kernels->axpy(1, k + t * width, width, a->key_sum);
@@ -186,19 +185,20 @@ static void store(struct at_attn_state *a, const float *k, const float *v, size_
 /* Segment m, of count tokens, becomes a latent: its sums' means; the sums are emptied. */
 static void close_segment(struct at_attn_state *a, struct work *w, int64_t m, size_t count)
 {
-    size_t d = a->shape.head_dim, stride = at_round_up(d, AT_LANE), slot = (size_t)m % a->latents;
+    size_t d = a->shape.head_dim, slot = (size_t)m % a->latents;
     double centre = (double)(a->start + m * (int64_t)a->segment) + ((double)a->segment - 1) / 2;
     const float *cos = a->shape.rope_base > 0 ? w->centre[0] : NULL;
     if (cos)
         a->kernels->rope_table(a->freq, d / 2, centre, 1, w->centre[0], w->centre[1]);
     for (size_t h = 0; h < a->shape.n_heads; h++) {
-        float *keys = a->latent_keys + h * at_kernels_panel_floats(a->latents, d);
+        char *keys = a->latent_keys + h * at_parts_key_bytes(&a->shape, a->latents);
+        char *values = a->latent_values + h * at_parts_value_bytes(&a->shape, a->latents);
         for (size_t i = 0; i < d; i++)
             w->mean[i] = a->key_sum[h * d + i] / (float)count;
-        a->kernels->rope_panels(w->mean, d, 1, d, cos, w->centre[1], keys, slot);
+        at_parts_store_keys(a->kernels, &a->shape, w->mean, d, 1, cos, w->centre[1], keys, slot);
         for (size_t i = 0; i < d; i++)
             w->mean[i] = a->value_sum[h * d + i] / (float)count;
-        at_parts_pad_rows(w->mean, d, 1, d, a->latent_values + (h * a->latents + slot) * stride);
+        at_parts_store_values(a->kernels, &a->shape, w->mean, d, 1, values, slot);
     }
     clear_sums(a);
 }
@@ -219,7 +219,7 @@ static void attend_all(const struct at_attn_state *a, struct at_attend *job, con
         w->queries.hi[i] = (int32_t)(from + count);
     }
     if (count)
-        a->kernels->attend(job);
+        at_parts_attend(a->kernels, &a->shape, job);
 }
 
 /* Mask causal: queries of one head at offset.. in segment s; their own tokens are in the ring. */
@@ -238,11 +238,11 @@ static void attend_causal(const struct at_attn_state *a, const struct work *w, s
         w->queries.lo[i] = (int32_t)(before && own ? other : own);
         w->queries.hi[i] = (int32_t)(own + offset + i + 1);
     }
-    a->kernels->attend(&job);
+    at_parts_attend(a->kernels, &a->shape, &job);
     if (oldest > s - 2)
         return;
     choose_latents(a, h, a->segment, &job);
-    at_parts_attend_ring(a->kernels, &job, w->queries.lo, w->queries.hi, a->latents, oldest,
+    at_parts_attend_ring(a->kernels, &a->shape, &w->queries, &job, a->latents, oldest,
                          (size_t)(s - 1 - oldest), oldest, 0);
 }
 
@@ -274,9 +274,8 @@ static void answer(const struct at_attn_state *a, const struct work *w, const fl
                    float *out)
 {
     size_t d = a->shape.head_dim, width = a->shape.n_heads * d;
-    float scale = at_parts_query_scale(&a->shape);
     for (size_t h = 0; h < a->shape.n_heads; h++) {
-        a->kernels->rope_rows(q + h * d, width, n, d, cos, sin, scale, w->queries.q, d);
+        at_parts_queries_fill(a->kernels, &a->shape, q + h * d, width, n, cos, sin, &w->queries);
         if (n_all)
             attend_none(a, w, h, n, s, n_all);
         else
@@ -291,10 +290,10 @@ static void run_none(struct at_attn_state *a, struct work *w, const float *q, co
                      const float *v, size_t n, float *out)
 {
     size_t width = (size_t)a->shape.n_heads * a->shape.head_dim,
-           row = at_parts_frequency_floats(&a->shape);
+           row = at_parts_frequencies(&a->shape);
     bool rope = a->shape.rope_base > 0;
-    lay_out_cache(w->cache, &a->shape, a);
-    clear_sums(a);
+    size_t bytes = lay_out_cache(w->cache, &a->shape, a);
+    memset(w->cache, 0, bytes); /* sums begin at 0, and bf16 pairs must be finite */
     for (size_t at = 0, count; at < n; at += count) {
         count = n - at < a->segment ? n - at : a->segment;
         store(a, k + at * width, v + at * width, count, at, rope ? w->cos + at * row : NULL,
@@ -312,7 +311,7 @@ static void latent_run(struct at_attn_state *a, void *work, const float *q, cons
                        const float *v, size_t n, float *out)
 {
     size_t width = (size_t)a->shape.n_heads * a->shape.head_dim,
-           row = at_parts_frequency_floats(&a->shape);
+           row = at_parts_frequencies(&a->shape);
     struct work w;
     lay_out(work, &a->shape, &w);
     bool rope = a->shape.rope_base > 0;

@@ -15,8 +15,9 @@ struct at_attn_state {
     size_t reach;     /* tokens that a query looks back, its own included */
     int64_t start, n; /* position of the first token; tokens so far */
     uint64_t random;
-    float *keys, *values; /* (reach, H, D), keys rotated; token t is in row t % reach. NULL: mask
-                             none keeps nothing */
+    /* (reach, H, D) of floats or bf16, keys rotated; token t is in row t % reach. NULL: mask none
+     * keeps nothing */
+    void *keys, *values;
 };
 
 static size_t reach_of(const struct at_attn_shape *s)
@@ -24,7 +25,7 @@ static size_t reach_of(const struct at_attn_shape *s)
     return s->window ? s->window : s->capacity;
 }
 
-/* Old tokens that a run's first query may still see. */
+/* Tokens that are kept for later runs. */
 static size_t most_old(const struct at_attn_shape *s)
 {
     return s->mask == AT_MASK_NONE ? 0 : reach_of(s);
@@ -53,7 +54,7 @@ static int mha_create(const struct at_attn_host *host, const struct at_attn_shap
             at_mem_free(host->mem, a);
             return -ENOMEM;
         }
-        a->values = a->keys + a->reach * shape->n_heads * shape->head_dim;
+        a->values = (char *)a->keys + cost.cache_bytes / 2;
     }
     *ret_state = a;
     return 0;
@@ -110,19 +111,53 @@ static void drop(struct at_attn_state *a, float *weights, size_t n)
             uniform(&a->random) < a->shape.dropout ? 0 : weights[j] / (1 - a->shape.dropout);
 }
 
-/* The keys and values of a run: n_old from the cache, then the new ones. */
+/* The keys and values of a run: n_old from the cache (row first of `slots`, going round), then the
+ * new ones. */
 struct rows {
     const struct at_attn_state *a;
-    const float *keys, *values; /* (n, H, D), new */
-    size_t n_old;
+    const float *old_keys, *old_values, *keys, *values; /* (.., H, D) */
+    size_t n_old, first, slots;
 };
 
-static const float *row(const struct rows *r, const float *cache, const float *fresh, size_t j)
+static const float *row(const struct rows *r, const float *old, const float *fresh, size_t j)
 {
     size_t width = (size_t)r->a->shape.n_heads * r->a->shape.head_dim;
     if (j >= r->n_old)
         return fresh + (j - r->n_old) * width;
-    return cache + ((size_t)r->a->n - r->n_old + j) % r->a->reach * width;
+    return old + (r->first + j) % r->slots * width;
+}
+
+static void round_all(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = at_from_bf16(at_bf16(x[i]));
+}
+
+/* The n_old newest tokens of a bf16 cache as floats. */
+static void widen(const struct at_attn_state *a, size_t n_old, float *keys, float *values)
+{
+    const uint16_t *k = a->keys, *v = a->values;
+    size_t width = (size_t)a->shape.n_heads * a->shape.head_dim;
+    for (size_t j = 0; j < n_old; j++) {
+        size_t at = ((size_t)a->n - n_old + j) % a->reach * width;
+        for (size_t i = 0; i < width; i++) {
+            keys[j * width + i] = at_from_bf16(k[at + i]);
+            values[j * width + i] = at_from_bf16(v[at + i]);
+        }
+    }
+}
+
+/* New rows (n, H, D) into a cache. */
+static void keep(const struct at_attn_state *a, void *cache, const float *x, size_t n)
+{
+    size_t width = (size_t)a->shape.n_heads * a->shape.head_dim;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = ((size_t)a->n + i) % a->reach * width;
+        if (a->shape.mode == AT_MODE_BF16)
+            a->kernels->to_bf16(x + i * width, width, (uint16_t *)cache + at);
+        else
+            memcpy((float *)cache + at, x + i * width, width * sizeof *x);
+    }
 }
 
 /* Query i of the run sees keys first..end-1 of its rows. */
@@ -145,7 +180,7 @@ static void head(struct at_attn_state *a, const struct rows *r, size_t h, const 
         visible(a, r, i, n, &first, &end);
         for (size_t j = first; j < end; j++)
             scores[i * n_keys + j] =
-                a->kernels->dot(q + i * width + h * d, row(r, a->keys, r->keys, j) + h * d, d);
+                a->kernels->dot(q + i * width + h * d, row(r, r->old_keys, r->keys, j) + h * d, d);
     }
     for (size_t i = 0; i < n; i++) {
         visible(a, r, i, n, &first, &end);
@@ -158,37 +193,48 @@ static void head(struct at_attn_state *a, const struct rows *r, size_t h, const 
         memset(y, 0, d * sizeof *y);
         visible(a, r, i, n, &first, &end);
         for (size_t j = first; j < end; j++)
-            a->kernels->axpy(scores[i * n_keys + j], row(r, a->values, r->values, j) + h * d, d, y);
+            a->kernels->axpy(scores[i * n_keys + j], row(r, r->old_values, r->values, j) + h * d, d,
+                             y);
     }
 }
 
 static void mha_run(struct at_attn_state *a, void *work, const float *q, const float *k,
                     const float *v, size_t n, float *out)
 {
-    size_t width = (size_t)a->shape.n_heads * a->shape.head_dim, old = (size_t)a->n;
-    float *rotated_q = work, *rotated_k = rotated_q + n * width, *scores = rotated_k + n * width;
+    size_t width = (size_t)a->shape.n_heads * a->shape.head_dim, size = n * width,
+           old = (size_t)a->n;
+    old = old < most_old(&a->shape) ? old : most_old(&a->shape);
+    float *rotated_q = work, *rotated_k = rotated_q + size, *new_v = rotated_k + size,
+          *scores = new_v + size;
     float scale = 1 / sqrtf((float)a->shape.head_dim);
-    if (a->shape.mask == AT_MASK_NONE)
-        old = 0;
-    struct rows r = {a, rotated_k, v, old < a->reach - 1 ? old : a->reach - 1};
+    memcpy(new_v, v, size * sizeof *v);
     for (size_t i = 0; i < n; i++) {
         double pos = (double)(a->start + a->n + (int64_t)i);
         rotate(&a->shape, q + i * width, pos, scale, rotated_q + i * width);
         rotate(&a->shape, k + i * width, pos, 1, rotated_k + i * width);
     }
+    struct rows r = {
+        a, a->keys, a->values, rotated_k, new_v, old, ((size_t)a->n - old) % a->reach, a->reach};
+    if (a->shape.mode == AT_MODE_BF16) { /* rotated in fp32, then rounded; sums stay fp32 */
+        round_all(rotated_q, 3 * size);
+        float *old_keys = scores + n * (n + old), *old_values = old_keys + old * width;
+        widen(a, old, old_keys, old_values);
+        r.old_keys = old_keys;
+        r.old_values = old_values;
+        r.first = 0;
+    }
     for (size_t h = 0; h < a->shape.n_heads; h++)
         head(a, &r, h, rotated_q, n, scores, out);
-    for (size_t i = 0; a->keys && i < n; i++) {
-        size_t at = ((size_t)a->n + i) % a->reach * width;
-        memcpy(a->keys + at, rotated_k + i * width, width * sizeof *k);
-        memcpy(a->values + at, v + i * width, width * sizeof *v);
-    }
-    a->n += a->keys ? (int64_t)n : 0;
+    if (!a->keys)
+        return;
+    keep(a, a->keys, rotated_k, n);
+    keep(a, a->values, new_v, n);
+    a->n += (int64_t)n;
 }
 
 #define CAPS                                                                                       \
     (AT_CAP_ROPE | AT_CAP_CAUSAL | AT_CAP_WINDOW | AT_CAP_BIDIRECTIONAL | AT_CAP_DROPOUT |         \
-     AT_CAP_STREAMING)
+     AT_CAP_STREAMING | AT_CAP_BF16)
 
 static int mha_probe(const struct at_attn_shape *s, struct at_attn_cost *ret_cost)
 {
@@ -197,10 +243,12 @@ static int mha_probe(const struct at_attn_shape *s, struct at_attn_cost *ret_cos
         return code;
     size_t width = (size_t)s->n_heads * s->head_dim, n = s->max_new, old = most_old(s);
     size_t keys = s->mask == AT_MASK_NONE ? n : reach_of(s);
+    bool bf16 = s->mode == AT_MODE_BF16;
     *ret_cost = (struct at_attn_cost){
         .flops = 4.0 * (double)width * (double)n * (double)keys,
-        .workspace_bytes = (2 * n * width + n * (n + old)) * sizeof(float),
-        .cache_bytes = 2 * old * width * sizeof(float),
+        .workspace_bytes =
+            (3 * n * width + n * (n + old) + (bf16 ? 2 * old * width : 0)) * sizeof(float),
+        .cache_bytes = 2 * old * width * (bf16 ? sizeof(uint16_t) : sizeof(float)),
     };
     return 0;
 }

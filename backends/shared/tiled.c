@@ -14,13 +14,14 @@ struct at_attn_state {
     struct at_attn_shape shape;
     size_t groups, reach, slots; /* slots: of the ring, a multiple of AT_PANEL; 0 with mask none */
     int64_t start, n;            /* position of the first token; tokens so far */
-    float *keys, *values;        /* (groups, slots / 32, D, 32), (groups, slots, D padded) */
-    double freq[];               /* (D / 2, padded) */
+    size_t cache_bytes, key_bytes, value_bytes; /* in all; of one group's ring */
+    char *keys, *values; /* (groups) of panels (slots, D), (groups) of rows (slots, D padded) */
+    double freq[];       /* (D / 2, padded) */
 };
 
 struct work {
-    float *cos, *sin, *k, *v,
-        *mean; /* (n, D / 2 padded) twice, one group's panels and rows, means (2, n, D) */
+    float *cos, *sin, *mean; /* (n, D / 2 padded) twice; means (2, n, D) */
+    char *k, *v;             /* one group's new panels and rows */
     struct at_parts_queries queries;
 };
 
@@ -32,12 +33,13 @@ static size_t slots_of(const struct at_attn_shape *s)
 /* The parts of a workspace at base (NULL: none, only counted); returns its bytes. */
 static size_t lay_out(void *base, const struct at_attn_shape *s, size_t groups, struct work *ret)
 {
-    size_t at = 0, n = s->max_new, rows = at_round_up(n, AT_PANEL) + AT_PANEL;
-    ret->cos = at_parts_take(base, &at, n * at_parts_frequency_floats(s));
-    ret->sin = at_parts_take(base, &at, n * at_parts_frequency_floats(s));
-    ret->k = at_parts_take(base, &at, at_kernels_panel_floats(rows, s->head_dim));
-    ret->v = at_parts_take(base, &at, rows * at_round_up(s->head_dim, AT_LANE));
-    ret->mean = at_parts_take(base, &at, groups < s->n_heads ? 2 * n * s->head_dim : 0);
+    size_t at = 0, n = s->max_new, slots = at_round_up(n, AT_PANEL) + AT_PANEL;
+    size_t means = groups < s->n_heads ? 2 * n * s->head_dim : 0;
+    ret->cos = at_parts_take(base, &at, n * at_parts_frequencies(s) * sizeof *ret->cos);
+    ret->sin = at_parts_take(base, &at, n * at_parts_frequencies(s) * sizeof *ret->sin);
+    ret->mean = at_parts_take(base, &at, means * sizeof *ret->mean);
+    ret->k = at_parts_take(base, &at, at_parts_key_bytes(s, slots));
+    ret->v = at_parts_take(base, &at, at_parts_value_bytes(s, slots));
     at_parts_queries_take(base, &at, s, n, &ret->queries);
     return at;
 }
@@ -48,13 +50,12 @@ int at_tiled_probe(const struct at_attn_shape *s, size_t groups, struct at_attn_
     if (code < 0)
         return code;
     struct work w;
-    size_t width = (size_t)s->n_heads * s->head_dim;
+    size_t width = (size_t)s->n_heads * s->head_dim, slots = slots_of(s);
     size_t keys = s->mask == AT_MASK_NONE ? s->max_new : at_parts_reach(s);
-    size_t row = s->head_dim + at_round_up(s->head_dim, AT_LANE);
     *ret_cost = (struct at_attn_cost){
         .flops = 4.0 * (double)width * (double)s->max_new * (double)keys,
         .workspace_bytes = lay_out(NULL, s, groups, &w),
-        .cache_bytes = groups * slots_of(s) * row * sizeof(float),
+        .cache_bytes = groups * (at_parts_key_bytes(s, slots) + at_parts_value_bytes(s, slots)),
     };
     return 0;
 }
@@ -67,7 +68,7 @@ int at_tiled_create(const struct at_attn_host *host, const struct at_attn_shape 
     if (code < 0)
         return code;
     struct at_attn_state *a = at_mem_alloc(
-        host->mem, AT_MEM_OTHER, sizeof *a + at_parts_frequency_floats(shape) * sizeof(double));
+        host->mem, AT_MEM_OTHER, sizeof *a + at_parts_frequencies(shape) * sizeof *a->freq);
     if (!a)
         return -ENOMEM;
     a->mem = host->mem;
@@ -76,14 +77,17 @@ int at_tiled_create(const struct at_attn_host *host, const struct at_attn_shape 
     a->groups = groups;
     a->reach = at_parts_reach(shape);
     a->slots = slots_of(shape);
-    at_parts_frequencies(shape, a->freq);
+    a->cache_bytes = cost.cache_bytes;
+    a->key_bytes = at_parts_key_bytes(shape, a->slots);
+    a->value_bytes = at_parts_value_bytes(shape, a->slots);
+    at_parts_frequencies_fill(shape, a->freq);
     if (cost.cache_bytes) {
         a->keys = at_mem_alloc(host->mem, AT_MEM_KV, cost.cache_bytes);
         if (!a->keys) {
             at_mem_free(host->mem, a);
             return -ENOMEM;
         }
-        a->values = a->keys + groups * a->slots * shape->head_dim;
+        a->values = a->keys + groups * a->key_bytes;
     }
     *ret_state = a;
     return 0;
@@ -101,6 +105,9 @@ void at_tiled_reset(struct at_attn_state *a, int64_t start)
 {
     a->start = start;
     a->n = 0;
+    if (a->cache_bytes &&
+        at_parts_bf16(&a->shape)) /* pairs reach beside what is seen: no old NaN there */
+        memset(a->keys, 0, a->cache_bytes);
 }
 
 void at_tiled_seed(struct at_attn_state *a, uint64_t seed)
@@ -139,52 +146,89 @@ static void pack(const struct at_attn_state *a, const struct work *w, const floa
         stride = d;
     }
     const float *cos = a->shape.rope_base > 0 ? w->cos : NULL;
-    a->kernels->rope_panels(k, stride, n, d, cos, w->sin, w->k, first);
-    at_parts_pad_rows(v, stride, n, d, w->v + first * at_round_up(d, AT_LANE));
+    at_parts_store_keys(a->kernels, &a->shape, k, stride, n, cos, w->sin, w->k, first);
+    if (at_parts_bf16(&a->shape)) { /* the outer halves of the outer pairs must be finite */
+        size_t pair = at_parts_value_bytes(&a->shape, 2);
+        memset(w->v + first / 2 * pair, 0, pair);
+        memset(w->v + (first + n - 1) / 2 * pair, 0, pair);
+    }
+    at_parts_store_values(a->kernels, &a->shape, v, stride, n, w->v, first);
+}
+
+/* count tokens at column.. of one panel (depth cells of 4 bytes: a float, or a pair of bf16) into
+ * another. */
+static void copy_columns(char *to, const char *from, size_t depth, size_t column, size_t count)
+{
+    const size_t cell = 4;
+    if (count == AT_PANEL) {
+        memcpy(to, from, depth * AT_PANEL * cell);
+        return;
+    }
+    for (size_t i = 0; i < depth; i++)
+        memcpy(to + (i * AT_PANEL + column) * cell, from + (i * AT_PANEL + column) * cell,
+               count * cell);
+}
+
+/* Rows of values from slot `from` to slot `to` (both odd or both even where they are paired). */
+static void copy_values(const struct at_attn_state *a, char *values, size_t to, const char *source,
+                        size_t from, size_t count)
+{
+    size_t padded = at_round_up(a->shape.head_dim, AT_LANE);
+    if (!at_parts_bf16(&a->shape)) {
+        memcpy(values + to * padded * sizeof(float), source + from * padded * sizeof(float),
+               count * padded * sizeof(float));
+        return;
+    }
+    size_t pair = 2 * padded * sizeof(uint16_t);
+    if (to % 2) { /* the first half of this pair is an older token's */
+        uint16_t *x = (uint16_t *)(void *)(values + to / 2 * pair);
+        const uint16_t *y = (const uint16_t *)(const void *)(source + from / 2 * pair);
+        for (size_t i = 0; i < padded; i++)
+            x[2 * i + 1] = y[2 * i + 1];
+        to++;
+        from++;
+        count--;
+    }
+    memcpy(values + to / 2 * pair, source + from / 2 * pair, (count + 1) / 2 * pair);
 }
 
 /* The newest of n tokens at slot first of the workspace into the ring. */
 static void commit(const struct at_attn_state *a, const struct work *w, size_t g, size_t n,
                    size_t first)
 {
-    size_t d = a->shape.head_dim, stride = at_round_up(d, AT_LANE), run;
-    float *keys = a->keys + g * a->slots * d, *values = a->values + g * a->slots * stride;
+    size_t depth = at_parts_bf16(&a->shape) ? a->shape.head_dim / 2 : a->shape.head_dim, run;
+    size_t panel = at_parts_key_bytes(&a->shape, AT_PANEL);
+    char *keys = a->keys + g * a->key_bytes, *values = a->values + g * a->value_bytes;
     for (size_t t = n > a->slots ? n - a->slots : 0; t < n; t += run) {
         size_t from = first + t, to = ((size_t)a->n + t) % a->slots, column = from % AT_PANEL;
         run = AT_PANEL - column < n - t ? AT_PANEL - column : n - t;
-        const float *source = w->k + (from - column) * d;
-        float *target = keys + (to - column) * d;
-        if (run == AT_PANEL)
-            memcpy(target, source, d * AT_PANEL * sizeof *target);
-        for (size_t i = 0; run < AT_PANEL && i < d; i++)
-            memcpy(target + i * AT_PANEL + column, source + i * AT_PANEL + column,
-                   run * sizeof *target);
-        memcpy(values + to * stride, w->v + from * stride, run * stride * sizeof *values);
+        copy_columns(keys + to / AT_PANEL * panel, w->k + from / AT_PANEL * panel, depth, column,
+                     run);
+        copy_values(a, values, to, w->v, from, run);
     }
 }
 
 /* One head of group g: the ring, then the new tokens at slot first of the workspace. */
 static void attend(struct at_attn_state *a, const struct work *w, size_t g, size_t n, size_t first)
 {
-    size_t d = a->shape.head_dim, stride = at_round_up(d, AT_LANE), reach = a->reach;
+    size_t reach = a->reach;
     struct at_attend job = at_parts_job(&a->shape, &w->queries, n);
-    int32_t *lo = w->queries.lo, *hi = w->queries.hi;
     a->kernels->attend_begin(&job);
     int64_t oldest = a->n - (int64_t)reach + 1, from = oldest > 0 ? oldest : 0;
     if (a->slots && from < a->n) {
-        job.k = a->keys + g * a->slots * d;
-        job.v = a->values + g * a->slots * stride;
-        at_parts_attend_ring(a->kernels, &job, lo, hi, a->slots, from, (size_t)(a->n - from),
-                             oldest, 1);
+        job.k = a->keys + g * a->key_bytes;
+        job.v = a->values + g * a->value_bytes;
+        at_parts_attend_ring(a->kernels, &a->shape, &w->queries, &job, a->slots, from,
+                             (size_t)(a->n - from), oldest, 1);
     }
     bool bounded = a->shape.mask == AT_MASK_CAUSAL || a->shape.window;
     for (size_t i = 0; i < n; i++) {
-        lo[i] = (int32_t)(first + (bounded && i >= reach ? i + 1 - reach : 0));
-        hi[i] = (int32_t)(first + (a->shape.mask == AT_MASK_CAUSAL ? i + 1 : n));
+        w->queries.lo[i] = (int32_t)(first + (bounded && i >= reach ? i + 1 - reach : 0));
+        w->queries.hi[i] = (int32_t)(first + (a->shape.mask == AT_MASK_CAUSAL ? i + 1 : n));
     }
     job.k = w->k;
     job.v = w->v;
-    a->kernels->attend(&job);
+    at_parts_attend(a->kernels, &a->shape, &job);
 }
 
 void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const float *k,
@@ -194,7 +238,6 @@ void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const flo
            heads = a->shape.n_heads / a->groups;
     size_t first = a->slots ? (size_t)a->n % AT_PANEL : 0;
     const struct at_kernels *kernels = a->kernels;
-    float scale = at_parts_query_scale(&a->shape);
     struct work w;
     lay_out(work, &a->shape, a->groups, &w);
     const float *cos = a->shape.rope_base > 0 ? w.cos : NULL;
@@ -203,7 +246,7 @@ void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const flo
     for (size_t g = 0; g < a->groups; g++) {
         pack(a, &w, k, v, g, n, first);
         for (size_t h = g * heads; h < (g + 1) * heads; h++) {
-            kernels->rope_rows(q + h * d, width, n, d, cos, w.sin, scale, w.queries.q, d);
+            at_parts_queries_fill(kernels, &a->shape, q + h * d, width, n, cos, w.sin, &w.queries);
             attend(a, &w, g, n, first);
             struct at_attend job = at_parts_job(&a->shape, &w.queries, n);
             kernels->attend_end(&job, out + h * d, width);

@@ -13,14 +13,31 @@ static const float *pack(float **at, const float *w, size_t rows, size_t depth)
     return panels;
 }
 
-static size_t packed_floats(const struct at_model_config *c)
+/* The same in both modes; both blocks are laid out alike, in values. */
+static struct at_packed pack_both(const struct at_encoder *e, float **at, const float *w,
+                                  size_t rows, size_t depth)
 {
-    size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux;
+    uint16_t *bf16 = e->packed_bf16 + (*at - e->packed);
+    at_kernels_pack_bf16(w, rows, depth, bf16);
+    return (struct at_packed){
+        .fp32 = pack(at, w, rows, depth), .bf16 = bf16, .n = rows, .k = depth};
+}
+
+/* Of the layers; both modes take as many values. */
+static size_t layer_values(const struct at_model_config *c)
+{
+    size_t d = c->d_model;
     size_t square = at_round_up(at_kernels_panel_floats(d, d), AT_LANE);
     size_t up = at_round_up(at_kernels_panel_floats(c->d_ff, d), AT_LANE);
     size_t down = at_round_up(at_kernels_panel_floats(d, c->d_ff), AT_LANE);
-    size_t embed = at_round_up(at_kernels_panel_floats(d, n_in), AT_LANE) + at_round_up(d, AT_LANE);
-    return c->n_layers * (4 * square + up + down) + embed;
+    return c->n_layers * (4 * square + up + down);
+}
+
+static size_t packed_floats(const struct at_model_config *c)
+{
+    size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux;
+    return layer_values(c) + at_round_up(at_kernels_panel_floats(d, n_in), AT_LANE) +
+           at_round_up(d, AT_LANE);
 }
 
 /* W [spectrum; (aux - shift) scale] + b = W' [spectrum; aux] + b'. w: scratch (d_model, n_bins +
@@ -48,8 +65,9 @@ static int pack_all(struct at_encoder *e, struct at_error *err)
     size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux;
     e->layers = at_mem_array(e->mem, AT_MEM_WEIGHTS, c->n_layers, sizeof *e->layers);
     e->packed = at_mem_array(e->mem, AT_MEM_WEIGHTS, packed_floats(c), sizeof *e->packed);
+    e->packed_bf16 = at_mem_array(e->mem, AT_MEM_WEIGHTS, layer_values(c), sizeof *e->packed_bf16);
     float *folded = at_mem_array(e->mem, AT_MEM_WEIGHTS, d * n_in, sizeof *folded), *at = e->packed;
-    if (!e->layers || !e->packed || !folded) {
+    if (!e->layers || !e->packed || !e->packed_bf16 || !folded) {
         at_mem_free(e->mem, folded);
         return at_error_set(err, -ENOMEM, "no memory for %zu bytes of packed weights",
                             packed_floats(c) * sizeof *at);
@@ -57,12 +75,12 @@ static int pack_all(struct at_encoder *e, struct at_error *err)
     for (size_t i = 0; i < c->n_layers; i++) {
         const struct at_layer_weights *w = &e->model->layers[i];
         e->layers[i] = (struct at_packed_layer){
-            .q = pack(&at, w->q, d, d),
-            .k = pack(&at, w->k, d, d),
-            .v = pack(&at, w->v, d, d),
-            .o = pack(&at, w->o, d, d),
-            .up = pack(&at, w->up, c->d_ff, d),
-            .down = pack(&at, w->down, d, c->d_ff),
+            .q = pack_both(e, &at, w->q, d, d),
+            .k = pack_both(e, &at, w->k, d, d),
+            .v = pack_both(e, &at, w->v, d, d),
+            .o = pack_both(e, &at, w->o, d, d),
+            .up = pack_both(e, &at, w->up, c->d_ff, d),
+            .down = pack_both(e, &at, w->down, d, c->d_ff),
         };
     }
     e->embed_b = at;
@@ -84,7 +102,7 @@ int at_encoder_create(struct at_mem *mem, const struct at_model *model,
             err, -ENOTSUP,
             "no kernel variant is left by the CPU mask (ATTUNE_CPU_MASK); this build has generic%s",
 #if defined(__x86_64__)
-            ", v3, v4");
+            ", v3, v4, bf16");
 #else
             " and that of its architecture");
 #endif
@@ -113,6 +131,7 @@ void at_encoder_destroy(struct at_encoder *e)
         return;
     at_mem_free(e->mem, e->layers);
     at_mem_free(e->mem, e->packed);
+    at_mem_free(e->mem, e->packed_bf16);
     at_mem_free(e->mem, e);
 }
 
@@ -121,12 +140,28 @@ const struct at_model *at_encoder_model(const struct at_encoder *e)
     return e->model;
 }
 
-/* y (m, n) = x (m, k) w^T + bias, or added to y. */
-static void linear(const struct at_encoder *e, const float *x, const float *w, size_t m, size_t n,
-                   size_t k, bool add, float *y)
+/* y (m, n) = x (m, k) w^T, or added to y. */
+static void linear(const struct at_encoder *e, struct at_worker *w, enum at_mode mode,
+                   const float *x, const struct at_packed *p, size_t m, bool add, float *y)
 {
-    e->kernels->linear(&(struct at_linear){
-        .x = x, .w = w, .y = y, .m = m, .n = n, .k = k, .x_stride = k, .y_stride = n, .add = add});
+    struct at_linear job = {.x = x,
+                            .w = p->fp32,
+                            .y = y,
+                            .m = m,
+                            .n = p->n,
+                            .k = p->k,
+                            .x_stride = p->k,
+                            .y_stride = p->n,
+                            .add = add};
+    if (mode == AT_MODE_FP32) {
+        e->kernels->linear(&job);
+        return;
+    }
+    if (x) /* NULL: what the last product took */
+        e->kernels->to_bf16(x, m * p->k, w->rounded);
+    job.x = w->rounded;
+    job.w = p->bf16;
+    e->kernels->linear_bf16(&job);
 }
 
 static void norm(const struct at_encoder *e, const float *x, const float *weight, const float *bias,
@@ -156,35 +191,35 @@ static void embed(const struct at_encoder *e, struct at_worker *w, const struct 
     });
 }
 
-static void layer(const struct at_encoder *e, struct at_worker *w, size_t i, size_t n_spans,
-                  size_t n)
+static void layer(const struct at_encoder *e, struct at_worker *w, enum at_mode mode, size_t i,
+                  size_t n_spans, size_t n)
 {
     const struct at_model_config *c = &e->model->config;
     const struct at_layer_weights *norms = &e->model->layers[i];
     const struct at_packed_layer *p = &e->layers[i];
-    size_t d = c->d_model;
+    const float *again = mode == AT_MODE_BF16 ? NULL : w->y; /* rounded once for q, k and v */
     norm(e, w->x, norms->norm1_w, norms->norm1_b, n, w->y);
-    linear(e, w->y, p->q, n, d, d, false, w->q);
-    linear(e, w->y, p->k, n, d, d, false, w->k);
-    linear(e, w->y, p->v, n, d, d, false, w->v);
+    linear(e, w, mode, w->y, &p->q, n, false, w->q);
+    linear(e, w, mode, again, &p->k, n, false, w->k);
+    linear(e, w, mode, again, &p->v, n, false, w->v);
     for (const struct at_span *s = w->spans; s < w->spans + n_spans; s++) {
-        size_t at = s->row * d;
+        size_t at = s->row * c->d_model;
         at_attn_run(s->session->layers[i], w->work, w->q + at, w->k + at, w->v + at, s->n,
                     w->a + at);
     }
-    linear(e, w->a, p->o, n, d, d, true, w->x);
+    linear(e, w, mode, w->a, &p->o, n, true, w->x);
     norm(e, w->x, norms->norm2_w, norms->norm2_b, n, w->y);
-    linear(e, w->y, p->up, n, c->d_ff, d, false, w->ff);
+    linear(e, w, mode, w->y, &p->up, n, false, w->ff);
     e->kernels->gelu_tanh(w->ff, n * c->d_ff);
-    linear(e, w->ff, p->down, n, d, c->d_ff, true, w->x);
+    linear(e, w, mode, w->ff, &p->down, n, true, w->x);
 }
 
-void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, size_t n_spans, size_t n,
-                     size_t stride)
+void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, enum at_mode mode,
+                     size_t n_spans, size_t n, size_t stride)
 {
     for (size_t i = 0; i < n_spans; i++)
         embed(e, w, &w->spans[i], stride);
     for (size_t i = 0; i < e->model->config.n_layers; i++)
-        layer(e, w, i, n_spans, n);
+        layer(e, w, mode, i, n_spans, n);
     norm(e, w->x, e->model->norm_w, e->model->norm_b, n, w->y);
 }

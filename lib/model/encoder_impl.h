@@ -5,8 +5,15 @@
 #include "lib/kernels/kernels.h"
 #include "lib/model/encoder.h"
 
+/* One matrix (n, k) in both modes. */
+struct at_packed {
+    const float *fp32;    /* panels */
+    const uint16_t *bf16; /* bf16 panels */
+    size_t n, k;
+};
+
 struct at_packed_layer {
-    const float *q, *k, *v, *o, *up, *down; /* panels */
+    struct at_packed q, k, v, o, up, down;
 };
 
 struct at_encoder {
@@ -15,6 +22,7 @@ struct at_encoder {
     const struct at_kernels *kernels;
     struct at_packed_layer *layers;
     float *packed;                /* all panels and the embedding's bias, one block */
+    uint16_t *packed_bf16;        /* all bf16 panels */
     const float *embed, *embed_b; /* panels, (d_model); with the scaling of aux folded in */
 };
 
@@ -32,7 +40,8 @@ struct at_worker {
     struct at_span *spans;        /* (rows) */
     float *x, *y, *q, *k, *v, *a; /* (rows, d_model): stream, normed, attention's in and out */
     float *ff;                    /* (rows, d_ff) */
-    void *work;                   /* of the backends */
+    uint16_t *rounded; /* (rows, widest of d_model and d_ff) input of a product in bf16 */
+    void *work;        /* of the backends */
 };
 
 struct at_session {
@@ -48,7 +57,7 @@ struct at_session {
 };
 
 /* All layers over the first n rows of a pass; the final norm is left in w->y. RT-safe. */
-void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, size_t n_spans, size_t n,
-                     size_t stride);
+void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, enum at_mode mode,
+                     size_t n_spans, size_t n, size_t stride);
 
 #endif

@@ -25,6 +25,8 @@ static int resolve(const struct at_encoder *e, struct at_session_shape *s, struc
         return at_error_set(
             err, -EINVAL, "window %u must be a multiple of the pool block %u and of the segment %u",
             s->window, c->pool_block, s->segment);
+    if (s->mode == AT_MODE_BF16 && c->d_ff % 2)
+        return at_error_set(err, -ENOTSUP, "bf16 needs an even d_ff, the model has %u", c->d_ff);
     uint32_t chunk = s->max_new < PASS_ROWS ? s->max_new : PASS_ROWS;
     *ret = (struct at_attn_shape){
         .n_heads = c->n_heads,
@@ -60,10 +62,16 @@ static size_t pass_rows(const struct at_attn_shape *a)
     return a->max_new > PASS_ROWS ? a->max_new : PASS_ROWS;
 }
 
+static size_t widest(const struct at_model_config *c)
+{
+    return c->d_ff > c->d_model ? c->d_ff : c->d_model;
+}
+
 static size_t row_bytes(const struct at_encoder *e)
 {
     const struct at_model_config *c = &e->model->config;
-    return (6 * (size_t)c->d_model + c->d_ff) * sizeof(float) + sizeof(struct at_span);
+    return (6 * (size_t)c->d_model + c->d_ff) * sizeof(float) + widest(c) * sizeof(uint16_t) +
+           sizeof(struct at_span);
 }
 
 static int probe(const struct at_encoder *e, struct at_session_shape *s, struct at_error *err,
@@ -125,8 +133,10 @@ int at_worker_create(const struct at_encoder *e, const struct at_session_shape *
     w->spans = at_mem_array(e->mem, AT_MEM_WORKSPACE, rows, sizeof *w->spans);
     w->x = at_mem_array(e->mem, AT_MEM_WORKSPACE, rows,
                         (6 * d + e->model->config.d_ff) * sizeof *w->x);
+    w->rounded = at_mem_array(e->mem, AT_MEM_WORKSPACE, rows,
+                              widest(&e->model->config) * sizeof *w->rounded);
     w->work = at_mem_alloc(e->mem, AT_MEM_WORKSPACE, work);
-    if (!w->spans || !w->x || !w->work) {
+    if (!w->spans || !w->x || !w->rounded || !w->work) {
         at_worker_destroy(w);
         return at_error_set(err, -ENOMEM,
                             "no memory for a worker of %zu tokens and %zu bytes of workspace", rows,
@@ -148,6 +158,7 @@ void at_worker_destroy(struct at_worker *w)
         return;
     at_mem_free(w->mem, w->spans);
     at_mem_free(w->mem, w->x);
+    at_mem_free(w->mem, w->rounded);
     at_mem_free(w->mem, w->work);
     at_mem_free(w->mem, w);
 }
@@ -216,7 +227,7 @@ static void flush(struct at_worker *w, size_t n_spans, size_t n, size_t stride)
     const struct at_encoder *e = w->encoder;
     if (!n)
         return;
-    at_encoder_pass(e, w, n_spans, n, stride);
+    at_encoder_pass(e, w, w->spans->session->shape.mode, n_spans, n, stride);
     for (const struct at_span *s = w->spans; s < w->spans + n_spans; s++)
         pool(s->session, w->y + s->row * e->model->config.d_model, s->n);
 }
@@ -237,7 +248,8 @@ void at_session_push_batch(struct at_session *const *s, struct at_worker *w,
             size_t count = left < s[i]->chunk ? left : s[i]->chunk;
             if (s[i]->encoder->model->config.mask == AT_MASK_CAUSAL && rows < w->rows)
                 count = count < w->rows - rows ? count : w->rows - rows;
-            if (rows + count > w->rows) {
+            bool other = spans && w->spans->session->shape.mode != s[i]->shape.mode;
+            if (rows + count > w->rows || other) {
                 flush(w, spans, rows, stride);
                 rows = spans = 0;
                 continue;
