@@ -127,7 +127,7 @@ class Convert(unittest.TestCase):
                 self.assertEqual(json.loads(got_meta["config"]), dict(config, norm="rmsnorm"))
                 self.assertEqual({k: v for k, v in got_meta.items() if k != "config"}, {k: v for k, v in meta.items() if k != "config"})
                 r = attune("verify", "--json", out)  # against the LayerNorm file's own logits and streams
-                worst = max(o["nmse"] for o in lines(r))
+                worst = max(o["nmse"] for o in lines(r) if o["mode"] == "fp32")
                 self.assertEqual(r.returncode, 0)
                 self.assertLessEqual(worst, 1e-8)
                 print(f"convert {case}: worst NMSE to the LayerNorm logits {worst:.2e}")
