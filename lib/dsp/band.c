@@ -62,7 +62,7 @@ static void set_defaults(struct at_band_config *c)
 {
     c->n_bins = c->n_bins ? c->n_bins : AT_FRAME_BINS;
     c->max_emissions = c->max_emissions ? c->max_emissions : 256;
-    c->lookback_s = c->lookback_s > 0.1 ? c->lookback_s : 0.1;
+    c->lookback_s = c->lookback_s > 0 ? c->lookback_s : 0.1;
     c->false_per_hour = c->false_per_hour > 0 ? c->false_per_hour : 1;
     c->hang_s = c->hang_s > 0 ? c->hang_s : 0.5;
     c->waterfall_bins = c->waterfall_bins ? c->waterfall_bins : 512;

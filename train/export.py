@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A checkpoint and its evaluation -> a model file and its card.
+
+    train/export.py --checkpoint run/checkpoint.pt --eval run/eval.json --out models/attune-base.safetensors
+
+The scaling of the aux columns is folded into embed.weight and embed.bias. The golden logits are computed by the
+numpy reference from the very weights in the file, so that `attune verify FILE` proves the build on the user's host.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/reference"))
+import data  # noqa: E402
+import reference  # noqa: E402
+
+GROUPS = {"fsk": ["fsk2", "gfsk", "fsk4"], "keyed": ["ook", "cw", "ppm"], "carrier": ["carrier", "am"], "fm": ["nfm", "wfm", "afsk"],
+          "sweep": ["css", "chirp"], "digital": ["psk_qam", "ofdm"]}
+AUX = ["bin_khz", "share", "skipped", "kurtosis", "freq_std"] + [f"env{i}" for i in range(8)] + [f"freq{i}" for i in range(8)]
+
+
+def folded(state, config, statistics):
+    """Weights as float32 arrays, (x - shift) * scale folded into the embedding."""
+    w = {k: v.float().cpu().numpy() for k, v in state.items() if k != "aux_dropped"}
+    b, n = config["n_bins"], config["n_aux"]
+    shift, scale = (np.asarray(s[:n], np.float64) for s in statistics)
+    e = w["embed.weight"].astype(np.float64)
+    aux = e[:, b:] * scale
+    w["embed.bias"] = (w["embed.bias"] - aux @ shift).astype(np.float32)
+    w["embed.weight"] = np.concatenate([e[:, :b], aux], 1).astype(np.float32)
+    return w
+
+
+def golden(w, config, generator, columns, seed=7):
+    """256 frames of a validation signal and what the reference makes of them under each backend."""
+    frames, info = generator.make(data.seed_of("validation", 1 << 40 | seed), 9, 256, (10.0, 20.0))
+    frames = frames[:max(info.n_tokens, 1), :columns]
+    w64 = {k: v.astype(np.float64) for k, v in w.items()}
+    out = {"golden.frames": frames}
+    for backend in ("mha", "flash", "gqa", "latent"):
+        out["golden.logits." + backend] = reference.encoder(frames.astype(np.float64), w64, config, backend)[1].astype(np.float32)
+    return out
+
+
+def accuracy_list(evaluation, window):
+    rows = []
+    for backend in ("mha", "flash", "gqa", "latent"):
+        t = evaluation["test"]["mha" if backend == "flash" else backend]
+        rows.append({"backend": backend, "window": window, "overall": t["overall"], "snr": {k: v["accuracy"] for k, v in t["snr"].items()}})
+    return rows
+
+
+def card(evaluation, training, name):
+    """models/NAME.md: what it knows, from what, and what it does not."""
+    labels, test = evaluation["labels"], evaluation["test"]
+    lines = [f"# {name}", "", "One set of weights for the four attention backends, trained on synthetic signals only (`lib/synth`, through the",
+             "detector and channelizer of `lib/dsp`). Made by `train/train.py`, `train/evaluate.py` and `train/export.py`.", "",
+             "Intended use: naming the modulation of emissions that `attuned` or `attune` found. Not for: identification of persons,",
+             "safety of life, or evidence without a look at the signal.", "", "## Training", "", "```json", json.dumps(training, indent=1), "```", "",
+             "## Accuracy on synthetic signals (own seeds; top class of 17 before `weak` and `unknown`)", "",
+             "| backend | all | " + " | ".join(f"{k} dB" for k in test["mha"]["snr"]) + " |", "|--" * (2 + len(test["mha"]["snr"])) + "|"]
+    for b in ("mha", "gqa", "latent"):
+        t = test[b]
+        lines.append(f"| `{b}`{' = `flash`' if b == 'mha' else ''} | {t['overall']:.1%} ({t['overall_ci95'][0]:.1%} to {t['overall_ci95'][1]:.1%}) | "
+                     + " | ".join(f"{v['accuracy']:.1%}" for v in t["snr"].values()) + " |")
+    lines += ["", f"n = {test['mha']['n']} signals, paired across backends.", "", "At 10 dB and more, by class (`mha`): "
+              + ", ".join(f"{c} {a:.1%}" for c, a in test["mha"]["class_at_10db"].items()) + ".", "",
+              "At 10 dB and more, by tokens seen (`mha`): " + ", ".join(f"{k}: {v:.1%}" for k, v in test["mha"]["tokens_at_10db"].items()) + ".", "",
+              "Expected calibration error by SNR range (`mha`): " + ", ".join(f"{k}: {v['ece']:.3f}" for k, v in test["mha"]["range"].items()) + ".", "",
+              f"Classes: {', '.join(labels)}.", "", "Real recordings: see docs/accuracy.md.", ""]
+    return "\n".join(lines)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--checkpoint", type=Path, required=True)
+    p.add_argument("--eval", type=Path, required=True)
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--generator-version", default="1")
+    p.add_argument("--library")
+    args = p.parse_args()
+    c = torch.load(args.checkpoint, map_location="cpu")
+    evaluation = json.loads(args.eval.read_text())
+    config = dict(c["config"], segments=[8, 16, 32, 64, 128], aux=AUX[:c["config"]["n_aux"]])
+    w = folded(c["net"], c["config"], c["statistics"])
+    training = {"seed": c["args"]["seed"], "shards": c["done"], "shard_size": c["args"]["shard_size"], "epochs": c["args"]["epochs"],
+                "lr": c["args"]["lr"], "generator": args.generator_version, "examples": c["done"] * int(c["args"]["shard_size"])}
+    generator = data.Generator(args.library)
+    tensors = dict(w, **golden(w, c["config"], generator, c["config"]["n_bins"] + c["config"]["n_aux"]))
+    meta = {"format": "attune-1", "config": config, "labels": c["labels"], "groups": GROUPS, "accuracy": accuracy_list(evaluation, config["window"]),
+            "calibration": evaluation["calibration"], "unknown": evaluation["unknown"], "weak": evaluation["weak"], "training": training}
+    temporary = args.out.with_suffix(".tmp")
+    reference.write_safetensors(temporary, tensors, meta)
+    temporary.replace(args.out)
+    args.out.with_suffix(".md").write_text(card(evaluation, training, args.out.stem))
+    print(f"wrote {args.out} ({args.out.stat().st_size} bytes) and its card")
+
+
+if __name__ == "__main__":
+    main()
