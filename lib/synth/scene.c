@@ -32,17 +32,24 @@ static void close_loop(float *iq, size_t n, size_t fade)
     }
 }
 
-/* One echo, up to 6 dB down and some samples late, and its own slow fading. */
+/* One echo, at most 3 dB down and a part of a symbol late; its phase turns a few times over the
+ * scene, as a moving reflector makes it, which fades narrow signals. */
 static void echo(struct at_rng *r, double strength, double rate_hz, double bw_hz, float *iq,
                  size_t n)
 {
     size_t delay = 1 + (size_t)(at_rng_uniform(r, 0.02, 0.5) * rate_hz / bw_hz);
-    double a = 0.7 * strength, p = at_rng_uniform(r, 0, AT_TAU);
-    float re = (float)(a * cos(p)), im = (float)(a * sin(p));
+    double a = 0.7 * strength, p = at_rng_uniform(r, 0, 1), turns = at_rng_int(r, -3, 3),
+           step = turns / (double)n;
+    float c = 1, d = 0;
     for (size_t i = n; i-- > delay;) {
+        if (i % 64 == 63 || i == n - 1) {
+            double w = AT_TAU * (p + step * (double)i);
+            c = (float)(a * cos(w));
+            d = (float)(a * sin(w));
+        }
         const float *s = iq + 2 * (i - delay);
-        iq[2 * i] += re * s[0] - im * s[1];
-        iq[2 * i + 1] += re * s[1] + im * s[0];
+        iq[2 * i] += c * s[0] - d * s[1];
+        iq[2 * i + 1] += c * s[1] + d * s[0];
     }
 }
 

@@ -112,6 +112,27 @@ static void test_named_scenes(void **state)
     assert_true(s.rate_hz == 2.4e6 && s.n_emitters >= 9);
 }
 
+/* Every emitter of every scene exists and fits. */
+static void test_named_scenes_render(void **state)
+{
+    static const char *const names[] = {"demo", "dense", "fm30", "quiet"};
+    for (size_t i = 0; i < 4; i++) {
+        struct at_scene s;
+        assert_int_equal(at_scene_named(names[i], 0, 7, &s), 0);
+        s.duration_s = 0.02;
+        size_t n = (size_t)(s.rate_hz * s.duration_s);
+        float *iq = malloc(2 * n * sizeof *iq);
+        int rc = at_scene_render(&s, 1, iq, NULL);
+        double p = 0;
+        for (size_t k = 0; k < 2 * n; k++)
+            p += (double)iq[k] * iq[k] / (double)n;
+        printf("%s: %zu emitters, %.1f dBFS\n", names[i], s.n_emitters, 10 * log10(p));
+        free(iq);
+        assert_int_equal(rc, 0);
+        assert_true(p > 0 && p < 0.5);
+    }
+}
+
 /* The demo: neighbours do not touch, all stay within +-1.1 MHz and are on the air. */
 static void test_demo_is_well_spaced(void **state)
 {
@@ -145,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_emitter_keeps_to_its_time),
         cmocka_unit_test(test_loop_has_no_seam),
         cmocka_unit_test(test_named_scenes),
+        cmocka_unit_test(test_named_scenes_render),
         cmocka_unit_test(test_demo_is_well_spaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
