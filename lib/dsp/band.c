@@ -190,6 +190,7 @@ static int make_feed(struct at_band *b, struct at_track *k, bool over, bool paus
                                 .f_lo_hz = e->f_lo_hz,
                                 .f_hi_hz = e->f_hi_hz,
                                 .noise_density = density_of(b, e),
+                                .snr = pow(10, e->snr_db / 10),
                                 .all = k->by_hand,
                                 .until = k->by_hand ? k->hand_end : UINT64_MAX};
     double duration =

@@ -79,7 +79,7 @@ int at_feed_create(struct at_mem *mem, const struct at_feed_config *config,
         at_feed_destroy(f);
         return ret;
     }
-    at_feed_set(f, config->f_lo_hz, config->f_hi_hz, config->noise_density, 1);
+    at_feed_set(f, config->f_lo_hz, config->f_hi_hz, config->noise_density, config->snr);
     *ret_feed = f;
     return 0;
 }

@@ -15,6 +15,7 @@ struct at_feed_config {
     unsigned n_bins;
     double f_lo_hz, f_hi_hz; /* baseband */
     double noise_density;
+    double snr;     /* linear, while on */
     bool all;       /* every token counts as on: opened by hand */
     uint64_t until; /* absolute sample index where it ends; UINT64_MAX: open */
 };

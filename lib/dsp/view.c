@@ -385,7 +385,11 @@ void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_b
     uint64_t due = (uint64_t)(v->row_s * v->rate_hz);
     for (size_t t = 0; t < m->t; t++) {
         uint64_t at = m->first + t * m->hop + m->span / 4;
+        if (v->row_rows && v->row_n != m->n) /* the file's tail has short rows only */
+            hand_row(v, v->row_n, (double)(at - v->row_index) / v->rate_hz, sink, floor_density,
+                     stats->occupancy);
         if (v->row_rows == 0) {
+            v->row_n = m->n;
             v->row_index = at;
             memset(v->row, 0, m->n * sizeof(float));
         }

@@ -32,7 +32,7 @@ struct at_view {
     unsigned dc_age; /* epochs since it was last seen; it is held for a while: signals hide it */
     bool has_dc, clipped;
     float *row, *pooled; /* waterfall: (n_slow or n_fast), (waterfall_bins) */
-    unsigned waterfall_bins, row_rows;
+    unsigned waterfall_bins, row_rows, row_n;
     double row_s;
     uint64_t row_index;
     float hits;

@@ -3,6 +3,7 @@
 #ifndef AT_TESTS_BAND_LOG_H
 #define AT_TESTS_BAND_LOG_H
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct band_log {
     size_t n_frames;
     float *frames;  /* (n_frames, LOG_COLUMNS) of all emissions */
     uint64_t index; /* newest */
+    double rate_hz; /* channel rate of the newest tokens */
     float skipped;  /* highest value of the skipped column */
 };
 
@@ -56,6 +58,7 @@ static inline void log_tokens(void *ctx, const struct at_emission *e, const floa
     memcpy(l->frames + l->n_frames * LOG_COLUMNS, frames, n * LOG_COLUMNS * sizeof(float));
     l->n_frames += n;
     l->index = index;
+    l->rate_hz = pow(2, frames[AT_FRAME_BINS + AT_AUX_BIN_KHZ]) * 1e3 * AT_FRAME_BINS;
     for (size_t k = 0; k < n * LOG_COLUMNS; k++)
         l->n_bad += !(frames[k] > -1e6f && frames[k] < 1e6f);
     for (size_t k = 0; k < n; k++)

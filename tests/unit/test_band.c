@@ -72,6 +72,9 @@ static void test_a_burst_is_one_emission_at_its_place(void **state)
     assert_true(fabs(l.e[0].snr_db - 20) < 2);
     assert_true(fabs(l.e[0].level_dbfs + 40) < 1);
     assert_int_equal(l.e[0].bursts, 1);
+    double tokens = (TO - FROM) / 64.0 * l.rate_hz / RATE;
+    print_message("%zu tokens, wanted %.0f of the burst and 16 around it\n", l.tokens[0], tokens);
+    assert_true(l.tokens[0] >= tokens + 10 && l.tokens[0] <= tokens + 20);
     free(iq);
     free(l.frames);
 }
