@@ -297,7 +297,7 @@ static int place_label(struct scene *s, struct rect box, double w, double h, str
 static void draw_box(struct scene *s, const struct at_picture_box *b)
 {
     double rgb[3];
-    struct rect r = rect_of(s, b), l;
+    struct rect r = rect_of(s, b);
     hue_of(b, rgb);
     cairo_rectangle(s->cr, r.x, r.y, r.w, r.h);
     cairo_set_source_rgba(s->cr, 0, 0, 0, 0.55);
@@ -306,8 +306,15 @@ static void draw_box(struct scene *s, const struct at_picture_box *b)
     cairo_set_source_rgb(s->cr, rgb[0], rgb[1], rgb[2]);
     cairo_set_line_width(s->cr, 1.5);
     cairo_stroke(s->cr);
+}
+
+static void draw_label(struct scene *s, const struct at_picture_box *b)
+{
+    double rgb[3];
+    struct rect r = rect_of(s, b), l;
     cairo_text_extents_t e;
     cairo_text_extents(s->cr, b->label, &e);
+    hue_of(b, rgb);
     if (!b->label[0] || !place_label(s, r, ceil(e.x_advance) + 10, 18, &l))
         return;
     cairo_set_source_rgba(s->cr, 0.03, 0.03, 0.06, 0.82);
@@ -331,8 +338,10 @@ static void draw_boxes(struct scene *s, struct at_picture *p)
         cairo_rectangle(s->cr, r.x, r.y, r.w, r.h);
         cairo_fill(s->cr);
     }
-    for (size_t i = 0; i < p->n_boxes; i++)
+    for (size_t i = p->n_boxes; i-- > 0;)
         draw_box(s, &p->boxes[i]);
+    for (size_t i = 0; i < p->n_boxes; i++) /* the heaviest chooses its place first */
+        draw_label(s, &p->boxes[i]);
 }
 
 /* ---- the whole ---- */
