@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test_cli.py ATTUNE SOURCE_ROOT: the command line's words, exit codes and output."""
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -52,8 +53,10 @@ class Words(unittest.TestCase):
         self.assertRegex(attune("--version").stdout, r"^attune \d+\.\d+\.\d+\n$")
 
     def test_a_closed_pipe_is_a_failure_not_a_signal(self):
-        p = subprocess.Popen([ATTUNE, "verify", "--json", GOLDEN / "attention-0.safetensors"], stdout=subprocess.PIPE)
-        p.stdout.close()
+        reader, writer = os.pipe()
+        os.close(reader)  # before it starts: a quick run would else have written all
+        p = subprocess.Popen([ATTUNE, "verify", "--json", GOLDEN / "attention-0.safetensors"], stdout=writer)
+        os.close(writer)
         self.assertEqual(p.wait(60), 1)
 
 
