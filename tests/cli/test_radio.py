@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""test_radio.py ATTUNE SOURCE_ROOT MODULES: attune devices and listen on the simulated radio, through SoapySDR."""
+import json
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_classify import ATTUNE, Case  # noqa: E402
+
+MODULES = sys.argv[3]
+
+
+class Radio(Case):
+    def attune(self, *args):
+        return subprocess.run([ATTUNE, *args, "--modules", MODULES], capture_output=True, text=True, env=self.env,
+                              timeout=60, check=False)
+
+    def listen(self, device, *args, rate="1M"):
+        r = self.attune("listen", "-d", device, "-f", "433.92M", "-s", rate, "--json", "-T", "3s", *args)
+        count = re.search(r"(\d+) samples, (\d+) lost", r.stderr)
+        return r, count and (int(count[1]), int(count[2]))
+
+    def test_devices(self):
+        r = self.attune("devices", "-d", "attunesim", "--json")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertEqual(json.loads(r.stdout)["device"], "driver=attunesim,serial=SIM0")
+        r = self.attune("devices", "-d", "nosuchradio")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("install soapysdr-module-nosuchradio", r.stderr)
+
+    def test_the_demo_is_heard(self):
+        r, count = self.listen("driver=attunesim,scene=demo,duration=1")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        print("listen:", count, "samples and lost,", len(r.stdout.splitlines()), "lines")
+        # A loaded machine may lose some while it plans its transforms; what is exact stands in test_soapy.
+        self.assertGreater(sum(count), 2_000_000)
+        self.assertLess(count[1], count[0])
+        for line in r.stdout.splitlines():
+            self.assertIn("f_lo_hz", json.loads(line))
+
+    def test_what_is_lost_is_said(self):
+        r, count = self.listen("driver=attunesim,scene=tone,fault=overflow,every=20,lose=1000")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        print("listen:", count, "samples and lost")
+        self.assertGreaterEqual(count[1], 3000)
+
+    def test_refused_settings_end_it_in_one_line(self):
+        for device, rate, word in [("driver=attunesim,scene=tone,wrong_rate=2e6", "1M", "the device gives 2000000"),
+                                   ("attunesim", "1M", "must name its driver")]:
+            r, _ = self.listen(device, rate=rate)
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn(word, r.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
