@@ -73,6 +73,8 @@ void at_api_status(const struct at_api *api, const struct at_request *q, struct 
     at_json_set_text(root, "version", v->version);
     at_json_set_text(root, "boot", v->boot);
     at_json_set_text(root, "site", v->site);
+    at_json_set_real(root, "latitude", v->latitude);
+    at_json_set_real(root, "longitude", v->longitude);
     at_json_set_utc(root, "started", v->started_utc_ns);
     at_json_set_real(root, "uptime_s", v->uptime_s);
     const char *why = at_view_not_ready(v, text, sizeof text);

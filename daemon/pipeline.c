@@ -246,6 +246,8 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
                           .budget_cores = p->config->cores};
     snprintf(v->boot, sizeof v->boot, "%s", p->boot);
     snprintf(v->site, sizeof v->site, "%s", p->config->site.name);
+    v->latitude = p->config->site.latitude;
+    v->longitude = p->config->site.longitude;
     v->n_radios = p->n_radios < AT_MAX_RADIOS ? p->n_radios : AT_MAX_RADIOS;
     for (size_t i = 0; i < v->n_radios; i++)
         at_puller_get_view(&p->radios[i], &v->radios[i]);

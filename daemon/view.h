@@ -40,6 +40,7 @@ struct at_view {
     char boot[32], site[64];
     int64_t started_utc_ns;
     double uptime_s;
+    double latitude, longitude; /* of the site; NAN: not given */
     double budget_latency_ms, budget_kv_mb;
     unsigned budget_cores;
     size_t n_radios;

@@ -96,7 +96,7 @@ struct at_config {
         double timeout_s;
     } http;
     char bandplan[AT_CONFIG_PATH_SIZE]; /* empty: no service hints */
-    char state_dir[AT_CONFIG_PATH_SIZE], cache_dir[AT_CONFIG_PATH_SIZE];
+    char cache_dir[AT_CONFIG_PATH_SIZE];
     struct at_config_radio radios[AT_CONFIG_MAX_RADIOS];
     uint32_t n_radios; /* 0: none */
 };

@@ -64,8 +64,6 @@ const struct at_config_key at_config_table[] = {
      "a connection that says nothing for so long is closed"},
     {"bandplan", AT_CONFIG_PATH, ROOT(bandplan), FREE, NULL, AT_SYSCONFDIR "/attune/bandplan.yaml", NULL,
      "service hints by class, frequency and bandwidth; empty: none"},
-    {"state_dir", AT_CONFIG_PATH, ROOT(state_dir), FREE, NULL, AT_STATEDIR "/lib/attune", NULL,
-     "what outlives a restart"},
     {"cache_dir", AT_CONFIG_PATH, ROOT(cache_dir), FREE, NULL, AT_STATEDIR "/cache/attune", NULL,
      "measurements that can be made again (FFT plans, calibration)"},
     {"radios[].name", AT_CONFIG_NAME, RADIO(name), FREE, NULL, "", "dongle",

@@ -70,7 +70,6 @@ model: {{path: model.safetensors}}
 http: {{listen: "127.0.0.1:{port}"}}
 bandplan: ""
 cache_dir: cache
-state_dir: state
 {extra}
 radios:
 """)
