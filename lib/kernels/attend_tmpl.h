@@ -30,11 +30,12 @@ INLINE void scores(const struct at_attend *j, const int mr, const struct span *p
     const value *q = (const value *)j->q + p->row * j->dim;
     for (size_t slot = p->first; slot < p->hi; slot += TILE_COLUMNS) {
         vf acc[MR][NV];
-#pragma GCC unroll 16
-        for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+        UNROLL
+        for (int r = 0; r < mr; r++) {
+            UNROLL
             for (int v = 0; v < NV; v++)
                 acc[r][v] = vf_set(j->bias);
+        }
         const value *k = (const value *)j->k + slot / AT_PANEL * AT_PANEL * j->dim +
                          slot % AT_PANEL * (1 + BF16);
 #if BF16
@@ -42,11 +43,12 @@ INLINE void scores(const struct at_attend *j, const int mr, const struct span *p
 #else
         vf_tile(acc, mr, NV, q, j->dim, k, AT_PANEL, j->dim);
 #endif
-#pragma GCC unroll 16
-        for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+        UNROLL
+        for (int r = 0; r < mr; r++) {
+            UNROLL
             for (int v = 0; v < NV; v++)
                 vf_store(s + (size_t)r * STRIDE + (slot - p->first) + v * VW, acc[r][v]);
+        }
     }
 }
 
@@ -92,11 +94,12 @@ INLINE void values_at(const struct at_attend *j, const int mr, const int nv, siz
 {
     float *out = j->acc + p->row * j->v_stride + column;
     vf acc[MR][NV];
-#pragma GCC unroll 16
-    for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
         for (int c = 0; c < nv; c++)
             acc[r][c] = vf_load(out + (size_t)r * j->v_stride + c * VW) * scale[r];
+    }
 #if BF16 /* whole pairs: weights of slots outside [lo, hi) are 0 */
     size_t lo = p->lo / 2 * 2, pairs = (p->hi + 1 - lo) / 2;
     const value *v = (const value *)j->v + lo * j->v_stride + 2 * column;
@@ -106,11 +109,12 @@ INLINE void values_at(const struct at_attend *j, const int mr, const int nv, siz
     const value *v = (const value *)j->v + p->lo * j->v_stride + column;
     vf_tile(acc, mr, nv, s + (p->lo - p->first), STRIDE, v, j->v_stride, p->hi - p->lo);
 #endif
-#pragma GCC unroll 16
-    for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
         for (int c = 0; c < nv; c++)
             vf_store(out + (size_t)r * j->v_stride + c * VW, acc[r][c]);
+    }
 }
 
 INLINE void values(const struct at_attend *j, const int mr, const struct span *p, const float *s,

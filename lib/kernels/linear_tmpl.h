@@ -27,22 +27,24 @@ INLINE void tile(const struct at_linear *j, const int mr, size_t row, size_t col
         for (size_t c = 0; c < columns; c++)
             edge[r][c] = j->add ? y[(size_t)r * j->y_stride + c] : 0;
     float *out = whole ? y : edge[0];
-#pragma GCC unroll 16
-    for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
         for (int v = 0; v < NV; v++)
             acc[r][v] =
                 j->add ? vf_load(out + (size_t)r * stride + v * VW) : vf_load(bias + v * VW);
+    }
 #if BF16
     vf_tile_pairs(acc, mr, NV, x, j->x_stride, w, 2 * AT_PANEL, j->k / 2);
 #else
     vf_tile(acc, mr, NV, x, j->x_stride, w, AT_PANEL, j->k);
 #endif
-#pragma GCC unroll 16
-    for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
         for (int v = 0; v < NV; v++)
             vf_store(out + (size_t)r * stride + v * VW, acc[r][v]);
+    }
     for (int r = 0; !whole && r < mr; r++)
         for (size_t c = 0; c < columns; c++)
             y[(size_t)r * j->y_stride + c] = edge[r][c];

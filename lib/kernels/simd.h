@@ -39,6 +39,14 @@
 #define TILE_COLUMNS (NV * VW)
 #define INLINE       static inline __attribute__((always_inline))
 
+/* Before a loop of constant length over accumulators: it must be gone before they are given
+ * registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint32_t vu __attribute__((vector_size(4 * VW)));
@@ -141,13 +149,13 @@ INLINE void vf_tile(vf acc[][NV], const int mr, const int nv, const float *a, si
 {
     for (size_t i = 0; i < k; i++, b += ldb) {
         vf c[NV];
-#pragma GCC unroll 8
+        UNROLL
         for (int v = 0; v < nv; v++)
             c[v] = vf_load(b + v * VW);
-#pragma GCC unroll 16
+        UNROLL
         for (int r = 0; r < mr; r++) {
             vf x = vf_set(a[(size_t)r * lda + i]);
-#pragma GCC unroll 8
+            UNROLL
             for (int v = 0; v < nv; v++)
                 acc[r][v] += x * c[v];
         }
@@ -190,13 +198,13 @@ INLINE void vf_tile_pairs(vf acc[][NV], const int mr, const int nv, const uint16
 {
     for (size_t i = 0; i < k; i++, b += ldb) {
         vi c[NV];
-#pragma GCC unroll 8
+        UNROLL
         for (int v = 0; v < nv; v++)
             c[v] = *(const vi_u *)(b + 2 * v * VW);
-#pragma GCC unroll 16
+        UNROLL
         for (int r = 0; r < mr; r++) {
             vi x = *(const i32_u *)(a + (size_t)r * lda + 2 * i) - (vi){0};
-#pragma GCC unroll 8
+            UNROLL
             for (int v = 0; v < nv; v++)
                 acc[r][v] = vf_dot_pairs(acc[r][v], x, c[v]);
         }
