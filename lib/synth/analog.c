@@ -51,7 +51,7 @@ static int am_seconds(struct at_gen *g)
     int rc = at_gen_begin(g, at_gen_lu(g, 20, 60));
     if (rc < 0)
         return rc;
-    double low = at_gen_p(g, 0.7) ? at_gen_u(g, 0.1, 0.2) : at_gen_u(g, 0, 0.4),
+    double low = at_gen_p(g, 0.7) ? at_gen_u(g, 0.1, 0.2) : at_gen_u(g, 0.15, 0.45),
            t0 = at_gen_u(g, 0, 1);
     double corner = at_gen_u(g, 10, 40), f = at_gen_u(g, -0.05, 0.05) * g->bw_hz;
     int second = at_rng_int(&g->rng, 0, 59), wwvb = at_gen_p(g, 0.2);

@@ -235,7 +235,8 @@ static int carrier_render(struct at_gen *g, size_t v)
             k.pull_hz = at_gen_u(g, -0.5, 0.5) * bw;
             k.pull_s = 0.1 * len;
         }
-        double gap = len * at_gen_lu(g, 0.4, 8), same = at_gen_p(g, 0.5), t = at_gen_first(g, len);
+        double gap = len * at_gen_lu(g, v == 2 ? 2 : 0.4, 12), same = at_gen_p(g, 0.8),
+               t = at_gen_first(g, len);
         while (t < end) {
             struct at_key key[1] = {{(float)(len * (same ? 1 : at_gen_u(g, 0.5, 1.5))), 1}};
             t = at_keyed_add(g, &k, key, 1, t, amp, f) + (same ? gap : gap * at_gen_u(g, 0.5, 2));

@@ -247,7 +247,7 @@ static int play(struct at_gen *g, const struct mode *m, size_t i, double te, str
                 at_keyed_add(g, &kr, p->keys, p->n, t, amp, f);
             t += one + gap;
         }
-        t += i == RFID ? te * at_gen_lu(g, 20, 2000) : all * at_gen_lu(g, 0.3, 6);
+        t += i == RFID ? te * at_gen_lu(g, 10, 200) : all * at_gen_lu(g, 0.3, 6);
         first = 0;
         if (!at_gen_p(g, 0.5))
             n_bits = at_rng_int(&g->rng, m->bits_lo, m->bits_hi);
