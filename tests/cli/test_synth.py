@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""test_synth.py ATTUNE: files of attune synth hold what the truth beside them says."""
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+ATTUNE = sys.argv[1]
+
+
+def synth(*args):
+    return subprocess.run([ATTUNE, "synth", *map(str, args)], capture_output=True, text=True, timeout=60)
+
+
+def read(path):
+    kind = path.suffix[1:]
+    if kind == "cu8":
+        a = (np.fromfile(path, np.uint8).astype(np.float32) - 127.5) / 127.5
+    elif kind in ("cs8", "cs16"):
+        a = np.fromfile(path, np.int8 if kind == "cs8" else "<i2") / (127 if kind == "cs8" else 32767)
+    else:
+        a = np.fromfile(path, "<f4")
+    return a.reshape(-1, 2) @ np.array([1, 1j])
+
+
+class Synth(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+        self.at = Path(self.dir.name)
+
+    def test_formats_hold_the_same_signal(self):
+        want = None
+        for kind, size, tolerance in [("cf32", 8, 0), ("cs16", 4, 1e-4), ("cs8", 2, 0.01), ("cu8", 2, 0.01), ("sigmf-data", 8, 0)]:
+            path = self.at / f"x.{kind}"
+            r = synth("-c", "gfsk", "-v", "ais", "-s", "100k", "-t", "0.5", "--seed", 3, path)
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            self.assertEqual(path.stat().st_size, 50000 * size)
+            got = read(path)
+            want = got if want is None else want
+            self.assertLessEqual(abs(got - want).max(), tolerance * 1.5, kind)
+            self.assertAlmostEqual(max(abs(want.real).max(), abs(want.imag).max()), 0.8, places=3)
+
+    def test_truth_is_where_the_power_is(self):
+        path = self.at / "x.sigmf-data"
+        r = synth("-c", "psk_qam", "-v", "qpsk", "-b", "100k", "-o", "200k", "-s", "1M", "-f", "433.92M", "-t", "0.1", "--snr", 30, path)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        meta = json.loads((self.at / "x.sigmf-meta").read_text())
+        self.assertEqual(meta["global"]["core:datatype"], "cf32_le")
+        note, = meta["annotations"]
+        lo, hi = note["core:freq_lower_edge"] - 433.92e6, note["core:freq_upper_edge"] - 433.92e6
+        self.assertEqual(note["core:label"], "psk_qam")
+        psd = np.fft.fftshift(abs(np.fft.fft(read(path))) ** 2)
+        f = np.fft.fftshift(np.fft.fftfreq(len(psd), 1e-6))
+        inside = psd[(f >= lo) & (f <= hi)].sum() / psd.sum()
+        print(f"between {lo:.0f} and {hi:.0f} Hz: {inside:.4f} of the power (0.97 to 1)")
+        self.assertGreater(inside, 0.97)
+
+    def test_same_seed_same_bytes(self):
+        for name, seed in [("a", 1), ("b", 1), ("c", 2)]:
+            synth("-c", "ook", "-s", "250k", "-t", "0.1", "--seed", seed, self.at / f"{name}.cu8")
+        a, b, c = ((self.at / f"{n}.cu8").read_bytes() for n in "abc")
+        self.assertEqual(a, b)
+        self.assertNotEqual(a, c)
+
+    def test_wrong_use_says_why_and_leaves_nothing(self):
+        for args, code, word in [(("-c", "gfsk", "-v", "nope", "x.cu8"), 2, "no variant"), (("-c", "nope", "x.cu8"), 2, "no class"),
+                                 (("--scene", "nope", "x.cu8"), 2, "no scene"), (("-c", "ook", "x.wav"), 2, "end it in"),
+                                 (("-c", "ook"), 2, "one output"), (("x.cu8",), 2, "--class or --scene"),
+                                 (("-c", "ofdm", "-v", "lte_20m", "-s", "1M", "x.cu8"), 1, "doesn't fit"),
+                                 (("-c", "ook", "-t", "0.1", "no/such/folder/x.cu8"), 1, "No such file")]:
+            full = [self.at / a if str(a).startswith(("x.", "no/")) else a for a in args]
+            r = synth(*full)
+            self.assertEqual(r.returncode, code, args)
+            self.assertIn(word, r.stderr, args)
+        self.assertEqual(list(self.at.iterdir()), [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)
