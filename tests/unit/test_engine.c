@@ -281,6 +281,51 @@ static void test_wrong_names_say_what_there_is(void **state)
     assert_null(c);
 }
 
+/* The n-th allocation fails: an error or less service, never a crash; all memory comes back. */
+static int play_with_failure(long n, int *ret_passed)
+{
+    struct at_mem mem = {.fail_at = n};
+    struct at_error err = {0};
+    struct at_classifier *c = NULL;
+    struct at_receiver *r = NULL;
+    struct log *l = calloc(1, sizeof(*l));
+    struct at_classifier_config config = {.model_path = model_path};
+    struct at_receiver_config rc = {.radio = "roof", .boot = "b", .band_config = {.rate_hz = RATE}};
+    struct at_receiver_sink sink = {.ctx = l, .result = on_result};
+    int ret = at_classifier_create(&mem, &config, &err, &c);
+    if (ret == 0)
+        ret = at_receiver_create(c, &rc, &sink, &err, &r);
+    if (ret == 0)
+        ret = at_receiver_push(r, scene + 2 * 80000, 50000, 0, 0, 0);
+    if (ret == 0)
+        ret = at_receiver_flush(r);
+    *ret_passed = mem.fail_at > 0; /* never came to it */
+    at_receiver_destroy(r);
+    at_classifier_destroy(c);
+    for (int tag = 0; tag < AT_MEM_TAGS; tag++)
+        if (mem.bytes[tag] != 0)
+            fail_msg("allocation %ld: %zu bytes of tag %d not returned", n, mem.bytes[tag], tag);
+    for (size_t i = 0; ret == 0 && i < l->n; i++)
+        assert_true(l->seen[i].last.emission.ended);
+    free(l);
+    return ret;
+}
+
+static void test_any_allocation_may_fail(void **state)
+{
+    int passed = 0, errors = 0;
+    long n = 1;
+    for (; !passed && n < 2000; n += n < 150 ? 1 : 7) {
+        int ret = play_with_failure(n, &passed);
+        if (ret != 0 && ret != -ENOMEM)
+            fail_msg("allocation %ld: %d", n, ret);
+        errors += ret != 0;
+    }
+    print_message("some %ld allocations, %d errors\n", n, errors);
+    assert_true(passed);
+    assert_true(errors > 10);
+}
+
 /* Measured once, then read back; another model's file is not believed. */
 static void test_calibration_is_kept(void **state)
 {
@@ -317,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_pieces_and_threads_change_nothing),
         cmocka_unit_test(test_a_small_budget_is_kept),
         cmocka_unit_test(test_wrong_names_say_what_there_is),
+        cmocka_unit_test(test_any_allocation_may_fail),
         cmocka_unit_test(test_calibration_is_kept),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
