@@ -16,7 +16,7 @@
 #define PLOT_H   676
 #define BAR_X    (LEFT + PLOT_W + 26)
 #define BAR_W    16.0
-#define MAX_TEXT 400 /* labels placed at most */
+#define MAX_TEXT 48 /* labels placed at most */
 
 struct rect {
     double x, y, w, h;
@@ -340,7 +340,8 @@ static void draw_boxes(struct scene *s, struct at_picture *p)
     }
     for (size_t i = p->n_boxes; i-- > 0;)
         draw_box(s, &p->boxes[i]);
-    for (size_t i = 0; i < p->n_boxes; i++) /* the heaviest chooses its place first */
+    /* The heaviest chooses its place first; the long tail goes without. */
+    for (size_t i = 0; i < p->n_boxes && i < MAX_TEXT; i++)
         draw_label(s, &p->boxes[i]);
 }
 
