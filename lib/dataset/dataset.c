@@ -17,6 +17,7 @@
 #define MAX_SAMPLES  400000 /* of one example: bounds its cost to some 20 ms */
 #define MIN_RATE_HZ  8000.0
 #define MAX_RATE_HZ  61.44e6
+#define ENOUGH       64 /* tokens of a run that is worth more than the next */
 #define MAX_FOLLOWED 12 /* emissions of one example whose tokens are kept */
 
 /* Rates that radios and recordings really have; the generator stays near them most of the time. */
@@ -218,6 +219,7 @@ static int draw(struct at_rng *r, const struct at_example_spec *spec, struct dra
 struct follower {
     uint64_t id;
     size_t n;
+    bool full;     /* a later run is not wanted */
     float *frames; /* (max_tokens, COLUMNS) */
     struct at_emission emission;
 };
@@ -258,7 +260,7 @@ static size_t on_room(void *ctx, uint64_t id)
 {
     struct catcher *c = ctx;
     const struct follower *f = find(c, id);
-    return f ? c->max_tokens - f->n : 0;
+    return f && !f->full ? c->max_tokens - f->n : 0;
 }
 
 static void on_tokens(void *ctx, const struct at_emission *e, const float *frames, size_t n,
@@ -267,6 +269,12 @@ static void on_tokens(void *ctx, const struct at_emission *e, const float *frame
     struct catcher *c = ctx;
     struct follower *f = find(c, e->id);
     if (!f)
+        return;
+    if ((flags & AT_TOKENS_NEW_RUN) && f->n < ENOUGH)
+        f->n = 0; /* a session begins anew there; a run that was long enough is kept instead */
+    else if (flags & AT_TOKENS_NEW_RUN)
+        f->full = true;
+    if (f->full)
         return;
     if (n > c->max_tokens - f->n)
         n = c->max_tokens - f->n;
