@@ -421,8 +421,8 @@ int32_t at_example_make(const struct at_example_spec *spec, float *frames,
     *ret = (struct at_example_info){
         .class_id = spec->class_id, .snr_db = (float)d.snr_db, .rate_hz = (float)d.scene.rate_hz};
     if (e == 0) {
-        if (d.wanted) {                         /* the truth's own edges */
-            double middle = truth[0].center_hz; /* in the band */
+        if (d.wanted) { /* the truth's own edges */
+            double middle = d.scene.emitters[0].offset_hz + truth[0].center_hz;
             d.f_lo_hz = middle - truth[0].bandwidth_hz / 2;
             d.f_hi_hz = middle + truth[0].bandwidth_hz / 2;
             memcpy(ret->variant, truth[0].variant, sizeof ret->variant);
