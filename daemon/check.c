@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/listen.h"
+#include "daemon/http/listen.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
 #include "lib/engine/engine.h"

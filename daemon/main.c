@@ -10,9 +10,9 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 #include "daemon/check.h"
-#include "daemon/http.h"
+#include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
 #include "daemon/watch.h"

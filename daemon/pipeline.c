@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 #include "daemon/log.h"
 #include "daemon/puller.h"
 #include "lib/base/clock.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/http.h"
+#include "daemon/http/http.h"
 #include "daemon/log.h"
 
 static void get_view(void *ctx, struct at_view *v)

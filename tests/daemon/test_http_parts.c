@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "daemon/api.h"
-#include "daemon/guard.h"
-#include "daemon/listen.h"
+#include "daemon/http/api.h"
+#include "daemon/http/guard.h"
+#include "daemon/http/listen.h"
 
 static void feed(struct at_guard *g, const char *name, const char *value)
 {

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 
 #define TEXT   "{\"type\":\"string\"}"
 #define TIME   "{\"type\":\"string\",\"format\":\"date-time\"}"

@@ -1,12 +1,12 @@
 /* The HTTP server: carries api.h over libmicrohttpd, with the limits that keep one client from
  * harming the rest. http.c is the only file that knows libmicrohttpd. SPDX-License-Identifier:
  * GPL-3.0-or-later */
-#ifndef AT_DAEMON_HTTP_H
-#define AT_DAEMON_HTTP_H
+#ifndef AT_DAEMON_HTTP_HTTP_H
+#define AT_DAEMON_HTTP_HTTP_H
 
 #include <stdint.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 #include "lib/base/err.h"
 
 struct at_http_config {

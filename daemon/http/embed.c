@@ -30,7 +30,7 @@ int main(int argc, char **argv)
         return 1;
     }
     long sizes[64];
-    fprintf(out, "#include \"daemon/assets.h\"\n");
+    fprintf(out, "#include \"daemon/http/assets.h\"\n");
     for (int i = 2; i < argc && i < 64; i++) {
         char *path = strchr(argv[i], '=');
         if (!path || (sizes[i] = write_array(out, i, path + 1)) < 0)

@@ -1,5 +1,5 @@
 /* Helpers of the handlers. SPDX-License-Identifier: GPL-3.0-or-later */
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 #include "lib/base/clock.h"
 
 /* 0, or -EINVAL with the answer made. */

@@ -1,7 +1,7 @@
 /* What libmicrohttpd lets through and should not: ambiguous framing, foreign hosts. Pure functions,
  * fed header by header. SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef AT_DAEMON_GUARD_H
-#define AT_DAEMON_GUARD_H
+#ifndef AT_DAEMON_HTTP_GUARD_H
+#define AT_DAEMON_HTTP_GUARD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* The listening socket. SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef AT_DAEMON_LISTEN_H
-#define AT_DAEMON_LISTEN_H
+#ifndef AT_DAEMON_HTTP_LISTEN_H
+#define AT_DAEMON_HTTP_LISTEN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api.h"
-#include "daemon/assets.h"
+#include "daemon/http/api.h"
+#include "daemon/http/assets.h"
 
 const struct at_asset *at_asset_find(const char *name)
 {

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 
 /* Index of the radio that the query names, the first one by default; -1 with the answer made. */
 static int find_radio(const struct at_api *api, const struct at_request *q, struct at_reply *r)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 
 static json_t *config_json(const struct at_model_config *c)
 {

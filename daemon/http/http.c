@@ -2,7 +2,7 @@
  * ends requests that take too long (the library's own timeout counts inactivity only: a client that
  * sends a byte now and then lives for ever). Limits and their measurements: docs/http.md.
  * SPDX-License-Identifier: GPL-3.0-or-later */
-#include "daemon/http.h"
+#include "daemon/http/http.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/guard.h"
-#include "daemon/listen.h"
+#include "daemon/http/guard.h"
+#include "daemon/http/listen.h"
 #include "daemon/log.h"
 #include "lib/base/clock.h"
 

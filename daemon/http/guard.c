@@ -1,6 +1,6 @@
 /* Framing rules after RFC 9112, sections 3.2, 5.1, 6.1 and 6.3; cases measured against
  * libmicrohttpd 0.9.75. SPDX-License-Identifier: GPL-3.0-or-later */
-#include "daemon/guard.h"
+#include "daemon/http/guard.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "daemon/listen.h"
+#include "daemon/http/listen.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

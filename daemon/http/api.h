@@ -1,8 +1,8 @@
 /* The HTTP interface without HTTP: a request is plain data, a handler fills an answer. http.c
  * carries them over the wire, tests call them directly. SPDX-License-Identifier: GPL-3.0-or-later
  */
-#ifndef AT_DAEMON_API_H
-#define AT_DAEMON_API_H
+#ifndef AT_DAEMON_HTTP_API_H
+#define AT_DAEMON_HTTP_API_H
 
 #include <jansson.h>
 #include <stdbool.h>

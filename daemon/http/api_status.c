@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api.h"
+#include "daemon/http/api.h"
 
 void at_api_healthz(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {

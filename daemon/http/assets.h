@@ -1,6 +1,6 @@
 /* Files that the build put into the binary. SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef AT_DAEMON_ASSETS_H
-#define AT_DAEMON_ASSETS_H
+#ifndef AT_DAEMON_HTTP_ASSETS_H
+#define AT_DAEMON_HTTP_ASSETS_H
 
 #include <stddef.h>
 
