@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/log.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
+#include "daemon/systemd.h"
 #include "lib/base/buf.h"
 
 #define N_KINDS  64
 #define MAX_LINE 4096
+#define N_FIELDS 12 /* of one journal entry, its own four included */
 
 /* One token bucket per format string; strangers that share a slot share its limit. */
 struct kind {
@@ -38,8 +42,7 @@ void at_log_init(const char *level, int json, FILE *out)
             logger.level = (enum at_log_level)i;
     logger.json = json;
     logger.out = out;
-    /* journald reads "<n>" as the priority and adds the time itself. */
-    logger.journal = !out && getenv("JOURNAL_STREAM");
+    logger.journal = !out && at_systemd_is_journal(STDERR_FILENO);
     memset(logger.kinds, 0, sizeof logger.kinds);
 }
 
@@ -109,10 +112,7 @@ static void add_json_line(struct at_buf *b, enum at_log_level level,
 static void add_text_line(struct at_buf *b, enum at_log_level level, const char *message,
                           unsigned left_out)
 {
-    static const int priorities[] = {7, 6, 4, 3};
-    if (logger.journal) {
-        at_buf_printf(b, "<%d>", priorities[level]);
-    } else {
+    if (!logger.journal) { /* journald knows time and priority */
         char time[AT_RFC3339_SIZE];
         at_clock_format_utc(at_clock_utc_ns(), time);
         at_buf_printf(b, "%s %-7s ", time, level_names[level]);
@@ -120,6 +120,52 @@ static void add_text_line(struct at_buf *b, enum at_log_level level, const char 
     add_text(b, message);
     if (left_out)
         at_buf_printf(b, " (%u like it left out)", left_out);
+}
+
+/* Name of a field in the journal: capitals; an emission is known by its id. */
+static void add_journal_name(struct at_buf *b, const char *key)
+{
+    if (!strcmp(key, "emission"))
+        key = "emission_id";
+    for (; *key; key++) {
+        char c = (char)toupper((unsigned char)*key);
+        at_buf_add(b, &c, 1);
+    }
+}
+
+/* One entry: the line as its MESSAGE, and each field by itself, so that `journalctl RADIO=roof`
+ * finds it. False: the line has to go to stderr after all. */
+static bool send_to_journal(enum at_log_level level, const struct at_log_field *fields,
+                            const char *line, unsigned left_out)
+{
+    static const int priorities[] = {7, 6, 4, 3};
+    struct at_buf b;
+    size_t ends[N_FIELDS], n = 0;
+    struct iovec entry[N_FIELDS];
+    at_buf_init(&b, 2 * MAX_LINE);
+    at_buf_printf(&b, "MESSAGE=%s", line);
+    ends[n++] = b.len;
+    at_buf_printf(&b, "PRIORITY=%d", priorities[level]);
+    ends[n++] = b.len;
+    at_buf_printf(&b, "SYSLOG_IDENTIFIER=attuned");
+    ends[n++] = b.len;
+    if (left_out) {
+        at_buf_printf(&b, "LEFT_OUT=%u", left_out);
+        ends[n++] = b.len;
+    }
+    for (; fields && fields->key && n < N_FIELDS; fields++)
+        if (fields->value) {
+            add_journal_name(&b, fields->key);
+            at_buf_printf(&b, "=%s", fields->value);
+            ends[n++] = b.len;
+        }
+    for (size_t i = 0; i < n && !b.failed; i++) {
+        size_t begin = i ? ends[i - 1] : 0;
+        entry[i] = (struct iovec){b.data + begin, ends[i] - begin};
+    }
+    bool sent = !b.failed && !at_systemd_journal(entry, n);
+    at_buf_finish(&b);
+    return sent;
 }
 
 void at_log(enum at_log_level level, const struct at_log_field *fields, const char *format, ...)
@@ -141,7 +187,7 @@ void at_log(enum at_log_level level, const struct at_log_field *fields, const ch
             add_json_line(&b, level, fields, message, left_out);
         else
             add_text_line(&b, level, message, left_out);
-        if (!b.failed) {
+        if (!b.failed && !(logger.journal && send_to_journal(level, fields, b.data, left_out))) {
             FILE *out = logger.out ? logger.out : stderr;
             fprintf(out, "%s\n", b.data);
             fflush(out);

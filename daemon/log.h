@@ -1,4 +1,5 @@
-/* The daemon's log: one line per event on stderr, as text or JSON, which journald takes as it is.
+/* The daemon's log: one line per event on stderr, as text or JSON. Where stderr is the journal,
+ * each line becomes an entry with its fields beside it (RADIO=, BAND=, EMISSION_ID=, ...).
  *
  * A line never holds a control character that came from outside. Lines of one kind (one format
  * string) are limited to AT_LOG_BURST in AT_LOG_INTERVAL_NS; the next one that passes says how many

@@ -15,6 +15,7 @@
 #include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
+#include "daemon/systemd.h"
 #include "daemon/watch.h"
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
@@ -108,10 +109,14 @@ static int start(struct daemon *d, struct at_error *err)
                              d->outlets.events,    d->outlets.metrics, d->outlets.rows};
     for (uint32_t i = 0; i < c->http.n_allowed_hosts; i++)
         d->allowed_hosts[i] = c->http.allowed_hosts[i];
+    int listener = at_systemd_take_listener(err);
+    if (listener < 0)
+        return listener;
     struct at_http_config http = {
         .allowed_hosts = d->allowed_hosts,
         .host = c->http.host,
         .port = c->http.port,
+        .listener = listener,
         .token = d->token[0] ? d->token : NULL,
         .max_connections = c->http.max_connections,
         .max_per_address = c->http.max_connections < 128 ? c->http.max_connections / 2 : 64,
@@ -123,7 +128,7 @@ static int start(struct daemon *d, struct at_error *err)
 
 static void stop(struct daemon *d)
 {
-    at_watch_stopping();
+    at_systemd_stopping();
     setitimer(ITIMER_REAL,
               &(struct itimerval){.it_value = {STOP_LIMIT_US / 1000000, STOP_LIMIT_US % 1000000}},
               NULL);
@@ -139,7 +144,7 @@ static void stop(struct daemon *d)
 /* One look at everything: changes, watchdog, status line. */
 static void supervise(struct daemon *d, int64_t *status_ns)
 {
-    int64_t now = at_clock_mono_ns(), interval = at_watch_interval_ns();
+    int64_t now = at_clock_mono_ns(), interval = at_systemd_watchdog_ns();
     at_watch_mark(&d->watch, "http", true, at_http_turns(d->http), now);
     at_pipeline_poll(d->pipeline, &d->watch);
     const char *stuck = at_watch_stuck(&d->watch, now);
@@ -147,7 +152,7 @@ static void supervise(struct daemon *d, int64_t *status_ns)
         at_log(AT_LOG_ERROR, AT_FIELDS({"stage", stuck}), "stage %s has work and does not move",
                stuck);
     if (!stuck && interval && now - d->watch.fed_ns >= interval / 2) {
-        at_watch_feed();
+        at_systemd_feed();
         d->watch.fed_ns = now;
     }
     d->stuck = stuck;
@@ -157,7 +162,7 @@ static void supervise(struct daemon *d, int64_t *status_ns)
         if (v) {
             at_pipeline_get_view(d->pipeline, v);
             at_view_summary(v, text, sizeof text);
-            at_watch_status(text);
+            at_systemd_status(text);
         }
         free(v);
         *status_ns = now;
@@ -219,7 +224,7 @@ static int serve(struct at_config *config, bool exit_when_done)
         at_log(AT_LOG_INFO, AT_FIELDS({"url", at_http_url(d->http)}),
                "attuned %s: listening on %s, %u radios", AT_VERSION, at_http_url(d->http),
                config->n_radios);
-        at_watch_ready();
+        at_systemd_ready();
         rc = run(d);
     }
     exit_code = rc;

@@ -30,12 +30,4 @@ void at_watch_mark(struct at_watch *w, const char *name, bool has_work, uint64_t
 /* Name of a stage that is stuck, or NULL. */
 const char *at_watch_stuck(const struct at_watch *w, int64_t now_ns);
 
-/* ---- systemd; nothing happens where there is none ---- */
-/* Interval at which it wants to be fed, in ns; 0: not at all. */
-int64_t at_watch_interval_ns(void);
-void at_watch_ready(void);
-void at_watch_stopping(void);
-void at_watch_status(const char *text);
-void at_watch_feed(void);
-
 #endif

@@ -511,7 +511,8 @@ static int start_daemon(struct at_http *h, const struct at_http_config *config, 
 
 static int check_token(const struct at_http_config *config, struct at_http *h, struct at_error *err)
 {
-    h->need_token = !at_listen_is_loopback(config->host);
+    h->need_token = config->listener ? !at_listen_is_local(config->listener)
+                                     : !at_listen_is_loopback(config->host);
     if (config->token)
         h->token_n = (size_t)snprintf(h->token, sizeof h->token, "%s", config->token);
     if (h->token_n >= sizeof h->token)
@@ -522,7 +523,7 @@ static int check_token(const struct at_http_config *config, struct at_http *h, s
                             "http.listen: %s is reachable from other machines; set http.token_file "
                             "to a file with a "
                             "token of at least 16 characters, or listen on 127.0.0.1",
-                            config->host);
+                            config->listener ? "attuned.socket" : config->host);
     return 0;
 }
 
@@ -538,7 +539,9 @@ int at_http_start(const struct at_http_config *config, const struct at_api *api,
     pthread_mutex_init(&h->lock, NULL);
     int rc = check_token(config, h, err), fd = -1;
     if (!rc)
-        rc = fd = at_listen_open(config->host, config->port, h->url, sizeof h->url, err);
+        rc = fd = config->listener
+                      ? at_listen_adopt(config->listener, h->url, sizeof h->url, err)
+                      : at_listen_open(config->host, config->port, h->url, sizeof h->url, err);
     if (rc < 0)
         goto fail;
     rc = start_daemon(h, config, fd);

@@ -10,9 +10,11 @@
 #include "lib/base/err.h"
 
 struct at_http_config {
-    const char *host;                 /* numeric address or "localhost" */
-    uint16_t port;                    /* 0: any free one */
-    const char *token;                /* NULL: none; needed where host is not loopback */
+    const char *host; /* numeric address or "localhost" */
+    uint16_t port;    /* 0: any free one */
+    int listener; /* a listening socket that is there already, taken; 0: none, host and port count
+                   */
+    const char *token;                /* NULL: none; needed where not loopback */
     const char *const *allowed_hosts; /* beside the loopback names, NULL-terminated, or NULL */
     unsigned max_connections, max_per_address; /* 0: 256, 64 */
     double timeout_s; /* of an idle connection; 0: 10. A request has twice that in all */

@@ -2,11 +2,13 @@
 #include "daemon/http/listen.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 bool at_listen_is_loopback(const char *host)
@@ -77,4 +79,45 @@ int at_listen_open(const char *host, uint16_t port, char *url, size_t n, struct 
     bool v6 = strchr(host, ':');
     snprintf(url, n, v6 ? "http://[%s]:%u" : "http://%s:%u", host, bound_port(fd));
     return fd;
+}
+
+/* Numeric address and port of a bound socket, or its path. */
+static int name_of(int fd, struct sockaddr_storage *a, char *host, size_t n)
+{
+    socklen_t size = sizeof *a;
+    memset(a, 0, sizeof *a);
+    if (getsockname(fd, (struct sockaddr *)a, &size))
+        return -errno;
+    if (a->ss_family == AF_UNIX) {
+        snprintf(host, n, "%s", ((struct sockaddr_un *)a)->sun_path);
+        return 0;
+    }
+    const void *address = a->ss_family == AF_INET6
+                              ? (const void *)&((struct sockaddr_in6 *)a)->sin6_addr
+                              : (const void *)&((struct sockaddr_in *)a)->sin_addr;
+    return inet_ntop(a->ss_family, address, host, (socklen_t)n) ? 0 : -errno;
+}
+
+int at_listen_adopt(int fd, char *url, size_t n, struct at_error *err)
+{
+    struct sockaddr_storage a;
+    char host[128];
+    int flags = fcntl(fd, F_GETFL), rc = name_of(fd, &a, host, sizeof host);
+    if (rc || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK))
+        return at_error_set(err, rc ? rc : -errno, "http: the passed socket cannot be served: %s",
+                            strerror(rc ? -rc : errno));
+    if (a.ss_family == AF_UNIX)
+        snprintf(url, n, "unix:%s", host);
+    else
+        snprintf(url, n, a.ss_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u", host,
+                 bound_port(fd));
+    return fd;
+}
+
+bool at_listen_is_local(int fd)
+{
+    struct sockaddr_storage a;
+    char host[128];
+    return !name_of(fd, &a, host, sizeof host) &&
+           (a.ss_family == AF_UNIX || at_listen_is_loopback(host));
 }

@@ -16,7 +16,7 @@ TIERS = [{"lib/base"}, {"lib/config", "lib/dsp", "lib/kernels", "lib/synth"}, {"
 BACKEND_MAY = re.compile(r"^(lib/attn/attn_backend\.h|lib/kernels/kernels\.h|lib/base/.*|backends/.*)$")
 # Headers of foreign libraries: each in one source of ours. The simulated radio is a SoapySDR module itself.
 FOREIGN = {"SoapySDR": r"SoapySDR/", "libyaml": r"yaml\.h", "libmicrohttpd": r"microhttpd\.h", "SQLite": r"sqlite3\.h",
-           "NATS": r"nats/", "MQTT": r"mosquitto\.h", "libcairo": r"cairo(/|\.h|-)"}
+           "NATS": r"nats/", "libsystemd": r"systemd/sd-", "MQTT": r"mosquitto\.h", "libcairo": r"cairo(/|\.h|-)"}
 FOREIGN_EXEMPT = ("soapy-sim/", "tests/")
 
 SOURCE = (".c", ".h", ".cpp", ".hpp")
