@@ -1,6 +1,5 @@
 /* attuned: the daemon. This file starts the parts, supervises them and ends them.
  * SPDX-License-Identifier: GPL-3.0-or-later */
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "daemon/http/api.h"
 #include "daemon/check.h"
+#include "daemon/command.h"
 #include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
@@ -43,19 +43,6 @@ struct daemon {
     bool exit_when_done;
     int signals; /* signalfd */
 };
-
-static void usage(FILE *out)
-{
-    fprintf(out, "Usage: attuned -c FILE [--check] [--print-config] [--exit-when-done]\n"
-                 "Classifies radio emissions; see http://127.0.0.1:8650 while it runs.\n\n"
-                 "  -c, --config FILE   configuration (YAML)\n"
-                 "      --check         check configuration, files and model, say what fits the "
-                 "budget, and leave\n"
-                 "      --print-config  print the configuration in force and leave\n"
-                 "      --exit-when-done  leave when every radio is a file that has ended\n"
-                 "  -h, --help          this text\n"
-                 "  -V, --version       version\n");
-}
 
 static volatile sig_atomic_t exit_code;
 
@@ -237,58 +224,28 @@ static int serve(struct at_config *config, bool exit_when_done)
 
 int main(int argc, char **argv)
 {
-    enum { CHECK = 256, PRINT, EXIT_WHEN_DONE };
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"check", no_argument, NULL, CHECK},
-                                            {"print-config", no_argument, NULL, PRINT},
-                                            {"exit-when-done", no_argument, NULL, EXIT_WHEN_DONE},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {0}};
-    const char *path = NULL;
-    bool check = false, print = false, exit_when_done = false;
-    for (int c; (c = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
-        switch (c) {
-        case 'c':
-            path = optarg;
-            break;
-        case CHECK:
-            check = true;
-            break;
-        case PRINT:
-            print = true;
-            break;
-        case EXIT_WHEN_DONE:
-            exit_when_done = true;
-            break;
-        case 'h':
-            usage(stdout);
-            return AT_EXIT_OK;
-        case 'V':
-            printf("attuned %s\n", AT_VERSION);
-            return AT_EXIT_OK;
-        default:
-            fprintf(stderr, "attuned --help says more\n");
-            return AT_EXIT_USAGE;
-        }
-    }
-    if (!path || optind < argc) {
-        fprintf(stderr, "attuned: say which configuration: attuned -c FILE\n");
-        return AT_EXIT_USAGE;
-    }
+    struct at_daemon_options o = {0};
+    int code = 0, n = at_options_parse(&at_daemon_command, &o, argc, argv, &code);
+    if (n < 0)
+        return code;
+    if (o.version)
+        return puts("attuned " AT_VERSION) == EOF ? AT_EXIT_FAILED : AT_EXIT_OK;
+    if (!o.config || n > 0)
+        return at_fail(&at_daemon_command, AT_EXIT_USAGE,
+                       "say which configuration: attuned -c FILE");
     struct at_error err = {{0}};
     struct at_config *config = NULL;
-    if (at_config_load(path, &err, &config)) {
+    if (at_config_load(o.config, &err, &config)) {
         fprintf(stderr, "attuned: %s\n", err.text);
         return AT_EXIT_CONFIG;
     }
     int rc = AT_EXIT_OK;
-    if (print)
+    if (o.print_config)
         rc = at_config_print(config, stdout) ? AT_EXIT_FAILED : AT_EXIT_OK;
     else
-        rc = check ? at_check_run(config) : serve(config, exit_when_done);
-    if (check && !print && !rc)
-        printf("ok  %s\n", path);
+        rc = o.check ? at_check_run(config) : serve(config, o.exit_when_done);
+    if (o.check && !o.print_config && !rc)
+        printf("ok  %s\n", o.config);
     at_config_destroy(config);
     return rc;
 }

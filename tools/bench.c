@@ -30,6 +30,9 @@ struct choice {
 };
 
 struct plan {
+    struct {
+        const char *whats, *backends, *modes, *norms, *windows;
+    } lists; /* as given */
     const struct at_attn_backend *backends[MAX_LIST];
     uint32_t windows[MAX_LIST];
     size_t n_backends, n_windows;
@@ -269,42 +272,47 @@ static void set_defaults(struct plan *p)
     }
 }
 
+#define OF(m) offsetof(struct plan, m)
+static const struct at_option options[] = {
+    {"json", 'j', AT_OPTION_FLAG, OF(json), NULL, "one JSON object per line"},
+    {"what", 'w', AT_OPTION_TEXT, OF(lists.whats), "LIST", "of window, stream, batch; else all",
+     .choices = "window,stream,batch"},
+    {"backend", 'b', AT_OPTION_TEXT, OF(lists.backends), "LIST", "of backends; else all",
+     .choices = "mha,flash,gqa,latent"},
+    {"mode", 'm', AT_OPTION_TEXT, OF(lists.modes), "LIST", "of fp32, bf16; else fp32",
+     .choices = "fp32,bf16"},
+    {"norm", 0, AT_OPTION_TEXT, OF(lists.norms), "LIST", "of rmsnorm, layernorm; else rmsnorm",
+     .choices = "rmsnorm,layernorm"},
+    {"window", 'W', AT_OPTION_TEXT, OF(lists.windows), "LIST",
+     "tokens looked back; else 1024 or the model's"},
+    {"segment", 0, AT_OPTION_COUNT, OF(segment), "N", "latent segment; else the model's", 1, 4096},
+    {"new-tokens", 'n', AT_OPTION_COUNT, OF(new_tokens), "N", "new tokens of a decision", 1, 16384,
+     "64"},
+    {"sessions", 0, AT_OPTION_COUNT, OF(sessions), "N", "sessions of a batch", 1, 4096, "16"},
+    {"threads", 't', AT_OPTION_COUNT, OF(threads), "N", "threads of a batch; else one per core", 1,
+     BENCH_MAX_THREADS},
+    {"seconds", 's', AT_OPTION_NUMBER, OF(seconds), "S", "to measure for each line", 0.01, 600,
+     "1"},
+    {"model", 0, AT_OPTION_TEXT, OF(model_path), "FILE", "a model file; else random weights"},
+    {0},
+};
+
 static int run(int argc, char **argv)
 {
-    struct plan p = {.new_tokens = 64, .sessions = 16, .seconds = 1};
-    const char *whats = NULL, *backends = NULL, *modes = NULL, *norms = NULL, *windows = NULL;
+    struct plan p = {0};
     p.whats = (struct choice){.option = "what", .names = what_names, .n = BENCH_WHATS};
     p.modes = (struct choice){.option = "mode", .names = mode_names, .n = 2};
     p.norms = (struct choice){.option = "norm", .names = norm_names, .n = 2};
-    const struct at_option options[] = {
-        {"json", 'j', AT_OPTION_FLAG, &p.json, NULL, "one JSON object per line"},
-        {"what", 'w', AT_OPTION_TEXT, &whats, "LIST", "of window, stream, batch (all)"},
-        {"backend", 'b', AT_OPTION_TEXT, &backends, "LIST", "of backends (all)"},
-        {"mode", 'm', AT_OPTION_TEXT, &modes, "LIST", "of fp32, bf16 (fp32)"},
-        {"norm", 0, AT_OPTION_TEXT, &norms, "LIST", "of rmsnorm, layernorm (rmsnorm)"},
-        {"window", 'W', AT_OPTION_TEXT, &windows, "LIST",
-         "tokens looked back, 1024 or the model's"},
-        {"segment", 0, AT_OPTION_COUNT, &p.segment, "N", "latent segment (the model's)", 1, 4096},
-        {"new-tokens", 'n', AT_OPTION_COUNT, &p.new_tokens, "N", "new tokens of a decision (64)", 1,
-         16384},
-        {"sessions", 0, AT_OPTION_COUNT, &p.sessions, "N", "sessions of a batch (16)", 1, 4096},
-        {"threads", 't', AT_OPTION_COUNT, &p.threads, "N", "threads of a batch (all cores)", 1,
-         BENCH_MAX_THREADS},
-        {"seconds", 's', AT_OPTION_NUMBER, &p.seconds, "S", "to measure for each line (1)", 0.01,
-         600},
-        {"model", 0, AT_OPTION_TEXT, &p.model_path, "FILE", "a model file; else random weights"},
-        {0},
-    };
-    int code = 0, n = at_options_parse(SELF, options, argc, argv, &code);
+    int code = 0, n = at_options_parse(SELF, &p, argc, argv, &code);
     if (n < 0)
         return code;
     if (n > 0)
         return at_fail(SELF, AT_EXIT_USAGE, "no argument expected, got %.40s", argv[1]);
-    if ((code = read_list("what", whats, visit_choice, &p.whats)) ||
-        (code = read_list("mode", modes, visit_choice, &p.modes)) ||
-        (code = read_list("norm", norms, visit_choice, &p.norms)) ||
-        (code = read_list("backend", backends, visit_backend, &p)) ||
-        (code = read_list("window", windows, visit_window, &p)))
+    if ((code = read_list("what", p.lists.whats, visit_choice, &p.whats)) ||
+        (code = read_list("mode", p.lists.modes, visit_choice, &p.modes)) ||
+        (code = read_list("norm", p.lists.norms, visit_choice, &p.norms)) ||
+        (code = read_list("backend", p.lists.backends, visit_backend, &p)) ||
+        (code = read_list("window", p.lists.windows, visit_window, &p)))
         return code;
     set_defaults(&p);
     if (print_peak(&p, 1) < 0 ||
@@ -318,18 +326,19 @@ static int run(int argc, char **argv)
 
 const struct at_command at_command_bench = {
     .name = "bench",
-    .summary = "measure what a decision costs under each backend",
+    .summary = "Measure what a decision costs under each backend",
     .usage = "[OPTION]...",
-    .details = "window: one session, empty cache, W tokens. stream: one session, full cache, n new "
-               "tokens. batch: n\n"
-               "sessions with full caches over the threads; p50 and p95 are then those of a round "
-               "over the sessions of a\n"
-               "thread. KV and workspace are exact, for all sessions and threads. peak: fp32 "
-               "multiply-adds in registers.\n"
-               "Without --model: the reference point (4 layers, 128 wide, 128 bins, 17 classes), "
-               "random weights.",
-    .examples = "  attune bench                                     every backend at window 1024\n"
-                "  attune bench --what window -b flash -W 1024,4096 one session, empty cache\n"
-                "  attune bench --what batch --sessions 64 -t 2 --json\n",
+    .details =
+        "window: one session, empty cache, W tokens. stream: one session, full cache, n new "
+        "tokens. batch: n sessions with full caches over the threads; p50 and p95 are then those "
+        "of a round over the sessions of a thread. KV and workspace are exact, for all sessions "
+        "and threads. peak: fp32 multiply-adds in registers.\n"
+        "Without --model: the reference point (4 layers, 128 wide, 128 bins, 17 classes), random "
+        "weights.",
+    .examples =
+        "attune bench                                       # every backend at window 1024\n"
+        "attune bench --what window -b flash -W 1024,4096   # one session, empty cache\n"
+        "attune bench --what batch --sessions 64 -t 2 --json\n",
+    .options = options,
     .run = run,
 };

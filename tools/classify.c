@@ -233,61 +233,48 @@ static int work(struct job *j)
     return code;
 }
 
-static bool known_format(const char *format)
-{
-    static const char *const names[] = {"cu8", "cs8", "cs16", "cf32"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(format, names[i]) == 0)
-            return true;
-    return false;
-}
+#define OF(m) offsetof(struct job, m)
+static const struct at_option options[] = {
+    {"format", 'F', AT_OPTION_CHOICE, OF(file.format), "NAME",
+     "sample format cu8, cs8, cs16 or cf32; wins over what the file says",
+     .choices = "cu8,cs8,cs16,cf32"},
+    {"rate", 's', AT_OPTION_NUMBER, OF(file.rate_hz), "HZ", "samples a second, such as 250k", 1,
+     1e9},
+    {"freq", 'f', AT_OPTION_NUMBER, OF(file.center_hz), "HZ", "centre frequency, such as 433.92M",
+     0, 1e12},
+    AT_RECEPTION_OPTIONS(struct job, reception),
+    {"picture", 'o', AT_OPTION_TEXT, OF(picture), "FILE",
+     "write the waterfall with every emission boxed, as PNG"},
+    {"json", 'j', AT_OPTION_FLAG, OF(json), NULL, "one JSON object per emission, then a summary"},
+    {0},
+};
 
 static int run(int argc, char **argv)
 {
     struct job j = {.file = {.center_hz = NAN}};
-    const struct at_option options[] = {
-        {"format", 'F', AT_OPTION_TEXT, &j.file.format, "NAME",
-         "cu8, cs8, cs16 or cf32; wins over the file", 0, 0},
-        {"rate", 's', AT_OPTION_NUMBER, &j.file.rate_hz, "HZ", "samples a second, such as 250k", 1,
-         1e9},
-        {"freq", 'f', AT_OPTION_NUMBER, &j.file.center_hz, "HZ",
-         "centre frequency, such as 433.92M", 0, 1e12},
-        {"model", 'm', AT_OPTION_TEXT, &j.reception.model, "FILE",
-         "model (default: $ATTUNE_MODEL, else the one shipped)", 0, 0},
-        {"backend", 'b', AT_OPTION_TEXT, &j.reception.backend, "NAME",
-         "attention backend (default: auto; ATTUNE_BACKEND wins)", 0, 0},
-        {"window", 'w', AT_OPTION_COUNT, &j.reception.window, "TOKENS",
-         "how far the model looks back (default: the model's)", 32, 16384},
-        {"picture", 'o', AT_OPTION_TEXT, &j.picture, "PNG",
-         "write the waterfall with every emission boxed", 0, 0},
-        {"json", 'j', AT_OPTION_FLAG, &j.json, NULL, "one JSON object per emission, then a summary",
-         0, 0},
-        {0},
-    };
-    int code, n = at_options_parse(SELF, options, argc, argv, &code);
+    int code, n = at_options_parse(SELF, &j, argc, argv, &code);
     if (n < 0)
         return code;
     if (n != 1)
         return at_fail(SELF, AT_EXIT_USAGE, n == 0 ? "which file?" : "one file at a time");
     j.path = argv[1];
-    if (j.file.format && !known_format(j.file.format))
-        return at_fail(SELF, AT_EXIT_USAGE, "--format: \"%.20s\" is none of cu8, cs8, cs16, cf32",
-                       j.file.format);
     return work(&j);
 }
 
 const struct at_command at_command_classify = {
     .name = "classify",
-    .summary = "Names the emissions of a recording",
+    .summary = "Name the emissions of a recording",
     .usage = "[OPTION]... FILE|-",
     .details =
         "FILE: raw .cu8 .cs8 .cs16 .cf32, SigMF, or two-channel WAV; - reads raw samples from "
-        "standard input.\nThe summary's class is that of the emission with the most energy. An "
-        "emission that makes more than\n4096 tokens a second is read in part; share_seen says "
+        "standard input. The summary's class is that of the emission with the most energy. An "
+        "emission that makes more than 4096 tokens a second is read in part; share_seen says "
         "how much.",
-    .examples = "  attune classify g001_433.92M_250k.cu8\n"
-                "  attune classify --json --picture out.png capture.sigmf-meta\n"
-                "  rtl_sdr -f 433920000 -s 250000 -n 2500000 - | attune classify -F cu8 -s 250k -f "
+    .examples = "attune classify g001_433.92M_250k.cu8\n"
+                "attune classify --json --picture out.png capture.sigmf-meta\n"
+                "rtl_sdr -f 433920000 -s 250000 -n 2500000 - | attune classify -F cu8 -s 250k -f "
                 "433.92M -\n",
+    .options = options,
+    .files = true,
     .run = run,
 };

@@ -113,11 +113,12 @@ static int write_converted(const struct at_safetensors *f, const char *config, c
     return r;
 }
 
+static const struct at_option options[] = {{0}};
+
 static int run(int argc, char **argv)
 {
-    static const struct at_option options[] = {{0}};
     int code = 0;
-    int n = at_options_parse(SELF, options, argc, argv, &code);
+    int n = at_options_parse(SELF, NULL, argc, argv, &code);
     if (n < 0)
         return code;
     if (n != 2)
@@ -136,11 +137,13 @@ static int run(int argc, char **argv)
 
 const struct at_command at_command_convert = {
     .name = "convert",
-    .summary = "turn a LayerNorm model into an RMSNorm one with the same logits",
+    .summary = "Turn a LayerNorm model into an RMSNorm one with the same logits",
     .usage = "IN.safetensors OUT.safetensors",
     .details = "Centres every weight that writes to the residual stream; what was centred is "
-               "stored as F32.\n"
+               "stored as F32. "
                "OUT appears complete or not at all; IN and OUT may be the same file.",
-    .examples = "  attune convert layernorm.safetensors rmsnorm.safetensors\n",
+    .examples = "attune convert layernorm.safetensors rmsnorm.safetensors\n",
+    .options = options,
+    .files = true,
     .run = run,
 };

@@ -12,6 +12,7 @@ extern const struct at_command at_command_devices;
 #define MAX_FOLDERS 16
 
 struct job {
+    const char *drivers, *modules;
     bool json, broken_output;
     unsigned found;
 };
@@ -53,18 +54,19 @@ static void on_found(void *ctx, const char *args, const char *label)
     printf("  attune listen -d %s%s%s -f 433.92M -s 1.024M\n", quote, args, quote);
 }
 
+#define OF(m) offsetof(struct job, m)
+static const struct at_option options[] = {
+    {"driver", 'd', AT_OPTION_TEXT, OF(drivers), "NAME,..",
+     "ask these drivers only, such as rtlsdr,hackrf"},
+    {"modules", 0, AT_OPTION_TEXT, OF(modules), "DIR,..", "extra folders with SoapySDR modules"},
+    {"json", 'j', AT_OPTION_FLAG, OF(json), NULL, "one JSON object per device"},
+    {0},
+};
+
 static int run(int argc, char **argv)
 {
     struct job j = {0};
-    const char *drivers = NULL, *modules = NULL;
-    const struct at_option options[] = {
-        {"driver", 'd', AT_OPTION_TEXT, &drivers, "NAME,..",
-         "ask these drivers only, such as rtlsdr,hackrf", 0, 0},
-        {"modules", 0, AT_OPTION_TEXT, &modules, "DIR,..", "extra folders with SoapySDR modules", 0,
-         0},
-        {"json", 'j', AT_OPTION_FLAG, &j.json, NULL, "one JSON object per device", 0, 0},
-        {0}};
-    int code, n = at_options_parse(SELF, options, argc, argv, &code);
+    int code, n = at_options_parse(SELF, &j, argc, argv, &code);
     if (n < 0)
         return code;
     if (n > 0)
@@ -72,7 +74,7 @@ static int run(int argc, char **argv)
     char list[4096] = "", *save = NULL;
     const char *folders[MAX_FOLDERS + 1] = {NULL};
     size_t n_folders = 0;
-    if (modules && (size_t)snprintf(list, sizeof(list), "%s", modules) >= sizeof(list))
+    if (j.modules && (size_t)snprintf(list, sizeof(list), "%s", j.modules) >= sizeof(list))
         return at_fail(SELF, AT_EXIT_USAGE, "--modules is too long");
     for (char *f = strtok_r(list, ",", &save); f; f = strtok_r(NULL, ",", &save)) {
         if (n_folders == MAX_FOLDERS)
@@ -80,7 +82,7 @@ static int run(int argc, char **argv)
         folders[n_folders++] = f;
     }
     struct at_error err = {0};
-    if (at_soapy_enumerate(drivers, folders, on_found, &j, &err) < 0)
+    if (at_soapy_enumerate(j.drivers, folders, on_found, &j, &err) < 0)
         return at_fail(SELF, AT_EXIT_FAILED, "%s", err.text);
     if (fflush(stdout) != 0 || j.broken_output)
         return at_fail(SELF, AT_EXIT_FAILED, "standard output can't be written");
@@ -93,12 +95,13 @@ static int run(int argc, char **argv)
 
 const struct at_command at_command_devices = {
     .name = "devices",
-    .summary = "Lists the radios that are there",
+    .summary = "List the radios that are there",
     .usage = "[OPTION]...",
     .details = "Asks each SoapySDR module, which may take seconds; a radio that another program "
                "uses may not be listed. Don't run it without --driver while attuned has a radio: "
                "some drivers disturb each other.",
-    .examples = "  attune devices                # all\n"
-                "  attune devices -d rtlsdr      # one driver, quickly\n",
+    .examples = "attune devices              # all\n"
+                "attune devices -d rtlsdr    # one driver, quickly\n",
+    .options = options,
     .run = run,
 };

@@ -25,7 +25,8 @@ enum form { FORM_TEXT, FORM_JSON, FORM_CSV };
 struct job {
     struct at_soapy_options radio;
     struct at_reception reception;
-    const char *gain;
+    const char *gain, *modules[2]; /* modules: NULL-terminated */
+    double center_hz;
     double seconds; /* 0: until stopped */
     bool json, csv;
     enum form form;
@@ -223,50 +224,43 @@ static int read_gain(struct job *j)
     return 0;
 }
 
+#define OF(m) offsetof(struct job, m)
+static const struct at_option options[] = {
+    {"device", 'd', AT_OPTION_TEXT, OF(radio.device), "ARGS",
+     "SoapySDR device, such as driver=rtlsdr"},
+    {"freq", 'f', AT_OPTION_NUMBER, OF(center_hz), "HZ", "centre frequency, such as 433.92M", 0,
+     1e12},
+    {"rate", 's', AT_OPTION_NUMBER, OF(radio.rate_hz), "HZ", "samples a second, such as 1.024M",
+     8e3, 61.44e6},
+    {"gain", 'g', AT_OPTION_TEXT, OF(gain), "DB", "auto, decibels, or LNA=20,VGA=12", 0, 0, "auto"},
+    {"antenna", 'a', AT_OPTION_TEXT, OF(radio.antenna), "NAME",
+     "antenna; else the device's own choice"},
+    {"ppm", 'p', AT_OPTION_NUMBER, OF(radio.ppm), "PPM", "frequency correction", -1000, 1000},
+    {"bias-tee", 0, AT_OPTION_FLAG, OF(radio.bias_tee), NULL,
+     "power an amplifier through the antenna socket"},
+    {"settings", 0, AT_OPTION_TEXT, OF(radio.settings), "K=V,..", "device settings"},
+    {"modules", 0, AT_OPTION_TEXT, OF(modules), "DIR", "extra folder of SoapySDR modules"},
+    {"time", 'T', AT_OPTION_DURATION, OF(seconds), "TIME", "stop after this long, such as 10s"},
+    AT_RECEPTION_OPTIONS(struct job, reception),
+    {"json", 'j', AT_OPTION_FLAG, OF(json), NULL, "lines of JSON"},
+    {"csv", 'c', AT_OPTION_FLAG, OF(csv), NULL, "lines of CSV"},
+    {0},
+};
+
 static int run(int argc, char **argv)
 {
     struct job *j = calloc(1, sizeof(*j));
-    const char *modules[2] = {NULL, NULL};
     if (!j)
         return at_fail(SELF, AT_EXIT_FAILED, "no memory");
     j->reception.live = true;
-    double center_hz = NAN;
-    const struct at_option options[] = {
-        {"device", 'd', AT_OPTION_TEXT, &j->radio.device, "ARGS",
-         "SoapySDR device, such as driver=rtlsdr", 0, 0},
-        {"freq", 'f', AT_OPTION_NUMBER, &center_hz, "HZ", "centre frequency, such as 433.92M", 0,
-         1e12},
-        {"rate", 's', AT_OPTION_NUMBER, &j->radio.rate_hz, "HZ", "samples a second, such as 1.024M",
-         8e3, 61.44e6},
-        {"gain", 'g', AT_OPTION_TEXT, &j->gain, "DB", "auto (default), decibels, or LNA=20,VGA=12",
-         0, 0},
-        {"antenna", 'a', AT_OPTION_TEXT, &j->radio.antenna, "NAME",
-         "antenna (default: the device's)", 0, 0},
-        {"ppm", 'p', AT_OPTION_NUMBER, &j->radio.ppm, "PPM", "frequency correction", 0, 1000},
-        {"bias-tee", 0, AT_OPTION_FLAG, &j->radio.bias_tee, NULL,
-         "power an amplifier through the antenna", 0, 0},
-        {"settings", 0, AT_OPTION_TEXT, &j->radio.settings, "K=V,..", "device settings", 0, 0},
-        {"modules", 0, AT_OPTION_TEXT, &modules[0], "DIR", "extra folder of SoapySDR modules", 0,
-         0},
-        {"time", 'T', AT_OPTION_DURATION, &j->seconds, "TIME", "stop after this long, such as 10s",
-         0, 0},
-        {"model", 'm', AT_OPTION_TEXT, &j->reception.model, "FILE",
-         "model (default: $ATTUNE_MODEL, else the one shipped)", 0, 0},
-        {"backend", 'b', AT_OPTION_TEXT, &j->reception.backend, "NAME",
-         "attention backend (default: auto; ATTUNE_BACKEND wins)", 0, 0},
-        {"window", 'w', AT_OPTION_COUNT, &j->reception.window, "TOKENS",
-         "how far the model looks back (default: the model's)", 32, 16384},
-        {"json", 'j', AT_OPTION_FLAG, &j->json, NULL, "lines of JSON", 0, 0},
-        {"csv", 'c', AT_OPTION_FLAG, &j->csv, NULL, "lines of CSV", 0, 0},
-        {0},
-    };
-    int code = AT_EXIT_OK, n = at_options_parse(SELF, options, argc, argv, &code);
+    j->center_hz = NAN;
+    int code = AT_EXIT_OK, n = at_options_parse(SELF, j, argc, argv, &code);
     if (n > 0)
         code = at_fail(SELF, AT_EXIT_USAGE, "\"%.40s\" is no option", argv[1]);
     else if (n == 0 && !j->radio.device)
         code = at_fail(SELF, AT_EXIT_USAGE,
                        "which device? say -d driver=rtlsdr; `attune devices` lists them");
-    else if (n == 0 && (!isfinite(center_hz) || !(j->radio.rate_hz > 0)))
+    else if (n == 0 && (!isfinite(j->center_hz) || !(j->radio.rate_hz > 0)))
         code = at_fail(SELF, AT_EXIT_USAGE, "say -f and -s, such as -f 433.92M -s 1.024M");
     else if (n == 0 && j->json && j->csv)
         code = at_fail(SELF, AT_EXIT_USAGE, "--json or --csv, not both");
@@ -274,8 +268,8 @@ static int run(int argc, char **argv)
         code = at_fail(SELF, AT_EXIT_USAGE,
                        "--gain: \"%.40s\" is neither auto, decibels nor LNA=20,VGA=12", j->gain);
     else if (n == 0) {
-        j->radio.center_hz = center_hz;
-        j->radio.modules = modules[0] ? modules : NULL;
+        j->radio.center_hz = j->center_hz;
+        j->radio.modules = j->modules[0] ? j->modules : NULL;
         j->form = j->json ? FORM_JSON : j->csv ? FORM_CSV : FORM_TEXT;
         code = work(j);
     }
@@ -285,12 +279,12 @@ static int run(int argc, char **argv)
 
 const struct at_command at_command_listen = {
     .name = "listen",
-    .summary = "Names what a radio receives, without a config",
+    .summary = "Name what a radio receives, without a config",
     .usage = "-d DEVICE -f HZ -s HZ [OPTION]...",
     .details = "A line (+) comes when an emission is first named or its class changes, another (-) "
-               "when it "
-               "ends.\nCtrl-C ends it.",
-    .examples = "  attune listen -d driver=rtlsdr -f 433.92M -s 1.024M -g auto\n"
-                "  attune listen -d driver=hackrf -f 868.3M -s 2M -g LNA=24,VGA=20 --json -T 60s\n",
+               "when it ends. Ctrl-C ends it.",
+    .examples = "attune listen -d driver=rtlsdr -f 433.92M -s 1.024M -g auto\n"
+                "attune listen -d driver=hackrf -f 868.3M -s 2M -g LNA=24,VGA=20 --json -T 60s\n",
+    .options = options,
     .run = run,
 };

@@ -252,31 +252,36 @@ static int render(const struct request *q, const struct at_scene *scene, const c
     return code;
 }
 
+#define OF(m) offsetof(struct request, m)
+static const struct at_option options[] = {
+    {"class", 'c', AT_OPTION_TEXT, OF(class_name), "NAME", "what to send: ook, gfsk, ... (--list)",
+     .choices =
+         "carrier,cw,ook,am,ssb,nfm,wfm,fsk2,gfsk,fsk4,afsk,psk_qam,ofdm,css,ppm,chirp,noise"},
+    {"variant", 'v', AT_OPTION_TEXT, OF(variant), "NAME",
+     "member of the class; drawn by the seed if not given"},
+    {"scene", 0, AT_OPTION_TEXT, OF(scene), "NAME",
+     "a whole band instead: demo, dense, fm30, quiet", .choices = "demo,dense,fm30,quiet"},
+    {"rate", 's', AT_OPTION_NUMBER, OF(rate_hz), "HZ",
+     "samples a second; else 1M, or what the scene has", 1, 1e9},
+    {"freq", 'f', AT_OPTION_NUMBER, OF(center_hz), "HZ", "centre that the metadata says"},
+    {"bandwidth", 'b', AT_OPTION_NUMBER, OF(bandwidth_hz), "HZ",
+     "occupied; scales time; the variant's own if not given"},
+    {"offset", 'o', AT_OPTION_NUMBER, OF(offset_hz), "HZ", "of the signal against the centre", -1e9,
+     1e9},
+    {"snr", 0, AT_OPTION_NUMBER, OF(snr_db), "DB", "in the occupied bandwidth, while on", -60, 120,
+     "20"},
+    {"seconds", 't', AT_OPTION_NUMBER, OF(seconds), "S", "length; else 2, or what the scene has", 0,
+     86400},
+    {"seed", 0, AT_OPTION_COUNT, OF(seed), "N", "same seed, same samples", 0, 0, "1"},
+    {"loop", 0, AT_OPTION_FLAG, OF(loop), NULL, "the end joins the beginning"},
+    {"list", 0, AT_OPTION_FLAG, OF(list), NULL, "name classes and variants"},
+    {0},
+};
+
 static int run(int argc, char **argv)
 {
-    struct request q = {.snr_db = 20, .seed = 1};
-    const struct at_option options[] = {
-        {"class", 'c', AT_OPTION_TEXT, &q.class_name, "NAME",
-         "what to send: ook, gfsk, ... (--list)"},
-        {"variant", 'v', AT_OPTION_TEXT, &q.variant, "NAME",
-         "member of the class; drawn by the seed if not given"},
-        {"scene", 0, AT_OPTION_TEXT, &q.scene, "NAME",
-         "a whole band instead: demo, dense, fm30, quiet"},
-        {"rate", 's', AT_OPTION_NUMBER, &q.rate_hz, "HZ",
-         "samples a second (1M; a scene has its own)", 1, 1e9},
-        {"freq", 'f', AT_OPTION_NUMBER, &q.center_hz, "HZ", "centre that the metadata says"},
-        {"bandwidth", 'b', AT_OPTION_NUMBER, &q.bandwidth_hz, "HZ",
-         "occupied; scales time; the variant's own if not given"},
-        {"offset", 'o', AT_OPTION_NUMBER, &q.offset_hz, "HZ", "of the signal against the centre",
-         -1e9, 1e9},
-        {"snr", 0, AT_OPTION_NUMBER, &q.snr_db, "DB", "in the occupied bandwidth, while on (20)",
-         -60, 120},
-        {"seconds", 't', AT_OPTION_NUMBER, &q.seconds, "S", "length (2)", 0, 86400},
-        {"seed", 0, AT_OPTION_COUNT, &q.seed, "N", "same seed, same samples (1)"},
-        {"loop", 0, AT_OPTION_FLAG, &q.loop, NULL, "the end joins the beginning"},
-        {"list", 0, AT_OPTION_FLAG, &q.list, NULL, "names classes and variants"},
-        {0}};
-    int code = 0, n = at_options_parse(SELF, options, argc, argv, &code);
+    struct request q = {0};
+    int code = 0, n = at_options_parse(SELF, &q, argc, argv, &code);
     if (n < 0)
         return code;
     if (q.list)
@@ -300,11 +305,13 @@ static int run(int argc, char **argv)
 
 const struct at_command at_command_synth = {
     .name = "synth",
-    .summary = "make a synthetic recording with its truth",
+    .summary = "Make a synthetic recording with its truth",
     .usage = "[OPTION]... OUT.cu8|cs8|cs16|cf32|sigmf-data",
     .details =
         "The truth stands beside it as OUT.sigmf-meta. Samples are scaled to 0.8 of full scale.",
     .examples = "attune synth --class gfsk --variant ais --rate 250k --snr 15 --seconds 2 ais.cu8\n"
                 "attune synth --scene demo demo.sigmf-data\n",
+    .options = options,
+    .files = true,
     .run = run,
 };

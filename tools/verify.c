@@ -124,14 +124,16 @@ static int verify_folder(const char *path, struct tally *t)
     return n == 0 ? at_fail(SELF, AT_EXIT_FAILED, "%s: no .safetensors files", path) : code;
 }
 
+static const struct at_option options[] = {
+    {"json", 'j', AT_OPTION_FLAG, offsetof(struct tally, json), NULL,
+     "one JSON object per comparison"},
+    {0},
+};
+
 static int run(int argc, char **argv)
 {
     struct tally t = {0};
-    const struct at_option options[] = {
-        {"json", 'j', AT_OPTION_FLAG, &t.json, NULL, "one JSON object per comparison"},
-        {0},
-    };
-    int code = 0, n = at_options_parse(SELF, options, argc, argv, &code);
+    int code = 0, n = at_options_parse(SELF, &t, argc, argv, &code);
     if (n < 0)
         return code;
     if (n == 0)
@@ -149,17 +151,18 @@ static int run(int argc, char **argv)
 
 const struct at_command at_command_verify = {
     .name = "verify",
-    .summary = "compare every backend and kernel variant with golden results",
+    .summary = "Compare every backend and kernel variant with golden results",
     .usage = "[OPTION]... FILE|FOLDER...",
-    .details = "FILE is an attention or encoder case (tests/golden) or a model, which carries "
-               "golden frames and logits.\n"
-               "Each is computed in one run and, where it is causal, in chunks of 1, 7, 32 and 64 "
-               "tokens. nmse is the\n"
-               "normalised mean square error against the float64 reference: at most 1e-10 (fp32) "
-               "or 1e-4 (bf16) is ok.\n"
-               "ATTUNE_CPU_MASK=generic,v3,... leaves only these kernel variants. Exit code 1 "
-               "where one is not ok.",
-    .examples = "  attune verify tests/golden\n"
-                "  attune verify --json models/attune-base.safetensors\n",
+    .details =
+        "FILE is an attention or encoder case (tests/golden) or a model, which carries golden "
+        "frames and logits. Each is computed in one run and, where it is causal, in chunks of "
+        "1, 7, 32 and 64 tokens. nmse is the normalised mean square error against the float64 "
+        "reference: at most 1e-10 (fp32) or 1e-4 (bf16) is ok.\n"
+        "ATTUNE_CPU_MASK=generic,v3,... leaves only these kernel variants. Exit code 1 where "
+        "one is not ok.",
+    .examples = "attune verify tests/golden\n"
+                "attune verify --json models/attune-base.safetensors\n",
+    .options = options,
+    .files = true,
     .run = run,
 };

@@ -11,12 +11,13 @@ import sys
 MAX_FILE, MAX_FUNCTION = 700, 120
 
 # A room may include its own tier and those below, and rooms must not include each other in a circle.
-TIERS = [{"lib/base"}, {"lib/config", "lib/dsp", "lib/kernels", "lib/synth"}, {"lib/source", "lib/model", "lib/attn"},
+TIERS = [{"lib/base"}, {"lib/config", "lib/dsp", "lib/kernels", "lib/synth"}, {"lib/source", "lib/model", "lib/attn", "lib/cli"},
          {"backends"}, {"lib/engine"}, {"daemon", "tools", "lib/dataset", "soapy-sim"}]
 BACKEND_MAY = re.compile(r"^(lib/attn/attn_backend\.h|lib/kernels/kernels\.h|lib/base/.*|backends/.*)$")
 # Headers of foreign libraries: each in one source of ours. The simulated radio is a SoapySDR module itself.
 FOREIGN = {"SoapySDR": r"SoapySDR/", "libyaml": r"yaml\.h", "libmicrohttpd": r"microhttpd\.h", "SQLite": r"sqlite3\.h",
-           "NATS": r"nats/", "libsystemd": r"systemd/sd-", "MQTT": r"mosquitto\.h", "libcairo": r"cairo(/|\.h|-)"}
+           "NATS": r"nats/", "libsystemd": r"systemd/sd-", "MQTT": r"mosquitto\.h", "libcairo": r"cairo(/|\.h|-)",
+           "libcurl": r"curl/"}
 FOREIGN_EXEMPT = ("soapy-sim/", "tests/")
 
 SOURCE = (".c", ".h", ".cpp", ".hpp")

@@ -1,50 +1,73 @@
-/* Options and output that the subcommands share. SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tools/tools.h"
+/* Options that the programs share. SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/cli/options.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "lib/cli/text.h"
 #include "lib/config/value.h"
+
+#define MAX_WIDTH 100 /* longer lines read badly, however wide the terminal */
+#define COLUMN    30
+
+/* "attune verify", "attuned" or "attune". */
+static void title(const struct at_command *c, char out[64])
+{
+    snprintf(out, 64, "%s%s%s", c && c->program ? "" : "attune", c && !c->program ? " " : "",
+             c ? c->name : "");
+}
 
 int at_fail(const struct at_command *c, int exit_code, const char *format, ...)
 {
     va_list ap;
+    char name[64];
+    title(c, name);
     fflush(stdout);
-    fprintf(stderr, "attune%s%s: ", c ? " " : "", c ? c->name : "");
+    fprintf(stderr, "%s: ", name);
     va_start(ap, format);
     vfprintf(stderr, format, ap);
     va_end(ap);
     fputc('\n', stderr);
     if (exit_code == AT_EXIT_USAGE)
-        fprintf(stderr, "Try `attune%s%s --help`.\n", c ? " " : "", c ? c->name : "");
+        fprintf(stderr, "Try `%s --help`.\n", name);
     return exit_code;
 }
 
-static void print_option(const struct at_option *o, FILE *out)
+static void print_option(const struct at_option *o, unsigned width, FILE *out)
 {
-    char left[64];
-    int n = o->letter ? snprintf(left, sizeof left, "-%c, ", o->letter)
-                      : snprintf(left, sizeof left, "    ");
-    snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", o->name, o->what ? " " : "",
-             o->what ? o->what : "");
-    fprintf(out, "  %-28s %s\n", left, o->doc);
+    char doc[512];
+    int n = o->letter ? fprintf(out, "  -%c, ", o->letter) : fprintf(out, "      ");
+    n += fprintf(out, "--%s%s%s", o->name, o->what ? " " : "", o->what ? o->what : "");
+    if (n > COLUMN - 2)
+        n = (fputc('\n', out), 0);
+    snprintf(doc, sizeof doc, "%s%s%s%s", o->doc, o->preset ? " (default: " : "",
+             o->preset ? o->preset : "", o->preset ? ")" : "");
+    at_text_wrap(out, doc, (unsigned)n, COLUMN, width);
 }
 
-void at_command_help(const struct at_command *c, const struct at_option *options, FILE *out)
+void at_command_help(const struct at_command *c, FILE *out)
 {
-    fprintf(out, "Usage: attune %s %s\n\n%s.\n", c->name, c->usage, c->summary);
-    if (c->details)
-        fprintf(out, "\n%s\n", c->details);
-    fprintf(out, "\nOptions:\n");
-    for (; options->name; options++)
-        print_option(options, out);
-    fprintf(out, "  %-28s %s\n", "-h, --help", "print this and exit");
-    if (c->examples)
-        fprintf(out, "\nExamples:\n%s", c->examples);
+    static const struct at_option help = {"help", 'h',  AT_OPTION_FLAG,
+                                          0,      NULL, "print this and exit"};
+    unsigned width = at_text_width(out, NULL);
+    char name[64];
+    if (width > MAX_WIDTH)
+        width = MAX_WIDTH;
+    title(c, name);
+    fprintf(out, "Usage: %s %s\n\n%s.\n", name, c->usage, c->summary);
+    if (c->details) {
+        fputc('\n', out);
+        at_text_wrap(out, c->details, 0, 0, width);
+    }
+    fprintf(out, "\n%sOptions:%s\n", at_sgr(out, "1"), at_sgr(out, "0"));
+    for (const struct at_option *o = c->options; o->name; o++)
+        print_option(o, width, out);
+    print_option(&help, width, out);
+    fprintf(out, "\n%sExamples:%s\n", at_sgr(out, "1"), at_sgr(out, "0"));
+    for (const char *line = c->examples; *line; line += strcspn(line, "\n") + 1)
+        fprintf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
 }
 
 static const struct at_option *find_long(const struct at_option *options, const char *name,
@@ -64,9 +87,9 @@ static const struct at_option *find_letter(const struct at_option *options, char
     return NULL;
 }
 
-static int unknown_option(const struct at_command *c, const struct at_option *options,
-                          const char *arg)
+static int unknown_option(const struct at_command *c, const char *arg)
 {
+    const struct at_option *options = c->options;
     const char *near = NULL;
     char name[64], shown[48];
     size_t n = strcspn(arg, "=");
@@ -88,7 +111,7 @@ static int unknown_option(const struct at_command *c, const struct at_option *op
 }
 
 /* 0 or -EINVAL. */
-static int store_number(const struct at_option *o, const char *text)
+static int store_number(const struct at_option *o, void *member, const char *text)
 {
     double v = 0;
     double max = o->min == 0 && o->max == 0 ? HUGE_VAL : o->max;
@@ -99,10 +122,20 @@ static int store_number(const struct at_option *o, const char *text)
     if (r < 0 || v < o->min || v > max || (o->kind == AT_OPTION_COUNT && v != floor(v)))
         return -EINVAL;
     if (o->kind == AT_OPTION_COUNT)
-        *(uint32_t *)o->value = (uint32_t)v;
+        *(uint32_t *)member = (uint32_t)v;
     else
-        *(double *)o->value = v;
+        *(double *)member = v;
     return 0;
+}
+
+/* Whether text is one of "a,b,c". */
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t n = strlen(text);
+    for (const char *p = choices; *p; p += strcspn(p, ","), p += *p == ',')
+        if (strcspn(p, ",") == n && memcmp(p, text, n) == 0)
+            return true;
+    return false;
 }
 
 static int bad_value(const struct at_command *c, const struct at_option *o, const char *text)
@@ -120,27 +153,49 @@ static int bad_value(const struct at_command *c, const struct at_option *o, cons
                    hi);
 }
 
-static int store(const struct at_command *c, const struct at_option *o, const char *text)
+static int store(const struct at_command *c, const struct at_option *o, void *values,
+                 const char *text)
 {
+    void *member = (char *)values + o->offset;
     if (o->kind == AT_OPTION_FLAG) {
         if (text)
             return at_fail(c, AT_EXIT_USAGE, "--%s takes no value", o->name);
-        *(bool *)o->value = true;
+        *(bool *)member = true;
         return 0;
     }
     if (!text)
         return at_fail(c, AT_EXIT_USAGE, "--%s needs a value (%s)", o->name, o->what);
-    if (o->kind == AT_OPTION_TEXT) {
-        *(const char **)o->value = text;
+    if (o->kind == AT_OPTION_CHOICE && !is_choice(o->choices, text)) {
+        char shown[48];
+        at_value_quote(text, shown);
+        return at_fail(c, AT_EXIT_USAGE, "--%s: %s is none of %s", o->name, shown, o->choices);
+    }
+    if (o->kind == AT_OPTION_TEXT || o->kind == AT_OPTION_CHOICE) {
+        *(const char **)member = text;
         return 0;
     }
-    return store_number(o, text) < 0 ? bad_value(c, o, text) : 0;
+    return store_number(o, member, text) < 0 ? bad_value(c, o, text) : 0;
 }
 
-int at_options_parse(const struct at_command *c, const struct at_option *options, int argc,
-                     char **argv, int *ret_exit)
+/* The option that arg names, and where its value stands in arg, if it does. NULL: none. */
+static const struct at_option *find(const struct at_option *options, const char *arg,
+                                    const char **ret_value)
+{
+    if (arg[1] != '-') {
+        *ret_value = arg[2] ? arg + 2 : NULL;
+        return find_letter(options, arg[1]);
+    }
+    size_t n = strcspn(arg + 2, "=");
+    *ret_value = arg[2 + n] ? arg + 3 + n : NULL;
+    return find_long(options, arg + 2, n);
+}
+
+int at_options_parse(const struct at_command *c, void *values, int argc, char **argv, int *ret_exit)
 {
     int n = 0, options_over = 0;
+    for (const struct at_option *o = c->options; o->name; o++)
+        if (o->preset && (*ret_exit = store(c, o, values, o->preset)))
+            return -1;
     for (int i = 1; i < argc; i++) {
         char *arg = argv[i];
         if (options_over || arg[0] != '-' || !arg[1]) {
@@ -152,27 +207,19 @@ int at_options_parse(const struct at_command *c, const struct at_option *options
             continue;
         }
         if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
-            at_command_help(c, options, stdout);
+            at_command_help(c, stdout);
             *ret_exit = AT_EXIT_OK;
             return -1;
         }
-        const struct at_option *o;
         const char *value = NULL;
-        if (arg[1] == '-') {
-            size_t len = strcspn(arg + 2, "=");
-            o = find_long(options, arg + 2, len);
-            value = arg[2 + len] ? arg + 3 + len : NULL;
-        } else {
-            o = find_letter(options, arg[1]);
-            value = arg[2] ? arg + 2 : NULL;
-        }
+        const struct at_option *o = find(c->options, arg, &value);
         if (!o) {
-            *ret_exit = unknown_option(c, options, arg);
+            *ret_exit = unknown_option(c, arg);
             return -1;
         }
         if (!value && o->kind != AT_OPTION_FLAG && i + 1 < argc)
             value = argv[++i];
-        *ret_exit = store(c, o, value);
+        *ret_exit = store(c, o, values, value);
         if (*ret_exit)
             return -1;
     }
@@ -193,35 +240,4 @@ int at_list_each(const char *list, int (*visit)(void *ctx, const char *name), vo
             return r;
         list += n + 1;
     }
-}
-
-int at_json_line(FILE *out, json_t *object)
-{
-    int r = object ? json_dumpf(object, out, JSON_COMPACT | JSON_REAL_PRECISION(9)) : -1;
-    json_decref(object);
-    if (r < 0 || fputc('\n', out) == EOF || fflush(out) != 0)
-        return -1;
-    return 0;
-}
-
-json_t *at_json_real(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-bool at_colour(FILE *f)
-{
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return !(no && *no) && term && strcmp(term, "dumb") != 0 && isatty(fileno(f));
-}
-
-const char *at_sgr(FILE *f, const char *code)
-{
-    static char ring[8][16];
-    static unsigned at;
-    if (!at_colour(f))
-        return "";
-    char *out = ring[at++ % 8];
-    snprintf(out, sizeof ring[0], "\033[%sm", code);
-    return out;
 }
