@@ -1,4 +1,4 @@
-/* Training examples: a synthetic signal through the channel, the real detector and the real channelizer, as frames.
+/* Training examples: synthetic signals through the channel, the real detector and the real channelizer, as frames.
  * Built as a shared library of plain C calls for train/ (ctypes).
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DATASET_DATASET_H
@@ -9,16 +9,20 @@
 
 #define AT_EXPORT __attribute__((visibility("default")))
 
+/* class_id of a signal that belongs to none of the classes (MFSK, hopping, pulses, several carriers, two sidebands):
+ * for outlier exposure and for testing `unknown`, never a label. */
+#define AT_EXAMPLE_OUTLIER (-1)
+
 /* Plain, so that ctypes can hold it. */
 struct at_example_spec {
     uint64_t seed;       /* an example is a function of the spec alone */
-    int32_t class_id;    /* enum at_class */
+    int32_t class_id;    /* enum at_class, or AT_EXAMPLE_OUTLIER */
     uint32_t max_tokens; /* frames wanted at most */
     float snr_lo_db, snr_hi_db;
 };
 
 struct at_example_info {
-    int32_t class_id;
+    int32_t class_id;    /* as asked; AT_EXAMPLE_OUTLIER stays that */
     int32_t n_tokens;    /* 0: nothing came of it (too short); the caller draws again */
     int32_t detected;    /* 1: through the detector; 0: opened by hand at the true, jittered edges */
     float snr_db;        /* true, in the occupied bandwidth */
@@ -33,5 +37,12 @@ AT_EXPORT int32_t at_example_bins(void);
 AT_EXPORT const char *at_example_label(int32_t class_id);
 /* frames (max_tokens, columns), zeroed past n_tokens. 0 or negative errno. Any thread. */
 AT_EXPORT int32_t at_example_make(const struct at_example_spec *spec, float *frames, struct at_example_info *ret);
+/* Up to max_examples of one scene, which costs little more than one of them: its free spectrum is filled with emitters
+ * of classes drawn evenly, and whatever the detector reports where nothing is sent comes as class noise. The first is
+ * the one asked for, unless nothing came of it; only those with tokens are counted. frames (max_examples, max_tokens,
+ * columns), each zeroed past its n_tokens; ret (max_examples). Number of examples (0: draw again), or negative errno.
+ * Any thread. */
+AT_EXPORT int32_t at_examples_make(const struct at_example_spec *spec, int32_t max_examples, float *frames,
+                                   struct at_example_info *ret);
 
 #endif

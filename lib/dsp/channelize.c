@@ -19,6 +19,7 @@ struct at_channel {
     double band_rate_hz;
     const struct at_plan *inverse;
     unsigned n, half;   /* inverse FFT points, samples kept of each */
+    float proto[TAPS];  /* the filter over bins as taps */
     float *filter;      /* (n) real response in FFT order over 1 / N; flat for the whole band */
     float *bins, *time; /* (n, 2) */
     unsigned n_taps;    /* of the second stage */
@@ -69,12 +70,10 @@ void at_channel_fit(struct at_channel_shape *ret, double band_rate_hz, unsigned 
 static void make_filter(struct at_channel *c)
 {
     double gain = 1.0 / c->shape.n_block;
-    float h[TAPS];
-    at_window_lowpass(h, TAPS, CUTOFF, ATTENUATION);
+    at_window_lowpass(c->proto, TAPS, CUTOFF, ATTENUATION);
     for (unsigned k = 0; k < c->n; k++) {
-        double f = (k < c->n / 2 ? (double)k : (double)k - c->n) / c->n, r = h[TAPS / 2];
-        for (unsigned i = 1; i <= TAPS / 2; i++)
-            r += 2 * h[TAPS / 2 + i] * cos(2 * M_PI * f * i);
+        double f = (k < c->n / 2 ? (double)k : (double)k - c->n) / c->n;
+        double r = at_window_zero_phase(c->proto, TAPS, f);
         c->filter[k] = (float)(c->n == c->shape.n_block ? gain : gain * r);
     }
 }
@@ -221,12 +220,10 @@ void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const
 
 double at_channel_response(const struct at_channel *c, double f_hz)
 {
-    float h[TAPS];
     if (c->shape.decimation > 1)
         return at_window_response(c->taps, c->n_taps,
                                   f_hz / c->shape.rate_hz / c->shape.decimation);
     if (c->n == c->shape.n_block)
         return 1;
-    at_window_lowpass(h, TAPS, CUTOFF, ATTENUATION);
-    return at_window_response(h, TAPS, f_hz / c->shape.rate_hz);
+    return at_window_response(c->proto, TAPS, f_hz / c->shape.rate_hz);
 }

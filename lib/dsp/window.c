@@ -26,11 +26,13 @@ unsigned at_window_main_lobe(enum at_window window)
 
 void at_window_fill(enum at_window window, float *w, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        double v = 0, sign = 1;
-        for (unsigned k = 0; k < windows[window].n; k++, sign = -sign)
+    for (unsigned i = 0; i <= n / 2; i++) { /* w[i] = w[n - i] */
+        double v = windows[window].a[0], sign = -1;
+        for (unsigned k = 1; k < windows[window].n; k++, sign = -sign)
             v += sign * windows[window].a[k] * cos(2 * M_PI * k * i / n);
         w[i] = (float)v;
+        if (i > 0)
+            w[n - i] = (float)v;
     }
 }
 
@@ -67,7 +69,7 @@ void at_window_hann_bins(const float *x, float *p, unsigned n)
 static double bessel_i0(double x)
 {
     double s = 1, t = 1;
-    for (int k = 1; k < 60; k++) {
+    for (int k = 1; k < 60 && t > 1e-17 * s; k++) {
         t *= x / (2 * k) * (x / (2 * k));
         s += t;
     }
@@ -80,24 +82,34 @@ void at_window_lowpass(float *h, unsigned n_taps, double cutoff, double attenuat
     double beta = a > 50   ? 0.1102 * (a - 8.7)
                   : a > 21 ? 0.5842 * pow(a - 21, 0.4) + 0.07886 * (a - 21)
                            : 0;
-    double half = (n_taps - 1) / 2.0, sum = 0;
-    for (unsigned i = 0; i < n_taps; i++) {
+    double half = (n_taps - 1) / 2.0, sum = 0, top = bessel_i0(beta);
+    for (unsigned i = 0; i <= n_taps / 2; i++) { /* symmetric */
         double t = i - half, r = half > 0 ? t / half : 0;
         double sinc = t == 0 ? 2 * cutoff : sin(2 * M_PI * cutoff * t) / (M_PI * t);
-        double v = sinc * bessel_i0(beta * sqrt(1 - r * r)) / bessel_i0(beta);
-        h[i] = (float)v;
-        sum += v;
+        double v = sinc * bessel_i0(beta * sqrt(1 - r * r)) / top;
+        h[i] = h[n_taps - 1 - i] = (float)v;
+        sum += 2 * i + 1 == n_taps ? v : 2 * v;
     }
     for (unsigned i = 0; i < n_taps; i++)
         h[i] = (float)(h[i] / sum);
 }
 
+double at_window_zero_phase(const float *h, unsigned n_taps, double f)
+{
+    /* cos of multiples by Chebyshev's recurrence: one cosine a frequency */
+    const float *mid = h + n_taps / 2;
+    double c1 = cos(2 * M_PI * f), before = 1, now = c1, r = mid[0];
+    for (unsigned i = 1; i <= n_taps / 2; i++) {
+        r += 2 * mid[i] * now;
+        double next = 2 * c1 * now - before;
+        before = now;
+        now = next;
+    }
+    return r;
+}
+
 double at_window_response(const float *h, unsigned n_taps, double f)
 {
-    double re = 0, im = 0;
-    for (unsigned i = 0; i < n_taps; i++) {
-        re += h[i] * cos(2 * M_PI * f * i);
-        im -= h[i] * sin(2 * M_PI * f * i);
-    }
-    return re * re + im * im;
+    double r = at_window_zero_phase(h, n_taps, f);
+    return r * r;
 }

@@ -30,7 +30,9 @@ void at_window_hann_bins(const float *x, float *p, unsigned n);
  * sample, Kaiser window for this stop-band attenuation (Kaiser 1974; Oppenheim and Schafer,
  * section 7.6). */
 void at_window_lowpass(float *h, unsigned n_taps, double cutoff, double attenuation_db);
-/* Power response of such a filter at f cycles a sample. */
+/* Response of such a filter at f cycles a sample, its delay taken out: real. */
+double at_window_zero_phase(const float *h, unsigned n_taps, double f);
+/* Its power. */
 double at_window_response(const float *h, unsigned n_taps, double f);
 
 #endif

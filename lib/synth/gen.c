@@ -18,6 +18,13 @@ static const struct at_family *const families[AT_CLASS_COUNT] = {
     &at_family_fsk4,  &at_family_afsk,    &at_family_psk, &at_family_ofdm, &at_family_css,
     &at_family_ppm,   &at_family_chirp};
 
+static const struct at_family *family_of(int class_id)
+{
+    if (class_id == AT_CLASS_OUTLIER)
+        return &at_family_outlier;
+    return class_id >= 0 && class_id < AT_CLASS_COUNT ? families[class_id] : NULL;
+}
+
 const char *at_class_name(int class_id)
 {
     return class_id >= 0 && class_id < AT_CLASS_COUNT ? names[class_id] : NULL;
@@ -34,12 +41,13 @@ int at_class_from_name(const char *name)
 
 size_t at_variant_count(int class_id)
 {
-    return class_id >= 0 && class_id < AT_CLASS_COUNT ? families[class_id]->count : 0;
+    const struct at_family *f = family_of(class_id);
+    return f ? f->count : 0;
 }
 
 const struct at_variant *at_variant_at(int class_id, size_t i)
 {
-    return i < at_variant_count(class_id) ? families[class_id]->at(i) : NULL;
+    return i < at_variant_count(class_id) ? family_of(class_id)->at(i) : NULL;
 }
 
 static const struct at_variant *noise_at(size_t i)
@@ -255,10 +263,9 @@ int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_
                             struct at_signal_truth *ret)
 {
     size_t pick;
-    if (!at_class_name(spec->class_id) || !(spec->rate_hz > 0) || spec->n == 0 ||
-        !(spec->bandwidth_hz >= 0))
+    const struct at_family *f = family_of(spec->class_id);
+    if (!f || !(spec->rate_hz > 0) || spec->n == 0 || !(spec->bandwidth_hz >= 0))
         return -EINVAL;
-    const struct at_family *f = families[spec->class_id];
     struct at_gen g = {
         .rate_hz = spec->rate_hz, .want_hz = spec->bandwidth_hz, .n = spec->n, .iq = iq, .on = on};
     at_rng_seed(&g.rng, spec->seed);

@@ -39,7 +39,7 @@ struct at_family {
 extern const struct at_family at_family_noise, at_family_carrier, at_family_cw, at_family_ook,
     at_family_am, at_family_ssb, at_family_nfm, at_family_wfm, at_family_fsk2, at_family_gfsk,
     at_family_fsk4, at_family_afsk, at_family_psk, at_family_ofdm, at_family_css, at_family_ppm,
-    at_family_chirp;
+    at_family_chirp, at_family_outlier;
 
 /* Sets fs from the natural bandwidth. 0 or -EINVAL. */
 int at_gen_begin(struct at_gen *g, double bw_hz);

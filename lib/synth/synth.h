@@ -16,6 +16,7 @@ enum at_class {
     AT_CLASS_NOISE, AT_CLASS_CARRIER, AT_CLASS_CW, AT_CLASS_OOK, AT_CLASS_AM, AT_CLASS_SSB, AT_CLASS_NFM, AT_CLASS_WFM,
     AT_CLASS_FSK2, AT_CLASS_GFSK, AT_CLASS_FSK4, AT_CLASS_AFSK, AT_CLASS_PSK_QAM, AT_CLASS_OFDM, AT_CLASS_CSS,
     AT_CLASS_PPM, AT_CLASS_CHIRP, AT_CLASS_COUNT,
+    AT_CLASS_OUTLIER = 100, /* no class: signals that must be `unknown`; renders like one, has no name */
 };
 const char *at_class_name(int class_id);
 int at_class_from_name(const char *name); /* -1: none */
