@@ -3,6 +3,7 @@
 
 #include <glob.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,27 @@ static struct at_config_band *last_band(struct at_config *c)
     return r && r->n_bands ? &r->bands[r->n_bands - 1] : NULL;
 }
 
+/* A preset, or where it lies in one of the service's folders and systemd names another one for this
+ * instance ($STATE_DIRECTORY, $CACHE_DIRECTORY; systemd.exec(5)), that one. out: n bytes. */
+static const char *preset_of(const struct at_config_key *key, char *out, size_t n)
+{
+    static const struct {
+        const char *folder, *variable;
+    } folders[] = {{AT_STATEDIR "/lib/attune", "STATE_DIRECTORY"},
+                   {AT_STATEDIR "/cache/attune", "CACHE_DIRECTORY"}};
+    for (size_t i = 0; key->type == AT_CONFIG_PATH && i < 2; i++) {
+        size_t len = strlen(folders[i].folder);
+        const char *own = getenv(folders[i].variable);
+        bool inside = key->preset && !strncmp(key->preset, folders[i].folder, len) &&
+                      strchr("/", key->preset[len]);
+        if (inside && own && own[0] == '/' && !strchr(own, ':')) {
+            snprintf(out, n, "%s%s", own, key->preset + len);
+            return out;
+        }
+    }
+    return key->preset;
+}
+
 /* Presets of the keys that stand directly in one struct: depth counts the "[]" in their paths. */
 static void set_presets(struct at_config *c, int depth)
 {
@@ -57,8 +79,10 @@ static void set_presets(struct at_config *c, int depth)
         if (n != depth)
             continue;
         void *member = at_config_member(key, c, last_radio(c), last_band(c));
-        if (key->preset)
-            at_config_set(key, member, key->preset, "/", NULL);
+        char own[AT_CONFIG_PATH_SIZE];
+        const char *preset = preset_of(key, own, sizeof own);
+        if (preset)
+            at_config_set(key, member, preset, "/", NULL);
         else if (key->type == AT_CONFIG_NUMBER || key->type == AT_CONFIG_HZ)
             *(double *)member = NAN;
     }

@@ -388,6 +388,22 @@ static void test_the_shipped_file_is_the_table(void **state)
     free(want);
 }
 
+static void test_presets_follow_the_folders_of_the_service(void **state)
+{
+    setenv("CACHE_DIRECTORY", "/var/cache/attune-roof", 1);
+    struct at_config *c = load_ok("site: {name: a}\n");
+    assert_string_equal(c->cache_dir, "/var/cache/attune-roof");
+    at_config_destroy(c);
+    c = load_ok("cache_dir: /elsewhere\n"); /* what is written counts */
+    assert_string_equal(c->cache_dir, "/elsewhere");
+    at_config_destroy(c);
+    setenv("CACHE_DIRECTORY", "/a:/b", 1); /* several: none is the one */
+    c = load_ok("site: {name: a}\n");
+    assert_string_equal(c->cache_dir, "/var/cache/attune");
+    at_config_destroy(c);
+    unsetenv("CACHE_DIRECTORY");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_conf_d_overrides_values_and_adds_lists),
         cmocka_unit_test(test_what_is_printed_loads_to_the_same),
         cmocka_unit_test(test_the_shipped_file_is_the_table),
+        cmocka_unit_test(test_presets_follow_the_folders_of_the_service),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
