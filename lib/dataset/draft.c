@@ -113,6 +113,12 @@ static void add_place(struct at_draft *d, const struct at_emitter *e, double mid
     d->n_emitters++;
 }
 
+/* Cut by the receiver's filter: it fills whatever rate it is seen in. */
+static bool fills_band(const struct at_variant *v)
+{
+    return strstr(v->name, "_cut") != NULL;
+}
+
 /* A middle frequency with a guard on both sides, free of other places. */
 static bool find_room(struct at_rng *r, const struct at_draft *d, double bw_hz, double *ret_hz)
 {
@@ -158,8 +164,8 @@ static void add_neighbour(struct at_rng *r, const struct at_draft_spec *spec, st
     const struct at_variant *v = draw_variant(r, class_id);
     double bw = v ? at_rng_log_uniform(r, v->bw_lo_hz, v->bw_hi_hz) : 0, middle;
     double channel = fmin(fmax(3 * bw, MIN_RATE_HZ), d->scene.rate_hz);
-    if (!v || d->scene.duration_s * channel < least_tokens * HOP || bw > 0.4 * d->scene.rate_hz ||
-        !find_room(r, d, bw, &middle))
+    if (!v || fills_band(v) || d->scene.duration_s * channel < least_tokens * HOP ||
+        bw > 0.4 * d->scene.rate_hz || !find_room(r, d, bw, &middle))
         return;
     struct at_emitter e = {
         .signal = {.class_id = class_id, .seed = at_rng_next(r), .bandwidth_hz = bw},
@@ -196,7 +202,9 @@ static int draw_wanted(struct at_rng *r, const struct at_draft_spec *spec, struc
         return -EINVAL;
     double asked = 0, bw = fmin(draw_bandwidth(r, v, &asked), 0.93 * MAX_RATE_HZ);
     draw_window(r, spec, bw, s);
-    double room = fmax(0, 0.98 * s->rate_hz - bw) / 2;
+    if (fills_band(v))
+        bw = 0.9 * s->rate_hz;
+    double room = fills_band(v) ? 0 : fmax(0, 0.98 * s->rate_hz - bw) / 2;
     struct at_emitter w = {
         .signal = {.class_id = spec->class_id, .seed = at_rng_next(r), .bandwidth_hz = asked},
         .offset_hz = at_rng_uniform(r, -room, room),
