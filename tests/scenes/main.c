@@ -1,0 +1,81 @@
+/* scene_suite [--quick] [--what LIST] [--seeds N] [--json FILE] [--noise RATE SECONDS]
+ * Plays scenes through the detector and prints its figures; exit 1 where one misses its floor.
+ * LIST of: probability,bursts,edges,count,receiver,noise (all). --quick: few seeds, a minute of noise.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/scenes/scenes.h"
+
+void report_figure(struct report *r, const char *name, double value, double least, double most)
+{
+    bool bad = (isfinite(least) && !(value >= least)) || (isfinite(most) && !(value <= most));
+    printf("%-44s %10.4g", name, value);
+    if (isfinite(least))
+        printf("  >= %g", least);
+    if (isfinite(most))
+        printf("  <= %g", most);
+    printf("%s\n", bad ? "  MISSED" : "");
+    fflush(stdout);
+    r->failed += bad;
+    if (r->json && isfinite(value))
+        fprintf(r->json, "%s  \"%s\": %.6g", r->first ? "" : ",\n", name, value);
+    r->first = r->first && !(r->json && isfinite(value));
+}
+
+static bool wanted(const char *what, const char *name)
+{
+    return !what || strstr(what, name);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = NULL, *json = NULL;
+    struct report r = {.first = true};
+    double noise_rate = 2.4e6, noise_s = 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--quick") == 0) {
+            r.quick = true;
+        } else if (strcmp(argv[i], "--what") == 0 && i + 1 < argc) {
+            what = argv[++i];
+        } else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
+            r.seeds = (unsigned)atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
+            json = argv[++i];
+        } else if (strcmp(argv[i], "--noise") == 0 && i + 2 < argc) {
+            what = what ? what : "noise";
+            noise_rate = atof(argv[++i]);
+            noise_s = atof(argv[++i]);
+        } else {
+            fprintf(stderr, "scene_suite [--quick] [--what LIST] [--seeds N] [--json FILE] "
+                            "[--noise RATE SECONDS]\n");
+            return 2;
+        }
+    }
+    if (json && !(r.json = fopen(json, "w"))) {
+        perror(json);
+        return 1;
+    }
+    if (r.json)
+        fputs("{\n", r.json);
+    if (wanted(what, "probability"))
+        group_probability(&r);
+    if (wanted(what, "bursts"))
+        group_bursts(&r);
+    if (wanted(what, "edges"))
+        group_edges(&r);
+    if (wanted(what, "count"))
+        group_count(&r);
+    if (wanted(what, "receiver"))
+        group_receiver(&r);
+    if (wanted(what, "noise"))
+        group_noise(&r, noise_rate, noise_s > 0 ? noise_s : r.quick ? 60 : 600);
+    if (r.json) {
+        fputs("\n}\n", r.json);
+        if (fclose(r.json) != 0)
+            r.failed++;
+    }
+    printf("%u missed\n", r.failed);
+    return r.failed > 0;
+}

@@ -1,0 +1,109 @@
+/* What a receiver adds of its own: a constant, images, clipping, spurs, tilt, gates, and bands
+ * without noise to see. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
+#include <string.h>
+
+#include "tests/scenes/scenes.h"
+#include "tests/support/signals.h"
+
+struct fault {
+    const char *name;
+    struct at_channel_spec channel;
+    double snr_db;
+    bool bursts; /* OOK beside a steady one */
+};
+
+static const struct fault faults[] = {
+    {"dc", {.dc_dbfs = -40}, 25, false},
+    {"image", {.iq_gain_db = 0.6, .iq_phase_deg = 3}, 40, false},
+    {"image_bursts", {.iq_gain_db = 0.6, .iq_phase_deg = 3}, 40, true},
+    {"clipping", {.clip = 0.5, .bits = 8}, 40, true},
+    {"eight_bits", {.bits = 8}, 30, true},
+    {"rolloff", {.edge_rolloff_db = 25}, 20, false},
+    {"gated", {.gated = 1, .bits = 8}, 30, true},
+    {"phase_noise", {.phase_noise_dbc_hz = -80}, 40, false},
+};
+
+static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
+{
+    static struct outcome o;
+    unsigned missed = 0, split = 0, extra = 0, truths = 0;
+    for (unsigned k = 0; k < n; k++) {
+        uint64_t seed = 300 + k;
+        static struct at_scene s;
+        s = (struct at_scene){.rate_hz = 1.024e6, .duration_s = 0.6, .channel = f->channel};
+        s.channel.seed = seed;
+        s.channel.noise_dbfs_hz = -105;
+        struct at_emitter *e =
+            scene_add(&s, AT_CLASS_PSK_QAM, "qpsk", -180e3 - 1e5 * sig_uniform(&seed), 40e3,
+                      f->snr_db - 10 * sig_uniform(&seed), seed);
+        e->signal.clean = 1;
+        if (f->bursts)
+            *e = (struct at_emitter){.signal = e->signal, .offset_hz = e->offset_hz, .snr_db = e->snr_db};
+        e = scene_add(&s, f->bursts ? AT_CLASS_OOK : AT_CLASS_NFM, f->bursts ? "pt2262" : "nfm_5k",
+                      60e3 + 1e5 * sig_uniform(&seed), 0, f->snr_db, seed + 9);
+        e->signal.clean = 1;
+        if (f->channel.gated) { /* only the bursts are there */
+            s.emitters[0] = s.emitters[1];
+            s.n_emitters = 1;
+        }
+        if (scene_play(&s, NULL, &o) != 0)
+            continue;
+        for (unsigned i = 0; i < o.n; i++) {
+            missed += o.t[i].pieces == 0;
+            split += o.t[i].pieces > 1;
+        }
+        for (unsigned j = 0; j < o.n_found && !r->quick; j++)
+            if (o.is_false[j])
+                printf("  %s: false: %.1f..%.1f kHz, %.1f dB, %.0f..%.0f ms\n", f->name,
+                       o.found[j].f_lo_hz / 1e3, o.found[j].f_hi_hz / 1e3, (double)o.found[j].snr_db,
+                       (double)o.found[j].start / s.rate_hz * 1e3,
+                       (double)o.found[j].end / s.rate_hz * 1e3);
+        truths += o.n;
+        extra += o.n_false;
+    }
+    char name[64];
+    snprintf(name, sizeof name, "%s_missed", f->name);
+    report_figure(r, name, (double)missed / truths, NAN, NAN);
+    snprintf(name, sizeof name, "%s_split", f->name);
+    report_figure(r, name, (double)split / truths, NAN, NAN);
+    snprintf(name, sizeof name, "%s_false_per_scene", f->name);
+    report_figure(r, name, (double)extra / n, NAN, NAN);
+}
+
+/* A band that a signal fills: one emission as wide as the band, and a floor that says what it is. */
+static void full_band(struct report *r, const char *variant, double rate_hz, unsigned n)
+{
+    static struct outcome o;
+    unsigned right = 0;
+    for (unsigned k = 0; k < n; k++) {
+        static struct at_scene s;
+        s = (struct at_scene){.rate_hz = rate_hz,
+                              .duration_s = 0.1,
+                              .channel = {.seed = k + 1, .noise_dbfs_hz = -110}};
+        scene_add(&s, AT_CLASS_OFDM, variant, 0, 0, 25, 60 + k);
+        if (scene_play(&s, NULL, &o) != 0)
+            continue;
+        double width = o.t[0].pieces ? o.found[o.t[0].best].f_hi_hz - o.found[o.t[0].best].f_lo_hz : 0;
+        right += o.n_found == 1 && width > 0.8 * (o.t[0].f_hi_hz - o.t[0].f_lo_hz);
+        if (!r->quick)
+            printf("  %s: %u emissions, %.2f of %.2f MHz, floor %.1f (%s)\n", variant, o.n_found,
+                   width / 1e6, (o.t[0].f_hi_hz - o.t[0].f_lo_hz) / 1e6, (double)o.stats.floor_dbfs_hz,
+                   at_floor_source_name(o.stats.floor_source));
+    }
+    char name[64];
+    snprintf(name, sizeof name, "full_%s_one", variant);
+    report_figure(r, name, (double)right / n, NAN, NAN);
+}
+
+void group_receiver(struct report *r)
+{
+    unsigned n = r->seeds ? r->seeds : r->quick ? 3 : 12;
+    for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
+        fault_scenes(r, &faults[i], n);
+    full_band(r, "lte_5m", 5.2e6, n / 3 + 1);
+    full_band(r, "lte_5m", 7.68e6, n / 3 + 1);
+    full_band(r, "dvbt_8k", 8e6, n / 3 + 1);
+    full_band(r, "dvbt_cut", 2.4e6, n / 3 + 1);
+    full_band(r, "nr_cut", 2.4e6, n / 3 + 1);
+}
