@@ -294,7 +294,8 @@ static int settle(struct at_band *b, bool last)
         double life = (double)(k->e.end - k->e.start) / rate,
                quiet = (double)(b->view.end - k->silent_since) / rate;
         bool over = quiet > fmax(0.01, (double)b->view.epoch / rate) || last;
-        bool due = k->by_hand ? b->view.end > k->e.start : over || life >= LONG_HOP_S;
+        bool due = k->by_hand ? b->view.end > k->e.start
+                              : over || (life >= LONG_HOP_S && (k->sure || !k->fringe));
         if (k->pending && due) {
             if (over && !k->by_hand && (life < b->config.min_duration_s || (!k->sure && !last))) {
                 drop_track(b, k);

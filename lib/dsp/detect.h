@@ -29,6 +29,7 @@ struct at_region {
     bool steady;             /* not seen to come and go; likewise */
     float level;             /* power while on; the tracker fills it */
     bool is_long;            /* from the long spectra */
+    bool taken;              /* the tracker found its emission */
 };
 
 struct at_detector {

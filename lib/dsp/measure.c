@@ -9,7 +9,8 @@
 #define HANN_SHARED 1.95  /* bins that move together through Hann */
 #define ON_P        1e-5  /* chance that noise alone makes a row "on" */
 #define ON_SHARE    0.03f /* of the epoch's strong rows: 15 dB of fading, beyond it is off */
-#define RANGE_DB    30.0
+#define LONG_ON_P   1e-3
+#define CLEAR       4.0 /* times what noise may do: a short row shows it for sure */
 
 void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
                      unsigned *ret_lo, unsigned *ret_hi)
@@ -108,8 +109,96 @@ static void close_holes(uint8_t *on, size_t t, size_t hole)
     }
 }
 
+double at_measure_excess(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz)
+{
+    unsigned lo, hi;
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    double noise = noise_between(m, lo, hi);
+    float most = 0;
+    for (size_t t = 0; t < m->t; t++) {
+        float s = 0;
+        for (unsigned k = lo; k < hi; k++)
+            s += m->rows[t * m->n + k];
+        most = s > most ? s : most;
+    }
+    return noise > 0 ? most / noise - 1 : 0;
+}
+
+double at_measure_quiet(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz)
+{
+    unsigned lo, hi;
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    double noise = noise_between(m, lo, hi), level = 0;
+    size_t n_quiet = 0;
+    for (int pass = 0; pass < 3; pass++) {
+        double sum = 0;
+        size_t n = 0;
+        for (size_t t = 0; t < m->t; t++) {
+            float s = 0;
+            for (unsigned k = lo; k < hi; k++)
+                s += m->rows[t * m->n + k];
+            double over = (double)s - noise;
+            if (pass == 2) {
+                n_quiet += over < 0.1 * level;
+            } else if (over >= level) {
+                sum += over;
+                n++;
+            }
+        }
+        level = n ? sum / (double)n : level;
+    }
+    return m->t ? (double)n_quiet / (double)m->t : 0;
+}
+
+/* Share of the power of a few short bins that really stands between the edges: the long spectra
+ * tell what else is in them. */
+static double own_share(const struct at_epoch *e, double rate_hz, double f_lo_hz, double f_hi_hz,
+                        unsigned wlo, unsigned whi)
+{
+    double bin = rate_hz / e->fast.n, mid = 0.5 * e->fast.n + 0.5;
+    double all = at_measure_power(&e->slow, rate_hz, (wlo - mid) * bin, (whi - mid) * bin);
+    double own = at_measure_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz);
+    return all > own && own > 0 ? own / all : 1;
+}
+
+/* Too weak for the short rows: on where the long ones show it. */
+static void on_by_long_rows(const struct at_epoch *e, double rate_hz, double f_lo_hz,
+                            double f_hi_hz, struct at_on *on)
+{
+    const struct at_map *m = &e->slow, *f = &e->fast;
+    unsigned lo, hi;
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    double noise = noise_between(m, lo, hi) * rate_hz / m->n;
+    float energy[64],
+        strong = 0,
+        quiet =
+            (float)(noise *
+                    (at_floor_gamma_threshold(fmax((hi - lo) / HANN_SHARED, 1), LONG_ON_P) - 1));
+    size_t n = m->t < 64 ? m->t : 64;
+    const struct at_map part = {m->n, n, m->rows, m->floor, m->first, m->hop, m->span};
+    memset(on->rows, 1, f->t);
+    if (n < 2)
+        return;
+    row_power(&part, rate_hz, lo, hi, energy);
+    for (size_t t = 0; t < n; t++) {
+        energy[t] -= (float)noise;
+        strong = fmaxf(strong, energy[t]);
+    }
+    if (strong < 4 * quiet)
+        return;
+    float threshold = fmaxf(quiet, 0.25f * strong);
+    size_t t = 0;
+    for (size_t i = 0; i < f->t; i++) {
+        uint64_t mid = f->first + i * f->hop + f->span / 2;
+        while (t + 1 < n && m->first + (t + 1) * m->hop + m->span / 4 <= mid)
+            t++;
+        on->rows[i] = energy[t] > threshold;
+    }
+    close_holes(on->rows, f->t, 4 * (size_t)m->hop / f->hop);
+}
+
 void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, double f_hi_hz,
-                   struct at_on *on)
+                   double expected, struct at_on *on)
 {
     const struct at_map *m = &e->fast;
     unsigned lo, hi;
@@ -125,13 +214,17 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
     float strong = strong_rows(on->energy, m->t);
     float quiet = (float)(noise * (at_floor_gamma_threshold(fmax(k, 1), ON_P) - 1));
     on->noise_density = density;
-    on->steady = strong < 2 * quiet;
+    on->steady = strong < 2 * quiet && expected < CLEAR * (double)quiet;
     float threshold = fmaxf(quiet, ON_SHARE * strong);
     on->n_on = 0;
     double sum = 0;
-    for (size_t t = 0; t < m->t; t++)
-        on->rows[t] = on->steady || on->energy[t] > threshold;
-    close_holes(on->rows, m->t, 2);
+    if (on->steady) {
+        on_by_long_rows(e, rate_hz, f_lo_hz, f_hi_hz, on);
+    } else {
+        for (size_t t = 0; t < m->t; t++)
+            on->rows[t] = on->energy[t] > threshold;
+        close_holes(on->rows, m->t, 2);
+    }
     for (size_t t = 0; t < m->t; t++)
         if (on->rows[t]) {
             on->n_on++;
@@ -140,9 +233,14 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
     on->on_at_end = m->t && (on->rows[m->t - 1] || on->rows[m->t > 1 ? m->t - 2 : 0]);
     if (on->n_on == 0)
         return;
+    double mean = fmax(sum / (double)on->n_on, 0);
+    if (on->steady && e->slow.t)
+        mean =
+            at_measure_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t / (double)on->n_on;
+    else if (e->slow.t && hi - lo <= 4)
+        mean *= own_share(e, rate_hz, f_lo_hz, f_hi_hz, wlo, whi);
+    on->power = mean;
     on->steady = on->steady || on->n_on == m->t;
-    on->power = on->steady && e->slow.t ? at_measure_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz)
-                                        : fmax(sum / (double)on->n_on, 0);
 }
 
 /* Share of the middle half of a long row that was on. */

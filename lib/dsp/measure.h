@@ -21,8 +21,13 @@ double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, 
  * share their bins. a, b: scratch (t). */
 double at_measure_link(const struct at_map *m, double rate_hz, const struct at_region *x,
                        const struct at_region *y, float *a, float *b);
+/* expected: mean power while on as known so far; 0: unknown. */
 void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, double f_hi_hz,
-                   struct at_on *on);
+                   double expected, struct at_on *on);
+/* Share of the rows that lie 10 dB or more below the strong ones, between the edges. */
+double at_measure_quiet(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz);
+/* Highest row's mean ratio to the floor between the edges, less 1. */
+double at_measure_excess(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz);
 /* Adds the epoch's spectra while on to the track's. */
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on);
 /* Edges from the track's spectra, looked for around f_lo .. f_hi. scratch (bins of either map). */

@@ -12,14 +12,19 @@
 #define BURST_ROWS 16    /* short rows of silence that part two bursts */
 #define WEAKER     300.0 /* 25 dB below a co-timed one: splatter, image, clipping product */
 #define WEAKER_FAR                                                                                 \
-    10.0                 /* 10 dB, where it stands at the mirror frequency or the converter clips  \
-                          */
-#define LINKED      0.6  /* correlation of envelopes */
-#define FADING      30.0 /* 15 dB: levels that one emission may have at different times */
-#define SURE        2.0  /* times the level from which a bin counts: enough to believe it at once */
-#define GROWTH      2.5  /* 4 dB: what a steady one may gain by growing wider */
-#define FADING_SAME 1000.0
-#define FORGET_S    1.0 /* spectra are halved so often: edges follow */
+    10.0                  /* 10 dB, where it stands at the mirror frequency or the converter clips \
+                           */
+#define LINKED        0.6 /* correlation of envelopes */
+#define FADING        30.0 /* 15 dB: levels that one emission may have at different times */
+#define SURE          2.0 /* times the level from which a bin counts: enough to believe it at once */
+#define GROWTH        2.5 /* 4 dB: what a steady one may gain by growing wider */
+#define FADING_SAME   1000.0
+#define MARGIN_OWN    0.15 /* of its width: what lies so close belongs to it */
+#define BESIDE_DB10   20.0 /* 13 dB */
+#define FRINGE_EPOCHS 6
+#define BESIDE        1.0 /* widths to either side in which a far stronger one makes a new one doubtful \
+                           */
+#define FORGET_S 1.0      /* spectra are halved so often: edges follow */
 
 const char *at_floor_source_name(enum at_floor_source source)
 {
@@ -148,7 +153,7 @@ static double near_hz(const struct at_tracker *t, const struct at_region *a,
 {
     double bin = t->rate_hz / (a->is_long && b->is_long ? t->n_slow : t->n_fast);
     double w = (a->f_hi_hz - a->f_lo_hz) + (b->f_hi_hz - b->f_lo_hz);
-    return fmax(2.5 * bin, 0.1 * w);
+    return fmax(2.5 * bin, 0.03 * w);
 }
 
 static double gap_hz(double alo, double ahi, double blo, double bhi)
@@ -199,25 +204,11 @@ static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const 
            r->f_hi_hz - r->f_lo_hz < (e->clipped ? 64 : 8) * bin;
 }
 
-/* Merges what belongs together and drops artefacts; strongest first. Returns how many are left. */
-static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
-                           size_t n)
+/* One pass over pairs, the strongest first; *ret_joined: two became one. Returns how many are left.
+ */
+static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
+                         size_t n, bool *ret_joined)
 {
-    for (size_t i = 0; i < n;) {
-        if (!only_dc(t, e, &r[i], n)) {
-            i++;
-            continue;
-        }
-        t->n_artefacts++;
-        r[i] = r[--n];
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct at_on on = {.rows = t->on, .energy = t->energy};
-        at_measure_on(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz, &on);
-        r[i].steady = on.steady;
-        r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
-    }
-    qsort(r, n, sizeof *r, by_level);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = i + 1; j < n;) {
             double gap = gap_hz(r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
@@ -238,9 +229,38 @@ static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struc
             t->n_artefacts += bad;
             memmove(r + j, r + j + 1, (n - j - 1) * sizeof *r);
             n--;
-            if (one && ratio < 1000)
+            if (one && ratio < 1000) {
                 j = i + 1; /* it grew: look again */
+                *ret_joined = true;
+            }
         }
+    }
+    return n;
+}
+
+/* Merges what belongs together and drops artefacts; strongest first. Returns how many are left. */
+static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
+                           size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        if (!only_dc(t, e, &r[i], n)) {
+            i++;
+            continue;
+        }
+        t->n_artefacts++;
+        r[i] = r[--n];
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct at_on on = {.rows = t->on, .energy = t->energy};
+        at_measure_on(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz, 0, &on);
+        r[i].steady = on.steady;
+        r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
+    }
+    qsort(r, n, sizeof *r, by_level);
+    bool joined = true;
+    for (int pass = 0; joined && pass < 4; pass++) {
+        joined = false;
+        n = link_pairs(t, e, r, n, &joined);
     }
     return n;
 }
@@ -277,13 +297,34 @@ static bool matches(const struct at_tracker *t, const struct at_region *r, const
     return -gap > 0.5 * (k->e.f_hi_hz - k->e.f_lo_hz) - 2.5 * bin && (around || ratio < GROWTH);
 }
 
-static struct at_track *find_track(struct at_tracker *t, const struct at_region *r)
+static double level_of(const struct at_track *k)
+{
+    double level = k->on_s > 0 ? k->power_s / k->on_s : 0;
+    return k->is_seen ? fmax(level, k->seen.level) : level;
+}
+
+/* Most of it lies in the band of one that is there in this epoch, and it is no stronger: part of
+ * it, whatever it looks like for the moment. */
+static bool within(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
+{
+    if (!k->is_seen || r->level > GROWTH * level_of(k))
+        return false;
+    double lo = fmin(k->e.f_lo_hz, k->seen.f_lo_hz), hi = fmax(k->e.f_hi_hz, k->seen.f_hi_hz);
+    double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
+    double margin = fmax(1.5 * bin, MARGIN_OWN * (hi - lo)), width = r->f_hi_hz - r->f_lo_hz;
+    return -gap_hz(r->f_lo_hz, r->f_hi_hz, lo - margin, hi + margin) > 0.7 * width;
+}
+
+typedef bool (*fits)(const struct at_tracker *t, const struct at_region *r,
+                     const struct at_track *k);
+
+static struct at_track *find_track(struct at_tracker *t, const struct at_region *r, fits fit)
 {
     struct at_track *best = NULL;
     double most = 0;
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
-        if (k->by_hand || k->dropped || !matches(t, r, k))
+        if (k->by_hand || k->dropped || !fit(t, r, k))
             continue;
         double like = likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
         if (!best || like > most) {
@@ -294,15 +335,22 @@ static struct at_track *find_track(struct at_tracker *t, const struct at_region 
     return best;
 }
 
-/* Two tracks that came to cover the same band at the same time are one: the one with more energy
- * lives on. */
+/* Two tracks that came to cover the same band at the same time are one, and what turned up later
+ * within a stronger one's band is part of it: the one with more energy lives on. */
 static void absorb(struct at_tracker *t, struct at_track *into)
 {
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
         if (k == into || k->by_hand || k->dropped || k->power_s > into->power_s)
             continue;
-        if (likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) < 0.6)
+        double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
+        double margin =
+            level_of(k) * 3 < level_of(into) ? MARGIN_OWN * (into->e.f_hi_hz - into->e.f_lo_hz) : 0;
+        bool inside = -gap_hz(into->e.f_lo_hz - margin, into->e.f_hi_hz + margin, k->e.f_lo_hz,
+                              k->e.f_hi_hz) > 0.7 * width;
+        bool younger = k->pending || k->e.start >= into->e.start;
+        if (!(inside && younger) &&
+            likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) < 0.6)
             continue;
         k->dropped = true;
         if (into->pending && k->e.start < into->e.start)
@@ -382,7 +430,8 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
         hi = k->e.f_hi_hz + width;
     }
     bool known = k->epochs > 1; /* then on and off are its own band's, whatever stands beside it */
-    at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi, &on);
+    at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi,
+                  known ? k->power_s / k->on_s : 0, &on);
     if (on.n_on == 0 || !(on.power > 0)) {
         k->on = false;
         return;
@@ -398,7 +447,12 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     k->on = on.on_at_end;
     k->clipped_s += e->clipped ? on_s : 0;
     k->epochs++;
-    k->sure = k->sure || k->epochs > 1 || !on.steady || r->peak > SURE;
+    bool seen_enough = k->epochs > 1 || !on.steady || r->peak > SURE;
+    if (k->fringe) {
+        double age = (double)(e->end - k->e.start) / (double)(e->end - e->index);
+        seen_enough = (double)k->epochs >= fmax(FRINGE_EPOCHS, 0.6 * age);
+    }
+    k->sure = k->sure || seen_enough;
     k->e.gap = k->e.gap || (e->gap && k->e.start < e->index);
     k->e.floor_source = e->floor_source;
     double life = (double)(k->e.end - k->e.start) / t->rate_hz;
@@ -420,7 +474,7 @@ static void update_by_hand(struct at_tracker *t, struct at_track *k, const struc
     struct at_on on = {.rows = t->on, .energy = t->energy};
     if (e->end <= k->e.start || e->index >= k->hand_end)
         return;
-    at_measure_on(e, t->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz, &on);
+    at_measure_on(e, t->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz, 0, &on);
     if (on.n_on == 0)
         return;
     double on_s = (double)on.n_on * e->fast.hop / t->rate_hz;
@@ -428,6 +482,17 @@ static void update_by_hand(struct at_tracker *t, struct at_track *k, const struc
     k->power_s += on.power * on_s;
     k->noise_s += on.noise_density * on_s;
     set_levels(t, k);
+}
+
+/* Beside one that is far stronger: its skirt for the moment, unless it stays. */
+static bool is_fringe(const struct at_region *r, size_t i)
+{
+    for (size_t j = 0; j < i; j++) {
+        double gap = gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
+        if (r[j].level > BESIDE_DB10 * r[i].level && gap < BESIDE * (r[j].f_hi_hz - r[j].f_lo_hz))
+            return true;
+    }
+    return false;
 }
 
 /* While something far stronger comes and goes, or clips, what turns up beside it for the first time
@@ -445,6 +510,15 @@ static bool doubtful(const struct at_epoch *e, const struct at_region *r, size_t
     return false;
 }
 
+static void see(struct at_track *k, const struct at_region *r)
+{
+    if (k->is_seen)
+        join(&k->seen, r);
+    else
+        k->seen = *r;
+    k->is_seen = true;
+}
+
 int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at_region *regions,
                    size_t n)
 {
@@ -455,24 +529,30 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         if (t->tracks[i]->by_hand)
             update_by_hand(t, t->tracks[i], epoch);
     }
+    /* First those that are a track's own, then what lies within one of these, then the new. */
     for (size_t i = 0; i < n; i++) {
-        if (ignored(t, regions[i].f_lo_hz, regions[i].f_hi_hz))
+        struct at_track *k = find_track(t, &regions[i], matches);
+        regions[i].taken = k != NULL;
+        if (k)
+            see(k, &regions[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (regions[i].taken || ignored(t, regions[i].f_lo_hz, regions[i].f_hi_hz))
             continue;
-        struct at_track *k = find_track(t, &regions[i]);
+        struct at_track *k = find_track(t, &regions[i], within);
         if (!k && doubtful(epoch, regions, i)) {
             t->n_artefacts++;
             continue;
         }
         if (!k && t->n_tracks >= t->max_tracks)
             continue;
+        bool is_new = !k;
         if (!k)
             k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
         if (!k)
             return -ENOMEM;
-        k->seen = k->is_seen ? k->seen : regions[i];
-        if (k->is_seen)
-            join(&k->seen, &regions[i]);
-        k->is_seen = true;
+        k->fringe = is_new ? is_fringe(regions, i) : k->fringe;
+        see(k, &regions[i]);
     }
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];

@@ -37,6 +37,7 @@ struct at_track {
     bool on;      /* at the end of the newest epoch */
     bool by_hand; /* opened by hand: not ended, moved or merged by the tracker */
     bool sure;    /* strong enough, or seen more than once: not noise */
+    bool fringe;  /* began beside a far stronger one: reported only if it stays */
     bool dropped; /* to be forgotten unreported */
     uint64_t hand_end;
     uint64_t silent_since; /* one past the newest on-sample */

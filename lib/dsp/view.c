@@ -19,6 +19,8 @@
 #define QUIET       24 /* of them, the quietest */
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
+#define MOSTLY_OFF  0.4
+#define BRIEF       3.0 /* so much higher in the short rows than in the long ones */
 
 static unsigned pow2_below(double x, unsigned lo, unsigned hi)
 {
@@ -297,21 +299,46 @@ void at_view_average(struct at_view *v, const struct at_map *slow, const struct 
     v->n_average++;
 }
 
-size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct at_region *r,
-                      size_t n, size_t m)
+/* A burst shorter than a long row: the short rows show it higher, the long ones in shreds. */
+static bool is_brief(const struct at_view *v, const struct at_epoch *e, const struct at_region *r)
 {
-    size_t kept = n;
-    for (size_t i = n; i < n + m; i++) {
-        double explained = 0,
-               all = at_measure_power(&e->fast, v->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-        double bin = v->rate_hz / v->n_fast;
-        for (size_t j = 0; j < n; j++)
-            if (r[j].f_lo_hz < r[i].f_hi_hz + bin && r[j].f_hi_hz > r[i].f_lo_hz - bin)
-                explained += at_measure_power(&e->slow, v->rate_hz, r[j].f_lo_hz, r[j].f_hi_hz);
-        if (explained < 0.5 * all || n == 0)
+    return at_measure_quiet(&e->fast, v->rate_hz, r->f_lo_hz, r->f_hi_hz) > MOSTLY_OFF &&
+           at_measure_excess(&e->fast, v->rate_hz, r->f_lo_hz, r->f_hi_hz) >
+               BRIEF * at_measure_excess(&e->slow, v->rate_hz, r->f_lo_hz, r->f_hi_hz);
+}
+
+static size_t drop_inside(struct at_region *r, size_t n, double f_lo_hz, double f_hi_hz)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        double in = fmin(r[i].f_hi_hz, f_hi_hz) - fmax(r[i].f_lo_hz, f_lo_hz);
+        if (in < 0.7 * (r[i].f_hi_hz - r[i].f_lo_hz))
             r[kept++] = r[i];
     }
     return kept;
+}
+
+size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct at_region *r,
+                      size_t n, size_t m)
+{
+    struct at_region *s = r + n;
+    double bin = v->rate_hz / v->n_fast;
+    size_t left = n, kept = 0;
+    for (size_t i = 0; i < m; i++) {
+        double explained = 0,
+               all = at_measure_power(&e->fast, v->rate_hz, s[i].f_lo_hz, s[i].f_hi_hz);
+        for (size_t j = 0; j < left; j++)
+            if (r[j].f_lo_hz < s[i].f_hi_hz + bin && r[j].f_hi_hz > s[i].f_lo_hz - bin)
+                explained += at_measure_power(&e->slow, v->rate_hz, r[j].f_lo_hz, r[j].f_hi_hz);
+        bool wide = s[i].f_hi_hz - s[i].f_lo_hz > 4.5 * bin;
+        if (wide && e->slow.t && is_brief(v, e, &s[i]))
+            left = drop_inside(r, left, s[i].f_lo_hz - bin, s[i].f_hi_hz + bin);
+        else if (explained >= 0.5 * all && left > 0)
+            continue;
+        s[kept++] = s[i];
+    }
+    memmove(r + left, s, kept * sizeof *r);
+    return left + kept;
 }
 
 double at_view_mirror(const struct at_view *v, const struct at_blocks *b, double f_lo_hz,

@@ -1,4 +1,5 @@
-/* Renders a scene, pushes it through a band and compares. SPDX-License-Identifier: GPL-3.0-or-later */
+/* Renders a scene, pushes it through a band and compares. SPDX-License-Identifier: GPL-3.0-or-later
+ */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -22,8 +23,8 @@ double scene_median(double *x, size_t n)
     return n ? x[n / 2] : NAN;
 }
 
-struct at_emitter *scene_add(struct at_scene *s, int class_id, const char *variant, double offset_hz,
-                             double bandwidth_hz, double snr_db, uint64_t seed)
+struct at_emitter *scene_add(struct at_scene *s, int class_id, const char *variant,
+                             double offset_hz, double bandwidth_hz, double snr_db, uint64_t seed)
 {
     struct at_emitter *e = &s->emitters[s->n_emitters++];
     *e = (struct at_emitter){.offset_hz = offset_hz, .snr_db = snr_db};

@@ -61,12 +61,14 @@ static double crossing_db(double width_hz, double product, unsigned n, uint64_t 
 
 void group_probability(struct report *r)
 {
-    static const double widths[] = {12.5e3, 50e3, 200e3, 800e3}, products[] = {10, 20, 40, 100, 400};
+    static const double widths[] = {12.5e3, 50e3, 200e3, 800e3},
+                        products[] = {10, 20, 40, 100, 400};
     unsigned n = r->seeds ? r->seeds : r->quick ? 10 : 100;
     double p5 = 0, p10 = 0;
     for (unsigned w = 0; w < 4; w++) {
         char name[64];
-        double a = share_found(widths[w], 40, 5, n, 1000 * w), b = share_found(widths[w], 20, 10, n, 1000 * w + 500);
+        double a = share_found(widths[w], 40, 5, n, 1000 * w),
+               b = share_found(widths[w], 20, 10, n, 1000 * w + 500);
         snprintf(name, sizeof name, "pd_5db_product40_%gk", widths[w] / 1e3);
         report_figure(r, name, a, NAN, NAN);
         snprintf(name, sizeof name, "pd_10db_product20_%gk", widths[w] / 1e3);
@@ -80,8 +82,11 @@ void group_probability(struct report *r)
         for (unsigned k = 0; k < 5; k++) {
             char name[64];
             snprintf(name, sizeof name, "snr90_db_product%g_%gk", products[k], widths[w] / 1e3);
-            report_figure(r, name, crossing_db(widths[w], products[k], n / 4 + 1, 9000 + w * 50 + k), NAN, NAN);
-            snprintf(name, sizeof name, "snr90_db_product%g_%gk_ideal", products[k], widths[w] / 1e3);
+            report_figure(r, name,
+                          crossing_db(widths[w], products[k], n / 4 + 1, 9000 + w * 50 + k), NAN,
+                          NAN);
+            snprintf(name, sizeof name, "snr90_db_product%g_%gk_ideal", products[k],
+                     widths[w] / 1e3);
             report_figure(r, name, ideal_db(products[k]), NAN, NAN);
         }
 }

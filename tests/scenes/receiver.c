@@ -39,7 +39,8 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
                       f->snr_db - 10 * sig_uniform(&seed), seed);
         e->signal.clean = 1;
         if (f->bursts)
-            *e = (struct at_emitter){.signal = e->signal, .offset_hz = e->offset_hz, .snr_db = e->snr_db};
+            *e = (struct at_emitter){
+                .signal = e->signal, .offset_hz = e->offset_hz, .snr_db = e->snr_db};
         e = scene_add(&s, f->bursts ? AT_CLASS_OOK : AT_CLASS_NFM, f->bursts ? "pt2262" : "nfm_5k",
                       60e3 + 1e5 * sig_uniform(&seed), 0, f->snr_db, seed + 9);
         e->signal.clean = 1;
@@ -56,8 +57,8 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
         for (unsigned j = 0; j < o.n_found && !r->quick; j++)
             if (o.is_false[j])
                 printf("  %s: false: %.1f..%.1f kHz, %.1f dB, %.0f..%.0f ms\n", f->name,
-                       o.found[j].f_lo_hz / 1e3, o.found[j].f_hi_hz / 1e3, (double)o.found[j].snr_db,
-                       (double)o.found[j].start / s.rate_hz * 1e3,
+                       o.found[j].f_lo_hz / 1e3, o.found[j].f_hi_hz / 1e3,
+                       (double)o.found[j].snr_db, (double)o.found[j].start / s.rate_hz * 1e3,
                        (double)o.found[j].end / s.rate_hz * 1e3);
         truths += o.n;
         extra += o.n_false;
@@ -71,7 +72,8 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
     report_figure(r, name, (double)extra / n, NAN, NAN);
 }
 
-/* A band that a signal fills: one emission as wide as the band, and a floor that says what it is. */
+/* A band that a signal fills: one emission as wide as the band, and a floor that says what it is.
+ */
 static void full_band(struct report *r, const char *variant, double rate_hz, unsigned n)
 {
     static struct outcome o;
@@ -84,12 +86,13 @@ static void full_band(struct report *r, const char *variant, double rate_hz, uns
         scene_add(&s, AT_CLASS_OFDM, variant, 0, 0, 25, 60 + k);
         if (scene_play(&s, NULL, &o) != 0)
             continue;
-        double width = o.t[0].pieces ? o.found[o.t[0].best].f_hi_hz - o.found[o.t[0].best].f_lo_hz : 0;
+        double width =
+            o.t[0].pieces ? o.found[o.t[0].best].f_hi_hz - o.found[o.t[0].best].f_lo_hz : 0;
         right += o.n_found == 1 && width > 0.8 * (o.t[0].f_hi_hz - o.t[0].f_lo_hz);
         if (!r->quick)
             printf("  %s: %u emissions, %.2f of %.2f MHz, floor %.1f (%s)\n", variant, o.n_found,
-                   width / 1e6, (o.t[0].f_hi_hz - o.t[0].f_lo_hz) / 1e6, (double)o.stats.floor_dbfs_hz,
-                   at_floor_source_name(o.stats.floor_source));
+                   width / 1e6, (o.t[0].f_hi_hz - o.t[0].f_lo_hz) / 1e6,
+                   (double)o.stats.floor_dbfs_hz, at_floor_source_name(o.stats.floor_source));
     }
     char name[64];
     snprintf(name, sizeof name, "full_%s_one", variant);

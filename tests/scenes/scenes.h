@@ -38,8 +38,8 @@ struct play {
 /* 0 or negative errno. p may be NULL. */
 int scene_play(const struct at_scene *s, const struct play *p, struct outcome *ret);
 /* Appends an emitter and returns it. */
-struct at_emitter *scene_add(struct at_scene *s, int class_id, const char *variant, double offset_hz,
-                             double bandwidth_hz, double snr_db, uint64_t seed);
+struct at_emitter *scene_add(struct at_scene *s, int class_id, const char *variant,
+                             double offset_hz, double bandwidth_hz, double snr_db, uint64_t seed);
 /* A band whose closed emissions go into o. NULL: no memory. */
 struct at_band *scene_band(double rate_hz, double hang_s, struct outcome *o);
 double scene_median(double *x, size_t n); /* reorders */

@@ -65,8 +65,9 @@ static int play_kind(const struct kind *k, double snr_db, uint64_t seed, struct 
                           .duration_s = k->seconds,
                           .channel = {.seed = seed, .noise_dbfs_hz = -110}};
     double room = 0.25 * k->rate_hz * (2 * sig_uniform(&r) - 1);
-    struct at_emitter *e = scene_add(&s, k->class_id, k->variant, k->rate_hz > 12e6 ? room / 4 : room,
-                                     k->width_hz, snr_db, seed);
+    struct at_emitter *e =
+        scene_add(&s, k->class_id, k->variant, k->rate_hz > 12e6 ? room / 4 : room, k->width_hz,
+                  snr_db, seed);
     e->start_s = 0.1 * k->seconds;
     e->duration_s = k->sent_s;
     e->signal.clean = 1;
@@ -121,12 +122,13 @@ void group_edges(struct report *r)
                 if (play_kind(&kinds[i], snr_db, 100 * i + k + 1, &o) == 0)
                     take(&kinds[i], &o, &one);
             double edge = scene_median(one.edge, one.n), time = scene_median(one.time, one.n_times);
-            printf("%-16s %2.0f dB: edges %6.2f times %6.2f of what is allowed; %u scenes, %u missed, "
-                   "%u split (%u pieces), %u false; e.g. %.1f..%.1f kHz for %.1f..%.1f\n",
-                   kinds[i].variant, snr_db, edge, time, one.scenes, one.missed, one.split,
-                   one.pieces, one.false_ones, o.t[0].pieces ? o.found[o.t[0].best].f_lo_hz / 1e3 : 0,
-                   o.t[0].pieces ? o.found[o.t[0].best].f_hi_hz / 1e3 : 0, o.t[0].f_lo_hz / 1e3,
-                   o.t[0].f_hi_hz / 1e3);
+            printf(
+                "%-16s %2.0f dB: edges %6.2f times %6.2f of what is allowed; %u scenes, %u missed, "
+                "%u split (%u pieces), %u false; e.g. %.1f..%.1f kHz for %.1f..%.1f\n",
+                kinds[i].variant, snr_db, edge, time, one.scenes, one.missed, one.split, one.pieces,
+                one.false_ones, o.t[0].pieces ? o.found[o.t[0].best].f_lo_hz / 1e3 : 0,
+                o.t[0].pieces ? o.found[o.t[0].best].f_hi_hz / 1e3 : 0, o.t[0].f_lo_hz / 1e3,
+                o.t[0].f_hi_hz / 1e3);
             within += edge <= 1;
             times[m] = time;
             medians[m++] = edge;
@@ -165,9 +167,10 @@ static void count(const struct outcome *o, struct tally *t)
 static void show(struct report *r, const char *name, const struct tally *t, double least)
 {
     char full[64];
-    printf("%s: %u scenes, %u transmitters: %u once, %u split, %u missed; %u emissions hold several, "
-           "%u false\n",
-           name, t->scenes, t->truths, t->found_once, t->split, t->missed, t->merged, t->false_ones);
+    printf(
+        "%s: %u scenes, %u transmitters: %u once, %u split, %u missed; %u emissions hold several, "
+        "%u false\n",
+        name, t->scenes, t->truths, t->found_once, t->split, t->missed, t->merged, t->false_ones);
     snprintf(full, sizeof full, "%s_once", name);
     report_figure(r, full, (double)t->found_once / t->truths, least, NAN);
     snprintf(full, sizeof full, "%s_false_per_scene", name);
@@ -190,9 +193,10 @@ static void named(struct report *r, const char *scene, double seconds, unsigned 
         count(&o, &t);
         for (unsigned j = 0; j < o.n_found; j++)
             if (o.is_false[j])
-                printf("  false: %.1f..%.1f kHz, %.1f dB, %.0f..%.0f ms\n", o.found[j].f_lo_hz / 1e3,
-                       o.found[j].f_hi_hz / 1e3, (double)o.found[j].snr_db,
-                       (double)o.found[j].start / s.rate_hz * 1e3, (double)o.found[j].end / s.rate_hz * 1e3);
+                printf("  false: %.1f..%.1f kHz, %.1f dB, %.0f..%.0f ms\n",
+                       o.found[j].f_lo_hz / 1e3, o.found[j].f_hi_hz / 1e3,
+                       (double)o.found[j].snr_db, (double)o.found[j].start / s.rate_hz * 1e3,
+                       (double)o.found[j].end / s.rate_hz * 1e3);
         for (unsigned i = 0; i < o.n; i++)
             if (o.t[i].pieces != 1)
                 printf("  %s: %u pieces\n", s.emitters[i].signal.variant, o.t[i].pieces);
@@ -210,12 +214,12 @@ static void neighbours(struct report *r, double guard, unsigned n)
         uint64_t seed = 700 + k;
         double width = 10e3 * pow(10, 1.3 * sig_uniform(&seed)), apart = width * (1 + guard) / 2;
         static struct at_scene s;
-        s = (struct at_scene){.rate_hz = 1e6,
-                              .duration_s = 0.3,
-                              .channel = {.seed = seed, .noise_dbfs_hz = -110}};
+        s = (struct at_scene){
+            .rate_hz = 1e6, .duration_s = 0.3, .channel = {.seed = seed, .noise_dbfs_hz = -110}};
         for (int side = -1; side < 2; side += 2) {
-            struct at_emitter *e = scene_add(&s, AT_CLASS_PSK_QAM, "qpsk", 50e3 + side * apart, width,
-                                             12 + 12 * sig_uniform(&seed), seed + (uint64_t)side);
+            struct at_emitter *e =
+                scene_add(&s, AT_CLASS_PSK_QAM, "qpsk", 50e3 + side * apart, width,
+                          12 + 12 * sig_uniform(&seed), seed + (uint64_t)side);
             e->signal.clean = 1;
         }
         if (scene_play(&s, NULL, &o) == 0)
