@@ -14,7 +14,8 @@ struct bench_job {
     struct at_session_shape shape; /* max_new: tokens of a push */
     uint32_t window;               /* the shape's, resolved */
     uint32_t new_tokens;           /* tokens of one decision */
-    uint32_t sessions, threads;    /* 1, 1 but for batch */
+    uint32_t sessions;             /* 1 but for batch */
+    uint32_t threads;              /* that share the sessions, or the window; 1 for stream */
     double seconds;                /* how long to measure, about */
 };
 
@@ -30,7 +31,8 @@ struct bench_result {
 int bench_run(const struct bench_job *job, struct at_error *err, struct bench_result *ret);
 
 /* Multiply-adds in registers on `threads` threads at once: GFLOP/s of all of them, with the widest
- * FMA that at_cpu_levels() allows, whose name comes back in ret_kernel. */
-double bench_peak(unsigned threads, const char **ret_kernel);
+ * FMA (bf16: dot product of pairs) that at_cpu_levels() allows, whose name comes back in
+ * ret_kernel. 0: the processor has none in this mode. */
+double bench_peak(enum at_mode mode, unsigned threads, const char **ret_kernel);
 
 #endif

@@ -38,8 +38,10 @@ typedef double peak_fn(float *sink);
     }
 
 #if defined(__x86_64__)
+#define DOT(x, a, b)     _mm512_dpbf16_ps(x, (__m512bh)(a), (__m512bh)(b)) /* any small numbers */
 #define MUL_ADD(x, a, b) _mm_add_ps(_mm_mul_ps(x, a), b)
 PEAK(peak_v4, __attribute__((target("avx512f"))), __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps)
+PEAK(peak_bf16, __attribute__((target("avx512f,avx512bf16"))), __m512, 32, _mm512_set1_ps, DOT)
 PEAK(peak_v3, __attribute__((target("avx2,fma"))), __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)
 PEAK(peak_generic, , __m128, 4, _mm_set1_ps, MUL_ADD)
 #elif defined(__aarch64__)
@@ -51,10 +53,17 @@ PEAK(peak_neon, , float32x4_t, 4, vdupq_n_f32, FMA_NEON)
 PEAK(peak_generic, , float, 1, SAME, MUL_ADD)
 #endif
 
-static peak_fn *choose(const char **ret_kernel)
+static peak_fn *choose(enum at_mode mode, const char **ret_kernel)
 {
 #if defined(__x86_64__)
     uint32_t levels = at_cpu_levels();
+    if (mode == AT_MODE_BF16)
+        return levels & AT_CPU_X86_BF16 ? *ret_kernel = "bf16", peak_bf16 : NULL;
+#else
+    if (mode == AT_MODE_BF16)
+        return NULL;
+#endif
+#if defined(__x86_64__)
     if (levels & AT_CPU_X86_V4)
         return *ret_kernel = "v4", peak_v4;
     if (levels & AT_CPU_X86_V3)
@@ -92,14 +101,16 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-double bench_peak(unsigned threads, const char **ret_kernel)
+double bench_peak(enum at_mode mode, unsigned threads, const char **ret_kernel)
 {
+    if (!choose(mode, ret_kernel))
+        return 0;
     struct peak_thread t[BENCH_MAX_THREADS] = {0};
     atomic_bool go = false;
     unsigned made = 1; /* this thread is the first */
     threads = threads > BENCH_MAX_THREADS ? BENCH_MAX_THREADS : threads;
     for (unsigned i = 0; i < threads; i++)
-        t[i] = (struct peak_thread){.go = &go, .fn = choose(ret_kernel)};
+        t[i] = (struct peak_thread){.go = &go, .fn = choose(mode, ret_kernel)};
     while (made < threads && pthread_create(&t[made].id, NULL, run_thread, &t[made]) == 0)
         made++;
     atomic_store(&go, true);

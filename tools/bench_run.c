@@ -20,6 +20,7 @@ struct lane {
     const float *frames; /* (window + new_tokens, stride), shared */
     size_t stride;
     struct at_worker *worker;
+    struct at_team *team;         /* one session over several threads, else NULL */
     struct at_session **sessions; /* (n) */
     const float **from;           /* (n) */
     size_t *counts;               /* (n) */
@@ -38,7 +39,9 @@ static void decide(struct lane *l)
     float logits[AT_MAX_CLASSES];
     if (j->what == BENCH_WINDOW)
         at_session_reset(l->sessions[0]);
-    if (l->n == 1)
+    if (l->team)
+        at_team_push(l->team, l->sessions[0], l->frames, j->new_tokens, l->stride);
+    else if (l->n == 1)
         at_session_push(l->sessions[0], l->worker, l->frames, j->new_tokens, l->stride);
     else
         at_session_push_batch(l->sessions, l->worker, l->from, l->counts, l->n, l->stride);
@@ -78,6 +81,8 @@ static int open_lane(struct lane *l, struct at_error *err)
     if (!l->ms || !l->sessions || !l->from || !l->counts)
         return at_error_set(err, -ENOMEM, "no memory");
     int r = at_worker_create(j->encoder, &j->shape, 1, err, &l->worker);
+    if (r == 0 && j->what == BENCH_WINDOW && j->threads > 1)
+        r = at_team_create(j->encoder, &j->shape, 1, j->threads, err, &l->team);
     for (size_t i = 0; r == 0 && i < l->n; i++) {
         r = at_session_create(j->encoder, &j->shape, err, &l->sessions[i]);
         l->from[i] = l->frames + i % 8 * l->stride;
@@ -90,6 +95,7 @@ static void close_lane(struct lane *l)
 {
     for (size_t i = 0; l->sessions && i < l->n; i++)
         at_session_destroy(l->sessions[i]);
+    at_team_destroy(l->team);
     at_worker_destroy(l->worker);
     free(l->sessions);
     free(l->from);

@@ -108,3 +108,12 @@ void at_cpu_flush_denormals(void)
     __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (1u << 24)));
 #endif
 }
+
+void at_cpu_relax(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}

@@ -27,5 +27,7 @@ const char *at_cpu_level_name(enum at_cpu_level level);
 void at_cpu_model(char *out, size_t n);
 /* Denormals off for the calling thread (FTZ and DAZ): a run of zeros must not slow the FFT. */
 void at_cpu_flush_denormals(void);
+/* Inside a loop that waits for another thread: leaves the core's units to its neighbour. RT-safe. */
+void at_cpu_relax(void);
 
 #endif

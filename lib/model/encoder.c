@@ -2,6 +2,8 @@
  * GPL-3.0-or-later */
 #include "lib/model/encoder_impl.h"
 
+#include <sched.h>
+
 #include "lib/base/cpu.h"
 
 /* Takes panels (rows, depth) from *at and packs w into them. */
@@ -191,6 +193,26 @@ static void embed(const struct at_encoder *e, struct at_worker *w, const struct 
     });
 }
 
+/* The wait is short where each thread has a core, and gives way where it has none. */
+void at_turn_wait(const struct at_worker *w, size_t i)
+{
+    if (!w->turns)
+        return;
+    for (unsigned spins = 0; atomic_load_explicit(&w->turns[i], memory_order_acquire) != w->turn;
+         spins++) {
+        if (spins < 1000)
+            at_cpu_relax();
+        else
+            sched_yield();
+    }
+}
+
+void at_turn_pass(const struct at_worker *w, size_t i)
+{
+    if (w->turns)
+        atomic_store_explicit(&w->turns[i], w->turn + 1, memory_order_release);
+}
+
 static void layer(const struct at_encoder *e, struct at_worker *w, enum at_mode mode, size_t i,
                   size_t n_spans, size_t n)
 {
@@ -202,11 +224,13 @@ static void layer(const struct at_encoder *e, struct at_worker *w, enum at_mode 
     linear(e, w, mode, w->y, &p->q, n, false, w->q);
     linear(e, w, mode, again, &p->k, n, false, w->k);
     linear(e, w, mode, again, &p->v, n, false, w->v);
+    at_turn_wait(w, i);
     for (const struct at_span *s = w->spans; s < w->spans + n_spans; s++) {
         size_t at = s->row * c->d_model;
         at_attn_run(s->session->layers[i], w->work, w->q + at, w->k + at, w->v + at, s->n,
                     w->a + at);
     }
+    at_turn_pass(w, i);
     linear(e, w, mode, w->a, &p->o, n, true, w->x);
     norm(e, w->x, norms->norm2_w, norms->norm2_b, n, w->y);
     linear(e, w, mode, w->y, &p->up, n, false, w->ff);

@@ -41,6 +41,16 @@ int at_worker_create(const struct at_encoder *e, const struct at_session_shape *
                      struct at_error *err, struct at_worker **ret_worker);
 void at_worker_destroy(struct at_worker *w);
 
+/* Threads that share one push: n_threads (1 to 64) with a worker each, the caller being the first. More than n_layers
+ * gain nothing. The result is bit for bit that of a push of the same pieces by one thread. Not RT-safe; one push at a
+ * time. -EINVAL, -ENOMEM, -EAGAIN. */
+struct at_team;
+int at_team_create(const struct at_encoder *e, const struct at_session_shape *shapes, size_t n_shapes,
+                   unsigned n_threads, struct at_error *err, struct at_team **ret_team);
+void at_team_destroy(struct at_team *t);
+/* As at_session_push(). */
+void at_team_push(struct at_team *t, struct at_session *s, const float *frames, size_t n, size_t stride);
+
 int at_session_create(const struct at_encoder *e, const struct at_session_shape *shape, struct at_error *err,
                       struct at_session **ret_session);
 void at_session_destroy(struct at_session *s);

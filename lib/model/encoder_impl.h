@@ -1,6 +1,8 @@
-/* Shared by encoder.c and session.c only. SPDX-License-Identifier: GPL-3.0-or-later */
+/* Shared by encoder.c, session.c and team.c only. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_MODEL_ENCODER_IMPL_H
 #define AT_MODEL_ENCODER_IMPL_H
+
+#include <stdatomic.h>
 
 #include "lib/kernels/kernels.h"
 #include "lib/model/encoder.h"
@@ -42,6 +44,9 @@ struct at_worker {
     float *ff;                    /* (rows, d_ff) */
     uint16_t *rounded; /* (rows, widest of d_model and d_ff) input of a product in bf16 */
     void *work;        /* of the backends */
+    _Atomic size_t
+        *turns;  /* of a team, else NULL: pieces that are done with each layer's attention */
+    size_t turn; /* the piece in this pass */
 };
 
 struct at_session {
@@ -59,5 +64,12 @@ struct at_session {
 /* All layers over the first n rows of a pass; the final norm is left in w->y. RT-safe. */
 void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, enum at_mode mode,
                      size_t n_spans, size_t n, size_t stride);
+
+/* Normed hidden states y (n, d_model) of the session's next n tokens into its block sums. */
+void at_session_pool(struct at_session *s, const float *y, size_t n);
+
+/* The order of a team's pieces at layer i (n_layers: pooling). Alone, neither does anything. */
+void at_turn_wait(const struct at_worker *w, size_t i);
+void at_turn_pass(const struct at_worker *w, size_t i);
 
 #endif

@@ -209,8 +209,7 @@ void at_session_destroy(struct at_session *s)
     at_mem_free(s->mem, s);
 }
 
-/* Normed hidden states y (n, d_model) of the session's next n tokens into its block sums. */
-static void pool(struct at_session *s, const float *y, size_t n)
+void at_session_pool(struct at_session *s, const float *y, size_t n)
 {
     size_t d = s->encoder->model->config.d_model, size = s->encoder->model->config.pool_block;
     for (size_t t = 0; t < n; t++, s->tokens++) {
@@ -229,7 +228,7 @@ static void flush(struct at_worker *w, size_t n_spans, size_t n, size_t stride)
         return;
     at_encoder_pass(e, w, w->spans->session->shape.mode, n_spans, n, stride);
     for (const struct at_span *s = w->spans; s < w->spans + n_spans; s++)
-        pool(s->session, w->y + s->row * e->model->config.d_model, s->n);
+        at_session_pool(s->session, w->y + s->row * e->model->config.d_model, s->n);
 }
 
 void at_session_push_batch(struct at_session *const *s, struct at_worker *w,

@@ -183,6 +183,69 @@ static void test_batch(void **state)
     unload(&g);
 }
 
+/* Logits of all of frames (n, width), pushed twice, by a team of n_threads. */
+static void push_with_team(const struct at_encoder *e, const struct at_session_shape *shape,
+                           unsigned n_threads, const float *frames, size_t n, size_t width,
+                           float *ret_logits)
+{
+    struct at_error err;
+    struct at_team *team = NULL;
+    struct at_session *s = NULL;
+    if (at_team_create(e, shape, 1, n_threads, &err, &team) < 0 ||
+        at_session_create(e, shape, &err, &s) < 0)
+        fail_msg("%s", err.text);
+    at_team_push(team, s, frames, n, width);
+    at_team_push(team, s, frames, n - 13, width);
+    assert_int_equal(at_session_tokens(s), 2 * n - 13);
+    at_session_logits(s, ret_logits);
+    at_session_destroy(s);
+    at_team_destroy(team);
+}
+
+/* One session over several threads, more of them than layers too, is what one thread makes of it.
+ */
+static void test_team(void **state)
+{
+    struct golden g = load(0);
+    struct at_error err;
+    struct at_encoder *e = NULL;
+    const size_t n = 1500, classes = g.model->config.n_classes;
+    float *frames = calloc(n * g.width, sizeof *frames), one[AT_MAX_CLASSES], many[AT_MAX_CLASSES];
+    uint64_t seed = 5;
+    parity_noise(&seed, 1, n * g.width, frames);
+    assert_int_equal(at_encoder_create(NULL, g.model, NULL, &err, &e), 0);
+    for (size_t b = 0; at_attn_registry[b]; b++)
+        for (unsigned threads = 2; threads <= 7; threads += 5) {
+            struct at_session_shape shape = shape_of(&g, at_attn_registry[b], 256);
+            double want[AT_MAX_CLASSES];
+            push_with_team(e, &shape, 1, frames, n, g.width, one);
+            push_with_team(e, &shape, threads, frames, n, g.width, many);
+            for (size_t c = 0; c < classes; c++)
+                want[c] = one[c];
+            double nmse = parity_nmse(many, want, classes);
+            if (!(nmse <= 1e-10))
+                fail_msg("%s on %u threads differs from one by NMSE %.3g", shape.backend->name,
+                         threads, nmse);
+        }
+    struct at_session_shape shape = shape_of(&g, at_attn_registry[0], 256);
+    struct at_team *team = NULL;
+    assert_int_equal(at_team_create(e, &shape, 1, 0, &err, &team), -EINVAL);
+    assert_int_equal(at_team_create(e, &shape, 1, 65, &err, &team), -EINVAL);
+    for (long fail_at = 1; fail_at < 12; fail_at++) {
+        struct at_mem mem = {0};
+        struct at_encoder *own = NULL;
+        assert_int_equal(at_encoder_create(&mem, g.model, NULL, &err, &own), 0);
+        mem.fail_at = fail_at;
+        assert_int_equal(at_team_create(own, &shape, 1, 2, &err, &team), -ENOMEM);
+        at_encoder_destroy(own);
+        for (int t = 0; t < AT_MEM_TAGS; t++)
+            assert_int_equal(mem.bytes[t], 0);
+    }
+    free(frames);
+    at_encoder_destroy(e);
+    unload(&g);
+}
+
 /* What probe says is what is taken, to the byte; each allocation may fail, and nothing leaks. */
 static void probe_is_exact(void)
 {
@@ -262,7 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden), cmocka_unit_test(test_golden_bf16),
         cmocka_unit_test(test_batch),  cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_team),   cmocka_unit_test(test_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
