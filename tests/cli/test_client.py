@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""test_client.py ATTUNE ATTUNED SOURCE_ROOT MODULES: tail, emissions and top against a running attuned with the simulated radio."""
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import unittest
+from pathlib import Path
+
+ATTUNE, ATTUNED, ROOT, MODULES = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Daemon:
+    """attuned on a free port of loopback, with the demo scene."""
+
+    def __init__(self, folder, port):
+        self.url = f"http://127.0.0.1:{port}"
+        config = folder / "attuned.yaml"
+        config.write_text(f"""soapy: {{modules: ["{MODULES}"]}}
+model: {{path: "{ROOT}/models/attune-base.safetensors"}}
+http: {{listen: "127.0.0.1:{port}"}}
+bandplan: ""
+cache_dir: "{folder}/cache"
+radios:
+  - {{name: sim, device: "driver=attunesim,scene=demo", bands: [{{name: demo, center: 433.92M, rate: 2.4M}}]}}
+""")
+        self.log = open(folder / "log", "a", encoding="utf-8")
+        self.p = subprocess.Popen([ATTUNED, "-c", config], stderr=self.log)
+
+    def stop(self):
+        self.p.send_signal(signal.SIGTERM)
+        self.p.wait(20)
+        self.log.close()
+
+
+def attune(*args, env=None, timeout=100):
+    return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, text=True, timeout=timeout, check=False,
+                          env={**os.environ, **(env or {})})
+
+
+class Client(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.port = free_port()
+        cls.daemon = Daemon(Path(cls.folder.name), cls.port)
+        cls.url = cls.daemon.url
+        end = time.monotonic() + 90
+        while time.monotonic() < end:  # until something has been named
+            r = attune("emissions", "-u", cls.url, "--json")
+            if r.returncode == 0 and sum("class" in json.loads(s) for s in r.stdout.splitlines()) >= 3:
+                return
+            time.sleep(0.5)
+        raise RuntimeError(r.stderr + (Path(cls.folder.name) / "log").read_text())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+        cls.folder.cleanup()
+
+    def ok(self, *args, **more):
+        r = attune(*args, "-u", self.url, **more)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        return r.stdout
+
+    def test_emissions_are_listed_and_filtered(self):
+        text = self.ok("emissions")
+        self.assertNotIn("\033", text)
+        self.assertIn("MHz", text)
+        items = [json.loads(s) for s in self.ok("emissions", "--json", "--limit", "1000").splitlines()]
+        self.assertEqual(len({e["id"] for e in items}), len(items))
+        name = next(e["class"] for e in items if "class" in e)
+        some = [json.loads(s) for s in self.ok("emissions", "--json", "--class", name, "--min-snr", "5").splitlines()]
+        print(f"{len(items)} emissions, {len(some)} of {name} at 5 dB and more")
+        self.assertTrue(all(e["class"] == name and e["snr_db"] >= 5 for e in some))
+        active = [json.loads(s) for s in self.ok("emissions", "--json", "--state", "active").splitlines()]
+        self.assertTrue(all(e["state"] == "active" for e in active))
+        self.assertEqual(self.ok("emissions", "--band", "no such & band"), "")
+        self.assertEqual(self.ok("emissions", "--until", "1h", "--json"), "")
+        self.assertGreater(len(self.ok("emissions", "--since", "1h").splitlines()), 2)
+        self.assertEqual(len(self.ok("emissions", "-n", "2").splitlines()), 2)
+
+    def test_tail_follows(self):
+        events = [json.loads(s) for s in self.ok("tail", "--types", "emission,decision", "--json", "-n", "5").splitlines()]
+        self.assertEqual(len(events), 5)
+        self.assertTrue(all(e["event"] in ("emission", "decision") and "f_lo_hz" in e for e in events))
+        ids = [int(e["event_id"]) for e in events]
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertRegex(self.ok("tail", "--types", "emission,decision", "-n", "1"), r"^[-+ ] \d\d:\d\d:\d\d.* MHz")
+        began = time.monotonic()
+        self.ok("tail", "--class", "nosuchclass", "--types", "emission", "-T", "500ms")
+        self.assertLess(time.monotonic() - began, 20)
+
+    def test_tail_comes_back(self):
+        p = subprocess.Popen([ATTUNE, "tail", "-u", self.url, "--types", "emission,decision", "--json"], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+        try:
+            self.assertTrue(p.stdout.readline())
+            self.daemon.stop()
+            self.assertIn("trying again", p.stderr.readline())
+            type(self).daemon = Daemon(Path(self.folder.name), self.port)
+            told = False
+            end = time.monotonic() + 90
+            while not told and time.monotonic() < end:
+                o = json.loads(p.stdout.readline())
+                told = int(o["event_id"]) > 0 and o["event"] in ("emission", "decision") and attune("emissions", "-u", self.url).returncode == 0
+            self.assertTrue(told)
+            p.send_signal(signal.SIGINT)
+            self.assertEqual(p.wait(20), 0)
+        finally:
+            p.kill()
+            p.stdout.close()
+            p.stderr.close()
+            p.wait()
+
+    def test_top_once(self):
+        text = self.ok("top", "--once")
+        for word in ("attuned ", "sim", "running", "latency p95", "flash", "latent", "budget"):
+            self.assertIn(word, text)
+        self.assertNotIn("\033", text)
+        o = json.loads(self.ok("top", "--json"))
+        self.assertEqual(o["radios"][0]["name"], "sim")
+        self.assertIn("candidates", o["selector"])
+
+    def test_top_fits_the_terminal_and_q_quits(self):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ["TERM"] = "xterm"
+            os.execv(ATTUNE, [ATTUNE, "top", "-u", self.url, "-i", "100ms"])
+        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 72, 0, 0))
+        out, end = "", time.monotonic() + 40
+        while out.count("\033[J") < 4 and time.monotonic() < end:
+            if select.select([fd], [], [], 1)[0]:
+                out += os.read(fd, 65536).decode()
+        os.write(fd, b"q")
+        frames = [f for f in out.split("\033[H") if "\033[J" in f]
+        lines = [re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", s) for s in frames[-1].split("\r\n")]
+        print(f"top: {len(frames)} frames, {len(lines)} lines, {max(map(len, lines))} columns (20, 72)")
+        self.assertGreaterEqual(len(frames), 4)
+        self.assertLessEqual(len(lines), 20)
+        self.assertLessEqual(max(map(len, lines)), 72)
+        try:
+            while os.read(fd, 65536):
+                pass
+        except OSError:
+            pass
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+        os.close(fd)
+
+    def test_words_of_failure(self):
+        nobody = f"http://127.0.0.1:{free_port()}"
+        for command in ("tail", "emissions", "top"):
+            r = attune(command, env={"ATTUNE_URL": nobody})
+            self.assertEqual(r.returncode, 1)
+            self.assertIn("is attuned running?", r.stderr)
+            self.assertEqual(len(r.stderr.splitlines()), 1)
+            self.assertEqual(attune(command, "-u", "ftp://x").returncode, 2)
+            self.assertEqual(attune(command, "--token-file", "/nonexistent").returncode, 2)
+        for args in (["emissions", "--since", "yesterday"], ["emissions", "--state", "dead"], ["emissions", "--limit", "0"], ["top", "x"]):
+            self.assertEqual(attune(*args, "-u", self.url).returncode, 2, args)
+        r = attune("tail", "-u", self.url, "--types", "nonsense")
+        self.assertEqual(r.returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tools/show.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/cli/text.h"
+
+const char *at_show_text(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? text : "";
+}
+
+double at_show_number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+void at_show_center(double hz, char out[32])
+{
+    if (!isfinite(hz))
+        snprintf(out, 32, "-");
+    else if (fabs(hz) >= 1e6)
+        snprintf(out, 32, "%.4f MHz", hz / 1e6);
+    else
+        snprintf(out, 32, "%.2f kHz", hz / 1e3);
+}
+
+void at_show_width(double hz, char out[32])
+{
+    if (!isfinite(hz))
+        snprintf(out, 32, "-");
+    else if (hz >= 1e6)
+        snprintf(out, 32, "%.2f MHz", hz / 1e6);
+    else if (hz >= 1e3)
+        snprintf(out, 32, "%.1f kHz", hz / 1e3);
+    else
+        snprintf(out, 32, "%.0f Hz", hz);
+}
+
+/* "14:05:11.25" of an RFC 3339 time, or dashes. */
+static void clock_of(const json_t *o, char out[16])
+{
+    const char *time = at_show_text(o, "end");
+    if (!*time)
+        time = at_show_text(o, "start");
+    const char *t = strchr(time, 'T');
+    snprintf(out, 16, "%.11s", t ? t + 1 : "-");
+    size_t n = strcspn(out, "Z");
+    out[n] = 0;
+}
+
+void at_show_head(FILE *out, unsigned columns)
+{
+    char line[160];
+    snprintf(line, sizeof line, "  %-11s %14s %10s %7s  %-8s %5s  %-7s %9s  %-10s %s", "time (UTC)",
+             "centre", "width", "SNR dB", "class", "conf", "backend", "latency", "band", "service");
+    fprintf(out, "%s%.*s%s", at_sgr(stdout, "1"), (int)columns, line, at_sgr(stdout, "0"));
+}
+
+void at_show_emission(FILE *out, const json_t *o, char mark, unsigned columns)
+{
+    char line[512], clock[16], center[32], width[32], confidence[16] = "", latency[24] = "";
+    const char *class = at_show_text(o, "class"), *group = at_show_text(o, "group"),
+               *service = at_show_text(o, "service");
+    double conf = at_show_number(o, "confidence"), ms = at_show_number(o, "latency_ms");
+    clock_of(o, clock);
+    at_show_center(at_show_number(o, "center_hz"), center);
+    at_show_width(at_show_number(o, "bandwidth_hz"), width);
+    if (isfinite(conf))
+        snprintf(confidence, sizeof confidence, "%.0f %%", 100 * conf);
+    if (isfinite(ms))
+        snprintf(latency, sizeof latency, "%.1f ms", ms);
+    int n = snprintf(line, sizeof line,
+                     "%c %-11s %14s %10s %7.1f  %-8.8s %5s  %-7.7s %9s  %-10.20s %.40s%s%.80s",
+                     mark, clock, center, width, at_show_number(o, "snr_db"),
+                     *class ? class : "...", confidence, at_show_text(o, "backend"), latency,
+                     at_show_text(o, "band"), group, *group && *service ? ", " : "", service);
+    while (n > 0 && line[n - 1] == ' ')
+        n--;
+    fprintf(out, "%.*s", n < (int)columns ? n : (int)columns, line);
+}
