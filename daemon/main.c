@@ -198,8 +198,10 @@ static int serve(struct at_config *config, bool exit_when_done)
     struct at_error err = {{0}};
     struct daemon *d = calloc(1, sizeof *d);
     int rc = AT_EXIT_FAILED;
-    if (!d)
+    if (!d) {
+        fprintf(stderr, "attuned: out of memory\n");
         return rc;
+    }
     d->config = config;
     d->exit_when_done = exit_when_done;
     d->watch.limit_ns = STUCK_NS;

@@ -294,7 +294,7 @@ static int run(int argc, char **argv)
         return at_fail(SELF, AT_EXIT_USAGE,
                        "%.200s: end it in .cu8, .cs8, .cs16, .cf32 or .sigmf-data", argv[1]);
     struct at_scene *scene = calloc(1, sizeof *scene);
-    code = scene ? check_variant(&q) : AT_EXIT_FAILED;
+    code = scene ? check_variant(&q) : at_fail(SELF, AT_EXIT_FAILED, "out of memory");
     if (!code)
         code = make_scene(&q, scene);
     if (!code)
