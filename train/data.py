@@ -2,19 +2,27 @@
 """Training examples from lib/dataset: the C code that makes the daemon's features makes these.
 
 An example is a function of its spec (seed, class, length, SNR range) alone, so a run is reproducible whatever the
-number of processes. Seeds of training, validation and test differ in their top byte and can never meet.
+number of processes. Seeds of training, validation and test differ in their top byte and can never meet; calibration
+takes validation seeds that the checks during training do not use.
+
+Examples travel as chunk files (examples.py writes them, the trainer reads them as they come): spectra as bytes
+(0.47 dB a step), aux columns as float16, one record of INFO each, tokens packed end to end.
 """
 import ctypes
-import mmap
-import multiprocessing as mp
+import json
 import os
-import queue
+import time
 from pathlib import Path
 
 import numpy as np
 
-SPLITS = {"train": 1, "validation": 2, "test": 3}
-BUCKETS = (32, 64, 128, 256, 512, 1024)
+SPLITS = {"train": 1, "validation": 2, "test": 3, "calibration": 2, "long": 3}
+FIRST = {"calibration": 1 << 32, "long": 1 << 33}  # of the split's seeds
+BUCKETS = (32, 64, 128, 256, 512, 1024, 4096)
+SHARE = {32: .10, 64: .14, 128: .14, 256: .17, 512: .18, 1024: .25, 4096: .02}
+LEVELS = 21.25  # codes per 10 dB: 0..255 is -4..8
+
+
 
 
 class Spec(ctypes.Structure):
@@ -43,6 +51,8 @@ class Generator:
     def __init__(self, path=None):
         self.lib = ctypes.CDLL(find_library(path))
         self.lib.at_example_label.restype = ctypes.c_char_p
+        # newer libraries also make outliers (class -1), and several examples from one scene
+        self.many = getattr(self.lib, "at_examples_make", None)
         self.columns, self.n_bins = self.lib.at_example_columns(), self.lib.at_example_bins()
 
     def labels(self, n=64):
@@ -63,8 +73,24 @@ class Generator:
         return frames, info
 
 
+    def make_many(self, seed, class_id, max_tokens, snr, most):
+        """Up to `most` examples of one scene, the asked one first: a list of (frames (n_tokens, columns), Info)."""
+        if self.many is None or most == 1:
+            frames, info = self.make(seed, class_id, max_tokens, snr)
+            return [(frames[:info.n_tokens].copy(), info)] if info.n_tokens > 0 else []
+        frames, infos = np.zeros((most, max_tokens, self.columns), np.float32), (Info * most)()
+        for again in range(8):
+            spec = Spec(seed + (again << 44), class_id, max_tokens, *snr)
+            r = self.many(ctypes.byref(spec), most, frames.ctypes.data_as(ctypes.c_void_p), infos)
+            if r < 0:
+                raise RuntimeError(f"at_examples_make(seed {spec.seed}, class {class_id}): {os.strerror(-r)}")
+            if r > 0:
+                break
+        return [(frames[i, :infos[i].n_tokens].copy(), infos[i]) for i in range(r)]
+
+
 def seed_of(split, index):
-    return (SPLITS[split] << 56) | index
+    return (SPLITS[split] << 56) | (FIRST.get(split, 0) + index)
 
 
 def plan(split, first, count, n_classes, lengths=BUCKETS):
@@ -72,89 +98,107 @@ def plan(split, first, count, n_classes, lengths=BUCKETS):
     index = np.arange(first, first + count, dtype=np.uint64)
     h = (index + np.uint64(SPLITS[split] << 56)) * np.uint64(0x9E3779B97F4A7C15)
     u = ((h >> np.uint64(40)).astype(np.float64)) / (1 << 24)
-    share = {32: .10, 64: .14, 128: .15, 256: .18, 512: .20, 1024: .23}
-    weight = np.cumsum([share.get(n, 1.0) for n in lengths])
+    weight = np.cumsum([SHARE.get(n, 1.0) for n in lengths])
     at = np.searchsorted(weight / weight[-1], u, side="right").clip(max=len(lengths) - 1)
     return (index % np.uint64(n_classes)).astype(np.int32), np.asarray(lengths)[at]
 
 
-class Shard:
-    """Room for count examples in memory that worker processes share: float16 frames and one record each."""
-
-    RECORD = np.dtype([("class_id", "<i4"), ("n_tokens", "<i4"), ("detected", "<i4"), ("snr_db", "<f4"),
-                       ("measured_snr_db", "<f4"), ("share", "<f4"), ("rate_hz", "<f4"), ("bandwidth_hz", "<f4"),
-                       ("variant", "S24")])
-
-    def __init__(self, count, length, columns):
-        self.count, self.length, self.columns = count, length, columns
-        self.frames = np.frombuffer(mmap.mmap(-1, count * length * columns * 2), np.float16).reshape(count, length, columns)
-        self.info = np.frombuffer(mmap.mmap(-1, count * self.RECORD.itemsize), self.RECORD)
+INFO = np.dtype([("class_id", "<i4"), ("n_tokens", "<i4"), ("detected", "<i4"), ("snr_db", "<f4"),
+                 ("measured_snr_db", "<f4"), ("share", "<f4"), ("rate_hz", "<f4"), ("bandwidth_hz", "<f4"),
+                 ("variant", "S24")])
 
 
-def _fill(shard, generator, split, first, which, classes, lengths, snr):
-    for i in which:
-        frames, info = generator.make(seed_of(split, first + int(i)), int(classes[i]), int(lengths[i]), snr)
-        n = max(info.n_tokens, 0)
-        shard.frames[i, :n] = frames[:n]
-        shard.frames[i, n:] = 0
-        shard.info[i] = tuple(getattr(info, f[0]) for f in Info._fields_[:1]) + (
-            n, info.detected, info.snr_db, info.measured_snr_db, info.share, info.rate_hz, info.bandwidth_hz, info.variant)
+def outliers(info):
+    """(N,) bool: examples of no class (class_id -1), shown in training so that `unknown` is learned."""
+    return info["class_id"] < 0
 
 
-class Factory:
-    """Worker processes that fill shards in the background; shards are created before the fork so that all see them."""
+class Chunk:
+    """Packed examples: spectra (T, n_bins) uint8, aux (T, n_aux) float16, info (N,) of INFO, tokens in its order."""
 
-    def __init__(self, shards, n_classes, processes, library=None):
-        self.shards, self.n_classes = shards, n_classes
-        self.tasks, self.done = mp.Queue(), mp.Queue()
-        self.workers = [mp.Process(target=self._work, args=(library,), daemon=True) for _ in range(processes)]
-        for w in self.workers:
-            w.start()
+    def __init__(self, spectra, aux, info):
+        self.spectra, self.aux, self.info = spectra, aux, info
+        self.starts = np.concatenate([[0], np.cumsum(info["n_tokens"])[:-1]]).astype(np.int64)
 
-    def _work(self, library):
-        os.nice(5)
-        generator = Generator(library)
-        while True:
-            task = self.tasks.get()
-            if task is None:
-                return
-            which_shard, split, first, lo, hi, snr, lengths = task
-            shard = self.shards[which_shard]
-            try:
-                classes, lengths = plan(split, first, shard.count, self.n_classes, lengths)
-                _fill(shard, generator, split, first, range(lo, hi), classes, lengths, snr)
-                self.done.put((first, hi - lo, None))
-            except Exception as e:  # told to the trainer, which stops
-                self.done.put((first, 0, repr(e)))
+    @classmethod
+    def of(cls, frames, info, n_bins):
+        """frames: a list of (n_tokens, columns) float32, info: one INFO record each."""
+        x = np.concatenate(frames)
+        codes = np.clip(np.rint((x[:, :n_bins] + 4) * LEVELS), 0, 255).astype(np.uint8)
+        return cls(codes, x[:, n_bins:].astype(np.float16), np.asarray(info, INFO))
 
-    def request(self, which_shard, split, first, snr=(-10.0, 40.0), lengths=BUCKETS, step=16):
-        self.first = first
-        self.shards[which_shard].info["n_tokens"] = 0  # what a worker does not deliver is left out
-        for lo in range(0, self.shards[which_shard].count, step):
-            self.tasks.put((which_shard, split, first, lo, min(lo + step, self.shards[which_shard].count), snr, lengths))
+    @classmethod
+    def read(cls, path):
+        with np.load(path) as f:
+            return cls(f["spectra"], f["aux"], f["info"])
 
-    def wait(self, which_shard, patience_s=60):
-        """Waits until the shard asked for last is full. A worker that died or hangs costs its examples, not the run."""
-        have = 0
-        while have < self.shards[which_shard].count:
-            try:
-                first, n, error = self.done.get(timeout=patience_s)
-            except queue.Empty:
-                alive = sum(w.is_alive() for w in self.workers)
-                print(f"examples: {self.shards[which_shard].count - have} of {self.shards[which_shard].count} did not come "
-                      f"within {patience_s} s ({alive} of {len(self.workers)} processes alive); going on without", flush=True)
-                if alive == 0 or have == 0:
-                    raise SystemExit("example generator failed: no examples at all")
-                return
-            if error:
-                raise SystemExit("example generator failed: " + error)
-            if first == self.first:
-                have += n
+    def write(self, path):
+        """Whole or not at all: a reader never sees half a file."""
+        part = Path(str(path) + ".part")
+        with part.open("wb") as f:
+            np.savez(f, spectra=self.spectra, aux=self.aux, info=self.info)
+        part.replace(path)
 
-    def close(self):
-        for _ in self.workers:
-            self.tasks.put(None)
-        for w in self.workers:
-            w.join(5)
-            if w.is_alive():
-                w.terminate()
+    def frames(self, i, length=None):
+        """float32 (n_tokens, n_bins + n_aux), or (length, ...) cut or zeroed past the end."""
+        n = int(self.info["n_tokens"][i])
+        at = slice(self.starts[i], self.starts[i] + min(n, length or n))
+        x = np.concatenate([self.spectra[at].astype(np.float32) / LEVELS - 4, self.aux[at].astype(np.float32)], 1)
+        return x if length is None or n >= length else np.pad(x, ((0, length - n), (0, 0)))
+
+    @staticmethod
+    def join(chunks):
+        return Chunk(np.concatenate([c.spectra for c in chunks]), np.concatenate([c.aux for c in chunks]),
+                     np.concatenate([c.info for c in chunks]))
+
+
+def chunk_name(split, k):
+    return f"{split}-{k:08d}.npz"
+
+
+def make_chunk(generator, split, first, count, snr, lengths, scene=1, outliers=0):
+    """Examples first .. first + count of a split, up to `scene` from each scene; every `outliers`-th is of no class."""
+    n_classes = len(generator.labels())
+    classes, lengths = plan(split, first, count, n_classes, lengths)
+    frames, records = [], []
+    for i in range(count):
+        outlier = outliers and generator.many is not None and (first + i) % outliers == outliers - 1
+        for x, info in generator.make_many(seed_of(split, first + i), -1 if outlier else int(classes[i]), int(lengths[i]), snr, scene):
+            frames.append(x)
+            records.append(tuple(getattr(info, name) for name in INFO.names))
+    return Chunk.of(frames, np.array(records, INFO), generator.n_bins)
+
+
+def labels_of(folder):
+    """The classes of the examples in a folder: examples.py writes them down first."""
+    path = Path(folder) / "labels.json"
+    for _ in range(300):
+        if path.exists():
+            return json.loads(path.read_text())["labels"]
+        time.sleep(.1)
+    raise SystemExit(f"{path} is missing: make examples with train/examples.py")
+
+
+def shape_of(folder, patience_s=0):
+    """(n_bins, columns) of the examples in a folder."""
+    labels_of(folder)
+    shape = json.loads((Path(folder) / "labels.json").read_text())
+    return shape["n_bins"], shape["columns"]
+
+
+def read_split(folder, split, at_least=0, patience_s=0, report=print):
+    """All chunks of a split as one; waits up to patience_s for at_least examples, then goes on with what there is."""
+    seen, have, began = {}, 0, time.time()
+    while True:
+        for path in sorted(Path(folder).glob(split + "-*.npz")):
+            if path.name not in seen:
+                seen[path.name] = Chunk.read(path)
+                have += len(seen[path.name].info)
+        if have >= at_least or time.time() - began > patience_s:
+            break
+        time.sleep(1)
+    if not seen:
+        raise SystemExit(f"no examples {split}-*.npz in {folder}: make them with train/examples.py")
+    if have < at_least:
+        report(f"{split}: {have} of {at_least} examples came; going on with these")
+    return Chunk.join([seen[name] for name in sorted(seen)])

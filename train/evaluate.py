@@ -3,13 +3,12 @@
 """Accuracy of a checkpoint on synthetic signals, paired across backends; and what the model file needs from validation:
 temperatures, the unknown thresholds, the limit below which an answer is `weak`.
 
-    train/evaluate.py --checkpoint run/checkpoint.pt --out run/eval.json --count 17408
+    train/evaluate.py --checkpoint run/checkpoint.pt --pool pool --out run/eval.json
 
 Validation and test have their own seeds (data.py). Temperatures and thresholds come from validation only.
 """
 import argparse
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ import torch
 import torch.nn.functional as F
 
 import data
-import model as M
-from train import set_statistics
+from pool import Pool
+from train import frames_of, new_net, read_checkpoint, set_statistics
 
 BACKENDS = ("mha", "gqa", "latent")
 PREFIXES = (4, 16, 64, 256, 1024)
@@ -28,22 +27,21 @@ SNR_BINS = ((-10, -5), (-5, 0), (0, 5), (5, 10), (10, 20), (20, 30), (30, 50))
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--checkpoint", type=Path, required=True)
+    p.add_argument("--pool", type=Path, required=True, help="folder with calibration and test examples (train/examples.py)")
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--count", type=int, default=17408, help="signals of the test set")
-    p.add_argument("--validation", type=int, default=8704)
-    p.add_argument("--snr", type=float, nargs=2, default=(-10.0, 30.0))
+    p.add_argument("--count", type=int, default=0, help="test signals to wait for")
+    p.add_argument("--wait", type=float, default=0, help="seconds to wait for them")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    p.add_argument("--processes", type=int, default=os.cpu_count())
-    p.add_argument("--library")
     p.add_argument("--segment", type=int, default=32)
+    p.add_argument("--logits", type=Path, help="also keep logits and pooled states here (.npz)")
     return p.parse_args()
 
 
 def load(path, device):
-    c = torch.load(path, map_location=device)
-    net = M.Encoder(c["config"]).to(device).eval()
+    c = read_checkpoint(path, device)
+    net = new_net(c["config"], device).eval()
     net.load_state_dict(c["net"])
-    set_statistics(net, *c["statistics"], c["config"]["n_bins"] + c["config"]["n_aux"], device)
+    set_statistics(net, *c["statistics"])
     return net, c
 
 
@@ -52,12 +50,15 @@ def ends_of(n):
     return np.minimum(np.asarray(PREFIXES + (1 << 20,))[None], n[:, None])
 
 
-def all_logits(net, shard, device, segment, batch_tokens=131072):
-    """{backend: (N, K, n_classes)} at ends_of(n_tokens)."""
-    n = shard.info["n_tokens"]
+@torch.no_grad()
+def all_logits(net, chunk, device, segment, batch_tokens=131072):
+    """{backend: (N, K, n_classes)} at ends_of(n_tokens), and mha's pooled states (N, d)."""
+    pool = Pool(len(chunk.spectra), chunk.spectra.shape[1], chunk.aux.shape[1], device)
+    pool.add(chunk)
+    n = chunk.info["n_tokens"]
     ends = ends_of(n)
-    columns = net.config["n_bins"] + net.config["n_aux"]
     out = {b: np.zeros(ends.shape + (net.config["n_classes"],), np.float32) for b in BACKENDS}
+    pooled = np.zeros((len(n), net.config["d_model"]), np.float16)
     lo = 0
     for length in data.BUCKETS:
         have = np.flatnonzero((n > lo) & (n <= length))
@@ -65,13 +66,17 @@ def all_logits(net, shard, device, segment, batch_tokens=131072):
         size = max(1, batch_tokens // length)
         for i in range(0, len(have), size):
             which = have[i:i + size]
-            x = torch.from_numpy(shard.frames[which, :length, :columns]).to(device).float()
-            x = (x - net.aux_shift) * net.aux_scale
+            at = np.minimum(np.arange(length)[None], n[which][:, None] - 1) + chunk.starts[which][:, None]
+            at = torch.from_numpy(at.reshape(-1)).to(device)
+            shape = (len(which), length, -1)
+            x = frames_of(net, pool.spectra.index_select(0, at).view(shape), pool.aux.index_select(0, at).view(shape))
             e = torch.from_numpy(ends[which].astype(np.int64)).to(device)
-            with torch.no_grad():
-                for b in BACKENDS:
-                    out[b][which] = net.prefix_logits(net(x, b, min(segment, length)), e).float().cpu().numpy()
-    return out
+            for b in BACKENDS:
+                means = net.pooled(net(x, b, min(segment, length)), e)
+                out[b][which] = net.logits(means).float().cpu().numpy()
+                if b == "mha":
+                    pooled[which] = means[:, -1].float().cpu().numpy()
+    return out, pooled
 
 
 def fit_temperature(logits, y, snr, tokens):
@@ -125,13 +130,13 @@ def calibrate(logits, info):
     out = {"calibration": {}, "unknown": {}}
     for b, lg in logits.items():
         k = lg.shape[1]
-        seen = info["detected"] > 0  # at run time there is always a detector's SNR
+        seen = info["n_tokens"] > 0
         out["calibration"][b] = fit_temperature(lg[seen].reshape(-1, lg.shape[2]), np.repeat(y[seen], k), np.repeat(snr[seen], k),
                                                 ends[seen].reshape(-1))
         last = lg[:, -1]
         energy = -np.log(np.exp(last - last.max(1, keepdims=True)).sum(1)) - last.max(1)
         known = (y != 0) & (info["snr_db"] >= 10) & (n >= 16)
-        out["unknown"][b] = round(float(np.quantile(energy[known], .97)), 4)
+        out["unknown"][b] = round(float(np.quantile(energy[known], .95)), 4)
     out["calibration"]["flash"], out["unknown"]["flash"] = out["calibration"]["mha"], out["unknown"]["mha"]
     right = logits["mha"][:, -1].argmax(1) == y
     weak = -10.0
@@ -178,26 +183,51 @@ def report(logits, info, labels, fixed):
     return r
 
 
+def auroc(inside, outside):
+    """Chance that a score of `outside` is above one of `inside`."""
+    rank = np.argsort(np.argsort(np.concatenate([inside, outside]), kind="stable"), kind="stable")[len(inside):]
+    return float((rank.sum() - len(outside) * (len(outside) - 1) / 2) / max(1, len(inside) * len(outside)))
+
+
+def only(chunk, which):
+    """The examples `which` (indices) of a chunk."""
+    at = np.concatenate([np.arange(chunk.starts[i], chunk.starts[i] + chunk.info["n_tokens"][i]) for i in which])
+    return data.Chunk(chunk.spectra[at], chunk.aux[at], chunk.info[which])
+
+
+def energy_of(logits):
+    top = logits.max(-1)
+    return -np.log(np.exp(logits - top[..., None]).sum(-1)) - top
+
+
 def main():
     args = arguments()
     net, checkpoint = load(args.checkpoint, args.device)
-    labels = checkpoint["labels"]
-    shards = [data.Shard(args.validation, 1024, data.Generator(args.library).columns), data.Shard(args.count, 1024, data.Generator(args.library).columns)]
-    factory = data.Factory(shards, len(labels), args.processes, args.library)
-    factory.request(0, "validation", 0, (-10.0, 40.0))
-    factory.wait(0)
-    factory.request(1, "test", 0, tuple(args.snr), (1024,))
-    fixed = calibrate(all_logits(net, shards[0], args.device, args.segment), shards[0].info)
-    factory.wait(1)
-    factory.close()
-    result = {"labels": labels, "segment": args.segment, "test": report(all_logits(net, shards[1], args.device, args.segment), shards[1].info, labels, fixed),
-              "detected": float(shards[1].info["detected"].mean()), **fixed}
+    labels, kept, logits, infos = checkpoint["labels"], {}, {}, {}
+    for split in ("calibration", "test"):
+        chunk = data.read_split(args.pool, split, args.count if split == "test" else 0, args.wait)
+        lg, pooled = all_logits(net, chunk, args.device, args.segment)
+        kept.update({f"{split}_info": chunk.info, f"{split}_pooled": pooled})
+        kept.update({f"{split}_{b}": (v[:, -1] if split == "test" else v).astype(np.float16) for b, v in lg.items()})
+        logits[split], infos[split] = lg, chunk.info
+    if args.logits:
+        np.savez_compressed(args.logits, **kept)
+    known = {s: ~data.outliers(i) for s, i in infos.items()}
+    pick = lambda s: ({b: v[known[s]] for b, v in logits[s].items()}, infos[s][known[s]])
+    fixed = calibrate(*pick("calibration"))
+    lg, info = pick("test")
+    result = {"labels": labels, "segment": args.segment, "test": report(lg, info, labels, fixed), "detected": float(info["detected"].mean()), **fixed}
+    odd = ~known["test"] & (infos["test"]["snr_db"] >= 10) & (infos["test"]["n_tokens"] >= 16)
+    fair = (info["snr_db"] >= 10) & (info["n_tokens"] >= 16) & (info["class_id"] > 0)
+    if odd.any():
+        result["outliers_auroc_at_10db"] = {b: round(auroc(energy_of(v[:, -1])[fair], energy_of(logits["test"][b][:, -1])[odd]), 4) for b, v in lg.items()}
     args.out.write_text(json.dumps(result, indent=1))
     for b in BACKENDS:
         t = result["test"][b]
         print(b, t["overall"], {k: v["accuracy"] for k, v in t["snr"].items()}, "ece", {k: v["ece"] for k, v in t["range"].items()})
     print("at 10 dB:", result["test"]["mha"]["class_at_10db"])
-    print("worst variants:", sorted(result["test"]["variants_at_10db"].items(), key=lambda kv: kv[1][0])[:30])
+    print("unknown, AUROC:", result.get("outliers_auroc_at_10db"))
+    print("worst variants:", sorted(result["test"]["mha"]["variants_at_10db"].items(), key=lambda kv: kv[1][0])[:30])
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/reference"))
 import data  # noqa: E402
 import reference  # noqa: E402
+from train import read_checkpoint  # noqa: E402
 
 GROUPS = {"fsk": ["fsk2", "gfsk", "fsk4"], "keyed": ["ook", "cw", "ppm"], "carrier": ["carrier", "am"], "fm": ["nfm", "wfm", "afsk"],
           "sweep": ["css", "chirp"], "digital": ["psk_qam", "ofdm"]}
@@ -81,12 +81,12 @@ def main():
     p.add_argument("--generator-version", default="1")
     p.add_argument("--library")
     args = p.parse_args()
-    c = torch.load(args.checkpoint, map_location="cpu")
+    c = read_checkpoint(args.checkpoint, "cpu")
     evaluation, measured = json.loads(args.eval.read_text()), json.loads(args.measured.read_text())
     config = dict(c["config"], segments=[8, 16, 32, 64, 128], aux=AUX[:c["config"]["n_aux"]])
     w = folded(c["net"], c["config"], c["statistics"])
-    training = {"seed": c["args"]["seed"], "shards": c["done"], "shard_size": c["args"]["shard_size"], "epochs": c["args"]["epochs"],
-                "lr": c["args"]["lr"], "note": c.get("note", ""), "generator": args.generator_version, "examples": c["done"] * int(c["args"]["shard_size"])}
+    training = {"seed": c["args"]["seed"], "steps": c["step"], "seconds": round(c["seconds"]), "batch_tokens": c["args"]["batch_tokens"],
+                "lr": c["args"]["lr"], "began_from": c["args"]["start_from"], "note": c.get("note", ""), "generator": args.generator_version}
     generator = data.Generator(args.library)
     tensors = dict(w, **golden(w, c["config"], generator, c["config"]["n_bins"] + c["config"]["n_aux"]))
     meta = {"format": "attune-1", "config": config, "labels": c["labels"], "groups": GROUPS, "accuracy": accuracy_list(measured, config["window"]),

@@ -2,17 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Elastic training: one set of weights for every attention backend.
 
-    train/train.py --out run --shards 60            # on a GPU
-    train/train.py --out run --shards 2 --shard-size 512 --device cpu --processes 2   # a try on a CPU
+    train/examples.py --out pool --plan validation:2048 train:1000s &         # makes examples with all cores
+    train/train.py --pool pool --out run --seconds 1000                       # on a GPU
+    train/train.py --pool pool --out run --steps 40 --batch-tokens 4096       # a try on a CPU
 
-Each batch: cross-entropy under mha plus, in turn, gqa or latent (segments 8 to 128, drawn independently of the
-length) with cross-entropy and distillation from mha, at the sequence's end and at random prefixes (a decision may be
-due after 16 tokens). Deterministic by --seed; resumes from OUT/checkpoint.pt.
+Each step: cross-entropy under mha plus, in turn, gqa or latent (segments 8 to 128, drawn independently of the length)
+with cross-entropy and distillation from mha, at the sequence's end and at random prefixes (a decision may be due after
+16 tokens). The last fifth also has windows shorter than the session, and sequences of 4096 and 16384. What a step
+draws follows from --seed and the step's number; OUT/journal.jsonl says which examples had come by then. Resumes from
+OUT/checkpoint.pt. --seconds is training time over all resumes; the learning rate follows it.
 """
 import argparse
+import contextlib
 import json
 import math
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -22,203 +27,456 @@ import torch.nn.functional as F
 
 import data
 import model as M
+from pool import LENGTH_SHARE, LENGTHS, Feed, Pool
 
-# columns that are dropped out together, after the spectrum (lib/dsp/frames.h)
-AUX_GROUPS = ((0, 1), (1, 2), (2, 3), (3, 21))
+# columns that are dropped out together, after the spectrum (lib/dsp/frames.h), and how often
+AUX_GROUPS = (((0, 1), .35), ((1, 2), .1), ((3, 21), .1))
+FREQ_HIST = slice(13, 21)  # turns with the spectrum
+LATE = .8                  # of the training: from here on long sequences and short windows
+ENERGY_KNOWN, ENERGY_UNKNOWN = -6.0, -2.5  # margins of -logsumexp(logits) for outlier exposure
 
 
-def arguments():
+def arguments(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--pool", type=Path, required=True, help="folder that train/examples.py fills")
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--shards", type=int, default=60, help="shards of examples in all")
-    p.add_argument("--seconds", type=float, default=0, help="choose --shards so that training takes about this long here")
-    p.add_argument("--shard-size", type=int, default=24576)
-    p.add_argument("--epochs", type=float, default=2.0, help="times each example is used")
+    p.add_argument("--seconds", type=float, default=0, help="training time in all")
+    p.add_argument("--steps", type=int, default=0, help="or steps in all")
+    p.add_argument("--start-from", type=Path, help="checkpoint whose weights begin this run")
     p.add_argument("--batch-tokens", type=int, default=131072)
     p.add_argument("--lr", type=float, default=2e-3)
-    p.add_argument("--weight-decay", type=float, default=0.05)
-    p.add_argument("--drop", type=float, default=0.05)
+    p.add_argument("--weight-decay", type=float, default=0.02)
+    p.add_argument("--drop", type=float, default=0.0)
+    p.add_argument("--smoothing", type=float, default=0.01)
+    p.add_argument("--exposure", type=float, default=0.02, help="weight of the outliers' energy margins")
+    p.add_argument("--d-ff", type=int, default=M.REFERENCE_POINT["d_ff"])
     p.add_argument("--norm", choices=("rmsnorm", "layernorm"), default="rmsnorm")
     p.add_argument("--spectra-only", action="store_true", help="ablation: no aux columns")
+    p.add_argument("--capacity", type=float, default=0, help="tokens kept on the device; 0: by its memory")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    p.add_argument("--processes", type=int, default=os.cpu_count())
-    p.add_argument("--library", help="path of libattune-dataset.so")
-    p.add_argument("--stop-after", type=float, default=0, help="seconds; a checkpoint is written, run again to go on")
-    return p.parse_args()
+    p.add_argument("--no-compile", action="store_true")
+    p.add_argument("--checkpoint-every", type=float, default=45, help="seconds")
+    p.add_argument("--wait", type=float, default=120, help="seconds to wait for the first examples")
+    return p.parse_args(argv)
 
 
-def batches(info, buckets, batch_tokens, epochs, rng):
-    """Index arrays of examples of like length; every example is used about `epochs` times, in a seeded order."""
-    n = info["n_tokens"]
-    out = []
-    lo = 0
-    for length in buckets:
-        have = np.flatnonzero((n > lo) & (n <= length))
-        lo = length
-        if len(have) == 0:
-            continue
-        size = max(1, min(batch_tokens // length, 512))
-        order = np.concatenate([rng.permutation(have) for _ in range(math.ceil(epochs))])[:int(len(have) * epochs)]
-        out += [(length, order[i:i + size]) for i in range(0, len(order), size) if len(order[i:i + size]) >= size // 2]
-    return [out[i] for i in rng.permutation(len(out))]
+def capacity_of(args, bytes_per_token):
+    """Tokens: 55 % of what is free on a GPU, at most 320 million; two million elsewhere."""
+    if args.capacity:
+        return int(args.capacity)
+    if args.device != "cuda":
+        return 2_000_000
+    return int(min(320e6, .55 * torch.cuda.mem_get_info()[0] / bytes_per_token))
 
 
-def augment(x, n_bins, gen):
-    """Wrong floors and missing aux, as the air and the receiver make them. Returns frames and the dropped flag."""
-    b = x.shape[0]
-    u = lambda: torch.rand(b, generator=gen, device=x.device)
-    x = x.clone()
-    offset = torch.where(u() < .3, u() * .6 - .3, torch.zeros_like(u())) + torch.where(u() < .06, u() * -2.0, torch.zeros_like(u()))
-    x[:, :, :n_bins] = (x[:, :, :n_bins] + offset[:, None, None].to(x.dtype)).clamp(-4, 8)
-    if x.shape[2] > n_bins:
-        for (lo, hi), p in zip(AUX_GROUPS, (.35, .1, .0, .1)):
-            x[:, :, n_bins + lo:n_bins + hi] *= (u() > p).to(x.dtype)[:, None, None]
-    dropped = (u() < .1).to(x.dtype)
-    x[:, :, n_bins:] *= (1 - dropped)[:, None, None]
-    return x, dropped
+def new_net(config, device):
+    net = M.Encoder(config).to(device)
+    set_statistics(net, [0.0] * config["n_aux"], [1.0] * config["n_aux"])
+    return net
 
 
-def losses(net, x, n, y, dropped, backend, segment, drop, gen):
-    """Cross-entropy under mha and one elastic backend at the end and at random prefixes, and distillation."""
-    length = x.shape[1]
-    k = 3
-    u = torch.rand(len(n), k, generator=gen, device=x.device)
-    low = torch.minimum(torch.full_like(n, 8), n)[:, None].float()
-    ends = torch.exp(torch.log(low) + u * (torch.log(n[:, None].float()) - torch.log(low))).round().long()
-    ends = torch.cat([n[:, None], ends.clamp(min=1)], 1).clamp(max=length)
-    weight = torch.tensor([1.0] + [1 / 3] * k, device=x.device)
-    target = y[:, None].expand(-1, k + 1)
-
-    def run(b):
-        h = net(x, b, segment, 0, drop, dropped)
-        lg = net.prefix_logits(h, ends)
-        ce = F.cross_entropy(lg.transpose(1, 2), target, label_smoothing=0.02, reduction="none")
-        return lg, (ce * weight).sum(1).mean() / weight.sum()
-
-    full, ce_full = run("mha")
-    other, ce_other = run(backend)
-    teacher = full.detach().log_softmax(-1)
-    kl = (teacher.exp() * (teacher - other.log_softmax(-1))).sum(-1)
-    return ce_full + ce_other + (kl * weight).sum(1).mean() / weight.sum(), full[:, 0]
+def set_statistics(net, shift, scale):
+    """Shift and scale of the aux columns, as lists of n_aux."""
+    device, n = net.head.weight.device, net.config["n_aux"]
+    net.aux_shift = torch.tensor(list(shift)[:n], device=device, dtype=torch.float32)
+    net.aux_scale = torch.tensor(list(scale)[:n], device=device, dtype=torch.float32)
 
 
-def train_shard(net, opt, shard, seed, args, schedule, gen, device):
-    rng = np.random.default_rng(seed)
-    todo = batches(shard.info, data.BUCKETS, args.batch_tokens, args.epochs, rng)
-    frames = torch.from_numpy(shard.frames).to(device)  # one shard fits a GPU's memory; indexing there is free
-    right = seen = 0
-    total = 0.0
-    for i, (length, which) in enumerate(todo):
-        for group in opt.param_groups:
-            group["lr"] = schedule((i + 1) / len(todo))
-        x = frames[torch.from_numpy(which).to(device), :length].float()
-        if args.spectra_only:
-            x = x[:, :, :net.config["n_bins"]]
-        n = torch.from_numpy(shard.info["n_tokens"][which].astype(np.int64)).to(device)
-        y = torch.from_numpy(shard.info["class_id"][which].astype(np.int64)).to(device)
-        x, dropped = augment((x - net.aux_shift) * net.aux_scale, net.config["n_bins"], gen)
-        backend = ("gqa", "latent")[i % 2]
-        segment = int(min(length // 2, 2 ** rng.integers(3, 8)))
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            loss, logits = losses(net, x, n, y, dropped, backend, segment, args.drop, gen)
-        opt.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        opt.step()
-        total = total + loss.detach()
-        right = right + (logits.argmax(1) == y).sum()
-        seen += len(which)
-    loss = float(total) / max(1, len(todo))
-    if not math.isfinite(loss):
-        raise SystemExit("loss is not finite: lower --lr, or look at the examples")
-    return loss, float(right) / max(1, seen), len(todo)
-
-
-def aux_statistics(shard, n_bins):
-    """Shift and scale that bring each aux column to zero mean and unit spread; the spectrum stays as it is."""
-    rows = np.concatenate([shard.frames[i, :n:8, n_bins:] for i, n in enumerate(shard.info["n_tokens"][:4096])]).astype(np.float64)
+def aux_statistics(aux):
+    """Shift and scale that bring each aux column (T, n_aux) to zero mean and unit spread."""
+    rows = np.asarray(aux[::8], np.float64)
     shift, spread = rows.mean(0), rows.std(0)
     shift[2] = 0  # skipped: 0 is the common case
-    return shift, 1 / np.maximum(spread, 0.05)
+    return shift.tolist(), (1 / np.maximum(spread, 0.05)).tolist()
 
 
-def set_statistics(net, shift, scale, columns, device):
-    b = net.config["n_bins"]
-    net.aux_shift = torch.zeros(columns, device=device)
-    net.aux_scale = torch.ones(columns, device=device)
-    net.aux_shift[b:] = torch.tensor(shift[:columns - b], device=device, dtype=torch.float32)
-    net.aux_scale[b:] = torch.tensor(scale[:columns - b], device=device, dtype=torch.float32)
+def frames_of(net, spectra, aux):
+    """Codes and aux columns as the network's input (B, L, n_bins + n_aux)."""
+    x = spectra.float() / data.LEVELS - 4
+    if net.config["n_aux"] == 0:
+        return x
+    return torch.cat([x, (aux.float() - net.aux_shift) * net.aux_scale], -1)
 
 
-def main():
-    args = arguments()
-    began = time.time()
+def augment(net, spectra, aux, gen):
+    """What the air and the receiver do to decibels: a shift by some bins, the spectrum mirrored (every class stays
+    itself), a wrong floor, missing aux values. Returns frames and the flag "aux dropped" (B,)."""
+    b, _, n_bins = spectra.shape
+    u = lambda: torch.rand(b, generator=gen, device=spectra.device)
+    mirrored = u() < .5
+    shift = torch.where(u() < .5, (u() * 13).floor() - 6, torch.zeros_like(u())).long()
+    j = torch.arange(n_bins, device=spectra.device)
+    j = torch.where(mirrored[:, None], (n_bins - j)[None] % n_bins, j[None])
+    j = (j - shift[:, None]) % n_bins
+    spectra = spectra.gather(2, j[:, None].expand(spectra.shape))
+    x = frames_of(net, spectra, aux)
+    offset = torch.where(u() < .3, u() * .6 - .3, torch.zeros_like(u())) + torch.where(u() < .06, u() * -2.5, torch.zeros_like(u()))
+    spectrum, rest = (x[..., :n_bins] + offset[:, None, None]).clamp(-4, 8), x[..., n_bins:]
+    dropped = torch.zeros(b, device=x.device)
+    if rest.shape[2]:
+        dropped = (u() < .1).float()
+        keep = torch.ones(b, rest.shape[2], device=x.device)
+        for (lo, hi), p in AUX_GROUPS:
+            keep[:, lo:hi] *= (u() > p).float()[:, None]
+        if rest.shape[2] >= FREQ_HIST.stop:
+            hist = rest[..., FREQ_HIST]
+            # each column has a scaling of its own: turn the raw values
+            turned = ((hist / net.aux_scale[FREQ_HIST] + net.aux_shift[FREQ_HIST]).flip(-1) - net.aux_shift[FREQ_HIST]) * net.aux_scale[FREQ_HIST]
+            hist = torch.where(mirrored[:, None, None], turned, hist)
+            rest = torch.cat([rest[..., :FREQ_HIST.start], hist, rest[..., FREQ_HIST.stop:]], -1)
+        rest = rest * (keep * (1 - dropped)[:, None])[:, None]
+    return torch.cat([spectrum, rest], -1), dropped
+
+
+def step_shape(rng, progress, batch_tokens):
+    """Length, window (0: all), segment of a step."""
+    length = int(rng.choice(LENGTHS, p=LENGTH_SHARE))
+    window = 0
+    if progress >= LATE and rng.random() < .35:
+        length, window = ((1024, 256), (1024, 512), (4096, 1024), (4096, 1024), (4096, 0), (16384, 1024), (16384, 0))[int(rng.integers(7))]
+        if length > batch_tokens:
+            length, window = 1024, 512
+    length = min(length, batch_tokens)
+    low = 3 if length <= 1024 else 5  # segment 32 and more above 1024 tokens, 64 above 4096
+    low = 6 if length > 4096 else low
+    segment = int(2 ** rng.integers(low, 8))
+    if window and backend_needs(window, segment):
+        segment = window // 4
+    return length, window, min(segment, length)
+
+
+def backend_needs(window, segment):
+    return window % segment or window // segment < 2
+
+
+def losses(net, batch, backend, segment, window, args, gen):
+    """Cross-entropy under mha and one elastic backend at the end and at random prefixes, distillation, and the energy
+    margins where outliers are among the examples. Returns the loss and logits (B, n_classes) of mha at the end."""
+    spectra, aux, n, y, snr, outlier = batch
+    x, dropped = augment(net, spectra, aux, gen)
+    k = 3
+    u = torch.rand(len(n), k, generator=gen, device=x.device)
+    low = n.clamp(max=4)[:, None].float()
+    ends = torch.exp(torch.log(low) + u * (torch.log(n[:, None].float()) - torch.log(low))).round().long()
+    ends = torch.cat([n[:, None], ends.clamp(min=1)], 1).clamp(max=x.shape[1])
+    weight = torch.tensor([1.0] + [1 / 3] * k, device=x.device) / 2
+    known = (~outlier).float()
+    target = y.clamp(min=0)[:, None].expand(-1, k + 1)
+    strong = (snr >= 8) & (n >= 16)
+
+    def run(b):
+        lg = net.prefix_logits(net(x, b, segment, window, args.drop, dropped), ends, window).float()
+        ce = F.cross_entropy(lg.transpose(1, 2), target, label_smoothing=args.smoothing, reduction="none")
+        flat = -lg.log_softmax(-1).mean(-1)  # an outlier is like no class more than another
+        ce = (((ce * known[:, None] + flat * .5 * (1 - known)[:, None]) * weight).sum(1)).mean()
+        energy = -lg[:, 0].logsumexp(-1)
+        out = F.relu(energy - ENERGY_KNOWN).square() * known * (y > 0).float() * strong + F.relu(ENERGY_UNKNOWN - energy).square() * (1 - known) * strong
+        return lg, ce + args.exposure * out.mean()
+
+    full, loss_full = run("mha")
+    other, loss_other = run(backend)
+    teacher = full.detach().log_softmax(-1)
+    kl = (teacher.exp() * (teacher - other.log_softmax(-1))).sum(-1)
+    return loss_full + loss_other + (kl * weight).sum(1).mean(), full[:, 0]
+
+
+class Timeout(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def alarm(seconds):
+    def ring(*_):
+        raise Timeout(f"not ready after {seconds} s")
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def milliseconds(step, n):
+    torch.cuda.synchronize()
+    t = time.time()
+    for i in range(n):
+        step(i)
+    torch.cuda.synchronize()
+    return (time.time() - t) / n * 1e3
+
+
+def choose_compiled(net, step, report):
+    """torch.compile for the layers' parts, kept only where it works here and is faster. step(i): one step, no update."""
+    milliseconds(step, 4)
+    plain = milliseconds(step, 6)
+    parts, fast = (net.before, net.after), None
+    try:
+        with alarm(150):
+            net.before = torch.compile(M.before_attention, dynamic=False)
+            net.after = torch.compile(M.after_attention, dynamic=False)
+            milliseconds(step, 4)
+            fast = milliseconds(step, 6)
+    except Exception as e:  # any failure of a compiler that is only an extra
+        report({"compile": "failed", "why": repr(e)[:300]})
+    if fast is None or fast > .97 * plain:
+        net.before, net.after = parts
+    report({"step_ms": round(plain, 1), "compiled_ms": None if fast is None else round(fast, 1), "compiled": net.before is not parts[0]})
+
+
+class Trainer:
+    """Optimiser, averaged weights and the step. net's weights are trained in place; ema holds their running mean."""
+
+    def __init__(self, net, args):
+        self.net, self.args, self.device = net, args, args.device
+        decay = [p for p in net.parameters() if p.ndim > 1]
+        plain = [p for p in net.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": args.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        try:
+            self.opt = torch.optim.AdamW(groups, lr=args.lr, betas=(.9, .98), **({"fused": True} if self.device == "cuda" else {}))
+        except (TypeError, RuntimeError):
+            self.opt = torch.optim.AdamW(groups, lr=args.lr, betas=(.9, .98))
+        self.ema = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        self.gen = torch.Generator(device=self.device)
+        self.step_number = 0
+        self.clear()
+
+    def clear(self):
+        self.total = torch.zeros((), device=self.device)
+        self.right, self.seen, self.steps = torch.zeros((), device=self.device), 0, 0
+
+    def draw(self, pool, progress):
+        rng = np.random.default_rng([self.args.seed, self.step_number])
+        length, window, segment = step_shape(rng, progress, self.args.batch_tokens)
+        return pool.batch(rng, length, max(1, self.args.batch_tokens // length)), length, window, segment
+
+    def loss(self, batch, backend, window, segment):
+        self.gen.manual_seed(self.args.seed * 1000003 + self.step_number)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            return losses(self.net, batch, backend, segment, window, self.args, self.gen)
+
+    def step(self, pool, progress):
+        """One step at `progress` (0 to 1) of the training."""
+        batch, _, window, segment = self.draw(pool, progress)
+        rate = self.args.lr * min(1.0, (self.step_number + 1) / 300) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
+        for group in self.opt.param_groups:
+            group["lr"] = rate
+        loss, logits = self.loss(batch, ("gqa", "latent")[self.step_number % 2], window, segment)
+        self.opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.opt.step()
+        self.step_number += 1
+        if self.step_number % 8 == 0:
+            keep = min(.992, self.step_number / (self.step_number + 80))
+            with torch.no_grad():
+                for k, v in self.net.state_dict().items():
+                    self.ema[k].lerp_(v, 1 - keep)
+        with torch.no_grad():
+            known = ~batch[5]
+            self.right += ((logits.argmax(1) == batch[3]) & known).sum()
+            self.total += loss.detach()
+            self.seen += len(known)
+            self.steps += 1
+
+    def figures(self):
+        out = {"loss": round(float(self.total) / max(1, self.steps), 4), "train_accuracy": round(float(self.right) / max(1, self.seen), 4)}
+        self.clear()
+        if not math.isfinite(out["loss"]):
+            raise SystemExit("loss is not finite: lower --lr, or look at the examples")
+        return out
+
+
+@torch.no_grad()
+def quick_check(net, weights, chunk, device, backends=("mha", "gqa", "latent"), most=1024):
+    """Top-1 accuracy of `weights` on a chunk under each backend, all and at 10 dB and more; loss under mha."""
+    mine = {k: v.detach().clone() for k, v in net.state_dict().items()}
+    parts, net.before, net.after = (net.before, net.after), M.before_attention, M.after_attention
+    net.load_state_dict(weights)
+    net.eval()
+    out, right, loss = {}, {b: [] for b in backends}, []
+    n = chunk.info["n_tokens"]
+    which = np.flatnonzero(~data.outliers(chunk.info))[:most]
+    y, snr = chunk.info["class_id"], chunk.info["snr_db"]
+    order = which[np.argsort(n[which], kind="stable")]
+    for at in range(0, len(order), 128):
+        part = order[at:at + 128]
+        length = int(min(1024, max(32, 2 ** math.ceil(math.log2(n[part].max())))))
+        x = torch.from_numpy(np.stack([chunk.frames(i, length) for i in part])).to(device)
+        b = net.config["n_bins"]
+        x = torch.cat([x[..., :b], (x[..., b:b + net.config["n_aux"]] - net.aux_shift) * net.aux_scale], -1)
+        ends = torch.from_numpy(np.minimum(n[part], length).astype(np.int64)).to(device)[:, None]
+        target = torch.from_numpy(y[part].astype(np.int64)).to(device)
+        for name in backends:
+            lg = net.prefix_logits(net(x, name, 32), ends)[:, 0]
+            right[name].append((lg.argmax(1) == target).cpu().numpy())
+            if name == "mha":
+                loss.append(F.cross_entropy(lg, target, reduction="none").cpu().numpy())
+    strong = snr[order] >= 10
+    for name in backends:
+        r = np.concatenate(right[name])
+        out[name] = round(float(r.mean()), 4)
+        out[name + "_10db"] = round(float(r[strong].mean()), 4) if strong.any() else None
+    out["loss"] = round(float(np.concatenate(loss).mean()), 4)
+    net.load_state_dict(mine)
+    net.train()
+    net.before, net.after = parts
+    return out
+
+
+def widened(state, d_ff):
+    """Weights with a wider feed-forward part that answer the same: new rows up are small, new columns down zero."""
+    out = dict(state)
+    for k, v in state.items():
+        more = d_ff - v.shape[0] if k.endswith("mlp.up.weight") else d_ff - v.shape[1] if k.endswith("mlp.down.weight") else 0
+        if more > 0 and k.endswith("up.weight"):
+            out[k] = torch.cat([v, torch.randn(more, v.shape[1], device=v.device) * float(v.std())])
+        elif more > 0:
+            out[k] = torch.cat([v, torch.zeros(v.shape[0], more, device=v.device)], 1)
+    return out
+
+
+def read_checkpoint(path, device):
+    """A checkpoint of this file, whatever PyTorch wrote it."""
+    try:
+        return torch.load(path, map_location=device, weights_only=False)
+    except TypeError:  # before 1.13 there was no such argument
+        return torch.load(path, map_location=device)
+
+
+def save_checkpoint(path, trainer, progress, seconds, statistics, config, labels, args):
+    state = {"net": trainer.ema, "live": trainer.net.state_dict(), "opt": trainer.opt.state_dict(), "step": trainer.step_number,
+             "progress": progress, "seconds": seconds, "statistics": statistics, "config": config, "labels": labels,
+             "args": {k: str(v) for k, v in vars(args).items()}}
+    torch.save(state, str(path) + ".tmp")
+    os.replace(str(path) + ".tmp", path)
+
+
+class Log:
+    def __init__(self, folder):
+        self.file, self.journal = (folder / "log.jsonl").open("a"), (folder / "journal.jsonl").open("a")
+
+    def __call__(self, line):
+        print(json.dumps(line), flush=True)
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+
+    def note(self, step, progress, chunks):
+        self.journal.write(json.dumps({"step": step, "progress": round(progress, 6), "chunks": chunks}) + "\n")
+        self.journal.flush()
+
+
+def fill(pool, feed, seconds, enough=256):
+    """Waits for the first examples. Returns the numbers of the chunks that came."""
+    came, began = [], time.time()
+    while time.time() - began < seconds:
+        for k, chunk in feed.take():
+            pool.add(chunk)
+            came.append(k)
+        if pool.made >= enough:
+            return came
+        time.sleep(.2)
+    if not pool.made:
+        raise SystemExit("no training examples came: is train/examples.py running with the same folder?")
+    return came
+
+
+def prepare(args, log, n_bins, n_columns, labels):
+    """Network, trainer, statistics and what was done before: from OUT/checkpoint.pt, else --start-from, else new."""
+    config = dict(M.REFERENCE_POINT, n_bins=n_bins, n_aux=0 if args.spectra_only else n_columns - n_bins, n_classes=len(labels),
+                  norm=args.norm, d_ff=args.d_ff)
+    net, before, statistics = new_net(config, args.device), {"step": 0, "seconds": 0.0, "progress": 0.0}, None
+    checkpoint = args.out / "checkpoint.pt"
+    if not checkpoint.exists() and args.start_from:
+        c = read_checkpoint(args.start_from, args.device)
+        if list(c["labels"]) != list(labels):
+            raise SystemExit(f"{args.start_from} has other labels: {', '.join(c['labels'])}")
+        net.load_state_dict(widened(c["net"], args.d_ff))
+        statistics = c["statistics"]
+        log({"start_from": str(args.start_from)})
+    trainer = Trainer(net, args)
+    if checkpoint.exists():
+        c = read_checkpoint(checkpoint, args.device)
+        net.load_state_dict(c["live"])
+        trainer.opt.load_state_dict(c["opt"])
+        trainer.ema = {k: v.clone() for k, v in c["net"].items()}
+        trainer.step_number, statistics, before = c["step"], c["statistics"], c
+        log({"resumes_after_step": c["step"], "seconds": round(c["seconds"], 1)})
+    return net, trainer, statistics, before, config
+
+
+def run(args, validation=None):
+    """Trains until --seconds or --steps are spent; returns (net, trainer, pool, feed) for who goes on with them."""
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     if args.device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
-    generator = data.Generator(args.library)
-    labels = generator.labels()
-    columns = generator.n_bins if args.spectra_only else generator.columns
-    shards = [data.Shard(args.shard_size, data.BUCKETS[-1], generator.columns) for _ in range(2)]
-    factory = data.Factory(shards, len(labels), args.processes, args.library)
-    config = dict(M.REFERENCE_POINT, n_bins=generator.n_bins, n_aux=columns - generator.n_bins, n_classes=len(labels), norm=args.norm)
-    net = M.Encoder(config).to(args.device)
-    decay = [p for name, p in net.named_parameters() if p.ndim > 1]
-    plain = [p for name, p in net.named_parameters() if p.ndim <= 1]
-    opt = torch.optim.AdamW([{"params": decay, "weight_decay": args.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-                            lr=args.lr, betas=(.9, .98))
-    checkpoint = args.out / "checkpoint.pt"
-    done, statistics = 0, None
-    if checkpoint.exists():
-        c = torch.load(checkpoint, map_location=args.device)
-        net.load_state_dict(c["net"])
-        opt.load_state_dict(c["opt"])
-        done, statistics = c["done"], c["statistics"]
-        print(f"goes on from {checkpoint} after shard {done}", flush=True)
-    log = (args.out / "log.jsonl").open("a")
-    factory.request(done % 2, "train", done * args.shard_size)
-    at = done - 1
-    while at + 1 < args.shards:
-        at += 1
-        t0 = time.time()
-        factory.wait(at % 2)
-        t1 = time.time()
-        shard = shards[at % 2]
-        if statistics is None:
-            statistics = [s.tolist() for s in aux_statistics(shard, generator.n_bins)]
-        set_statistics(net, *statistics, columns, args.device)
-        if at + 1 < args.shards:
-            factory.request((at + 1) % 2, "train", (at + 1) * args.shard_size)
+    log, labels = Log(args.out), data.labels_of(args.pool)
+    n_bins, n_columns = data.shape_of(args.pool, args.wait)
+    net, trainer, statistics, before, config = prepare(args, log, n_bins, n_columns, labels)
+    pool = Pool(capacity_of(args, n_bins + 2 * (n_columns - n_bins)), n_bins, n_columns - n_bins, args.device)
+    feed = Feed(args.pool)
+    came = fill(pool, feed, args.wait)
+    pool.refresh()
+    if statistics is None:
+        statistics = aux_statistics(pool.aux[:pool.write].float().cpu().numpy())
+    set_statistics(net, *statistics)
+    net.train()
+    if args.device == "cuda" and not args.no_compile and hasattr(torch, "compile"):
+        def trial(i):
+            batch, _, window, segment = trainer.draw(pool, 0)
+            net.zero_grad(set_to_none=True)
+            trainer.loss(batch, ("gqa", "latent")[i % 2], window, segment)[0].backward()
+        choose_compiled(net, trial, log)
+    loop(args, log, net, trainer, pool, feed, came, before, statistics, config, labels, validation)
+    return net, trainer, pool, feed
 
-        def schedule(part, at=at):
-            t = (at + part) / args.shards
-            return args.lr * min(1.0, at + part) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * t)))
 
-        gen = torch.Generator(device=args.device)
-        gen.manual_seed(args.seed * 1000003 + at)
-        torch.manual_seed(args.seed * 1000003 + at)
-        net.train()
-        loss, accuracy, steps = train_shard(net, opt, shard, args.seed * 1000003 + at, args, schedule, gen, args.device)
-        t2 = time.time()
-        if args.seconds and at == done + 2:  # the first two are slow starters
-            args.shards = max(at + 2, at + 1 + int((args.seconds - (t2 - began)) / (t2 - t0)))
-            print(f"--seconds {args.seconds:g}: {args.shards} shards", flush=True)
-        state = {"net": net.state_dict(), "opt": opt.state_dict(), "done": at + 1, "statistics": statistics, "config": config,
-                 "labels": labels, "args": {k: str(v) for k, v in vars(args).items()}}
-        torch.save(state, str(checkpoint) + ".tmp")
-        os.replace(str(checkpoint) + ".tmp", checkpoint)
-        line = {"shard": at + 1, "loss": round(loss, 4), "train_accuracy": round(accuracy, 4), "steps": steps,
-                "wait_s": round(t1 - t0, 1), "train_s": round(t2 - t1, 1), "detected": round(float(shard.info["detected"].mean()), 3),
-                "shards": args.shards, "eta_s": round((t2 - began) / (at + 1 - done) * (args.shards - at - 1))}
-        print(json.dumps(line), flush=True)
-        log.write(json.dumps(line) + "\n")
-        log.flush()
-        if args.stop_after and time.time() - began > args.stop_after and at + 1 < args.shards:
-            print("stopped by --stop-after; run again to go on", flush=True)
-            break
-    factory.close()
+def loop(args, log, net, trainer, pool, feed, came, before, statistics, config, labels, validation):
+    began, done_s = time.time(), before["seconds"]
+    spent = lambda: done_s + time.time() - began
+    saved = said = time.time()
+    looked = trainer.step_number
+    # progress never goes back: a limit that was changed between slices bends the learning rate, it does not raise it
+    along = lambda: max(before["progress"], min(1.0, spent() / args.seconds if args.seconds else trainer.step_number / max(1, args.steps)))
+    finished = lambda: spent() >= args.seconds if args.seconds else trainer.step_number >= args.steps
+    while not finished():
+        if came or pool.made < 20000 or trainer.step_number - looked >= 150:  # sorting a large pool takes a step's time
+            looked = trainer.step_number
+            for k, chunk in feed.take():
+                pool.add(chunk)
+                came.append(k)
+            log.note(trainer.step_number, along(), came)
+            if came:
+                pool.refresh()
+            came = []
+        for _ in range(25 if args.seconds else min(25, args.steps - trainer.step_number)):
+            trainer.step(pool, along())
+        if args.device == "cuda":
+            torch.cuda.synchronize()
+        if time.time() - said > 15 or finished():
+            p = max(along(), 1e-6)
+            line = {"step": trainer.step_number, "progress": round(p, 4), **trainer.figures(), "examples": pool.made, "alive": pool.alive(),
+                    "ms_per_step": round((time.time() - said) * 1e3 / max(1, trainer.step_number - getattr(log, "last", before["step"])), 1),
+                    "seconds": round(spent(), 1), "eta_s": round(max(0.0, args.seconds - spent() if args.seconds else (time.time() - began) * (1 - p) / max(p - before["progress"], 1e-6)))}
+            log.last, said = trainer.step_number, time.time()
+            log(line)
+        if time.time() - saved > args.checkpoint_every or finished():
+            save_checkpoint(args.out / "checkpoint.pt", trainer, along(), spent(), statistics, config, labels, args)
+            saved = time.time()
+            if validation is None and any(Path(args.pool).glob("validation-*.npz")):
+                validation = data.read_split(args.pool, "validation")
+            if validation is not None:
+                log({"step": trainer.step_number, "validation": quick_check(net, trainer.ema, validation, args.device)})
+
+
+def main():
+    args = arguments()
+    if not args.seconds and not args.steps:
+        raise SystemExit("--seconds or --steps: how long?")
+    feed = run(args)[3]
+    feed.close()
 
 
 if __name__ == "__main__":
