@@ -227,7 +227,7 @@ def main():
         print(b, t["overall"], {k: v["accuracy"] for k, v in t["snr"].items()}, "ece", {k: v["ece"] for k, v in t["range"].items()})
     print("at 10 dB:", result["test"]["mha"]["class_at_10db"])
     print("unknown, AUROC:", result.get("outliers_auroc_at_10db"))
-    print("worst variants:", sorted(result["test"]["mha"]["variants_at_10db"].items(), key=lambda kv: kv[1][0])[:30])
+    print("worst variants:", sorted(result["test"]["variants_at_10db"].items(), key=lambda kv: kv[1][0])[:30])
 
 
 if __name__ == "__main__":
