@@ -19,6 +19,7 @@
 #include "daemon/watch.h"
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
+#include "lib/source/helper.h"
 
 #define POLL_MS       200
 #define STATUS_NS     (5 * AT_NS_PER_S)
@@ -226,6 +227,9 @@ static int serve(struct at_config *config, bool exit_when_done)
 
 int main(int argc, char **argv)
 {
+    int helped = at_helper_main(argc, argv);
+    if (helped >= 0)
+        return helped;
     struct at_daemon_options o = {0};
     int code = 0, n = at_options_parse(&at_daemon_command, &o, argc, argv, &code);
     if (n < 0)

@@ -1,5 +1,5 @@
-/* driver=attunesim: a SoapySDR receiver that plays a scene of lib/synth, or a recording, in real time.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* driver=attunesim: a SoapySDR receiver that plays a scene of lib/synth, or a recording, in real
+ * time, and goes wrong on demand. SPDX-License-Identifier: GPL-3.0-or-later */
 // clang-format off
 /*
  * Arguments of the device:
@@ -7,15 +7,23 @@
  *   scene=tone                     a carrier at 1/8 of the rate, half of full scale
  *   scene=count                    CS16 samples that say their own number: I the low 15 bits, Q the next 15
  *   file=PATH [format=cs16]        a raw recording, looped (format: by its name, where it says so)
- *   serial=SIM0 native=CS16|CF32 time=0|1 wrong_rate=HZ
- * Faults, for tests: fault=NAME with after=N (at the N-th read of each activation) or every=N (each N-th), times=N (at
- * most so often in this process and serial), lose=N samples, back=S seconds:
- *   overflow  N samples lost, and it says so        gap       N samples lost, and only the timestamps tell
- *   corrupt   one buffer lost, and it says so       nan       three samples not finite (native=CF32)
- *   overlong  claims more than was asked for        throw     an exception
- *   timeout   nothing for S seconds (0: for ever)   unplug    nothing for ever, gone from the list for S seconds
- *   hang      never comes back from the read (S seconds), hang-activate, hang-deactivate likewise
- *   abort     the process dies
+ *   serial=SIM0 native=CS16|CF32 time=0|1
+ *   gains=1                        has gain elements LNA and VGA, and the samples follow them (30 dB: as they are)
+ *   correction=1                   corrects its frequency itself
+ *   counts=PATH                    counts.h: what it has done, exactly; lives on when the process does not
+ *   log=PATH                       a line for each setting that reached it
+ * Faults, for tests:
+ *   script=NAME@N[:AMOUNT];...     one after the other, each when N samples have been handed over since the one before
+ *                                  (kept in counts= from life to life); repeat=1: from the beginning again
+ *     overflow:K  K samples lost, and it says so         gap:K       K lost, and only the timestamps tell
+ *     corrupt:K   K lost, and it says they were bad      nan:K       K samples not finite (native=CF32)
+ *     overlong:K  claims K more than was asked for       back:K      its clock jumps K samples back
+ *     throw       an exception from the read             code:K      returns -K        zero   returns 0
+ *     timeout:MS  nothing for so long (0: for ever)      hang:MS     the read does not come back for so long
+ *     unplug:MS   nothing for ever, gone from the list for so long   abort, crash   the process dies
+ *   bad_call=CALL:WHAT[:MS]        CALL find, make, rate, activate, deactivate, close; WHAT hang, throw, abort, crash;
+ *     bad_lives=K                  only in the first K lives
+ *   wrong_rate=HZ wrong_serial=S   what it says it is set to, or is
  */
 // clang-format on
 #include <SoapySDR/Device.hpp>
@@ -28,6 +36,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -40,12 +49,11 @@
 #include <thread>
 #include <vector>
 
-#include "lib/synth/synth.h"
-extern "C" {
-#include "lib/source/convert.h"
-#include "lib/source/iqname.h"
-}
+#include "soapy-sim/faults.hpp"
+#include "soapy-sim/loop.hpp"
 
+using sim::get;
+using sim::get_number;
 using SoapySDR::Kwargs;
 using Clock = std::chrono::steady_clock;
 
@@ -54,147 +62,9 @@ namespace
 
 constexpr double kRateMin = 8e3, kRateMax = 250e6;
 constexpr double kBlockSeconds = 0.010;
-constexpr double kBufferSeconds = 1.0;   /* what the device holds for a reader that is late */
-constexpr double kLoopSamplesMax = 24e6; /* 96 MB as CS16 */
-constexpr size_t kFileBytesMax = 256u << 20;
-constexpr double kFullScale = 32767;
-
-std::string get(const Kwargs &args, const char *key, const char *fallback)
-{
-    const auto it = args.find(key);
-    return it == args.end() ? fallback : it->second;
-}
-
-double get_number(const Kwargs &args, const char *key, double fallback)
-{
-    const std::string text = get(args, key, "");
-    if (text.empty())
-        return fallback;
-    char *end;
-    const double x = std::strtod(text.c_str(), &end);
-    if (*end || !std::isfinite(x))
-        throw std::runtime_error("attunesim: " + std::string(key) + "=" + text + " is no number");
-    return x;
-}
-
-/* ---- what it plays: a loop of samples in the stream's format ---- */
-
-using Loop = std::vector<char>;
-
-void store(Loop &loop, bool cf32, const float *iq, size_t n)
-{
-    const size_t at = loop.size();
-    loop.resize(at + n * (cf32 ? 8 : 4));
-    if (cf32) {
-        std::memcpy(&loop[at], iq, n * 8);
-        return;
-    }
-    auto *out = reinterpret_cast<int16_t *>(&loop[at]);
-    for (size_t i = 0; i < 2 * n; i++)
-        out[i] = static_cast<int16_t>(std::lround(std::clamp(iq[i], -1.f, 1.f) * kFullScale));
-}
-
-std::shared_ptr<Loop> render_tone(bool cf32)
-{
-    auto loop = std::make_shared<Loop>();
-    std::vector<float> iq(2 * 8192);
-    for (size_t i = 0; i < 8192; i++) {
-        iq[2 * i] = static_cast<float>(0.5 * std::cos(2 * M_PI * static_cast<double>(i % 8) / 8));
-        iq[2 * i + 1] =
-            static_cast<float>(0.5 * std::sin(2 * M_PI * static_cast<double>(i % 8) / 8));
-    }
-    store(*loop, cf32, iq.data(), 8192);
-    return loop;
-}
-
-std::shared_ptr<Loop> read_file(const std::string &path, const std::string &format, bool cf32)
-{
-    at_iq_name name;
-    at_iq_name_parse(path.c_str(), &name);
-    const int f = format.empty() ? name.format : at_iq_format_from_name(format.c_str());
-    if (f < 0)
-        throw std::runtime_error("attunesim: " + path + ": say format=cu8, cs8, cs16 or cf32");
-    std::unique_ptr<FILE, int (*)(FILE *)> in(std::fopen(path.c_str(), "rbe"), std::fclose);
-    if (!in)
-        throw std::runtime_error("attunesim: " + path + ": " + std::strerror(errno));
-    const auto kind = static_cast<at_iq_format>(f);
-    const size_t bytes = at_iq_format_size(kind), block = 65536;
-    std::vector<char> raw(block * bytes);
-    std::vector<float> iq(2 * block);
-    auto loop = std::make_shared<Loop>();
-    while (loop->size() < kFileBytesMax) {
-        const size_t n = std::fread(raw.data(), bytes, block, in.get());
-        if (n == 0)
-            break;
-        at_iq_convert(kind, at_iq_format_full_scale(kind), raw.data(), n, iq.data());
-        store(*loop, cf32, iq.data(), n);
-    }
-    if (loop->empty())
-        throw std::runtime_error("attunesim: " + path + ": no samples in it");
-    return loop;
-}
-
-std::shared_ptr<Loop> render_scene(const Kwargs &args, double rate, bool cf32)
-{
-    auto scene = std::make_unique<at_scene>();
-    const std::string name = get(args, "scene", "demo");
-    const int found = at_scene_named(
-        name.c_str(), rate, static_cast<uint64_t>(get_number(args, "seed", 1)), scene.get());
-    if (found < 0)
-        throw std::runtime_error("attunesim: scene " + name + ": " + std::strerror(-found));
-    scene->duration_s = get_number(args, "duration", scene->duration_s);
-    scene->duration_s = std::min(scene->duration_s, kLoopSamplesMax / scene->rate_hz);
-    const double n = std::floor(scene->rate_hz * scene->duration_s);
-    if (!(n >= 1))
-        throw std::runtime_error("attunesim: scene " + name + " is empty at this rate");
-    std::vector<float> iq(2 * static_cast<size_t>(n));
-    const int rendered = at_scene_render(scene.get(), 1, iq.data(), nullptr);
-    if (rendered < 0)
-        throw std::runtime_error("attunesim: scene " + name +
-                                 " does not render: " + std::strerror(-rendered));
-    auto loop = std::make_shared<Loop>();
-    store(*loop, cf32, iq.data(), static_cast<size_t>(n));
-    return loop;
-}
-
-/* Rendering costs seconds: the newest loops are kept while the module lives. */
-std::shared_ptr<Loop> find_loop(const Kwargs &args, double rate, bool cf32)
-{
-    static auto &lock = *new std::mutex;
-    static auto &cache = *new std::vector<std::pair<std::string, std::shared_ptr<Loop>>>;
-    const std::string file = get(args, "file", ""), scene = get(args, "scene", "demo");
-    const std::string key = file + "|" + scene + "|" + get(args, "seed", "") + "|" +
-                            get(args, "duration", "") + "|" + get(args, "format", "") + "|" +
-                            std::to_string(rate) + (cf32 ? "f" : "s");
-    std::lock_guard<std::mutex> hold(lock);
-    for (const auto &entry : cache)
-        if (entry.first == key)
-            return entry.second;
-    auto loop = !file.empty()     ? read_file(file, get(args, "format", ""), cf32)
-                : scene == "tone" ? render_tone(cf32)
-                                  : render_scene(args, rate, cf32);
-    if (cache.size() >= 4)
-        cache.erase(cache.begin());
-    cache.emplace_back(key, loop);
-    return loop;
-}
-
-/* ---- what outlives a device: whether it is plugged in, and how often it has failed ---- */
-
-struct Socket {
-    Clock::time_point gone_until{};
-    long faults = 0;
-};
-
-/* Never destroyed: a thread that hangs in a read may outlive the process's exit handlers. */
-auto &sockets_lock = *new std::mutex;
-auto &sockets = *new std::map<std::string, Socket>;
-
-bool plugged_in(const std::string &serial)
-{
-    std::lock_guard<std::mutex> hold(sockets_lock);
-    return Clock::now() >= sockets[serial].gone_until;
-}
+constexpr double kBufferSeconds = 1.0; /* what the device holds for a reader that is late */
+constexpr double kGainUnity = 30;
+constexpr int kGoOn = 1;
 
 Clock::duration seconds(double s)
 {
@@ -204,32 +74,27 @@ Clock::duration seconds(double s)
 class Sim : public SoapySDR::Device
 {
     const Kwargs args;
-    const std::string serial, fault, native;
-    const long after, every, times;
-    const long long lose;
-    const double back;
-    const bool has_time, counts;
-    double rate = 2.4e6, freq = 100e6;
+    const std::string serial, native;
+    attunesim_counts *const counts;
+    sim::Faults faults;
+    const bool has_time, numbers, has_gains, corrects;
+    double rate = 2.4e6, freq = 100e6, ppm = 0, lna = 20, vga = 10;
     bool cf32 = false;
-    std::shared_ptr<Loop> loop;
+    std::shared_ptr<sim::Loop> loop;
     long long n = 0; /* number of the next sample since activate */
-    long reads = 0;
+    long long clock_shift = 0;
+    uint64_t poison = 0; /* samples of the next block that are not finite */
+    bool longer = false; /* the next block claims too much */
     Clock::time_point began, silent_until{};
 
-    double back_or_ever() const
+    void log(const std::string &line) const
     {
-        return back > 0 ? back : 1e9;
-    }
-
-    /* Is this read the one that fails? */
-    bool strikes()
-    {
-        reads++;
-        if (fault.empty() || (every > 0 ? reads % every != 0 : reads != after))
-            return false;
-        std::lock_guard<std::mutex> hold(sockets_lock);
-        long &done = sockets[serial].faults;
-        return times == 0 || done < times ? (done++, true) : false;
+        const std::string path = get(args, "log", "");
+        if (path.empty())
+            return;
+        std::unique_ptr<FILE, int (*)(FILE *)> f(std::fopen(path.c_str(), "ae"), std::fclose);
+        if (f)
+            std::fprintf(f.get(), "%s\n", line.c_str());
     }
 
     Clock::time_point when(long long sample) const
@@ -237,23 +102,28 @@ class Sim : public SoapySDR::Device
         return began + seconds(static_cast<double>(sample) / rate);
     }
 
-    void hang(const char *name) const
+    long long due() const
     {
-        if (fault == name)
-            std::this_thread::sleep_for(seconds(back > 0 ? back : 3600));
+        return static_cast<long long>(std::chrono::duration<double>(Clock::now() - began).count() *
+                                      rate);
+    }
+
+    void follow_gain(int16_t *p, size_t m) const
+    {
+        const double g = std::pow(10, (lna + vga - kGainUnity) / 20);
+        for (size_t i = 0; i < 2 * m; i++)
+            p[i] = static_cast<int16_t>(std::lround(std::clamp(p[i] * g, -32768., 32767.)));
     }
 
     void fill(void *out, size_t m) const
     {
-        if (counts) {
-            auto *p = static_cast<int16_t *>(out);
-            for (size_t i = 0; i < m; i++) {
-                p[2 * i] = static_cast<int16_t>((n + static_cast<long long>(i)) & 0x7fff);
-                p[2 * i + 1] =
-                    static_cast<int16_t>(((n + static_cast<long long>(i)) >> 15) & 0x7fff);
-            }
-            return;
+        auto *p = static_cast<int16_t *>(out);
+        for (size_t i = 0; numbers && i < m; i++) {
+            p[2 * i] = static_cast<int16_t>((n + static_cast<long long>(i)) & 0x7fff);
+            p[2 * i + 1] = static_cast<int16_t>(((n + static_cast<long long>(i)) >> 15) & 0x7fff);
         }
+        if (numbers)
+            return;
         const size_t bytes = cf32 ? 8 : 4, length = loop->size() / bytes;
         size_t at = static_cast<size_t>(n) % length;
         for (size_t done = 0; done < m; at = 0) {
@@ -261,6 +131,8 @@ class Sim : public SoapySDR::Device
             std::memcpy(static_cast<char *>(out) + done * bytes, &(*loop)[at * bytes], k * bytes);
             done += k;
         }
+        if (has_gains && !cf32)
+            follow_gain(p, m);
     }
 
     void stamp(int &flags, long long &time_ns) const
@@ -268,35 +140,67 @@ class Sim : public SoapySDR::Device
         if (!has_time)
             return;
         flags |= SOAPY_SDR_HAS_TIME;
-        time_ns = SoapySDR::ticksToTimeNs(n, rate);
+        time_ns = SoapySDR::ticksToTimeNs(n + clock_shift, rate);
     }
 
-    /* A fault without samples: its return code; 0: the samples come all the same. */
-    int strike(size_t m, Clock::time_point deadline, int &flags, long long &time_ns)
+    void unplug(double ms)
     {
-        if (fault == "overflow") {
-            n += lose;
+        const double away = ms > 0 ? ms * 1e-3 : 1e9;
+        const auto until = (Clock::now() + seconds(away)).time_since_epoch();
+        counts->gone_until = static_cast<uint64_t>(std::chrono::nanoseconds(until).count());
+        counts->unplugged++;
+        silent_until = Clock::now() + seconds(1e9);
+    }
+
+    /* Does the step of the script that is due. What the read returns; kGoOn: samples all the same.
+     */
+    int strike(size_t block, int &flags, long long &time_ns)
+    {
+        const sim::Step s = *faults.next();
+        const auto k = static_cast<uint64_t>(s.has_amount ? s.amount : 0);
+        const auto samples = static_cast<long long>(k);
+        faults.done();
+        if (s.name == "overflow") {
+            n += samples;
+            counts->overflow += k;
             stamp(flags, time_ns);
             return SOAPY_SDR_OVERFLOW;
         }
-        if (fault == "gap")
-            n += lose;
-        if (fault == "corrupt") {
-            n += static_cast<long long>(m);
+        if (s.name == "gap") {
+            n += samples;
+            counts->gap += k;
+        } else if (s.name == "corrupt") {
+            n += s.has_amount ? samples : static_cast<long long>(block);
+            counts->corrupt += s.has_amount ? k : block;
             return SOAPY_SDR_CORRUPTION;
-        }
-        if (fault == "throw")
+        } else if (s.name == "nan") {
+            poison = s.has_amount ? k : 3;
+        } else if (s.name == "overlong") {
+            longer = true;
+        } else if (s.name == "back") {
+            clock_shift -= samples;
+        } else if (s.name == "throw") {
             throw std::runtime_error("attunesim: injected");
-        if (fault == "abort")
+        } else if (s.name == "code") {
+            return -static_cast<int>(k);
+        } else if (s.name == "abort") {
             std::abort();
-        hang("hang");
-        if (fault == "timeout" || fault == "unplug")
-            silent_until = Clock::now() + seconds(fault == "unplug" ? 1e9 : back_or_ever());
-        if (fault == "unplug") {
-            std::lock_guard<std::mutex> hold(sockets_lock);
-            sockets[serial].gone_until = Clock::now() + seconds(back_or_ever());
+        } else if (s.name == "crash") {
+            std::raise(SIGSEGV);
+        } else if (s.name == "hang") {
+            sim::sleep_ms(s.amount);
+        } else if (s.name == "timeout") {
+            silent_until = Clock::now() + seconds(s.amount > 0 ? s.amount * 1e-3 : 1e9);
+            return SOAPY_SDR_TIMEOUT;
+        } else if (s.name == "unplug") {
+            unplug(s.amount);
+            return SOAPY_SDR_TIMEOUT;
+        } else if (s.name == "zero") {
+            return 0;
+        } else {
+            throw std::runtime_error("attunesim: script: no fault is called " + s.name);
         }
-        return silence(deadline) ? SOAPY_SDR_TIMEOUT : 0;
+        return kGoOn;
     }
 
     /* While silent, waits the caller's timeout and says true. What passed meanwhile is gone. */
@@ -308,27 +212,44 @@ class Sim : public SoapySDR::Device
         if (Clock::now() < silent_until)
             return true;
         silent_until = {};
-        n = std::max(n, due());
+        const long long next = std::max(n, due());
+        counts->silent += static_cast<uint64_t>(next - n);
+        n = next;
         return false;
     }
 
-    long long due() const
+    /* m samples that are due, and what is wrong with them. */
+    int hand_over(void *out, size_t m, size_t want, int &flags, long long &time_ns)
     {
-        return static_cast<long long>(std::chrono::duration<double>(Clock::now() - began).count() *
-                                      rate);
+        fill(out, m);
+        stamp(flags, time_ns);
+        n += static_cast<long long>(m);
+        if (longer) {
+            longer = false;
+            counts->corrupt += m;
+            return static_cast<int>(want) + 4096;
+        }
+        for (uint64_t i = 0; cf32 && poison > 0 && i < m; i++, poison--) {
+            static const float bad[3] = {std::numeric_limits<float>::quiet_NaN(),
+                                         std::numeric_limits<float>::infinity(), -1e38f};
+            static_cast<float *>(out)[2 * i + i % 2] = bad[i % 3];
+            counts->not_finite++;
+        }
+        faults.handed(m);
+        return static_cast<int>(m);
     }
 
   public:
     explicit Sim(const Kwargs &a)
-        : args(a), serial(get(a, "serial", "SIM0")), fault(get(a, "fault", "")),
-          native(get(a, "native", "CS16")), after(std::lround(get_number(a, "after", 50))),
-          every(std::lround(get_number(a, "every", 0))),
-          times(std::lround(get_number(a, "times", 0))),
-          lose(std::llround(get_number(a, "lose", 10000))), back(get_number(a, "back", 0)),
-          has_time(get_number(a, "time", 1) != 0), counts(get(a, "scene", "") == "count")
+        : args(a), serial(get(a, "serial", "SIM0")), native(get(a, "native", "CS16")),
+          counts(sim::open_counts(get(a, "counts", ""))), faults(a, counts),
+          has_time(get_number(a, "time", 1) != 0), numbers(get(a, "scene", "") == "count"),
+          has_gains(get_number(a, "gains", 0) != 0), corrects(get_number(a, "correction", 0) != 0)
     {
-        if (!plugged_in(serial))
+        if (!sim::plugged_in(*counts))
             throw std::runtime_error("attunesim: no device with serial " + serial);
+        counts->lives++;
+        faults.call("make");
     }
 
     std::string getDriverKey() const override
@@ -339,25 +260,91 @@ class Sim : public SoapySDR::Device
     {
         return "attunesim";
     }
+    Kwargs getHardwareInfo() const override
+    {
+        return {{"serial", get(args, "wrong_serial", serial.c_str())}};
+    }
     size_t getNumChannels(const int direction) const override
     {
         return direction == SOAPY_SDR_RX ? 1 : 0;
     }
     std::vector<std::string> listAntennas(const int, const size_t) const override
     {
-        return {"RX"};
+        return {"RX", "RX2"};
     }
     void setAntenna(const int, const size_t, const std::string &name) override
     {
-        if (name != "RX")
-            throw std::runtime_error("attunesim: no antenna " + name + ", only RX");
+        if (name != "RX" && name != "RX2")
+            throw std::runtime_error("attunesim: no antenna " + name + ", only RX and RX2");
+        log("antenna " + name);
+    }
+
+    std::vector<std::string> listGains(const int, const size_t) const override
+    {
+        return has_gains ? std::vector<std::string>{"LNA", "VGA"} : std::vector<std::string>{};
+    }
+    SoapySDR::Range getGainRange(const int, const size_t, const std::string &name) const override
+    {
+        return name == "LNA" ? SoapySDR::Range(0, 40) : SoapySDR::Range(0, 20);
+    }
+    using SoapySDR::Device::getGain;
+    using SoapySDR::Device::getGainRange;
+    using SoapySDR::Device::setGain;
+    void setGain(const int, const size_t, const std::string &name, const double db) override
+    {
+        double &element = name == "LNA" ? lna : vga;
+        if (name != "LNA" && name != "VGA")
+            throw std::runtime_error("attunesim: no gain element " + name);
+        element = std::clamp(db, 0., name == "LNA" ? 40. : 20.);
+        counts->gain_mdb = static_cast<uint64_t>(std::llround((lna + vga) * 1e3));
+        log("gain " + name + " " + std::to_string(element));
+    }
+    double getGain(const int, const size_t, const std::string &name) const override
+    {
+        return name == "LNA" ? lna : vga;
+    }
+    bool hasGainMode(const int, const size_t) const override
+    {
+        return has_gains;
+    }
+    void setGainMode(const int, const size_t, const bool automatic) override
+    {
+        log(std::string("agc ") + (automatic ? "on" : "off"));
+    }
+    bool hasFrequencyCorrection(const int, const size_t) const override
+    {
+        return corrects;
+    }
+    void setFrequencyCorrection(const int, const size_t, const double value) override
+    {
+        ppm = value;
+        log("ppm " + std::to_string(value));
+    }
+    double getFrequencyCorrection(const int, const size_t) const override
+    {
+        return ppm;
+    }
+    SoapySDR::ArgInfoList getSettingInfo() const override
+    {
+        SoapySDR::ArgInfo bias, mode;
+        bias.key = "biastee";
+        mode.key = "direct_samp";
+        return {bias, mode};
+    }
+    void writeSetting(const std::string &key, const std::string &value) override
+    {
+        if (key != "biastee" && key != "direct_samp")
+            throw std::runtime_error("attunesim: no setting " + key);
+        log("setting " + key + " " + value);
     }
 
     void setSampleRate(const int, const size_t, const double r) override
     {
+        faults.call("rate");
         if (!(r >= kRateMin) || r > kRateMax)
             throw std::runtime_error("attunesim: rates from 8 kS/s to 250 MS/s");
         rate = get_number(args, "wrong_rate", r);
+        log("rate " + std::to_string(r));
     }
     double getSampleRate(const int, const size_t) const override
     {
@@ -374,6 +361,7 @@ class Sim : public SoapySDR::Device
         if (!(f >= 0) || f > 10e9)
             throw std::runtime_error("attunesim: frequencies up to 10 GHz");
         freq = f;
+        log("frequency " + std::to_string(f));
     }
     double getFrequency(const int, const size_t, const std::string &) const override
     {
@@ -398,18 +386,27 @@ class Sim : public SoapySDR::Device
         full_scale = native == SOAPY_SDR_CF32 ? 1 : 32768;
         return native == SOAPY_SDR_CF32 ? SOAPY_SDR_CF32 : SOAPY_SDR_CS16;
     }
+    SoapySDR::ArgInfoList getStreamArgsInfo(const int, const size_t) const override
+    {
+        SoapySDR::ArgInfo length;
+        length.key = "bufflen";
+        length.units = "bytes";
+        return {length};
+    }
     SoapySDR::Stream *setupStream(const int direction, const std::string &format,
-                                  const std::vector<size_t> &, const Kwargs &) override
+                                  const std::vector<size_t> &, const Kwargs &stream_args) override
     {
         if (direction != SOAPY_SDR_RX || (format != SOAPY_SDR_CF32 && format != SOAPY_SDR_CS16))
             throw std::runtime_error("attunesim: CS16 or CF32, receiving only");
         cf32 = format == SOAPY_SDR_CF32;
-        if (counts && cf32)
+        if (numbers && cf32)
             throw std::runtime_error("attunesim: scene=count is CS16");
+        log("stream " + format + " bufflen " + get(stream_args, "bufflen", "none"));
         return reinterpret_cast<SoapySDR::Stream *>(this);
     }
     void closeStream(SoapySDR::Stream *) override
     {
+        faults.call("close");
     }
     size_t getStreamMTU(SoapySDR::Stream *) const override
     {
@@ -417,18 +414,18 @@ class Sim : public SoapySDR::Device
     }
     int activateStream(SoapySDR::Stream *, const int, const long long, const size_t) override
     {
-        hang("hang-activate");
-        if (!counts)
-            loop = find_loop(args, rate, cf32);
-        n = 0;
-        reads = 0;
+        faults.call("activate");
+        if (!numbers)
+            loop = sim::find_loop(args, rate, cf32);
+        n = clock_shift = 0;
         silent_until = {};
+        counts->activations++;
         began = Clock::now();
         return 0;
     }
     int deactivateStream(SoapySDR::Stream *, const int, const long long) override
     {
-        hang("hang-deactivate");
+        faults.call("deactivate");
         return 0;
     }
 
@@ -436,42 +433,42 @@ class Sim : public SoapySDR::Device
                    long long &time_ns, const long timeout_us) override
     {
         const auto deadline = Clock::now() + std::chrono::microseconds(timeout_us);
-        const size_t m = std::min(want, getStreamMTU(stream));
+        const size_t block = std::min(want, getStreamMTU(stream));
         if (silence(deadline))
             return SOAPY_SDR_TIMEOUT;
-        const bool struck = strikes();
-        const int code = struck ? strike(m, deadline, flags, time_ns) : 0;
-        if (code != 0)
-            return code;
+        while (faults.room() == 0) {
+            const int code = strike(block, flags, time_ns);
+            if (code != kGoOn)
+                return code;
+        }
+        const auto m = static_cast<size_t>(std::min<uint64_t>(block, faults.room()));
         const auto ready = when(n + static_cast<long long>(m));
         std::this_thread::sleep_until(std::min(ready, deadline));
-        if (ready > deadline) {
-            reads -= struck ? 0 : 1; /* nothing was read: the next call is this one again */
+        if (ready > deadline)
             return SOAPY_SDR_TIMEOUT;
-        }
-        if (due() - n >
-            static_cast<long long>(rate * kBufferSeconds)) { /* the reader was away for too long */
-            n = due();
+        const long long late = due() - n;
+        if (late > static_cast<long long>(rate * kBufferSeconds)) { /* the reader was away */
+            n += late;
+            counts->overflow += static_cast<uint64_t>(late);
+            counts->late += static_cast<uint64_t>(late);
             stamp(flags, time_ns);
             return SOAPY_SDR_OVERFLOW;
         }
-        fill(buffs[0], m);
-        if (struck && fault == "nan" && cf32 && m >= 3) {
-            auto *p = static_cast<float *>(buffs[0]);
-            p[0] = std::numeric_limits<float>::quiet_NaN();
-            p[3] = std::numeric_limits<float>::infinity();
-            p[4] = -1e38f;
-        }
-        stamp(flags, time_ns);
-        n += static_cast<long long>(m);
-        return struck && fault == "overlong" ? static_cast<int>(want) + 4096 : static_cast<int>(m);
+        return hand_over(buffs[0], m, want, flags, time_ns);
     }
 };
 
 SoapySDR::KwargsList find(const Kwargs &args)
 {
     const std::string serial = get(args, "serial", "SIM0");
-    if (!plugged_in(serial))
+    attunesim_counts *counts = sim::open_counts(get(args, "counts", ""));
+    Kwargs with = args;
+    const char *bad =
+        std::getenv("ATTUNESIM_BAD_FIND"); /* who looks for all devices gives no arguments */
+    if (bad && *bad)
+        with["bad_call"] = std::string("find:") + bad;
+    sim::Faults(with, counts).call("find");
+    if (!sim::plugged_in(*counts))
         return {};
     return {{{"label", "attune simulated receiver"}, {"serial", serial}}};
 }

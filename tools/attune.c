@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/config/value.h"
+#include "lib/source/helper.h"
 #include "tools/tools.h"
 
 static void print_help(FILE *out)
@@ -49,6 +50,9 @@ static const struct at_command *find(const char *name)
 
 int main(int argc, char **argv)
 {
+    int helped = at_helper_main(argc, argv);
+    if (helped >= 0)
+        return helped;
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write */
     if (argc < 2)
         return print_help(stderr), AT_EXIT_USAGE;

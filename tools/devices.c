@@ -14,7 +14,7 @@ extern const struct at_command at_command_devices;
 struct job {
     const char *drivers, *modules;
     bool json, broken_output;
-    unsigned found;
+    unsigned found, failed;
 };
 
 /* The value of key in "driver=rtlsdr,serial=1", or NULL. New string. */
@@ -63,6 +63,13 @@ static const struct at_option options[] = {
     {0},
 };
 
+static void on_failed(void *ctx, const char *module, const char *why)
+{
+    struct job *j = ctx;
+    j->failed++;
+    fprintf(stderr, "attune devices: %s: %s\n", module, why);
+}
+
 static int run(int argc, char **argv)
 {
     struct job j = {0};
@@ -82,10 +89,13 @@ static int run(int argc, char **argv)
         folders[n_folders++] = f;
     }
     struct at_error err = {0};
-    if (at_soapy_enumerate(j.drivers, folders, on_found, &j, &err) < 0)
+    struct at_soapy_seen seen = {.found = on_found, .failed = on_failed, .ctx = &j};
+    if (at_soapy_enumerate(j.drivers, folders, &seen, &err) < 0)
         return at_fail(SELF, AT_EXIT_FAILED, "%s", err.text);
     if (fflush(stdout) != 0 || j.broken_output)
         return at_fail(SELF, AT_EXIT_FAILED, "standard output can't be written");
+    if (j.found == 0 && j.failed)
+        return AT_EXIT_FAILED;
     if (j.found == 0)
         fprintf(stderr,
                 "attune devices: no radio found; is it plugged in, its driver installed (apt "

@@ -1,19 +1,17 @@
-/* Inside the room: a radio is a driver (every call on the device), a loop that applies our rules to it, and a ring. The
- * loop touches the reader through struct at_radio alone, so that it can move into a process of its own.
+/* Inside the room: a radio is a driver (every call on the device), a loop that applies our rules to it, and a ring. Both
+ * live in a helper process (helper.c), one for each life of a device, because drivers hang, crash and abort; keeper.c
+ * on our side starts, watches and ends it.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_SOURCE_RADIO_H
 #define AT_SOURCE_RADIO_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
-#include "lib/source/anchors.h"
 #include "lib/source/convert.h"
-#include "lib/source/gain.h"
 #include "lib/source/ring.h"
 #include "lib/source/source.h"
 
-/* ---- the driver: one table, called by one thread only ---- */
+/* ---- the driver: one table, called by one thread only, in the helper ---- */
 struct at_driver;
 
 struct at_driver_info {
@@ -44,49 +42,70 @@ struct at_driver_ops {
 /* NULL: built without SoapySDR. */
 const struct at_driver_ops *at_soapy_driver(void);
 
-/* ---- times of the rules ---- */
-struct at_radio_times {
-    int64_t stalled_ns, reopen_ns; /* without samples: 1 s, 5 s */
-    int64_t retry_ns[5];           /* 1, 2, 5, 10, 30 s, plus up to a quarter of jitter */
-    int64_t hang_ns; /* how long destroy waits for the owner thread: 1.5 s */
-    int64_t busy_ns; /* pause behind a driver that returns nothing at once: 10 ms */
-};
-void at_radio_times_default(struct at_radio_times *t, double scale);
+/* What a helper asks of one module, or of one driver (of which the other is NULL); modules: extra folders. found is
+ * called for each device. 0, or a negative errno with err. Helper only. */
+int at_soapy_find(const char *module, const char *driver, const char *const *modules,
+                  void (*found)(void *ctx, const char *args, const char *label), void *ctx, struct at_error *err);
+/* Calls visit with the path of each module file; loads none. Any process. */
+void at_soapy_list_modules(const char *const *modules, void (*visit)(void *ctx, const char *path), void *ctx);
 
-/* What lies between the owner of the device and the reader. */
+/* ---- what the helper and we share: one page, then the ring ---- */
+
+enum at_helper_mode { AT_HELPER_RADIO = 1, AT_HELPER_FIND };
+/* Which call on the device the helper is in. */
+enum at_radio_call { AT_CALL_NONE, AT_CALL_OPEN, AT_CALL_READ, AT_CALL_TUNE, AT_CALL_CLOSE, AT_CALLS };
+
+#define AT_PAGE_MAGIC   UINT64_C(0x617474756e650001) /* "attune", and the layout's number */
+#define AT_PAGE_MODULES 16384
+
+/* The helper's orders: written by us before it starts, so that no secret stands on a command line. */
+struct at_radio_orders {
+    uint32_t mode; /* enum at_helper_mode */
+    int32_t parent;
+    uint64_t ring_bytes; /* of samples */
+    double rate_hz, center_hz, gain_db, ppm;
+    uint32_t channel;
+    bool bias_tee, has_gains, has_antenna, has_settings, has_module, has_driver, auto_gain;
+    int64_t stalled_ns, busy_ns;
+    char device[2048], gains[256], antenna[128], settings[1024], module[2048], driver[128];
+    char modules[AT_PAGE_MODULES]; /* folders, each ended by NUL, then an empty one */
+};
+
+struct at_radio_page {
+    uint64_t magic;
+    struct at_radio_orders orders;
+    _Alignas(64) _Atomic uint32_t stop, mail; /* ours: leave; a message waits in the socket */
+    _Alignas(64) _Atomic uint32_t call;       /* the helper's: enum at_radio_call */
+    _Atomic uint64_t turns, reads;            /* the helper's: turns of its loop, and those that gave samples */
+    _Atomic int32_t gain_mdb;                 /* the helper's: gain now, thousandths of a dB */
+};
+
+/* Rare words between the two, over a socket: one datagram each. */
+enum at_helper_word { AT_WORD_OPENED = 1, AT_WORD_FAILED, AT_WORD_TUNED, AT_WORD_FOUND, AT_WORD_TUNE };
+struct at_helper_message {
+    uint32_t word;
+    int32_t code;    /* FAILED, TUNED */
+    uint64_t number; /* TUNE, TUNED: which */
+    uint32_t format; /* OPENED */
+    double rate_hz, center_hz, gain_db, full_scale;
+    char label[128], hardware[64];
+    char text[1024]; /* OPENED: message; FAILED, TUNED: error; FOUND: device string */
+};
+
+/* ---- the helper's side ---- */
 struct at_radio {
-    /* fixed before the owner starts */
     const struct at_driver_ops *driver_ops;
-    struct at_soapy_options options; /* strings owned by the source */
-    struct at_radio_times times;
-    struct at_iq_ring *ring;
+    struct at_soapy_options options;
+    bool auto_gain; /* our own control; options.gain_db is where it begins, NAN: the driver chooses */
+    int64_t stalled_ns, busy_ns;
+    struct at_iq_writer ring;
     size_t ring_bytes;
-    /* owner -> any */
-    _Atomic int state;
-    _Atomic int fatal; /* negative errno: given up for good */
-    _Atomic uint64_t end_index, lost[AT_LOST_REASONS], events[AT_LOST_REASONS], reconnects, pushed;
-    /* reader -> any */
-    _Atomic uint64_t popped, masked, masked_events;
-    _Atomic bool stopping;
-    pthread_mutex_t lock; /* info, mailbox */
-    pthread_cond_t changed;
-    struct at_source_info info;
-    struct at_error error; /* why it is not running */
-    struct {
-        uint64_t asked, answered;
-        double center_hz, gain_db;
-        int result;
-        struct at_error err;
-    } tune;
+    struct at_radio_page *page;
+    int socket; /* -1: nobody listens */
 };
 
-/* The owner's life: opens, reads, recovers, until stopping is set or the device refuses a setting for good. */
-void at_radio_run(struct at_radio *r);
-/* Wakes the owner from its pauses and the reader from its wait. Any thread. */
-void at_radio_wake(struct at_radio *r);
-
-/* A source over any driver; at_source_open_soapy() is this with at_soapy_driver(). */
-int at_radio_source_open(const struct at_driver_ops *ops, const struct at_soapy_options *options, struct at_error *err,
-                         struct at_source **ret_source);
+/* One life of the device: opens, reads, until page->stop is set or the device is to be opened anew. 0, or what open
+ * said; -EIO where the driver is broken. What went wrong is sent as FAILED. */
+int at_radio_run(struct at_radio *r);
 
 #endif

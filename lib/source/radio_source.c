@@ -1,36 +1,36 @@
-/* A radio as a source: the owner's thread on one side of the ring, read() on the other.
+/* A radio as a source: what the helper wrote into the ring, checked, converted and accounted for.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <time.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
-#include "lib/source/radio.h"
+#include "lib/source/anchors.h"
+#include "lib/source/keeper.h"
 
-#define RING_S          0.5
-#define RING_SAMPLE     4 /* bytes: CS16, so CF32 gets a quarter of a second and CS8 a whole one */
-#define RING_MIN_BYTES  (1u << 20)
-#define RING_MAX_BYTES  (512u << 20)
 #define TUNE_TIMEOUT_NS INT64_C(2000000000)
 #define MODULES_MAX     64
 #define RATE_MAX_HZ     1e9
+#define LOST_MAX        (UINT64_C(1) << 56)
 
 struct radio_source {
     struct at_source base;
-    struct at_radio radio;
-    pthread_t thread;
-    bool started, ended; /* ended: under radio.lock */
-    /* The reader and the owner thread each hold one; a thread that hangs inside a driver keeps what
-     * it uses alive. */
-    _Atomic int references;
-    size_t taken; /* samples of the ring's oldest record that were read */
-    char *strings[4];
+    struct at_keeper keeper;
+    bool started;
+    char *strings[5];
     char *modules[MODULES_MAX + 1];
-    void *ring_memory;
-    size_t ring_memory_size;
+    /* the reader's */
+    uint64_t base_index; /* absolute index of this life's first sample */
+    uint64_t end_index;
+    int64_t delivered_ns;
+    size_t taken; /* samples of the oldest record that were read */
+    struct at_anchors anchors;
+    /* reader -> any */
+    _Atomic uint64_t popped, masked, masked_events;
+    _Atomic uint64_t lost[AT_LOST_REASONS], events[AT_LOST_REASONS];
 };
 
 static const struct at_source_ops radio_ops;
@@ -42,31 +42,17 @@ static struct radio_source *self(struct at_source *s)
 
 /* ---- life ---- */
 
-static void release(struct radio_source *s)
+static void destroy(struct at_source *base)
 {
-    if (atomic_fetch_sub(&s->references, 1) != 1)
+    struct radio_source *s = self(base);
+    if (!s)
         return;
+    at_keeper_finish(&s->keeper);
     for (size_t i = 0; i < sizeof s->strings / sizeof *s->strings; i++)
         free(s->strings[i]);
     for (size_t i = 0; i < MODULES_MAX; i++)
         free(s->modules[i]);
-    if (s->ring_memory)
-        munmap(s->ring_memory, s->ring_memory_size);
-    pthread_cond_destroy(&s->radio.changed);
-    pthread_mutex_destroy(&s->radio.lock);
     at_mem_free(NULL, s);
-}
-
-static void *own(void *arg)
-{
-    struct radio_source *s = arg;
-    at_radio_run(&s->radio);
-    pthread_mutex_lock(&s->radio.lock);
-    s->ended = true;
-    pthread_cond_broadcast(&s->radio.changed);
-    pthread_mutex_unlock(&s->radio.lock);
-    release(s);
-    return NULL;
 }
 
 static int copy_string(struct radio_source *s, size_t slot, const char *text, const char **ret)
@@ -79,41 +65,22 @@ static int copy_string(struct radio_source *s, size_t slot, const char *text, co
     return *ret ? 0 : -ENOMEM;
 }
 
-/* The caller's strings may be gone while a hung driver still looks at its options. */
 static int copy_options(struct radio_source *s, const struct at_soapy_options *o)
 {
-    struct at_soapy_options *mine = &s->radio.options;
+    struct at_soapy_options *mine = &s->keeper.options;
     *mine = *o;
     int r = copy_string(s, 0, o->device, &mine->device);
-    if (r == 0)
-        r = copy_string(s, 1, o->gains, &mine->gains);
-    if (r == 0)
-        r = copy_string(s, 2, o->antenna, &mine->antenna);
-    if (r == 0)
-        r = copy_string(s, 3, o->settings, &mine->settings);
+    r = r ? r : copy_string(s, 1, o->gains, &mine->gains);
+    r = r ? r : copy_string(s, 2, o->antenna, &mine->antenna);
+    r = r ? r : copy_string(s, 3, o->settings, &mine->settings);
+    r = r ? r : copy_string(s, 4, o->name, &mine->name);
     mine->modules = o->modules ? (const char *const *)s->modules : NULL;
     for (size_t i = 0; r == 0 && o->modules && o->modules[i] && i < MODULES_MAX; i++) {
         s->modules[i] = strdup(o->modules[i]);
         r = s->modules[i] ? 0 : -ENOMEM;
     }
+    s->keeper.auto_gain = isnan(o->gain_db) && !o->gains;
     return r;
-}
-
-static int make_ring(struct radio_source *s)
-{
-    double want = RING_S * s->radio.options.rate_hz * RING_SAMPLE;
-    size_t bytes = want > RING_MAX_BYTES   ? RING_MAX_BYTES
-                   : want < RING_MIN_BYTES ? RING_MIN_BYTES
-                                           : (size_t)want;
-    s->ring_memory_size = at_iq_ring_size(bytes);
-    void *memory =
-        mmap(NULL, s->ring_memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return -ENOMEM;
-    s->ring_memory = memory;
-    s->radio.ring = at_iq_ring_init(memory, bytes);
-    s->radio.ring_bytes = bytes;
-    return 0;
 }
 
 static int check_options(const struct at_soapy_options *o, struct at_error *err)
@@ -137,9 +104,12 @@ static int check_options(const struct at_soapy_options *o, struct at_error *err)
     return 0;
 }
 
-int at_radio_source_open(const struct at_driver_ops *ops, const struct at_soapy_options *options,
-                         struct at_error *err, struct at_source **ret_source)
+int at_source_open_soapy(const struct at_soapy_options *options, struct at_error *err,
+                         struct at_source **ret_source)
 {
+    if (!at_soapy_driver())
+        return at_error_set(err, -ENOTSUP,
+                            "built without SoapySDR: radios need a build with -Dsoapy=enabled");
     int r = check_options(options, err);
     if (r < 0)
         return r;
@@ -147,37 +117,17 @@ int at_radio_source_open(const struct at_driver_ops *ops, const struct at_soapy_
     if (!s)
         return at_error_set(err, -ENOMEM, "no memory");
     s->base.ops = &radio_ops;
-    s->radio.driver_ops = ops;
-    atomic_store(&s->references, 1);
-    pthread_mutex_init(&s->radio.lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->radio.changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    r = copy_options(s, options);
-    if (r == 0)
-        r = make_ring(s);
-    if (r < 0) {
-        release(s);
-        return at_error_set(err, r, "%.80s: no memory", options->device);
+    if (copy_options(s, options) < 0) {
+        r = at_error_set(err, -ENOMEM, "%.80s: no memory", options->device);
+        s->keeper.options.time_scale = 0;
     }
-    at_radio_times_default(&s->radio.times, options->time_scale > 0 ? options->time_scale : 1);
-    s->radio.info =
-        (struct at_source_info){.rate_hz = options->rate_hz, .center_hz = options->center_hz};
-    snprintf(s->radio.info.name, sizeof s->radio.info.name, "%s", options->device);
-    atomic_store(&s->radio.state, AT_SOURCE_STARTING);
+    int kept = at_keeper_init(&s->keeper, r ? NULL : err);
+    if (r < 0 || kept < 0) {
+        destroy(&s->base);
+        return r ? r : kept;
+    }
     *ret_source = &s->base;
     return 0;
-}
-
-int at_source_open_soapy(const struct at_soapy_options *options, struct at_error *err,
-                         struct at_source **ret_source)
-{
-    if (!at_soapy_driver())
-        return at_error_set(err, -ENOTSUP,
-                            "built without SoapySDR: radios need a build with -Dsoapy=enabled");
-    return at_radio_source_open(at_soapy_driver(), options, err, ret_source);
 }
 
 static int start(struct at_source *base, struct at_error *err)
@@ -185,54 +135,68 @@ static int start(struct at_source *base, struct at_error *err)
     struct radio_source *s = self(base);
     if (s->started)
         return 0;
-    atomic_fetch_add(&s->references, 1);
-    int r = pthread_create(&s->thread, NULL, own, s);
-    if (r != 0) {
-        atomic_fetch_sub(&s->references, 1);
-        return at_error_set(err, -r, "no thread for the radio: %s", strerror(r));
-    }
-    s->started = true;
-    return 0;
+    int r = at_keeper_start(&s->keeper, err);
+    s->started = r == 0;
+    return r;
 }
 
 static void stop(struct at_source *base)
 {
-    struct radio_source *s = self(base);
-    atomic_store(&s->radio.stopping, true);
-    at_radio_wake(&s->radio);
+    atomic_store(&self(base)->keeper.stopping, true);
+    at_keeper_wake(&self(base)->keeper);
 }
 
-/* A driver that hangs keeps its thread and its memory: no other way to be rid of it within a
- * process. */
-static void join(struct radio_source *s)
+/* ---- the ledger ---- */
+
+static void lose(struct radio_source *s, enum at_lost_reason reason, uint64_t samples,
+                 uint64_t events)
 {
-    if (!s->started)
-        return;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t at = until.tv_nsec + s->radio.times.hang_ns;
-    until.tv_sec += (time_t)(at / AT_NS_PER_S);
-    until.tv_nsec = (long)(at % AT_NS_PER_S);
-    int wait = 0;
-    pthread_mutex_lock(&s->radio.lock);
-    while (!s->ended && wait == 0)
-        wait = pthread_cond_timedwait(&s->radio.changed, &s->radio.lock, &until);
-    bool ended = s->ended;
-    pthread_mutex_unlock(&s->radio.lock);
-    if (ended)
-        pthread_join(s->thread, NULL);
-    else
-        pthread_detach(s->thread);
-    s->started = false;
+    s->end_index += samples;
+    atomic_fetch_add(&s->lost[reason], samples);
+    atomic_fetch_add(&s->events[reason], events);
 }
 
-static void destroy(struct at_source *base)
+/* The first samples of another life: the device's clock began again, so ours says how long it was
+ * away; at least one sample, so that the break shows in the index. */
+static void begin_life(struct radio_source *s, const struct at_iq_record *rec)
 {
-    if (!base)
-        return;
-    stop(base);
-    join(self(base));
-    release(self(base));
+    struct at_life *l = &s->keeper.life;
+    if (s->anchors.have) {
+        uint64_t due = at_anchors_due(&s->anchors, s->delivered_ns);
+        uint64_t have = s->end_index + rec->n;
+        lose(s, AT_LOST_STALL, due > have ? due - have : 1, 1);
+    }
+    at_anchors_reset(&s->anchors, l->rate_hz);
+    s->base_index = s->end_index;
+    l->begun = true;
+    l->next = 0;
+}
+
+/* Takes a new record into the account. False: it can't be. */
+static bool account(struct radio_source *s, const struct at_iq_record *rec)
+{
+    struct at_life *l = &s->keeper.life;
+    uint64_t lost = 0;
+    for (int i = 0; i < AT_LOST_REASONS; i++) {
+        if (rec->lost[i] > LOST_MAX)
+            return false;
+        lost += rec->lost[i];
+    }
+    if (rec->index != l->next + lost)
+        return false;
+    int64_t now = at_clock_mono_ns();
+    int64_t at = rec->delivered_ns > now ? now : rec->delivered_ns;
+    s->delivered_ns = at > s->delivered_ns ? at : s->delivered_ns;
+    if (!l->begun)
+        begin_life(s, rec);
+    for (int i = 0; i < AT_LOST_REASONS; i++)
+        if (rec->events[i])
+            lose(s, (enum at_lost_reason)i, rec->lost[i], rec->events[i]);
+    at_anchors_update(&s->anchors, s->end_index + rec->n, s->delivered_ns,
+                      at_clock_utc_ns() - (now - s->delivered_ns));
+    s->end_index += rec->n;
+    l->next = rec->index + rec->n;
+    return true;
 }
 
 /* ---- reading ---- */
@@ -242,25 +206,25 @@ static void take(struct radio_source *s, const struct at_iq_record *rec, const v
 {
     size_t left = rec->n - s->taken, n = left < max ? left : max;
     size_t bytes = at_iq_format_size((enum at_iq_format)rec->format);
-    double rate_hz = s->radio.options.rate_hz;
     size_t masked = at_iq_convert((enum at_iq_format)rec->format, (double)rec->full_scale,
                                   (const char *)samples + s->taken * bytes, n, iq);
+    uint64_t index = s->end_index - left;
     *ret = (struct at_read){
         .n = n,
-        .index = rec->index + s->taken,
-        .delivered_ns = rec->delivered_ns,
-        .utc_ns = rec->utc_ns ? rec->utc_ns + (int64_t)((double)s->taken * 1e9 / rate_hz) : 0,
+        .index = index,
+        .delivered_ns = s->delivered_ns,
+        .utc_ns = at_anchors_utc(&s->anchors, index),
         .center_hz = rec->center_hz,
-        .gain_db = rec->gain_db,
+        .gain_db = (double)rec->gain_db,
     };
-    atomic_fetch_add(&s->radio.popped, n);
+    atomic_fetch_add(&s->popped, n);
     if (masked) {
-        atomic_fetch_add(&s->radio.masked, masked);
-        atomic_fetch_add(&s->radio.masked_events, 1);
+        atomic_fetch_add(&s->masked, masked);
+        atomic_fetch_add(&s->masked_events, 1);
     }
     s->taken += n;
     if (s->taken == rec->n) {
-        at_iq_ring_pop(s->radio.ring);
+        at_iq_ring_pop(&s->keeper.life.ring);
         s->taken = 0;
     }
 }
@@ -268,65 +232,121 @@ static void take(struct radio_source *s, const struct at_iq_record *rec, const v
 /* Nothing in the ring: why. */
 static int nothing(struct radio_source *s, struct at_error *err)
 {
-    struct at_radio *r = &s->radio;
-    int fatal = atomic_load(&r->fatal), state = atomic_load(&r->state);
+    struct at_keeper *k = &s->keeper;
+    int fatal = atomic_load(&k->fatal), state = atomic_load(&k->state);
     if (fatal == 0 && (state == AT_SOURCE_RUNNING || state == AT_SOURCE_STARTING))
         return 0;
-    pthread_mutex_lock(&r->lock);
+    pthread_mutex_lock(&k->lock);
     if (err)
-        *err = r->error;
-    pthread_mutex_unlock(&r->lock);
+        *err = k->error;
+    pthread_mutex_unlock(&k->lock);
     return fatal ? fatal : -EAGAIN;
+}
+
+static bool is_readable(struct at_keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    bool readable = k->readable;
+    pthread_mutex_unlock(&k->lock);
+    return readable;
+}
+
+/* Lets the keeper have the ring: the life is over, and all it gave has been read. */
+static void let_go(struct radio_source *s)
+{
+    pthread_mutex_lock(&s->keeper.lock);
+    s->keeper.readable = false;
+    s->taken = 0;
+    pthread_cond_broadcast(&s->keeper.changed);
+    pthread_mutex_unlock(&s->keeper.lock);
+}
+
+/* The oldest record, accounted for; NULL: none now. */
+static const struct at_iq_record *next_record(struct radio_source *s, const void **ret_samples)
+{
+    struct at_life *l = &s->keeper.life;
+    bool over = atomic_load(&l->over), fresh = !l->ring.held;
+    int bad = atomic_load(&l->damaged);
+    const struct at_iq_record *rec = NULL;
+    if (!bad && atomic_load(&l->opened))
+        rec = at_iq_ring_peek(&l->ring, ret_samples, &bad);
+    if (rec && fresh)
+        bad = !account(s, rec);
+    if (bad) {
+        rec = NULL;
+        if (!atomic_exchange(&l->damaged, true))
+            at_keeper_wake(&s->keeper);
+    }
+    if (!rec && over)
+        let_go(s);
+    return rec;
+}
+
+static void wait_for_life(struct at_keeper *k, int ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t at = until.tv_nsec + (int64_t)ms * 1000000;
+    until.tv_sec += (time_t)(at / AT_NS_PER_S);
+    until.tv_nsec = (long)(at % AT_NS_PER_S);
+    pthread_mutex_lock(&k->lock);
+    if (!k->readable && !atomic_load(&k->stopping) && !atomic_load(&k->fatal))
+        pthread_cond_timedwait(&k->changed, &k->lock, &until);
+    pthread_mutex_unlock(&k->lock);
 }
 
 static int read_samples(struct at_source *base, float *iq, size_t max, int timeout_ms,
                         struct at_read *ret, struct at_error *err)
 {
     struct radio_source *s = self(base);
+    struct at_keeper *k = &s->keeper;
     int64_t deadline = at_clock_mono_ns() + (int64_t)timeout_ms * 1000000;
     for (;;) {
-        if (atomic_load(&s->radio.stopping))
+        if (atomic_load(&k->stopping))
             return -ENODATA;
-        const void *samples;
-        int bad = 0;
-        const struct at_iq_record *rec = at_iq_ring_peek(s->radio.ring, &samples, &bad);
-        if (bad || (rec && s->taken > rec->n))
-            return at_error_set(err, -EIO, "the radio's ring is damaged");
+        bool readable = is_readable(k);
+        const void *samples = NULL;
+        const struct at_iq_record *rec = readable ? next_record(s, &samples) : NULL;
         if (rec) {
             take(s, rec, samples, iq, max, ret);
             return 0;
         }
         int64_t left_ms = (deadline - at_clock_mono_ns() + 999999) / 1000000;
-        if (left_ms <= 0 || atomic_load(&s->radio.fatal)) {
-            *ret = (struct at_read){.index = atomic_load(&s->radio.end_index),
-                                    .delivered_ns = at_clock_mono_ns()};
+        if (left_ms <= 0 || atomic_load(&k->fatal)) {
+            *ret = (struct at_read){.index = s->end_index, .delivered_ns = at_clock_mono_ns()};
             return nothing(s, err);
         }
-        at_iq_ring_wait(s->radio.ring, (int)left_ms);
+        if (readable && is_readable(k))
+            at_iq_ring_wait(&k->life.ring, (int)left_ms);
+        else
+            wait_for_life(k, (int)left_ms);
     }
 }
 
 static int tune(struct at_source *base, double center_hz, double gain_db, struct at_error *err)
 {
-    struct at_radio *r = &self(base)->radio;
+    struct at_keeper *k = &self(base)->keeper;
     if (isinf(center_hz) || center_hz < 0 || isinf(gain_db))
         return at_error_set(err, -EINVAL, "a frequency of %g Hz or a gain of %g dB can't be",
                             center_hz, gain_db);
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += TUNE_TIMEOUT_NS / AT_NS_PER_S;
-    pthread_mutex_lock(&r->lock);
-    uint64_t number = ++r->tune.asked;
-    r->tune.center_hz = center_hz;
-    r->tune.gain_db = gain_db;
+    pthread_mutex_lock(&k->lock);
+    uint64_t number = ++k->tune.asked;
+    k->tune.center_hz = center_hz;
+    k->tune.gain_db = gain_db;
+    pthread_mutex_unlock(&k->lock);
+    at_keeper_wake(k);
     int wait = 0;
-    while (r->tune.answered < number && wait == 0 && !atomic_load(&r->stopping))
-        wait = pthread_cond_timedwait(&r->changed, &r->lock, &until);
-    bool answered = r->tune.answered >= number;
-    int result = answered ? r->tune.result : -ETIMEDOUT;
+    pthread_mutex_lock(&k->lock);
+    while (k->tune.answered < number && wait == 0 && !atomic_load(&k->stopping))
+        wait = pthread_cond_timedwait(&k->changed, &k->lock, &until);
+    bool answered = k->tune.answered >= number;
+    int result = answered ? k->tune.result : -ETIMEDOUT;
     if (answered && result < 0 && err)
-        *err = r->tune.err;
-    pthread_mutex_unlock(&r->lock);
+        *err = k->tune.err;
+    pthread_mutex_unlock(&k->lock);
     if (!answered)
         at_error_set(err, result, "the radio does not answer; it will be tuned when it comes back");
     return result;
@@ -336,37 +356,35 @@ static int tune(struct at_source *base, double center_hz, double gain_db, struct
 
 static void get_info(const struct at_source *base, struct at_source_info *ret)
 {
-    struct at_radio *r = &((struct radio_source *)base)->radio;
-    pthread_mutex_lock(&r->lock);
-    *ret = r->info;
-    if (r->error.text[0])
-        snprintf(ret->message, sizeof ret->message, "%.250s", r->error.text);
-    pthread_mutex_unlock(&r->lock);
+    struct at_keeper *k = &((struct radio_source *)base)->keeper;
+    pthread_mutex_lock(&k->lock);
+    *ret = k->info;
+    if (k->error.text[0])
+        snprintf(ret->message, sizeof ret->message, "%.250s", k->error.text);
+    pthread_mutex_unlock(&k->lock);
 }
 
-/* What lies in the ring counts as not yet requested, so that the sum is right once the radio has
- * stopped. */
 static void get_ledger(const struct at_source *base, struct at_ledger *ret)
 {
-    const struct at_radio *r = &((const struct radio_source *)base)->radio;
-    uint64_t popped = atomic_load(&r->popped), masked = atomic_load(&r->masked);
-    uint64_t waiting = atomic_load(&r->pushed) - popped;
-    *ret = (struct at_ledger){.requested = atomic_load(&r->end_index) - waiting,
+    const struct radio_source *s = (const struct radio_source *)base;
+    uint64_t masked = atomic_load(&s->masked), popped = atomic_load(&s->popped);
+    *ret = (struct at_ledger){.requested = popped,
                               .delivered = popped - masked,
-                              .reconnects = atomic_load(&r->reconnects)};
+                              .reconnects = atomic_load(&s->keeper.reconnects)};
     for (int i = 0; i < AT_LOST_REASONS; i++) {
-        ret->lost[i] = atomic_load(&r->lost[i]);
-        ret->events[i] = atomic_load(&r->events[i]);
+        ret->lost[i] = atomic_load(&s->lost[i]);
+        ret->events[i] = atomic_load(&s->events[i]);
+        ret->requested += ret->lost[i];
     }
     ret->lost[AT_LOST_CORRUPT] += masked;
-    ret->events[AT_LOST_CORRUPT] += atomic_load(&r->masked_events);
+    ret->events[AT_LOST_CORRUPT] += atomic_load(&s->masked_events);
 }
 
 static enum at_source_state get_state(const struct at_source *base)
 {
-    const struct at_radio *r = &((const struct radio_source *)base)->radio;
-    return atomic_load(&r->stopping) ? AT_SOURCE_ENDED
-                                     : (enum at_source_state)atomic_load(&r->state);
+    const struct at_keeper *k = &((const struct radio_source *)base)->keeper;
+    return atomic_load(&k->stopping) ? AT_SOURCE_ENDED
+                                     : (enum at_source_state)atomic_load(&k->state);
 }
 
 static const struct at_source_ops radio_ops = {

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <math.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -19,13 +19,9 @@
 #define BYTES_A_RECORD 512 /* small packets (SoapyRemote: 357 samples) still fill the ring */
 
 struct at_iq_ring {
-    uint32_t n_records; /* power of two */
-    uint64_t data_bytes;
-    _Alignas(LINE) _Atomic uint64_t head_record; /* producer */
-    _Atomic uint64_t head_position;
-    _Alignas(LINE) _Atomic uint64_t tail_record; /* consumer */
+    _Alignas(LINE) _Atomic uint64_t head_record; /* producer's */
+    _Alignas(LINE) _Atomic uint64_t tail_record; /* consumer's */
     _Atomic uint64_t tail_position;
-    uint32_t seen;
     _Alignas(LINE) _Atomic uint32_t signal; /* futex word: counts pushes and wakes */
     _Atomic uint32_t sleeping;
 };
@@ -43,14 +39,16 @@ static uint32_t records_for(size_t data_bytes)
     return n;
 }
 
-static struct at_iq_record *records(struct at_iq_ring *ring)
+static struct at_iq_record *record_at(struct at_iq_ring *ring, uint32_t n_records, uint64_t number)
 {
-    return (struct at_iq_record *)((char *)ring + round_up(sizeof *ring));
+    return (struct at_iq_record *)((char *)ring + round_up(sizeof *ring)) +
+           (number & (n_records - 1));
 }
 
-static char *data(struct at_iq_ring *ring)
+static char *data(struct at_iq_ring *ring, uint32_t n_records)
 {
-    return (char *)records(ring) + round_up(ring->n_records * sizeof(struct at_iq_record));
+    return (char *)ring + round_up(sizeof *ring) +
+           round_up(n_records * sizeof(struct at_iq_record));
 }
 
 size_t at_iq_ring_size(size_t data_bytes)
@@ -59,82 +57,97 @@ size_t at_iq_ring_size(size_t data_bytes)
            round_up(records_for(data_bytes) * sizeof(struct at_iq_record)) + round_up(data_bytes);
 }
 
-struct at_iq_ring *at_iq_ring_init(void *memory, size_t data_bytes)
+void at_iq_writer_init(struct at_iq_writer *w, void *memory, size_t data_bytes)
 {
-    struct at_iq_ring *ring = memory;
-    ring->n_records = records_for(data_bytes);
-    ring->data_bytes = round_up(data_bytes);
-    return ring;
+    *w = (struct at_iq_writer){
+        .ring = memory, .n_records = records_for(data_bytes), .data_bytes = round_up(data_bytes)};
+}
+
+void at_iq_reader_init(struct at_iq_reader *r, void *memory, size_t data_bytes)
+{
+    *r = (struct at_iq_reader){
+        .ring = memory, .n_records = records_for(data_bytes), .data_bytes = round_up(data_bytes)};
 }
 
 void at_iq_ring_wake(struct at_iq_ring *ring)
 {
     atomic_fetch_add(&ring->signal, 1);
-    if (atomic_load(&ring->sleeping))
+    if (atomic_load(&ring->sleeping)) /* not FUTEX_PRIVATE: the sleeper is another process */
         syscall(SYS_futex, &ring->signal, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-int at_iq_ring_push(struct at_iq_ring *ring, const struct at_iq_record *record, const void *samples)
+/* ---- the producer ---- */
+
+int at_iq_ring_push(struct at_iq_writer *w, const struct at_iq_record *record, const void *samples)
 {
-    uint64_t head = atomic_load_explicit(&ring->head_record, memory_order_relaxed);
+    struct at_iq_ring *ring = w->ring;
     uint64_t tail = atomic_load_explicit(&ring->tail_record, memory_order_acquire);
     uint64_t tail_position = atomic_load_explicit(&ring->tail_position, memory_order_acquire);
     uint64_t bytes = (uint64_t)record->n * at_iq_format_size((enum at_iq_format)record->format);
-    uint64_t position = atomic_load_explicit(&ring->head_position, memory_order_relaxed),
-             at = position % ring->data_bytes;
-    if (at + bytes > ring->data_bytes)
-        position += ring->data_bytes - at; /* a record's samples are never cut in two */
-    if (head - tail >= ring->n_records || bytes > ring->data_bytes ||
-        position + bytes - tail_position > ring->data_bytes)
+    uint64_t position = w->head_position, at = position % w->data_bytes;
+    if (at + bytes > w->data_bytes)
+        position += w->data_bytes - at; /* a record's samples are never cut in two */
+    if (w->head_record - tail >= w->n_records || bytes > w->data_bytes ||
+        position + bytes - tail_position > w->data_bytes)
         return -ENOSPC;
-    memcpy(data(ring) + position % ring->data_bytes, samples, bytes);
-    struct at_iq_record *r = &records(ring)[head & (ring->n_records - 1)];
+    memcpy(data(ring, w->n_records) + position % w->data_bytes, samples, bytes);
+    struct at_iq_record *r = record_at(ring, w->n_records, w->head_record);
     *r = *record;
     r->position = position;
-    atomic_store_explicit(&ring->head_position, position + bytes, memory_order_relaxed);
-    atomic_store_explicit(&ring->head_record, head + 1, memory_order_release);
+    w->head_position = position + bytes;
+    w->head_record++;
+    atomic_store_explicit(&ring->head_record, w->head_record, memory_order_release);
     at_iq_ring_wake(ring);
     return 0;
 }
 
-const struct at_iq_record *at_iq_ring_peek(struct at_iq_ring *ring, const void **ret_samples,
+/* ---- the consumer ---- */
+
+static bool is_possible(const struct at_iq_reader *r, const struct at_iq_record *rec)
+{
+    uint64_t at = rec->position % r->data_bytes;
+    if (rec->format >= AT_IQ_FORMATS || rec->n == 0 || rec->position < r->tail_position ||
+        rec->position - r->tail_position > r->data_bytes ||
+        rec->n > (r->data_bytes - at) / at_iq_format_size((enum at_iq_format)rec->format))
+        return false;
+    return isfinite(rec->full_scale) && rec->full_scale > 0 && isfinite(rec->center_hz) &&
+           isfinite(rec->gain_db);
+}
+
+const struct at_iq_record *at_iq_ring_peek(struct at_iq_reader *r, const void **ret_samples,
                                            int *ret_bad)
 {
-    ring->seen = atomic_load(&ring->signal);
-    uint64_t tail = atomic_load_explicit(&ring->tail_record, memory_order_relaxed);
-    if (atomic_load_explicit(&ring->head_record, memory_order_acquire) == tail)
-        return NULL;
-    const struct at_iq_record *r = &records(ring)[tail & (ring->n_records - 1)];
-    uint64_t at = r->position % ring->data_bytes;
-    if (r->format >= AT_IQ_FORMATS || r->n == 0 ||
-        r->n > (ring->data_bytes - at) / at_iq_format_size((enum at_iq_format)r->format)) {
-        *ret_bad = 1;
-        return NULL;
+    if (!r->held) {
+        r->seen = atomic_load(&r->ring->signal);
+        uint64_t head = atomic_load_explicit(&r->ring->head_record, memory_order_acquire);
+        if (head == r->tail_record)
+            return NULL;
+        r->record = *record_at(r->ring, r->n_records, r->tail_record);
+        if (head - r->tail_record > r->n_records || !is_possible(r, &r->record)) {
+            *ret_bad = 1;
+            return NULL;
+        }
+        r->held = true;
     }
-    *ret_samples = data(ring) + at;
-    return r;
+    *ret_samples = data(r->ring, r->n_records) + r->record.position % r->data_bytes;
+    return &r->record;
 }
 
-void at_iq_ring_pop(struct at_iq_ring *ring)
+void at_iq_ring_pop(struct at_iq_reader *r)
 {
-    uint64_t tail = atomic_load_explicit(&ring->tail_record, memory_order_relaxed);
-    const struct at_iq_record *r = &records(ring)[tail & (ring->n_records - 1)];
-    uint64_t bytes = (uint64_t)r->n * at_iq_format_size((enum at_iq_format)r->format);
-    atomic_store_explicit(&ring->tail_position, r->position + bytes, memory_order_release);
-    atomic_store_explicit(&ring->tail_record, tail + 1, memory_order_release);
+    uint64_t size = at_iq_format_size((enum at_iq_format)r->record.format);
+    r->tail_position = r->record.position + r->record.n * size;
+    r->tail_record++;
+    r->held = false;
+    atomic_store_explicit(&r->ring->tail_position, r->tail_position, memory_order_release);
+    atomic_store_explicit(&r->ring->tail_record, r->tail_record, memory_order_release);
 }
 
-void at_iq_ring_wait(struct at_iq_ring *ring, int timeout_ms)
+void at_iq_ring_wait(struct at_iq_reader *r, int timeout_ms)
 {
     struct timespec t = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
-    atomic_store(&ring->sleeping, 1);
-    if (timeout_ms > 0 && atomic_load(&ring->signal) == ring->seen)
-        syscall(SYS_futex, &ring->signal, FUTEX_WAIT, ring->seen, &t, NULL, 0);
-    atomic_store(&ring->sleeping, 0);
-}
-
-size_t at_iq_ring_used(const struct at_iq_ring *ring)
-{
-    uint64_t tail = atomic_load(&ring->tail_position), head = atomic_load(&ring->head_position);
-    return head > tail ? (size_t)(head - tail) : 0;
+    atomic_store(&r->ring->sleeping, 1);
+    if (timeout_ms > 0 && atomic_load(&r->ring->signal) == r->seen)
+        syscall(SYS_futex, &r->ring->signal, FUTEX_WAIT, r->seen, &t, NULL, 0);
+    atomic_store(&r->ring->sleeping, 0);
 }

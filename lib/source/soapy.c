@@ -9,6 +9,7 @@
 #include <SoapySDR/Modules.h>
 #include <ctype.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #define RATE_TOLERANCE   0.01 /* of the rate asked for; what is nearer is taken over and said */
 #define BUFFER_S         0.010
 #define USB_BLOCK        16384 /* bytes; librtlsdr's transfers are multiples of it */
+#define BUFFER_SAMPLES   1024
 #define MTU_DEFAULT      16384
 #define START_GAIN_SHARE 0.6 /* of the range, where our own control begins */
 #define DEVICES_MAX      256
@@ -40,9 +42,11 @@ static pthread_mutex_t modules_lock = PTHREAD_MUTEX_INITIALIZER;
 static char newest_complaint[200]; /* from a driver's own log */
 static pthread_mutex_t complaint_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The library never logs: what drivers say is kept for the error text. */
+/* The helper's standard error is our log; the newest error is kept for the text as well. */
 static void on_log(const SoapySDRLogLevel level, const char *message)
 {
+    if (level <= SOAPY_SDR_INFO)
+        fprintf(stderr, "%s\n", message);
     if (level > SOAPY_SDR_ERROR)
         return;
     pthread_mutex_lock(&complaint_lock);
@@ -201,8 +205,11 @@ static int set_gain(struct at_driver *d, const struct at_soapy_options *o, struc
         info->gain_min_db = range.minimum;
         info->gain_max_db = range.maximum;
     }
-    if (o->gains)
-        return set_gain_elements(d, o, err);
+    if (o->gains) {
+        int r = set_gain_elements(d, o, err);
+        info->gain_db = SoapySDRDevice_getGain(d->dev, SOAPY_SDR_RX, d->channel);
+        return r;
+    }
     double db = o->gain_db;
     if (isnan(db))
         db = info->gain_min_db + START_GAIN_SHARE * (info->gain_max_db - info->gain_min_db);
@@ -296,19 +303,26 @@ static const char *choose_format(struct at_driver *d, struct at_driver_info *inf
     return names[format];
 }
 
-/* About 10 ms a buffer where the driver lets one say: librtlsdr's default is 55 ms at 2.4 MS/s. */
+/* About 10 ms a buffer where the driver lets one say: librtlsdr's default is 55 ms at 2.4 MS/s. In
+ * bytes where the driver says so or says nothing (rtlsdr, miri), else in samples (bladerf: buflen).
+ */
 static void set_buffer_length(struct at_driver *d, const struct at_driver_info *info,
                               SoapySDRKwargs *args)
 {
     size_t n = 0;
     SoapySDRArgInfo *list = SoapySDRDevice_getStreamArgsInfo(d->dev, SOAPY_SDR_RX, d->channel, &n);
     for (size_t i = 0; list && i < n; i++) {
-        if (strcmp(list[i].key, "bufflen") != 0)
+        bool bytes = strcmp(list[i].key, "bufflen") == 0;
+        if (!bytes && strcmp(list[i].key, "buflen") != 0)
             continue;
-        double blocks = info->rate_hz * BUFFER_S * 2 / USB_BLOCK;
+        if (list[i].units && contains_nocase(list[i].units, "sample"))
+            bytes = false;
+        double block = bytes ? USB_BLOCK : BUFFER_SAMPLES;
+        double size =
+            info->rate_hz * BUFFER_S * (bytes ? (double)at_iq_format_size(info->format) : 1);
         char text[32];
-        snprintf(text, sizeof text, "%d", (int)fmax(1, floor(blocks + 0.5)) * USB_BLOCK);
-        SoapySDRKwargs_set(args, "bufflen", text);
+        snprintf(text, sizeof text, "%d", (int)(fmax(1, floor(size / block + 0.5)) * block));
+        SoapySDRKwargs_set(args, list[i].key, text);
     }
     SoapySDRArgInfoList_clear(list, n);
 }
@@ -348,6 +362,29 @@ static void close_driver(struct at_driver *d)
     at_mem_free(NULL, d);
 }
 
+/* USB ports change hands: a device that says it is another one is not ours. Leading zeros are
+ * written or not. */
+static bool is_other_serial(const char *asked, const char *found)
+{
+    size_t n = strlen(asked), m = strlen(found);
+    if (n == 0 || m == 0)
+        return false;
+    return n < m ? strcasecmp(found + m - n, asked) != 0 : strcasecmp(asked + n - m, found) != 0;
+}
+
+static int check_serial(struct at_driver *d, const char *asked, const char *device,
+                        struct at_error *err)
+{
+    SoapySDRKwargs known = SoapySDRDevice_getHardwareInfo(d->dev);
+    const char *found = SoapySDRKwargs_get(&known, "serial");
+    int r = 0;
+    if (asked && found && is_other_serial(asked, found))
+        r = at_error_set(err, -ENODEV, "%.120s: the device there says its serial is %.60s", device,
+                         found);
+    SoapySDRKwargs_clear(&known);
+    return r;
+}
+
 static int make_device(struct at_driver *d, const struct at_soapy_options *o, struct at_error *err,
                        struct at_driver_info *info)
 {
@@ -362,8 +399,9 @@ static int make_device(struct at_driver *d, const struct at_soapy_options *o, st
     char broken[200], log[200];
     size_t fit = load_modules(driver, o->modules, broken);
     take_complaint(log);
-    d->dev = SoapySDRDevice_make(&args);
-    if (!d->dev && fit == 0)
+    /* Without a module of its own, make() would load every one there is. */
+    d->dev = fit > 0 ? SoapySDRDevice_make(&args) : NULL;
+    if (fit == 0)
         r = at_error_set(
             err, -ENODEV,
             "%.120s: no SoapySDR module for it; install soapysdr-module-%.40s or add its "
@@ -378,6 +416,8 @@ static int make_device(struct at_driver *d, const struct at_soapy_options *o, st
         goto done;
     const char *serial = SoapySDRKwargs_get(&args, "serial"),
                *label = SoapySDRKwargs_get(&args, "label");
+    if ((r = check_serial(d, serial, o->device, err)) < 0)
+        goto done;
     snprintf(info->label, sizeof info->label, "%.50s%s%.50s", label ? label : driver,
              serial ? " " : "", serial ? serial : "");
     char *hardware = SoapySDRDevice_getHardwareKey(d->dev);
@@ -497,16 +537,27 @@ static void report(const SoapySDRKwargs *k,
     at_buf_finish(&args);
 }
 
-static int enumerate_one(const char *driver, const char *const *modules,
-                         void (*found)(void *ctx, const char *args, const char *label), void *ctx,
-                         struct at_error *err)
+int at_soapy_find(const char *module, const char *driver, const char *const *modules,
+                  void (*found)(void *ctx, const char *args, const char *label), void *ctx,
+                  struct at_error *err)
 {
-    char broken[200], text[80] = "";
-    size_t fit = load_modules(driver, modules, broken), n = 0;
-    if (driver && fit == 0)
+    char broken[200] = "", text[80] = "";
+    size_t n = 0;
+    if (module) {
+        SoapySDR_registerLogHandler(on_log);
+        char *message = SoapySDR_loadModule(module);
+        at_recording_copy_text(broken, sizeof broken, message ? message : "");
+        SoapySDR_free(message);
+        if (broken[0])
+            return at_error_set(err, -ENOEXEC, "%s", broken);
+    } else if (load_modules(driver, modules, broken) == 0) {
         return at_error_set(
             err, -ENOENT, "driver %.40s: no SoapySDR module for it; install soapysdr-module-%.40s",
             driver, driver);
+    }
+    if (broken[0])
+        return at_error_set(err, -ENOEXEC, "driver %.40s: its module does not load: %s", driver,
+                            broken);
     if (driver)
         snprintf(text, sizeof text, "driver=%.60s", driver);
     SoapySDRKwargs *list = SoapySDRDevice_enumerateStrArgs(text, &n);
@@ -516,17 +567,23 @@ static int enumerate_one(const char *driver, const char *const *modules,
     return 0;
 }
 
-int at_soapy_enumerate(const char *drivers, const char *const *modules,
-                       void (*found)(void *ctx, const char *args, const char *label), void *ctx,
-                       struct at_error *err)
+static void visit_folder(const char *folder, void (*visit)(void *ctx, const char *path), void *ctx)
 {
-    if (!drivers)
-        return enumerate_one(NULL, modules, found, ctx, err);
-    char list[256], *save = NULL;
-    if (snprintf(list, sizeof list, "%s", drivers) >= (int)sizeof list)
-        return at_error_set(err, -E2BIG, "too many drivers named");
-    int r = 0;
-    for (char *d = strtok_r(list, ", ", &save); d && r == 0; d = strtok_r(NULL, ", ", &save))
-        r = enumerate_one(d, modules, found, ctx, err);
-    return r;
+    size_t n = 0;
+    char **paths = SoapySDR_listModulesPath(folder, &n);
+    for (size_t i = 0; paths && i < n; i++)
+        visit(ctx, paths[i]);
+    SoapySDRStrings_clear(&paths, n);
+}
+
+void at_soapy_list_modules(const char *const *modules, void (*visit)(void *ctx, const char *path),
+                           void *ctx)
+{
+    size_t n = 0;
+    for (size_t i = 0; modules && modules[i]; i++)
+        visit_folder(modules[i], visit, ctx);
+    char **folders = SoapySDR_listSearchPaths(&n);
+    for (size_t i = 0; folders && i < n; i++)
+        visit_folder(folders[i], visit, ctx);
+    SoapySDRStrings_clear(&folders, n);
 }

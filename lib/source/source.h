@@ -110,15 +110,28 @@ struct at_soapy_options {
     const char *const *modules; /* extra module folders, NULL-terminated, or NULL */
     size_t channel;
     double time_scale;         /* of the stall and retry rules; 0: 1. Tests compress time with it */
+    const char *name;          /* of the radio, for the process list; NULL: the driver's */
+    /* What the driver prints, a line at a time, at most 20 in 10 s; NULL: thrown away. Thread: the source's own. */
+    void (*log)(void *ctx, const char *line);
+    void *log_ctx;
 };
 
-/* Opens a SoapySDR radio; the samples come from a thread (later: a helper process) that owns every call on the
- * device. A device that is missing is no error here: the source is STARTING or FAILED, retries with back-off
- * (1, 2, 5, 10, 30 s and jitter), and read says -EAGAIN. */
+/* Opens a SoapySDR radio; a helper process, made anew for each life of the device, owns every call on it, so that a
+ * driver that hangs, crashes or aborts takes nothing with it (the program's main() begins with at_helper_main(), see
+ * helper.h). A device that is missing is no error here: the source is STARTING or FAILED, retries with back-off
+ * (1, 2, 5, 10, 30 s and jitter), and read says -EAGAIN. No samples for 1 s: STALLED; for 5 s: the helper is ended and
+ * made again. -EINVAL: the options can't be; -EIO from read: the device refuses a setting for good. */
 int at_source_open_soapy(const struct at_soapy_options *options, struct at_error *err, struct at_source **ret_source);
 
-/* Calls found(ctx, "driver=...,serial=...", label) for each device of the named drivers (NULL: all modules). */
-int at_soapy_enumerate(const char *drivers, const char *const *modules,
-                       void (*found)(void *ctx, const char *args, const char *label), void *ctx, struct at_error *err);
+/* What at_soapy_enumerate() calls, on the caller's thread. */
+struct at_soapy_seen {
+    void (*found)(void *ctx, const char *args, const char *label); /* "driver=...,serial=...", for people */
+    void (*failed)(void *ctx, const char *module, const char *why); /* a module that is broken, crashed or hung */
+    void *ctx;
+};
+/* Asks the named drivers ("rtlsdr,hackrf"; NULL: every module there is) for their devices, each in a helper of its own
+ * that has 15 s. 0 whatever single modules do; -ENOTSUP, -E2BIG, or no helper could be made. */
+int at_soapy_enumerate(const char *drivers, const char *const *modules, const struct at_soapy_seen *seen,
+                       struct at_error *err);
 
 #endif

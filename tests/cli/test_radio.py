@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test_radio.py ATTUNE SOURCE_ROOT MODULES: attune devices and listen on the simulated radio, through SoapySDR."""
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -32,6 +34,23 @@ class Radio(Case):
         self.assertEqual(r.returncode, 1)
         self.assertIn("install soapysdr-module-nosuchradio", r.stderr)
 
+    def test_a_broken_module_is_a_line_and_no_end(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(Path(MODULES) / "libattunesimSupport.so", Path(folder) / "libattunesimSupport.so")
+            Path(folder, "libbrokenSupport.so").write_text("no module")
+            env = {**self.env, "SOAPY_SDR_PLUGIN_PATH": folder, "SOAPY_SDR_ROOT": "/nonexistent"}
+            for crash in ("", "crash"):
+                r = subprocess.run([ATTUNE, "devices", "--json"], capture_output=True, text=True, timeout=60, check=False,
+                                   env={**env, "ATTUNESIM_BAD_FIND": crash})
+                broken = [x for x in r.stderr.splitlines() if "libbrokenSupport.so: " in x]
+                self.assertTrue(broken, r.stderr)
+                if crash:
+                    self.assertEqual((r.returncode, r.stdout), (1, ""))
+                    self.assertIn("libattunesimSupport.so: ", r.stderr)
+                else:
+                    self.assertEqual(r.returncode, 0, r.stderr)
+                    self.assertIn("driver=attunesim,serial=SIM0", r.stdout)
+
     def test_the_demo_is_heard(self):
         r, count = self.listen("driver=attunesim,scene=demo,duration=1")
         self.assertEqual(r.returncode, 0, r.stderr)
@@ -43,7 +62,7 @@ class Radio(Case):
             self.assertIn("f_lo_hz", json.loads(line))
 
     def test_what_is_lost_is_said(self):
-        r, count = self.listen("driver=attunesim,scene=tone,fault=overflow,every=20,lose=1000")
+        r, count = self.listen("driver=attunesim,scene=tone,script=overflow@200000:1000,repeat=1")
         self.assertEqual(r.returncode, 0, r.stderr)
         print("listen:", count, "samples and lost")
         self.assertGreaterEqual(count[1], 3000)

@@ -18,18 +18,20 @@
 #define DATA  (64 * 1024)
 #define TOTAL 2000000u
 
-static struct at_iq_ring *make_ring(void **ret_memory)
+static void *make_ring(struct at_iq_writer *w, struct at_iq_reader *r)
 {
-    *ret_memory = at_mem_alloc(NULL, AT_MEM_IQ, at_iq_ring_size(DATA));
-    assert_non_null(*ret_memory);
-    return at_iq_ring_init(*ret_memory, DATA);
+    void *memory = at_mem_alloc(NULL, AT_MEM_IQ, at_iq_ring_size(DATA));
+    assert_non_null(memory);
+    at_iq_writer_init(w, memory, DATA);
+    at_iq_reader_init(r, memory, DATA);
+    return memory;
 }
 
 /* Records of every length up to 3000 samples, each sample holding its number; a full ring is waited
  * for. */
 static void *produce(void *arg)
 {
-    struct at_iq_ring *ring = arg;
+    struct at_iq_writer *ring = arg;
     static uint32_t samples[3000];
     uint32_t next = 0, length = 1;
     while (next < TOTAL) {
@@ -46,10 +48,11 @@ static void *produce(void *arg)
 
 static void samples_pass_between_threads_in_order(void **state)
 {
-    void *memory;
-    struct at_iq_ring *ring = make_ring(&memory);
+    struct at_iq_writer w;
+    struct at_iq_reader in, *ring = &in;
+    void *memory = make_ring(&w, &in);
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, produce, ring), 0);
+    assert_int_equal(pthread_create(&thread, NULL, produce, &w), 0);
     uint32_t next = 0, wrong = 0;
     while (next < TOTAL) {
         const void *samples;
@@ -70,20 +73,20 @@ static void samples_pass_between_threads_in_order(void **state)
     pthread_join(thread, NULL);
     print_message("%u samples, %u wrong\n", next, wrong);
     assert_int_equal(wrong, 0);
-    assert_int_equal(at_iq_ring_used(ring), 0);
     at_mem_free(NULL, memory);
 }
 
 static void a_full_ring_refuses_and_keeps_what_it_has(void **state)
 {
-    void *memory;
-    struct at_iq_ring *ring = make_ring(&memory);
+    struct at_iq_writer w;
+    struct at_iq_reader in, *ring = &in;
+    void *memory = make_ring(&w, &in);
     static uint32_t samples[DATA / 4 + 1];
     struct at_iq_record r = {.format = AT_IQ_CS16, .full_scale = 1, .n = DATA / 4 + 1};
-    assert_int_equal(at_iq_ring_push(ring, &r, samples), -ENOSPC);
+    assert_int_equal(at_iq_ring_push(&w, &r, samples), -ENOSPC);
     r.n = 1000;
     int pushed = 0;
-    while (at_iq_ring_push(ring, &r, samples) == 0)
+    while (at_iq_ring_push(&w, &r, samples) == 0)
         r.index = (uint64_t)++pushed;
     assert_int_equal(pushed, DATA / 4000);
     const void *p;
@@ -96,42 +99,78 @@ static void a_full_ring_refuses_and_keeps_what_it_has(void **state)
     at_mem_free(NULL, memory);
 }
 
-/* The other side may be another process, and broken. */
+/* The other side is another process, and may be broken: whatever stands in the memory, nothing is
+ * read outside of the ring, and what was peeked stays as it was. */
 static void an_impossible_record_is_not_believed(void **state)
 {
-    void *memory;
-    struct at_iq_ring *ring = make_ring(&memory);
+    struct at_iq_writer w;
+    struct at_iq_reader in;
+    void *memory = make_ring(&w, &in);
     uint32_t samples[4] = {0};
-    struct at_iq_record r = {.index = 0x1234567812345678, .format = AT_IQ_CS16, .n = 4};
-    assert_int_equal(at_iq_ring_push(ring, &r, samples), 0);
+    struct at_iq_record r = {.index = 5, .format = AT_IQ_CS16, .n = 4, .full_scale = 1};
+    assert_int_equal(at_iq_ring_push(&w, &r, samples), 0);
     const void *p;
     int bad = 0;
-    struct at_iq_record *inside = (struct at_iq_record *)(uintptr_t)at_iq_ring_peek(ring, &p, &bad);
-    assert_non_null(inside);
-    inside->n = UINT32_MAX;
-    assert_null(at_iq_ring_peek(ring, &p, &bad));
+    assert_non_null(at_iq_ring_peek(&in, &p, &bad));
+    memset(memory, 0xff, at_iq_ring_size(DATA));
+    const struct at_iq_record *held = at_iq_ring_peek(&in, &p, &bad);
+    assert_non_null(held);
+    assert_int_equal(held->index, 5);
+    at_iq_ring_pop(&in);
+    assert_null(at_iq_ring_peek(&in, &p, &bad));
     assert_int_equal(bad, 1);
-    inside->n = 4;
-    inside->format = 77;
-    bad = 0;
-    assert_null(at_iq_ring_peek(ring, &p, &bad));
-    assert_int_equal(bad, 1);
+    at_mem_free(NULL, memory);
+}
+
+static void garbage_is_never_read_beyond_the_ring(void **state)
+{
+    uint64_t x = 88172645463325252u;
+    unsigned good = 0, refused = 0;
+    struct at_iq_writer w;
+    struct at_iq_reader in;
+    void *memory = make_ring(&w, &in);
+    size_t size = at_iq_ring_size(DATA);
+    const char *begin = memory, *end = begin + size;
+    for (int round = 0; round < 3000; round++) {
+        memset(memory, 0, size);
+        at_iq_writer_init(&w, memory, DATA);
+        at_iq_reader_init(&in, memory, DATA);
+        uint32_t samples[64] = {0};
+        struct at_iq_record r = {.format = AT_IQ_CS16, .n = 64, .full_scale = 1};
+        for (int i = 0; i < 20; i++)
+            at_iq_ring_push(&w, &r, samples);
+        for (int i = 0; i < 40; i++) { /* headers and the first records lie here */
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            ((uint8_t *)memory)[x % 2600] = (uint8_t)(x >> 32);
+        }
+        int bad = 0;
+        const void *p;
+        for (const struct at_iq_record *got; (got = at_iq_ring_peek(&in, &p, &bad)); good++) {
+            size_t bytes = got->n * at_iq_format_size((enum at_iq_format)got->format);
+            assert_true((const char *)p >= begin && (const char *)p + bytes <= end);
+            at_iq_ring_pop(&in);
+        }
+        refused += (unsigned)bad;
+    }
+    print_message("%u records taken, %u rounds refused\n", good, refused);
+    assert_true(good > 0 && refused > 0);
     at_mem_free(NULL, memory);
 }
 
 static void waiting_ends_with_the_timeout_or_a_wake(void **state)
 {
-    void *memory;
     const void *p;
     int bad = 0;
-    struct at_iq_ring *ring = make_ring(&memory);
+    struct at_iq_writer w;
+    struct at_iq_reader in, *ring = &in;
+    void *memory = make_ring(&w, &in);
     assert_null(at_iq_ring_peek(ring, &p, &bad));
     int64_t begin = at_clock_mono_ns();
     at_iq_ring_wait(ring, 50);
     double waited = (double)(at_clock_mono_ns() - begin) * 1e-9;
     print_message("waited %.3f s of 0.050\n", waited);
     assert_true(waited > 0.045 && waited < 1);
-    at_iq_ring_wake(ring); /* after the peek: the wait must not sleep */
+    at_iq_ring_wake(w.ring); /* after the peek: the wait must not sleep */
     begin = at_clock_mono_ns();
     at_iq_ring_wait(ring, 5000);
     assert_true(at_clock_mono_ns() - begin < 2000000000);
@@ -144,6 +183,7 @@ int main(void)
         cmocka_unit_test(samples_pass_between_threads_in_order),
         cmocka_unit_test(a_full_ring_refuses_and_keeps_what_it_has),
         cmocka_unit_test(an_impossible_record_is_not_believed),
+        cmocka_unit_test(garbage_is_never_read_beyond_the_ring),
         cmocka_unit_test(waiting_ends_with_the_timeout_or_a_wake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
