@@ -11,12 +11,12 @@
 #include "lib/base/clock.h"
 #include "lib/base/cpu.h"
 
-#define READ_MS    100
-#define BLOCK_S    0.01 /* of a live radio: short, decisions wait for it */
-#define FILE_BLOCK 65536
-#define MAX_BLOCK  (1u << 19)
-#define STALLED_S  1.0
-#define STATS_NS   (AT_NS_PER_S / 10)
+#define READ_MS      100
+#define BLOCK_S      0.01 /* of a live radio: short, decisions wait for it */
+#define FILE_BLOCK   65536
+#define MAX_BLOCK    (1u << 19)
+#define SAME_RATE_HZ 0.5
+#define STATS_NS     (AT_NS_PER_S / 10)
 
 /* ---- what the receiver calls ---- */
 
@@ -94,8 +94,15 @@ static void on_row(void *ctx, const struct at_row *row)
 
 /* ---- opening ---- */
 
-static int open_source(const struct at_puller *r, struct at_error *err,
-                       struct at_source **ret_source)
+/* What a driver prints; limited by the source. */
+static void on_driver_line(void *ctx, const char *line)
+{
+    const struct at_puller *r = ctx;
+    at_log(AT_LOG_INFO, AT_FIELDS({"radio", r->conf->name}), "radio %s: driver: %s", r->conf->name,
+           line);
+}
+
+static int open_source(struct at_puller *r, struct at_error *err, struct at_source **ret_source)
 {
     const struct at_config_radio *c = r->conf;
     const struct at_config_band *b = r->band;
@@ -124,6 +131,9 @@ static int open_source(const struct at_puller *r, struct at_error *err,
         .settings = c->settings[0] ? c->settings : NULL,
         .modules = modules,
         .channel = c->channel,
+        .name = c->name,
+        .log = on_driver_line,
+        .log_ctx = r,
     };
     return at_source_open_soapy(&o, err, ret_source);
 }
@@ -263,18 +273,39 @@ static int push(struct at_puller *r, struct at_receiver *receiver, const float *
     return rc;
 }
 
+/* With the first samples a radio has said what it really gives. Its rate, where another than the
+ * one asked for, needs another receiver. */
+static int settle_receiver(struct at_puller *r, struct at_error *err,
+                           struct at_receiver **ret_receiver)
+{
+    pthread_mutex_lock(&r->lock);
+    double before_hz = r->info.rate_hz;
+    r->source->ops->get_info(r->source, &r->info);
+    double rate_hz = r->info.rate_hz;
+    pthread_mutex_unlock(&r->lock);
+    if (fabs(rate_hz - before_hz) <= SAME_RATE_HZ)
+        return 0;
+    at_receiver_destroy(*ret_receiver);
+    *ret_receiver = NULL;
+    return create_receiver(r, err, ret_receiver);
+}
+
 /* Reads until the source ends (-ENODATA), fails or is stopped (0). */
-static int pull(struct at_puller *r, struct at_receiver *receiver, float *iq, size_t max,
+static int pull(struct at_puller *r, struct at_receiver **ret_receiver, float *iq, size_t max,
                 struct at_error *err)
 {
     struct meter meter = {.wall_ns = at_clock_mono_ns(), .cpu_ns = at_clock_thread_cpu_ns()};
     struct at_source *s = r->source;
+    bool settled = false;
     while (!is_stopping(r)) {
         struct at_read read = {0};
         int64_t before = at_clock_mono_ns();
         int rc = s->ops->read(s, iq, max, READ_MS, &read, err);
+        if (!rc && read.n && !settled && (rc = settle_receiver(r, err, ret_receiver)))
+            return rc;
+        settled = settled || read.n;
         if (!rc && read.n)
-            rc = push(r, receiver, iq, &read);
+            rc = push(r, *ret_receiver, iq, &read);
         if (rc == -EAGAIN) {
             set_error(r, err->text);
             if (at_clock_mono_ns() - before < AT_NS_PER_S / 200)
@@ -285,7 +316,7 @@ static int pull(struct at_puller *r, struct at_receiver *receiver, float *iq, si
         } else if (rc) {
             return rc;
         }
-        measure(r, receiver, &meter, at_clock_mono_ns());
+        measure(r, *ret_receiver, &meter, at_clock_mono_ns());
     }
     return 0;
 }
@@ -313,26 +344,25 @@ static int run_once(struct at_puller *r, struct at_error *err)
         goto out;
     pthread_mutex_lock(&r->lock);
     r->source = s;
-    pthread_mutex_unlock(&r->lock);
-    rc = s->ops->start(s, err);
-    if (rc)
-        goto out;
-    pthread_mutex_lock(&r->lock);
     s->ops->get_info(s, &r->info);
     pthread_mutex_unlock(&r->lock);
     double block = r->live ? BLOCK_S * r->info.rate_hz : FILE_BLOCK;
     size_t max = block > MAX_BLOCK ? MAX_BLOCK : block < 256 ? 256 : (size_t)block;
     iq = malloc(2 * max * sizeof *iq);
+    /* Before the samples come: planning takes longer than a ring lasts. */
     rc = iq ? create_receiver(r, err, &receiver) : at_error_set(err, -ENOMEM, "out of memory");
+    if (!rc)
+        rc = s->ops->start(s, err);
     if (rc)
         goto out;
-    rc = pull(r, receiver, iq, max, err);
-    if (rc) {
+    rc = pull(r, &receiver, iq, max, err);
+    if (rc && receiver) {
         atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
         at_receiver_flush(receiver);
         atomic_store(&r->pushing_since_ns, 0);
     }
-    finish_stats(r, receiver);
+    if (receiver)
+        finish_stats(r, receiver);
 out:
     close_source(r, rc == -ENODATA ? AT_SOURCE_ENDED : AT_SOURCE_FAILED);
     at_receiver_destroy(receiver);
@@ -448,11 +478,5 @@ void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
     snprintf(v->error, sizeof v->error, "%s", r->error);
     if (r->samples_ns)
         v->sample_age_s = 1e-9 * (double)(at_clock_mono_ns() - r->samples_ns);
-    /* A driver that hangs inside a call cannot say so itself. */
-    if (r->live && v->state == AT_SOURCE_RUNNING && v->sample_age_s > STALLED_S) {
-        v->state = AT_SOURCE_STALLED;
-        snprintf(v->error, sizeof v->error, "no samples for %.0f s: the driver hangs",
-                 v->sample_age_s);
-    }
     pthread_mutex_unlock(&r->lock);
 }
