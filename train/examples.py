@@ -31,7 +31,7 @@ def arguments():
     p.add_argument("--processes", type=int, default=os.cpu_count())
     p.add_argument("--scene", type=int, default=6, help="examples of a scene at most, for timed items")
     p.add_argument("--outliers", type=int, default=12, help="every n-th example is of no class; 0: none")
-    p.add_argument("--keep-gb", type=float, default=40)
+    p.add_argument("--keep-gb", type=float, default=20)
     p.add_argument("--library", help="path of libattune-dataset.so")
     return p.parse_args()
 
