@@ -83,18 +83,39 @@ static int create_outlets(struct daemon *d, struct at_error *err)
     return 0;
 }
 
+/* Without a history attuned still does its work: the reason is logged and shown in status. */
+static void open_history(struct daemon *d)
+{
+    const struct at_history_config config = {.path = d->config->history.path,
+                                             .keep_s = d->config->history.keep_s,
+                                             .max_mb = d->config->history.max_mb};
+    struct at_error err = {{0}};
+    if (!config.path[0])
+        return;
+    if (at_history_open(&config, &err, &d->outlets.history))
+        at_log(AT_LOG_WARN, NULL, "%s; emissions are kept in memory only", err.text);
+    at_store_set_last(d->outlets.store, at_history_last_seq(d->outlets.history));
+}
+
 static int start(struct daemon *d, struct at_error *err)
 {
     const struct at_config *c = d->config;
     int rc = create_outlets(d, err);
+    if (!rc)
+        open_history(d);
     if (!rc)
         rc = at_check_read_token(c, d->token, sizeof d->token, err);
     if (!rc)
         rc = at_pipeline_create(c, &d->outlets, d->exit_when_done, err, &d->pipeline);
     if (rc)
         return rc;
-    d->api = (struct at_api){at_pipeline_get_view, d->pipeline,        d->outlets.store,
-                             d->outlets.events,    d->outlets.metrics, d->outlets.rows};
+    d->api = (struct at_api){.get_view = at_pipeline_get_view,
+                             .ctx = d->pipeline,
+                             .store = d->outlets.store,
+                             .events = d->outlets.events,
+                             .metrics = d->outlets.metrics,
+                             .rows = d->outlets.rows,
+                             .history = d->outlets.history};
     for (uint32_t i = 0; i < c->http.n_allowed_hosts; i++)
         d->allowed_hosts[i] = c->http.allowed_hosts[i];
     int listener = at_systemd_take_listener(err);
@@ -122,6 +143,7 @@ static void stop(struct daemon *d)
               NULL);
     at_http_stop(d->http);
     at_pipeline_destroy(d->pipeline);
+    at_history_close(d->outlets.history);
     at_store_destroy(d->outlets.store);
     at_events_destroy(d->outlets.events);
     at_metrics_destroy(d->outlets.metrics);

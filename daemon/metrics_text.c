@@ -218,3 +218,27 @@ void at_metrics_write_process(const struct at_view *v, struct at_buf *out)
         at_metrics_sample(out, table[i].name, NULL, 0, table[i].value);
     }
 }
+
+void at_metrics_write_history(const struct at_history_stats *s, struct at_buf *out)
+{
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } table[] = {
+        {"attune_history_up", "gauge", "1 while the history file can be written",
+         s->open && !s->error[0]},
+        {"attune_history_bytes", "gauge", "Bytes in use of the history file", (double)s->bytes},
+        {"attune_history_written_total", "counter", "Emissions and decisions written",
+         (double)s->written},
+        {"attune_history_lost_total", "counter",
+         "Emissions and decisions dropped: the disk was slow or full", (double)s->lost},
+        {"attune_history_removed_total", "counter",
+         "Emissions removed for their age or the file's size", (double)s->removed},
+        {"attune_history_moved_aside_total", "counter", "Damaged files moved aside",
+         (double)s->moved_aside},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        at_metrics_head(out, table[i].name, table[i].type, table[i].help);
+        at_metrics_sample(out, table[i].name, NULL, 0, table[i].value);
+    }
+}

@@ -3,6 +3,7 @@
 #ifndef AT_DAEMON_METRICS_TEXT_H
 #define AT_DAEMON_METRICS_TEXT_H
 
+#include "daemon/history/history.h"
 #include "daemon/view.h"
 #include "lib/base/buf.h"
 
@@ -17,6 +18,7 @@ void at_metrics_sample(struct at_buf *out, const char *name, const struct at_lab
                        size_t n, double value);
 
 void at_metrics_write_view(const struct at_view *v, struct at_buf *out);
+void at_metrics_write_history(const struct at_history_stats *s, struct at_buf *out);
 void at_metrics_write_process(const struct at_view *v, struct at_buf *out);
 
 #endif

@@ -5,6 +5,7 @@
 #define AT_DAEMON_PIPELINE_H
 
 #include "daemon/events.h"
+#include "daemon/history/history.h"
 #include "daemon/metrics.h"
 #include "daemon/rows.h"
 #include "daemon/store.h"
@@ -18,6 +19,7 @@ struct at_outlets {
     struct at_events *events;
     struct at_metrics *metrics;
     struct at_rows *rows;
+    struct at_history *history; /* NULL: none */
 };
 
 struct at_pipeline;

@@ -33,7 +33,8 @@ static void publish_result(struct at_puller *r, enum at_event_type type,
 static void on_opened(void *ctx, const struct at_result *result)
 {
     struct at_puller *r = ctx;
-    at_store_put(r->outlets->store, result);
+    uint64_t seq;
+    at_store_put(r->outlets->store, result, &seq);
     publish_result(r, AT_EVENT_EMISSION, result);
 }
 
@@ -41,7 +42,9 @@ static void on_result(void *ctx, const struct at_result *result)
 {
     struct at_puller *r = ctx;
     struct at_metrics *m = r->outlets->metrics;
-    uint32_t known = at_store_put(r->outlets->store, result);
+    uint64_t seq;
+    uint32_t known = at_store_put(r->outlets->store, result, &seq);
+    at_history_put(r->outlets->history, result, seq, result->decisions > known);
     if (result->decisions > known) {
         at_metrics_count(m, AT_COUNT_DECISIONS, result->backend, NULL, NULL);
         at_metrics_observe(m, AT_HIST_INFERENCE, result->backend,

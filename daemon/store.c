@@ -52,6 +52,13 @@ void at_store_destroy(struct at_store *s)
     free(s);
 }
 
+void at_store_set_last(struct at_store *s, uint64_t last)
+{
+    pthread_mutex_lock(&s->lock);
+    s->seq = last;
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* The slot of this id, else an empty one, else the stalest. */
 static struct slot *find_active(struct at_store *s, const char *id)
 {
@@ -71,7 +78,7 @@ static struct slot *find_active(struct at_store *s, const char *id)
     return empty ? empty : stalest;
 }
 
-uint32_t at_store_put(struct at_store *s, const struct at_result *r)
+uint32_t at_store_put(struct at_store *s, const struct at_result *r, uint64_t *ret_seq)
 {
     pthread_mutex_lock(&s->lock);
     struct slot *slot = find_active(s, r->id);
@@ -86,6 +93,7 @@ uint32_t at_store_put(struct at_store *s, const struct at_result *r)
         s->stats.seen++;
         s->stats.active++;
     }
+    *ret_seq = slot->seq;
     uint32_t known = fresh ? 0 : slot->result.decisions;
     slot->touched = ++s->touches;
     slot->result = *r;
@@ -100,7 +108,7 @@ uint32_t at_store_put(struct at_store *s, const struct at_result *r)
     return known;
 }
 
-int at_store_get(struct at_store *s, const char *id, struct at_result *ret)
+int at_store_get(struct at_store *s, const char *id, struct at_result *ret, uint64_t *ret_seq)
 {
     int rc = -ENOENT;
     pthread_mutex_lock(&s->lock);
@@ -108,6 +116,7 @@ int at_store_get(struct at_store *s, const char *id, struct at_result *ret)
         const struct slot *slot = i < s->n_active ? &s->active[i] : &s->ended[i - s->n_active];
         if (slot->seq && !strcmp(slot->result.id, id)) {
             *ret = slot->result;
+            *ret_seq = slot->seq;
             rc = 0;
         }
     }
@@ -145,7 +154,7 @@ static int newest_first(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-size_t at_store_find(struct at_store *s, const struct at_store_query *q, struct at_result *ret,
+size_t at_store_find(struct at_store *s, const struct at_store_query *q, struct at_store_found *ret,
                      size_t max, uint64_t *ret_cursor)
 {
     size_t n = 0;
@@ -158,7 +167,7 @@ size_t at_store_find(struct at_store *s, const struct at_store_query *q, struct 
     qsort(s->order, n, sizeof *s->order, newest_first);
     size_t taken = n < max ? n : max;
     for (size_t i = 0; i < taken; i++)
-        ret[i] = s->order[i]->result;
+        ret[i] = (struct at_store_found){s->order[i]->seq, s->order[i]->result};
     *ret_cursor = taken && taken < n ? s->order[taken - 1]->seq : 0;
     pthread_mutex_unlock(&s->lock);
     return taken;

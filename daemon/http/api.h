@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "daemon/events.h"
+#include "daemon/history/history.h"
 #include "daemon/metrics.h"
 #include "daemon/rows.h"
 #include "daemon/store.h"
@@ -56,6 +57,7 @@ struct at_api {
     struct at_events *events;
     struct at_metrics *metrics;
     struct at_rows *rows;
+    struct at_history *history; /* NULL: none */
 };
 
 /* ---- the route table (routes.c) ---- */

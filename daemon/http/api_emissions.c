@@ -44,34 +44,115 @@ static int read_query(const struct at_request *q, struct at_store_query *query, 
     return 0;
 }
 
+/* A page out of memory and history: both are ordered by the same number, newest first. */
+struct page {
+    json_t *items;
+    struct at_store_found *live; /* (n_live) */
+    size_t n_live, at, limit, n_past;
+    uint64_t newest_left, last; /* the first that did not fit; the newest that did */
+};
+
+static void append(struct page *p, uint64_t seq, json_t *item)
+{
+    if (json_array_size(p->items) < p->limit) {
+        json_array_append_new(p->items, item);
+        p->last = seq;
+        return;
+    }
+    json_decref(item);
+    p->newest_left = seq;
+}
+
+/* What memory holds and is newer than seq. */
+static void append_live(struct page *p, uint64_t seq)
+{
+    for (; p->at < p->n_live && p->live[p->at].seq > seq; p->at++)
+        append(p, p->live[p->at].seq, at_result_to_json(&p->live[p->at].result));
+}
+
+static void append_past(void *ctx, uint64_t seq, const char *json)
+{
+    struct page *p = ctx;
+    p->n_past++;
+    append_live(p, seq);
+    bool twice = p->at < p->n_live && p->live[p->at].seq == seq;
+    json_t *item = twice || !json ? NULL : json_loads(json, 0, NULL);
+    if (item)
+        append(p, seq, item);
+}
+
 void at_api_emissions(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
     struct at_store_query query;
     double limit = 100;
     if (read_query(q, &query, &limit, r))
         return;
-    struct at_result *found = calloc((size_t)limit, sizeof *found);
-    if (!found) {
+    struct page p = {.limit = (size_t)limit, .items = json_array()};
+    p.live = calloc(p.limit, sizeof *p.live);
+    if (!p.live || !p.items) {
+        free(p.live);
+        json_decref(p.items);
         at_reply_json(r, 500, NULL);
         return;
     }
     uint64_t cursor;
-    size_t n = at_store_find(api->store, &query, found, (size_t)limit, &cursor);
-    json_t *items = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(items, at_result_to_json(&found[i]));
-    at_reply_list(r, items, cursor);
+    p.n_live = at_store_find(api->store, &query, p.live, p.limit, &cursor);
+    int rc = at_history_find(api->history, &query, p.limit + 1, append_past, &p);
+    append_live(&p, 0);
+    bool more = cursor || p.newest_left || p.n_past > p.limit;
+    free(p.live);
+    if (rc == -ETIME) {
+        json_decref(p.items);
+        at_reply_error(
+            r, 503, "too_slow",
+            "the history is too long for this search; narrow it with since, until or band");
+        return;
+    }
+    /* A history that cannot be read is in the log and in status; what memory holds is answered. */
+    at_reply_list(r, p.items, more ? p.last : 0);
+}
+
+static void append_decision(void *ctx, const struct at_db_decision *d)
+{
+    json_t *o = json_object();
+    at_json_set_utc(o, "time", d->utc_ns);
+    at_json_set_text(o, "class", d->class_name);
+    at_json_set_real(o, "confidence", d->confidence);
+    at_json_set_text(o, "backend", d->backend);
+    at_json_set_text(o, "mode", d->mode);
+    json_object_set_new(o, "window", json_integer(d->window));
+    json_object_set_new(o, "tokens", json_integer((json_int_t)d->tokens));
+    at_json_set_real(o, "latency_ms", d->latency_ms);
+    json_array_append_new(ctx, o);
+}
+
+/* The emission from memory, else from history; NULL: neither. */
+static json_t *find_emission(const struct at_api *api, const char *id, uint64_t *ret_seq)
+{
+    json_t *o = NULL;
+    char *text = NULL;
+    struct at_result *found = calloc(1, sizeof *found);
+    if (found && !at_store_get(api->store, id, found, ret_seq))
+        o = at_result_to_json(found);
+    else if (!at_history_get(api->history, id, ret_seq, &text))
+        o = json_loads(text, 0, NULL);
+    free(text);
     free(found);
+    return o;
 }
 
 void at_api_emission(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
-    struct at_result *found = calloc(1, sizeof *found);
-    if (!found)
-        at_reply_json(r, 500, NULL);
-    else if (at_store_get(api->store, q->id, found))
+    uint64_t seq;
+    json_t *o = find_emission(api, q->id, &seq);
+    if (!o) {
         at_reply_error(r, 404, "not_found", "no emission with this id is alive or remembered");
-    else
-        at_reply_json(r, 200, at_result_to_json(found));
-    free(found);
+        return;
+    }
+    if (api->history) {
+        json_t *decisions = json_array();
+        at_history_decisions(api->history, seq, AT_API_MAX_ITEMS, append_decision, decisions);
+        json_object_set_new(o, "decisions", decisions);
+    }
+    at_reply_json(r, 200, o);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/http/api.h"
+#include "daemon/metrics_text.h"
 
 void at_api_healthz(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
@@ -38,6 +39,9 @@ void at_api_metrics(const struct at_api *api, const struct at_request *q, struct
     if (!v)
         return;
     r->headers.type = "text/plain; version=0.0.4; charset=utf-8";
+    struct at_history_stats history;
+    at_history_get_stats(api->history, &history);
+    at_metrics_write_history(&history, &r->body);
     if (at_metrics_write(api->metrics, v, &r->body))
         at_reply_json(r, 500, NULL);
     free(v);
@@ -58,6 +62,18 @@ static json_t *radio_counts(const struct at_view *v)
             n += v->radios[i].state == (enum at_source_state)s;
         json_object_set_new(o, at_source_state_name((enum at_source_state)s), json_integer(n));
     }
+    return o;
+}
+
+static json_t *history_json(const struct at_api *api)
+{
+    struct at_history_stats s;
+    at_history_get_stats(api->history, &s);
+    json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "open", (int)s.open, "written",
+                          (json_int_t)s.written, "lost", (json_int_t)s.lost, "removed",
+                          (json_int_t)s.removed, "moved_aside", (json_int_t)s.moved_aside, "bytes",
+                          (json_int_t)s.bytes, "waiting", (json_int_t)s.waiting);
+    at_json_set_text(o, "error", s.error);
     return o;
 }
 
@@ -107,6 +123,7 @@ void at_api_status(const struct at_api *api, const struct at_request *q, struct 
     json_object_set_new(root, "kv_peak_bytes", json_integer((json_int_t)c->kv_peak_bytes));
     json_object_set_new(root, "event_readers",
                         json_integer((json_int_t)at_events_readers(api->events)));
+    json_object_set_new(root, "history", history_json(api));
     at_reply_json(r, 200, root);
     free(v);
 }

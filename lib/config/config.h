@@ -95,6 +95,10 @@ struct at_config {
         uint32_t n_allowed_hosts;
         double timeout_s;
     } http;
+    struct {
+        char path[AT_CONFIG_PATH_SIZE]; /* empty: none */
+        double keep_s, max_mb;
+    } history;
     char bandplan[AT_CONFIG_PATH_SIZE]; /* empty: no service hints */
     char cache_dir[AT_CONFIG_PATH_SIZE];
     struct at_config_radio radios[AT_CONFIG_MAX_RADIOS];

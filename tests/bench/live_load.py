@@ -33,6 +33,7 @@ def main():
 model: {{path: {os.path.abspath(a.model)}}}
 bandplan: ""
 cache_dir: {folder}/cache
+history: {{path: {folder}/history.db}}
 budget: {{cores: {a.cores}}}
 http: {{listen: "127.0.0.1:0"}}
 log: {{format: json}}

@@ -63,13 +63,14 @@ def write_iq(path, rate=250000, seconds=3.0):
         f.write(out)
 
 
-def write_config(path, radios, extra="", port=0):
+def write_config(path, radios, extra="", port=0, history=""):
     with open(path, "w") as f:
         f.write(f"""log: {{level: info, format: json}}
 model: {{path: model.safetensors}}
 http: {{listen: "127.0.0.1:{port}"}}
 bandplan: ""
 cache_dir: cache
+history: {{path: "{history}"}}
 {extra}
 radios:
 """)
@@ -182,6 +183,8 @@ def run_emissions(d):
     one = d.json("/api/v1/emissions?limit=1")
     check("limit and cursor", len(one["items"]) == 1 and (one["next"] or len(items) == 1), one)
     ended = d.json("/api/v1/emissions?state=ended")["items"]
+    one = d.json("/api/v1/emissions/" + ended[0]["id"])
+    check("no decisions without a history", "decisions" not in one, one)
     check("all have ended", len(ended) == len(items), (len(ended), len(items)))
     check("filters", d.json("/api/v1/emissions?min_snr=200")["items"] == [] == d.json("/api/v1/emissions?band=x")["items"])
 
@@ -333,6 +336,56 @@ def run_notify():
     check("SIGINT: 0 within 2 s", code == 0 and took < 2, (code, took))
 
 
+def pages(d, query=""):
+    """All emissions, page by page; each once, newest first."""
+    out, cursor = [], None
+    while True:
+        page = d.json(f"/api/v1/emissions?limit=2{query}" + (f"&cursor={cursor}" if cursor else ""))
+        out += page["items"]
+        cursor = page["next"]
+        if not cursor:
+            return out
+
+
+def run_history():
+    """What has ended is there after kill -9, and pages go over from memory to file without a seam."""
+    write_config("p.yaml", [("rec", "file=iq.cu8", "fast")], history="history.db")
+    ids = []
+    for life in range(3):
+        d = Daemon("p.yaml")
+        d.wait("/api/v1/radios", lambda s, b: json.loads(b)["items"][0]["state"] == "ended", 30)
+        items = d.json("/api/v1/emissions?limit=500")["items"]
+        check(f"life {life}: emissions of earlier lives", [e["id"] for e in items if e["id"] in ids] == ids, (ids, items))
+        check(f"life {life}: pages join", [e["id"] for e in pages(d)] == [e["id"] for e in items], pages(d))
+        check(f"life {life}: filters reach the file", [e["id"] for e in pages(d, "&min_snr=20&state=ended")]
+              == [e["id"] for e in items if e["snr_db"] >= 20])
+        ids = [e["id"] for e in items]
+        d.wait("/api/v1/status", lambda s, b: json.loads(b)["history"]["written"] and not json.loads(b)["history"]["waiting"])
+        d.p.kill()
+        d.p.wait()
+        d.p.stderr.close()
+    check("three lives' emissions", ids and len(ids) % 3 == 0 and len(set(ids)) == len(ids), ids)
+    d = Daemon("p.yaml")
+    one = d.json("/api/v1/emissions/" + ids[-1])
+    check("by id, with decisions", one["id"] == ids[-1] and one["decisions"][0]["backend"], one)
+    check("metrics", b"\nattune_history_up 1\n" in d.get("/metrics")[2])
+    d.stop()
+    with open("history.db", "r+b") as f:  # a damaged file is moved aside, and said
+        f.seek(100)
+        f.write(os.urandom(6000))
+    d = Daemon("p.yaml")
+    d.wait("/api/v1/status", lambda s, b: json.loads(b)["history"]["moved_aside"] == 1)
+    s = d.json("/api/v1/status")["history"]
+    check("damaged file is moved aside", s["moved_aside"] == 1 and s["open"], s)
+    check("it is there", any(x.startswith("history.db.corrupt-") for x in os.listdir(".")), os.listdir("."))
+    d.stop()
+    check("and the log says so", any("damaged" in x for x in d.log), d.log)
+    write_config("q.yaml", [("rec", "file=iq.cu8", "fast")], history="nowhere/history.db")
+    d = Daemon("q.yaml")
+    check("without a folder it works from memory", d.json("/api/v1/status")["history"]["open"] is False)
+    d.stop()
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -347,6 +400,7 @@ def main():
         else:
             print("SKIP same as attune classify: no such command")
         run_notify()
+        run_history()
         os.chdir("/")
     print(f"{passed} passed, {failed} failed")
     return failed != 0

@@ -37,17 +37,18 @@ static struct at_store_query all(void)
 static void store_lives(void **state)
 {
     struct at_store *s = at_store_create(4, 4);
-    struct at_result r = make(1, false, 10, "am"), found[8];
-    uint64_t cursor;
+    struct at_result r = make(1, false, 10, "am");
+    struct at_store_found found[8];
+    uint64_t seq, cursor;
     r.decisions = 2;
-    assert_int_equal(at_store_put(s, &r), 0);
+    assert_int_equal(at_store_put(s, &r, &seq), 0);
     r.decisions = 3;
-    assert_int_equal(at_store_put(s, &r), 2);
-    assert_int_equal(at_store_get(s, "b-roof-1", &found[0]), 0);
-    assert_int_equal(found[0].decisions, 3);
-    assert_int_equal(at_store_get(s, "b-roof-2", &found[0]), -ENOENT);
+    assert_int_equal(at_store_put(s, &r, &seq), 2);
+    assert_int_equal(at_store_get(s, "b-roof-1", &found[0].result, &seq), 0);
+    assert_int_equal(found[0].result.decisions, 3);
+    assert_int_equal(at_store_get(s, "b-roof-2", &found[0].result, &seq), -ENOENT);
     r.emission.ended = true;
-    assert_int_equal(at_store_put(s, &r), 3);
+    assert_int_equal(at_store_put(s, &r, &seq), 3);
     struct at_store_query q = all();
     q.state = AT_STORE_ACTIVE;
     assert_int_equal(at_store_find(s, &q, found, 8, &cursor), 0);
@@ -56,32 +57,32 @@ static void store_lives(void **state)
     /* The ring keeps the newest four. */
     for (int i = 2; i < 12; i++) {
         r = make(i, true, i, "ook");
-        at_store_put(s, &r);
+        at_store_put(s, &r, &seq);
     }
     assert_int_equal(at_store_find(s, &q, found, 8, &cursor), 4);
-    assert_string_equal(found[0].id, "b-roof-11");
-    assert_string_equal(found[3].id, "b-roof-8");
+    assert_string_equal(found[0].result.id, "b-roof-11");
+    assert_string_equal(found[3].result.id, "b-roof-8");
     /* More alive than there is room: the stalest is forgotten, and that is counted. */
     for (int i = 20; i < 26; i++) {
         r = make(i, false, i, NULL);
-        at_store_put(s, &r);
+        at_store_put(s, &r, &seq);
     }
     struct at_store_stats stats;
     at_store_get_stats(s, &stats);
     assert_int_equal(stats.active, 4);
     assert_int_equal(stats.forgotten, 2);
-    assert_int_equal(at_store_get(s, "b-roof-20", &found[0]), -ENOENT);
+    assert_int_equal(at_store_get(s, "b-roof-20", &found[0].result, &seq), -ENOENT);
     at_store_destroy(s);
 }
 
 static void store_filters(void **state)
 {
     struct at_store *s = at_store_create(8, 32);
-    struct at_result found[32];
-    uint64_t cursor;
+    struct at_store_found found[32];
+    uint64_t seq, cursor;
     for (int i = 0; i < 20; i++) {
         struct at_result r = make(i, i < 16, i, i % 3 ? "am" : "ook");
-        at_store_put(s, &r);
+        at_store_put(s, &r, &seq);
     }
     struct at_store_query q = all();
     q.class_name = "ook";
@@ -107,7 +108,7 @@ static void store_filters(void **state)
         for (size_t i = 0; i < n; i++, next--) {
             char id[48];
             snprintf(id, sizeof id, "b-roof-%d", next);
-            assert_string_equal(found[i].id, id);
+            assert_string_equal(found[i].result.id, id);
         }
         q.cursor = cursor;
     } while (cursor);

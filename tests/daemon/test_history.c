@@ -1,0 +1,351 @@
+/* The history: what is kept, what is found, what a bad file or disk does to it.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/history/history.h"
+#include "lib/base/clock.h"
+
+static char folder[64], path[96];
+
+static int make_folder(void **state)
+{
+    snprintf(folder, sizeof folder, "/tmp/attune-history-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/h.db", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+static struct at_history *open_it(double keep_s, double max_mb)
+{
+    struct at_history_config c = {.path = path, .keep_s = keep_s, .max_mb = max_mb};
+    struct at_error err;
+    struct at_history *h = NULL;
+    if (at_history_open(&c, &err, &h))
+        fail_msg("%s", err.text);
+    return h;
+}
+
+static struct at_result make(uint64_t i)
+{
+    struct at_result r = {0};
+    snprintf(r.id, sizeof r.id, "b-roof-%llu", (unsigned long long)i);
+    snprintf(r.radio, sizeof r.radio, "roof");
+    snprintf(r.band, sizeof r.band, i % 2 ? "odd" : "even");
+    r.emission.ended = true;
+    r.emission.snr_db = (float)(i % 40);
+    r.start_utc_ns = INT64_C(1700000000000000000) + (int64_t)i * AT_NS_PER_S;
+    r.end_utc_ns = r.start_utc_ns + AT_NS_PER_S / 2;
+    r.has_answer = 1;
+    snprintf(r.answer.label, sizeof r.answer.label, i % 3 ? "am" : "ook");
+    snprintf(r.backend, sizeof r.backend, "flash");
+    snprintf(r.mode, sizeof r.mode, "fp32");
+    return r;
+}
+
+static void put(struct at_history *h, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i <= to; i++) {
+        struct at_result r = make(i);
+        at_history_put(h, &r, i, true);
+    }
+}
+
+static struct at_history_stats wait_written(struct at_history *h)
+{
+    struct at_history_stats s;
+    for (int i = 0; i < 3000; i++) {
+        at_history_get_stats(h, &s);
+        if (!s.waiting)
+            return s;
+        usleep(10000);
+    }
+    fail_msg("nothing was written in 30 s: %zu wait, %s", s.waiting, s.error);
+    return s;
+}
+
+struct seen {
+    size_t n;
+    uint64_t first, last;
+};
+
+static void see(void *ctx, uint64_t seq, const char *json)
+{
+    struct seen *s = ctx;
+    if (!s->n++)
+        s->first = seq;
+    else
+        assert_true(seq < s->last);
+    s->last = seq;
+    assert_non_null(strstr(json, "\"id\":\"b-roof-"));
+}
+
+static size_t count(struct at_history *h, struct at_store_query q, size_t max)
+{
+    struct seen s = {0};
+    assert_int_equal(at_history_find(h, &q, max, see, &s), 0);
+    return s.n;
+}
+
+static struct at_store_query all(void)
+{
+    return (struct at_store_query){.min_snr_db = -INFINITY};
+}
+
+static void kept_and_found(void **state)
+{
+    struct at_history *h = open_it(1e9, 100);
+    put(h, 1, 60);
+    wait_written(h);
+    at_history_close(h);
+    h = open_it(1e9, 100);
+    assert_int_equal(at_history_last_seq(h), 60);
+    struct at_store_query q = all();
+    assert_int_equal(count(h, q, 500), 60);
+    assert_int_equal(count(h, q, 7), 7);
+    q.cursor = 11;
+    assert_int_equal(count(h, q, 500), 10);
+    q = all();
+    q.band = "odd";
+    q.class_name = "ook";
+    assert_int_equal(count(h, q, 500), 10); /* 3, 9, ... 57 */
+    q = all();
+    q.min_snr_db = 30;
+    assert_int_equal(count(h, q, 500), 10); /* 30 .. 39 */
+    q = all();
+    q.since_utc_ns = INT64_C(1700000000000000000) + 51 * AT_NS_PER_S;
+    assert_int_equal(count(h, q, 500), 10); /* 51 .. 60 */
+    q.until_utc_ns = q.since_utc_ns + 4 * AT_NS_PER_S;
+    assert_int_equal(count(h, q, 500), 4);
+    q = all();
+    q.state = AT_STORE_ACTIVE;
+    assert_int_equal(count(h, q, 500), 0);
+    uint64_t seq;
+    char *json = NULL;
+    assert_int_equal(at_history_get(h, "b-roof-17", &seq, &json), 0);
+    assert_int_equal(seq, 17);
+    free(json);
+    assert_int_equal(at_history_get(h, "b-roof-17'--", &seq, &json), -ENOENT);
+    at_history_close(h);
+}
+
+static void count_decision(void *ctx, const struct at_db_decision *d)
+{
+    assert_string_equal(d->backend, "flash");
+    ++*(size_t *)ctx;
+}
+
+/* A carrier that is decided on four times a second for ever must not fill the disk. */
+static void decisions_thinned(void **state)
+{
+    struct at_history *h = open_it(1e9, 100);
+    struct at_result r = make(5);
+    for (int i = 0; i < 100; i++) {
+        r.emission.ended = i == 99;
+        snprintf(r.answer.label, sizeof r.answer.label, i < 50 ? "am" : "nfm");
+        at_history_put(h, &r, 5, true);
+    }
+    wait_written(h);
+    size_t n = 0;
+    assert_int_equal(at_history_decisions(h, 5, 500, count_decision, &n), 0);
+    assert_in_range(n, 2, 4); /* the first, the change, and one in ten seconds */
+    at_history_close(h);
+}
+
+static void retention(void **state)
+{
+    /* By size: 1 MB holds some 2,000 of these. */
+    struct at_history *h = open_it(1e9, 1);
+    for (uint64_t i = 1; i <= 12000; i += 1000) {
+        put(h, i, i + 999);
+        wait_written(h);
+    }
+    at_history_close(h);
+    h = open_it(1e9, 1); /* pruned at start */
+    struct at_history_stats s;
+    for (int i = 0; i < 1000; i++) {
+        at_history_get_stats(h, &s);
+        if (s.removed)
+            break;
+        usleep(10000);
+    }
+    put(h, 12001, 12001);
+    s = wait_written(h);
+    assert_true(s.bytes < 1300000);
+    struct at_store_query q = all();
+    q.cursor = 12002;
+    struct seen seen = {0};
+    assert_int_equal(at_history_find(h, &q, 20000, see, &seen), 0);
+    assert_int_equal(seen.first, 12001);
+    assert_in_range(seen.n, 200, 11000);
+    at_history_close(h);
+    /* By age: all are older than nothing at all. */
+    h = open_it(0, 100);
+    for (int i = 0; i < 3000 && count(h, all(), 1); i++)
+        usleep(10000);
+    assert_int_equal(count(h, all(), 1), 0);
+    at_history_close(h);
+}
+
+static void killed(void **state)
+{
+    int pipe_fd[2];
+    assert_int_equal(pipe(pipe_fd), 0);
+    uint64_t last = 0;
+    for (int life = 0; life < 10; life++) {
+        pid_t child = fork();
+        if (!child) {
+            struct at_history *h = open_it(1e9, 100);
+            for (uint64_t i = at_history_last_seq(h) + 1;; i++) {
+                put(h, i, i);
+                wait_written(h);
+                if (write(pipe_fd[1], &i, sizeof i) < 0)
+                    _exit(1);
+            }
+        }
+        for (int k = 0; k < 3; k++) /* it has told of what it wrote */
+            assert_int_equal(read(pipe_fd[0], &last, sizeof last), sizeof last);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        int flags = fcntl(pipe_fd[0], F_GETFL);
+        fcntl(pipe_fd[0], F_SETFL, flags | O_NONBLOCK);
+        while (read(pipe_fd[0], &last, sizeof last) == sizeof last)
+            ;
+        fcntl(pipe_fd[0], F_SETFL, flags);
+        struct at_history *h = open_it(1e9, 100);
+        assert_true(at_history_last_seq(h) >= last);
+        assert_true(count(h, all(), 100000) >= last);
+        at_history_close(h);
+    }
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+}
+
+static void spoil(const char *what)
+{
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    if (!strcmp(what, "empty")) {
+        assert_int_equal(ftruncate(fileno(f), 0), 0);
+    } else if (!strcmp(what, "short")) {
+        assert_int_equal(ftruncate(fileno(f), 5000), 0);
+    } else if (!strcmp(what, "text")) {
+        assert_int_equal(ftruncate(fileno(f), 0), 0);
+        for (int i = 0; i < 1000; i++)
+            fputs("this is no database ", f);
+    } else {
+        srand(7);
+        for (int i = 0; i < 3000; i++) {
+            fseek(f, 100 + rand() % 60000, SEEK_SET);
+            fputc(rand() & 0xff, f);
+        }
+    }
+    fclose(f);
+}
+
+static void damaged(void **state)
+{
+    static const char *const kinds[] = {"empty", "short", "text", "bits"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct at_history *h = open_it(1e9, 100);
+        put(h, 1, 300);
+        wait_written(h);
+        at_history_close(h);
+        spoil(kinds[i]);
+        h = open_it(1e9, 100);
+        /* Whatever it found, it goes on: what comes now is kept. */
+        for (uint64_t k = 1000; k < 1400; k++)
+            put(h, k, k);
+        wait_written(h);
+        put(h, 2000, 2000);
+        wait_written(h);
+        struct at_store_query q = all();
+        q.cursor = 2001;
+        struct seen seen = {0};
+        at_history_find(h, &q, 1, see, &seen);
+        assert_int_equal(seen.first, 2000);
+        at_history_close(h);
+        assert_int_equal(remove_folder(NULL), 0);
+        make_folder(NULL);
+    }
+}
+
+/* A limit on the size of files stands for a full disk: writes fail until it is lifted. */
+static void disk_full(void **state)
+{
+    struct at_history *h = open_it(1e9, 100);
+    put(h, 1, 10);
+    wait_written(h);
+    struct rlimit old, small;
+    getrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_IGN);
+    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    put(h, 11, 6000);
+    struct at_history_stats s = {0};
+    for (int i = 0; i < 1000 && !s.error[0]; i++) {
+        usleep(10000);
+        at_history_get_stats(h, &s);
+    }
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_true(s.error[0]);
+    assert_true(s.lost > 0); /* more than the queue holds */
+    assert_true(s.waiting > 0);
+    s = wait_written(h);
+    put(h, 7000, 7000);
+    s = wait_written(h);
+    for (int i = 0; i < 100 && s.error[0]; i++) {
+        usleep(10000);
+        at_history_get_stats(h, &s);
+    }
+    assert_string_equal(s.error, "");
+    uint64_t seq;
+    char *json = NULL;
+    assert_int_equal(at_history_get(h, "b-roof-7000", &seq, &json), 0);
+    free(json);
+    at_history_close(h);
+}
+
+static void refused(void **state)
+{
+    struct at_history *h = open_it(1e9, 100), *other = NULL;
+    struct at_error err;
+    struct at_history_config c = {.path = path, .keep_s = 1e9, .max_mb = 100};
+    assert_int_equal(at_history_open(&c, &err, &other), -EBUSY);
+    assert_non_null(strstr(err.text, "another attuned"));
+    at_history_close(h);
+    c.path = "/nowhere/at/all/h.db";
+    assert_true(at_history_open(&c, &err, &other) < 0);
+    assert_non_null(strstr(err.text, "/nowhere/at/all"));
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+    const struct CMUnitTest tests[] = {
+        CASE(kept_and_found), CASE(decisions_thinned), CASE(retention), CASE(killed),
+        CASE(damaged),        CASE(disk_full),         CASE(refused),
+    };
+    return cmocka_run_group_tests_name("history", tests, NULL, NULL);
+}
