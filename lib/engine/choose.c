@@ -139,6 +139,11 @@ int at_choose_init(struct at_classifier *c, const struct at_classifier_config *c
     return 0;
 }
 
+double at_candidate_ms(const struct at_candidate *k)
+{
+    return isfinite(k->live_p50_ms) ? k->live_p50_ms : k->calibrated_ms;
+}
+
 static void fill_input(struct at_classifier *c, double elapsed_ns)
 {
     struct at_selector_input *in = &c->state.input;
@@ -159,8 +164,7 @@ static void fill_input(struct at_classifier *c, double elapsed_ns)
     int now = c->state.choice.index;
     if (now < 0)
         return;
-    const struct at_candidate *k = &c->state.candidates[now];
-    double push_ms = isfinite(k->live_p50_ms) ? k->live_p50_ms : k->calibrated_ms;
+    double push_ms = at_candidate_ms(&c->state.candidates[now]);
     if (isfinite(push_ms) && push_ms > 0 && in->budget_ms > 0)
         in->queue = (double)waiting / (threads * AT_PACE_NEXT * in->budget_ms / push_ms);
 }

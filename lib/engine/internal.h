@@ -17,6 +17,7 @@
     1024 /* of one emission: the look-back of a new one, and runs of AT_RUN_MIN                    \
           */
 #define MAX_THREADS 16
+#define SERVE_MAX   4 /* streams that a worker serves at once: 256 rows fill an encoder's pass */
 #define FIGURES     1024 /* newest decisions that p50 and p95 speak of */
 #define SPARE_MAX   16
 #define BUCKETS     64
@@ -36,7 +37,7 @@ void at_figures_get(const struct figures *f, size_t newest, size_t least, double
 struct server {
     struct at_classifier *c;
     struct at_worker *worker;
-    float *frames; /* (AT_PACE_NEXT, columns): a chunk that wraps around its ring */
+    float *frames; /* (SERVE_MAX, AT_PACE_NEXT, columns): chunks that wrap around their rings */
     pthread_t thread;
     bool started;
 };
@@ -173,6 +174,8 @@ void at_sessions_finish(struct at_classifier *c);
 /* choose.c: candidates and the selector */
 int at_choose_init(struct at_classifier *c, const struct at_classifier_config *config,
                    struct at_error *err);
+/* p50 of one decision: live where known, else calibrated; NAN: neither. */
+double at_candidate_ms(const struct at_candidate *k);
 void at_choose_again(struct at_classifier *c,
                      int64_t now_ns); /* lock held; at most once a second */
 

@@ -11,16 +11,24 @@
 #include "lib/base/cpu.h"
 #include "lib/engine/internal.h"
 
-/* Contiguous rows of the chunk: in place, or copied where it wraps around the ring. */
-static const float *rows_of(const struct stream *s, const struct server *server, size_t n)
+/* One stream's part of what a server does at once. */
+struct part {
+    struct stream *s;
+    struct at_chunk chunk;
+    bool decided;
+    int64_t due_ns;
+};
+
+/* Contiguous rows of the chunk: in place, or copied to `wrapped` where it wraps around the ring. */
+static const float *rows_of(const struct stream *s, size_t columns, size_t n, float *wrapped)
 {
-    size_t columns = server->c->columns, at = (size_t)(s->tail % QUEUE_TOKENS);
+    size_t at = (size_t)(s->tail % QUEUE_TOKENS);
     if (at + n <= QUEUE_TOKENS)
         return s->frames + at * columns;
     size_t first = QUEUE_TOKENS - at;
-    memcpy(server->frames, s->frames + at * columns, first * columns * sizeof(float));
-    memcpy(server->frames + first * columns, s->frames, (n - first) * columns * sizeof(float));
-    return server->frames;
+    memcpy(wrapped, s->frames + at * columns, first * columns * sizeof(float));
+    memcpy(wrapped + first * columns, s->frames, (n - first) * columns * sizeof(float));
+    return wrapped;
 }
 
 /* `noise` is never told as a class with confidence: the detector saw something, the model did not.
@@ -76,8 +84,10 @@ static int64_t due_at(const struct stream *s, const struct at_chunk *chunk)
     return due_ns > s->delivered_ns ? due_ns : s->delivered_ns;
 }
 
-/* Figures of a decision that was due at due_ns, lock held. */
-static void count_decision(struct at_classifier *c, struct stream *s, int64_t due_ns,
+/* Figures of a decision that was due at due_ns, one of n that were made together; lock held. What
+ * it cost is the whole time for who waits for it, and its share for the selector, whose calibration
+ * knows decisions that are made alone. */
+static void count_decision(struct at_classifier *c, struct stream *s, size_t n, int64_t due_ns,
                            int64_t start_ns, int64_t now_ns)
 {
     const struct at_receiver *r = s->r;
@@ -88,7 +98,7 @@ static void count_decision(struct at_classifier *c, struct stream *s, int64_t du
         c->stats.budget_exceeded++;
     at_figures_add(&c->inference, took_ms);
     if (r->live && s->candidate == c->state.choice.index)
-        at_figures_add(&c->current, took_ms);
+        at_figures_add(&c->current, took_ms / (double)n);
     double stream_s = ((double)s->pace.last_index - (double)s->emission.start) / r->rate_hz;
     if (r->live && s->delivered_ns > 0) {
         s->latency_ms = (float)((double)(now_ns - due_ns) / 1e6);
@@ -100,26 +110,36 @@ static void count_decision(struct at_classifier *c, struct stream *s, int64_t du
     s->served_ns = now_ns;
 }
 
-/* The chunk itself: session, verdict and pace are this thread's while the stream is busy. No lock
- * held. */
-static void run_chunk(struct stream *s, struct server *server, const struct at_chunk *chunk)
+/* The chunks themselves, as one product where they are several: sessions, verdicts and paces are
+ * this thread's while the streams are busy. No lock held. */
+static void run_chunks(struct server *server, const struct part *parts, size_t n)
 {
     const struct at_classifier *c = server->c;
-    if (chunk->reset) {
-        at_session_reset(s->session);
-        s->pace.run_tokens = 0;
+    struct at_session *sessions[SERVE_MAX];
+    const float *frames[SERVE_MAX];
+    size_t counts[SERVE_MAX], pushed = 0;
+    for (const struct part *p = parts; p < parts + n; p++) {
+        struct stream *s = p->s;
+        if (p->chunk.reset) {
+            at_session_reset(s->session);
+            s->pace.run_tokens = 0;
+        }
+        if (p->chunk.n == 0)
+            continue;
+        sessions[pushed] = s->session;
+        frames[pushed] =
+            rows_of(s, c->columns, p->chunk.n, server->frames + pushed * AT_PACE_NEXT * c->columns);
+        counts[pushed++] = p->chunk.n;
+        s->pace.run_tokens += p->chunk.n;
+        s->pace.new_tokens += p->chunk.n;
+        s->seen += p->chunk.n;
     }
-    if (chunk->n > 0) {
-        at_session_push(s->session, server->worker, rows_of(s, server, chunk->n), chunk->n,
-                        c->columns);
-        s->pace.run_tokens += chunk->n;
-        s->pace.new_tokens += chunk->n;
-        s->seen += chunk->n;
-    }
-    if (chunk->decide && s->session) {
-        decide(s, c);
-        s->pace.decisions++;
-    }
+    at_session_push_batch(sessions, server->worker, frames, counts, pushed, c->columns);
+    for (const struct part *p = parts; p < parts + n; p++)
+        if (p->decided) {
+            decide(p->s, c);
+            p->s->pace.decisions++;
+        }
 }
 
 static bool starve(struct at_classifier *c, struct stream *s, int error)
@@ -152,17 +172,19 @@ void at_stream_drop(struct stream *s)
     pthread_cond_broadcast(&c->idle);
 }
 
-bool at_stream_serve(struct stream *s, struct server *server)
+/* Takes the stream's next chunk, which makes it busy. Lock held. 1: taken, 0: nothing was to be
+ * done now, -1: likewise, and what waited is gone: ask again. */
+static int begin(struct stream *s, struct server *server, struct part *ret)
 {
     struct at_classifier *c = server->c;
     struct at_chunk chunk = at_stream_plan(s);
     if (chunk.n == 0 && !chunk.decide && !chunk.done)
-        return false;
+        return 0;
     s->busy = true;
     int error = chunk.n > 0 ? ready_session(c, s, chunk.reset) : 0;
     if (error < 0) {
         s->busy = false;
-        return starve(c, s, error);
+        return starve(c, s, error) ? -1 : 0;
     }
     s->starved = 0;
     if (chunk.n > 0) {
@@ -173,26 +195,26 @@ bool at_stream_serve(struct stream *s, struct server *server)
     }
     if (chunk.decide)
         s->pace.last_index = s->seen_index;
-    bool decided = chunk.decide && s->session;
-    int64_t due_ns = due_at(s, &chunk);
-    pthread_mutex_unlock(&c->lock);
+    *ret = (struct part){
+        .s = s, .chunk = chunk, .decided = chunk.decide && s->session, .due_ns = due_at(s, &chunk)};
+    return 1;
+}
 
-    int64_t start_ns = at_clock_mono_ns();
-    run_chunk(s, server, &chunk);
-    int64_t now_ns = at_clock_mono_ns();
-
-    pthread_mutex_lock(&c->lock);
-    s->tail += chunk.n;
-    c->stats.tokens += chunk.n;
-    c->busy_ns += now_ns - start_ns;
+/* Lock held; let go of while the result is told. False: the stream is gone. */
+static bool finish(const struct part *p, size_t n, int64_t start_ns, int64_t now_ns)
+{
+    struct stream *s = p->s;
+    struct at_classifier *c = s->r->c;
+    s->tail += p->chunk.n;
+    c->stats.tokens += p->chunk.n;
     c->generation++;
-    if (chunk.decide) {
+    if (p->chunk.decide) {
         s->pace.new_tokens = 0;
-        if (decided)
-            count_decision(c, s, due_ns, start_ns, now_ns);
+        if (p->decided)
+            count_decision(c, s, n, p->due_ns, start_ns, now_ns);
     }
     bool done = s->ended && s->head == s->tail && s->pace.new_tokens == 0;
-    if (decided || done) {
+    if (p->decided || done) {
         struct at_result result;
         if (done && s->pace.decisions > 0) /* the tracker's last word on the SNR */
             answer(s, c, s->emission.snr_db);
@@ -202,21 +224,45 @@ bool at_stream_serve(struct stream *s, struct server *server)
         at_receiver_publish(s->r, &result);
         pthread_mutex_lock(&c->lock);
     }
-    if (done)
+    if (done) {
         at_stream_drop(s);
-    else
-        s->busy = false;
-    if (!done && s->r->closing)
+        return false;
+    }
+    s->busy = false;
+    if (s->r->closing)
         pthread_cond_broadcast(&c->idle);
-    return !done;
+    return true;
+}
+
+/* Lock held; let go of meanwhile. False: a stream is gone, of one the only. */
+static bool serve(struct server *server, const struct part *parts, size_t n)
+{
+    struct at_classifier *c = server->c;
+    bool all = true;
+    pthread_mutex_unlock(&c->lock);
+    int64_t start_ns = at_clock_mono_ns();
+    run_chunks(server, parts, n);
+    int64_t now_ns = at_clock_mono_ns();
+    pthread_mutex_lock(&c->lock);
+    c->busy_ns += now_ns - start_ns;
+    for (size_t i = 0; i < n; i++)
+        all &= finish(&parts[i], n, start_ns, now_ns);
+    return all;
+}
+
+bool at_stream_serve(struct stream *s, struct server *server)
+{
+    struct part part;
+    int got = begin(s, server, &part);
+    return got > 0 ? serve(server, &part, 1) : got < 0;
 }
 
 /* ---- threads ---- */
 
-/* Lock held. The next stream to serve; NULL: wait. */
-static struct stream *pick(struct at_classifier *c)
+/* Lock held. The next stream to serve; NULL: wait. ret_waiting: streams that could be served. */
+static struct stream *pick(struct at_classifier *c, size_t *ret_waiting)
 {
-    size_t n = 0;
+    size_t n = 0, waiting = 0;
     for (struct stream *s = c->streams; s && n < c->max_tasks; s = s->next) {
         if (s->r->inline_ || s->r->closing || s->busy || (s->head == s->tail && !s->ended) ||
             s->starved == c->generation)
@@ -227,9 +273,39 @@ static struct stream *pick(struct at_classifier *c)
                                          .fresh = s->pace.decisions == 0,
                                          .serial = s->serial,
                                          .served = s->served_ns};
+        waiting += c->tasks[n - 1].runnable;
     }
     size_t i = at_sched_pick(c->tasks, n);
+    *ret_waiting = waiting;
     return i == AT_NO_TASK ? NULL : c->task_streams[i];
+}
+
+/* How many decisions are made together: this thread's share of those that wait, as long as the last
+ * of them still comes well within the budget. */
+static size_t together(const struct at_classifier *c, size_t waiting)
+{
+    size_t n = (waiting + c->n_threads - 1) / c->n_threads;
+    double ms = c->state.choice.index < 0
+                    ? NAN
+                    : at_candidate_ms(&c->state.candidates[c->state.choice.index]);
+    if (ms > 0 && c->state.budget_ms > 0 && (double)n * ms > c->state.budget_ms / 4)
+        n = (size_t)(c->state.budget_ms / 4 / ms);
+    return n < 1 ? 1 : n < SERVE_MAX ? n : SERVE_MAX;
+}
+
+/* Takes chunks of several streams, so that the linear layers run over all of them at once; lock
+ * held. */
+static size_t gather(struct server *server, struct part *parts)
+{
+    struct at_classifier *c = server->c;
+    size_t n = 0, most = 1, waiting;
+    for (struct stream *s; n < most && (s = pick(c, &waiting));) {
+        if (n == 0)
+            most = together(c, waiting);
+        if (begin(s, server, &parts[n]) > 0)
+            n++;
+    }
+    return n;
 }
 
 static void *work(void *arg)
@@ -241,12 +317,13 @@ static void *work(void *arg)
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);
     pthread_mutex_lock(&c->lock);
     while (!c->stop) {
-        struct stream *s = pick(c);
-        if (!s) {
+        struct part parts[SERVE_MAX];
+        size_t n = gather(server, parts);
+        if (n == 0) {
             pthread_cond_wait(&c->work, &c->lock);
             continue;
         }
-        at_stream_serve(s, server);
+        serve(server, parts, n);
         at_choose_again(c, at_clock_mono_ns());
     }
     pthread_mutex_unlock(&c->lock);
@@ -256,7 +333,8 @@ static void *work(void *arg)
 int at_server_init(struct at_classifier *c, struct server *s, struct at_error *err)
 {
     *s = (struct server){.c = c};
-    s->frames = at_mem_array(c->mem, AT_MEM_WORKSPACE, AT_PACE_NEXT * c->columns, sizeof(float));
+    s->frames = at_mem_array(c->mem, AT_MEM_WORKSPACE, SERVE_MAX * AT_PACE_NEXT * c->columns,
+                             sizeof(float));
     if (!s->frames)
         return at_error_set(err, -ENOMEM, "no memory for a worker");
     struct at_session_shape shapes[AT_MAX_CANDIDATES];

@@ -100,7 +100,7 @@ static int64_t delivered_at(const struct at_receiver *r, uint64_t index)
 }
 
 /* A burst's silence is not there to be seen, so what was missed of a keyed emission counts by its
- * duty. */
+ * duty. Lock held. */
 static void count_missed(struct stream *s, double tokens)
 {
     if (tokens > 0)
@@ -108,12 +108,12 @@ static void count_missed(struct stream *s, double tokens)
 }
 
 /* The index of each token follows from the newest's: frames stand one hop apart, but for skipped
- * silence. */
-static void put_marks(struct stream *s, const float *frames, size_t n, size_t stride, bool new_run,
-                      uint64_t index)
+ * silence. Returns the tokens that are missing between the newest before and the first of these. */
+static double put_marks(struct stream *s, const float *frames, size_t n, size_t stride,
+                        bool new_run, uint64_t index)
 {
     const struct at_receiver *r = s->r;
-    double at = (double)index;
+    double at = (double)index, gap = 0;
     int64_t delivered_ns = 0;
     for (size_t i = n; i-- > 0;) {
         const float *aux = frames + i * stride + r->n_bins;
@@ -127,11 +127,11 @@ static void put_marks(struct stream *s, const float *frames, size_t n, size_t st
         m->snr_db = s->emission.snr_db;
         m->new_run = new_run && i == 0;
         at -= s->hop * (1 + (i > 0 ? silent : 0));
-        if (i == 0 && s->throttled && s->newest_index > 0)
-            count_missed(s, ((double)m->index - (double)s->newest_index) / s->hop - 1 - silent);
+        if (i == 0 && s->newest_index > 0)
+            gap = ((double)m->index - (double)s->newest_index) / s->hop - 1 - silent;
     }
     s->newest_index = index;
-    s->throttled = false;
+    return gap;
 }
 
 /* The model's columns of a frame. */
@@ -149,10 +149,13 @@ static void put_part(struct stream *s, const float *frames, size_t n, bool new_r
     struct at_classifier *c = s->r->c;
     size_t stride = s->r->n_bins + AT_AUX_COUNT;
     s->hop = s->r->rate_hz / (2e3 * exp2((double)frames[s->r->n_bins + AT_AUX_BIN_KHZ]));
-    put_marks(s, frames, n, stride, new_run, index);
+    double gap = put_marks(s, frames, n, stride, new_run, index);
     for (size_t i = 0; i < n; i++)
         gather(c, frames + i * stride, s->frames + (s->head + i) % QUEUE_TOKENS * c->columns);
     pthread_mutex_lock(&c->lock);
+    if (s->throttled)
+        count_missed(s, gap);
+    s->throttled = false;
     s->head += n;
     if (s->r->inline_) {
         while (at_stream_serve(s, &s->r->server))
