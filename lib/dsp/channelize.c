@@ -24,6 +24,7 @@ struct at_channel {
     float *bins, *time; /* (n, 2) */
     unsigned n_taps;    /* of the second stage */
     float *taps;        /* (n_taps) */
+    float *pairs;       /* (n_taps, 2) each twice, for I and Q */
     float *line;        /* (n_taps - 1 + half, 2) delay line, then the newest */
 };
 
@@ -101,9 +102,12 @@ int at_channel_create(struct at_mem *mem, const struct at_channel_shape *shape, 
         c->taps = at_mem_array(mem, AT_MEM_IQ, c->n_taps, sizeof(float));
         c->line =
             at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + c->half) * 2, sizeof(float));
-        if (!c->taps || !c->line)
+        c->pairs = at_mem_array(mem, AT_MEM_IQ, (size_t)c->n_taps * 2, sizeof(float));
+        if (!c->taps || !c->line || !c->pairs)
             goto fail;
         at_window_lowpass(c->taps, c->n_taps, CUTOFF / shape->decimation, ATTENUATION);
+        for (unsigned i = 0; i < 2 * c->n_taps; i++)
+            c->pairs[i] = c->taps[i / 2];
     }
     *ret_channel = c;
     return 0;
@@ -120,6 +124,7 @@ void at_channel_destroy(struct at_channel *c)
     at_mem_free(c->mem, c->bins);
     at_mem_free(c->mem, c->time);
     at_mem_free(c->mem, c->taps);
+    at_mem_free(c->mem, c->pairs);
     at_mem_free(c->mem, c->line);
     at_mem_free(c->mem, c);
 }
@@ -140,6 +145,17 @@ unsigned at_channel_lag(const struct at_channel *c)
     return c->shape.decimation > 1 ? (TAPS - 1) / 2 : 0;
 }
 
+/* out (m, 2) = x (m, 2) filter (m) (cs + i sn). */
+static void turn_bins(const float *restrict x, const float *restrict filter, unsigned m, float cs,
+                      float sn, float *restrict out)
+{
+    for (unsigned k = 0; k < m; k++) {
+        float re = x[2 * k] * filter[k], im = x[2 * k + 1] * filter[k];
+        out[2 * k] = re * cs - im * sn;
+        out[2 * k + 1] = re * sn + im * cs;
+    }
+}
+
 /* The channel's bins times the filter. A shift by k bins turns by exp(-2 pi i k t / N) with t the
  * block's first sample; taken exactly by integers. */
 static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, const float *dc)
@@ -150,15 +166,17 @@ static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, cons
     unsigned turn = (unsigned)((k0 * (first & mask)) & mask);
     double phase = -2 * M_PI * turn / n_block;
     float cs = (float)cos(phase), sn = (float)sin(phase);
-    for (unsigned k = 0; k < n; k++) {
+    for (unsigned k = 0; k < n;) { /* runs without a wrap: bins from k0 up, then those below it */
         unsigned from = (k0 + k + (k < n / 2 ? 0 : n_block - n)) & mask;
-        float re = spec[2 * from] * c->filter[k], im = spec[2 * from + 1] * c->filter[k];
+        unsigned end = k < n / 2 ? n / 2 : n,
+                 m = n_block - from < end - k ? n_block - from : end - k;
+        turn_bins(spec + 2 * (size_t)from, c->filter + k, m, cs, sn, c->bins + 2 * (size_t)k);
         if (from == 0 && dc) { /* a constant stands in bin 0 alone */
-            re -= dc[0] * (float)n_block * c->filter[k];
-            im -= dc[1] * (float)n_block * c->filter[k];
+            float g = (float)n_block * c->filter[k];
+            c->bins[2 * k] -= g * (dc[0] * cs - dc[1] * sn);
+            c->bins[2 * k + 1] -= g * (dc[0] * sn + dc[1] * cs);
         }
-        c->bins[2 * k] = re * cs - im * sn;
-        c->bins[2 * k + 1] = re * sn + im * cs;
+        k += m;
     }
 }
 
@@ -180,22 +198,33 @@ static void shift_fine(struct at_channel *c, const float *x, uint64_t seq)
     }
 }
 
+/* Two complex samples; every processor that this runs on has such registers. */
+typedef float quad __attribute__((vector_size(16)));
+
+static inline quad load(const float *x)
+{
+    quad q;
+    memcpy(&q, x, sizeof q);
+    return q;
+}
+
 static void decimate(struct at_channel *c, float *out)
 {
-    unsigned d = c->shape.decimation;
+    unsigned d = c->shape.decimation,
+             n = 2 * (c->n_taps - 1); /* n_taps is odd, the last is apart */
+    const float *h = c->pairs;
     for (unsigned j = 0; j < c->half / d; j++) {
         const float *x = c->line + 2 * (size_t)j * d;
-        float acc[8] = {0};
-        unsigned i = 0;
-        for (; i + 4 <= c->n_taps; i += 4)
-            for (unsigned k = 0; k < 8; k++)
-                acc[k] += x[2 * i + k] * c->taps[i + k / 2];
-        for (; i < c->n_taps; i++) {
-            acc[0] += x[2 * i] * c->taps[i];
-            acc[1] += x[2 * i + 1] * c->taps[i];
+        quad a = {0}, b = {0}, e = {0}, f = {0};
+        for (unsigned i = 0; i < n; i += 16) { /* (TAPS - 1) d is a multiple of 8 */
+            a += load(x + i) * load(h + i);
+            b += load(x + i + 4) * load(h + i + 4);
+            e += load(x + i + 8) * load(h + i + 8);
+            f += load(x + i + 12) * load(h + i + 12);
         }
-        out[2 * j] = (acc[0] + acc[2]) + (acc[4] + acc[6]);
-        out[2 * j + 1] = (acc[1] + acc[3]) + (acc[5] + acc[7]);
+        a = (a + b) + (e + f);
+        out[2 * j] = a[0] + a[2] + x[n] * h[n];
+        out[2 * j + 1] = a[1] + a[3] + x[n + 1] * h[n + 1];
     }
     memmove(c->line, c->line + 2 * (size_t)c->half, (size_t)(c->n_taps - 1) * 2 * sizeof(float));
 }

@@ -22,6 +22,7 @@ struct at_framer {
     const struct at_plan *forward, *inverse;
     float *window;   /* (n) */
     float *inv_w2;   /* (n) 1 / w^2, 0 where the window is too small */
+    float *in_w2;    /* (n) w^2, 0 likewise */
     float *response; /* (n) rising frequency, through the window */
     float *scale;    /* (n) rising frequency: power -> ratio to the mean noise */
     float *x;        /* (n, 2) newest samples, oldest first */
@@ -29,6 +30,8 @@ struct at_framer {
     float *power;    /* (n) rising frequency; then envelope squared */
     float *phase;    /* (n) cycles a sample */
     float *weight;   /* (n) */
+    int32_t *bucket; /* (n) column of a histogram */
+    float in_sum;    /* of in_w2 */
     double w2_sum;
     unsigned lo, hi;     /* occupied bins [lo, hi), rising frequency */
     float f_lo, f_width; /* cycles a sample */
@@ -64,7 +67,8 @@ static inline float log10_fast(float x)
     return (e + p) * 0.30102999566f;
 }
 
-/* atan2 / (2 pi) by a polynomial (error under 2e-6 cycles), branch-free. */
+/* atan2 / (2 pi) by a polynomial (error under 2e-6 cycles); choices are factors of 0 or 1, so that
+ * the compiler vectorises it. */
 static inline float cycles_fast(float im, float re)
 {
     float ax = fabsf(re), ay = fabsf(im);
@@ -73,9 +77,16 @@ static inline float cycles_fast(float im, float re)
     float r =
         0.99987874f + s * (-0.33040552f + s * (0.18041246f + s * (-0.08540795f + s * 0.02093163f)));
     r *= t * 0.15915494f;
-    r = ay > ax ? 0.25f - r : r;
-    r = re < 0 ? 0.5f - r : r;
-    return im < 0 ? -r : r;
+    r += (float)(ay > ax) * (0.25f - 2 * r);
+    r += (float)(re < 0) * (0.5f - 2 * r);
+    return copysignf(r, im);
+}
+
+/* To the nearest integer, |x| below 2^22. */
+static inline float rintf_fast(float x)
+{
+    const float big = 12582912.0f; /* 1.5 x 2^23: its last bit is worth 1 */
+    return (x + big) - big;
 }
 
 static void set_scale(struct at_framer *f, double noise_density)
@@ -120,14 +131,18 @@ static int take(struct at_framer *f)
         float **p;
         unsigned n;
     } list[] = {
-        {&f->window, 1}, {&f->inv_w2, 1}, {&f->response, 1}, {&f->scale, 1}, {&f->x, 2},
-        {&f->a, 2},      {&f->b, 2},      {&f->power, 1},    {&f->phase, 1}, {&f->weight, 1},
+        {&f->window, 1}, {&f->inv_w2, 1}, {&f->in_w2, 1},  {&f->response, 1},
+        {&f->scale, 1},  {&f->x, 2},      {&f->a, 2},      {&f->b, 2},
+        {&f->power, 1},  {&f->phase, 1},  {&f->weight, 1},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         *list[i].p = at_mem_array(f->mem, AT_MEM_FRAMES, (size_t)list[i].n * f->n, sizeof(float));
         if (!*list[i].p)
             return -ENOMEM;
     }
+    f->bucket = at_mem_array(f->mem, AT_MEM_FRAMES, f->n, sizeof *f->bucket);
+    if (!f->bucket)
+        return -ENOMEM;
     f->forward = at_plan_get(f->n, AT_PLAN_FORWARD);
     f->inverse = at_plan_get(f->n, AT_PLAN_INVERSE);
     return f->forward && f->inverse ? 0 : -ENOMEM;
@@ -159,6 +174,8 @@ int at_framer_create(struct at_mem *mem, const struct at_framer_config *config,
     for (unsigned i = 0; i < n; i++) {
         float w2 = f->window[i] * f->window[i];
         f->inv_w2[i] = w2 > WINDOW_FLOOR ? 1 / w2 : 0;
+        f->in_w2[i] = w2 > WINDOW_FLOOR ? w2 : 0;
+        f->in_sum += f->in_w2[i];
     }
     set_response(f, config->response);
     f->bin_khz = (float)log2(config->rate_hz / n / 1e3);
@@ -171,10 +188,11 @@ void at_framer_destroy(struct at_framer *f)
 {
     if (!f)
         return;
-    float *list[] = {f->window, f->inv_w2, f->response, f->scale, f->x,
-                     f->a,      f->b,      f->power,    f->phase, f->weight};
+    float *list[] = {f->window, f->inv_w2, f->in_w2, f->response, f->scale, f->x,
+                     f->a,      f->b,      f->power, f->phase,    f->weight};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(f->mem, list[i]);
+    at_mem_free(f->mem, f->bucket);
     at_mem_free(f->mem, f);
 }
 
@@ -186,18 +204,21 @@ void at_framer_reset(struct at_framer *f)
 static void spectrum(struct at_framer *f, float *out)
 {
     unsigned n = f->n, half = n / 2;
+    const float *restrict x = f->x, *restrict w = f->window, *restrict scale = f->scale;
+    float *restrict a = f->a, *restrict power = f->power;
     for (unsigned i = 0; i < n; i++) {
-        f->a[2 * i] = f->x[2 * i] * f->window[i];
-        f->a[2 * i + 1] = f->x[2 * i + 1] * f->window[i];
+        a[2 * i] = x[2 * i] * w[i];
+        a[2 * i + 1] = x[2 * i + 1] * w[i];
     }
     at_plan_run(f->forward, f->a, f->b);
-    for (unsigned i = 0; i < half; i++) {
-        const float *neg = f->b + 2 * (i + half), *pos = f->b + 2 * i;
-        f->power[i] = neg[0] * neg[0] + neg[1] * neg[1];
-        f->power[i + half] = pos[0] * pos[0] + pos[1] * pos[1];
-    }
+    const float *restrict b = f->b;
+    for (unsigned i = 0; i < half; i++)
+        power[i + half] = b[2 * i] * b[2 * i] + b[2 * i + 1] * b[2 * i + 1];
+    b += n;
+    for (unsigned i = 0; i < half; i++)
+        power[i] = b[2 * i] * b[2 * i] + b[2 * i + 1] * b[2 * i + 1];
     for (unsigned k = 0; k < n; k++) {
-        float v = f->power[k] * f->scale[k];
+        float v = power[k] * scale[k];
         v = v > 1e-5f ? v : 1e-5f; /* also takes a NaN out */
         v = v < 1e9f ? v : 1e9f;
         v = log10_fast(v);
@@ -230,62 +251,121 @@ static void band_pass(struct at_framer *f)
     at_plan_run(f->inverse, f->b, f->a);
 }
 
-/* The window's weight is in the samples already: |a|^2 = w^2 |x|^2. */
+/* Sums in lanes: the order of additions is fixed, and a compiler makes vectors of it. */
+#define LANES 8
+
+static float sum_lanes(const float lane[LANES])
+{
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
+           ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+#define FREQ_STEPS (2 * AT_AUX_HIST + 1) /* from one bandwidth below the middle to one above */
+
+/* Sums of weights by bucket into out (n_out), times share; bucket numbers count from `first`, those
+ * outside go to the ends. Four sums, so that neighbours in one bucket need not wait for one
+ * another. n: a multiple of 4. */
+static void histogram(const int32_t *restrict bucket, const float *restrict weight, unsigned n,
+                      unsigned first, float share, float *restrict out)
+{
+    float h[4][FREQ_STEPS] = {0};
+    for (unsigned i = 0; i < n; i += 4)
+        for (unsigned k = 0; k < 4; k++)
+            h[k][bucket[i + k]] += weight[i + k];
+    for (unsigned k = 0; k < FREQ_STEPS; k++) {
+        unsigned to = k < first ? 0 : k - first < AT_AUX_HIST ? k - first : AT_AUX_HIST - 1;
+        out[to] += ((h[0][k] + h[1][k]) + (h[2][k] + h[3][k])) * share;
+    }
+}
+
+/* a (n, 2), the windowed samples: |a|^2 = w^2 |x|^2; p: |x|^2 where the window is not too small. */
+static void powers(const float *restrict a, const float *restrict inv_w2, unsigned n,
+                   float *restrict windowed, float *restrict p)
+{
+    for (unsigned i = 0; i < n; i++) {
+        windowed[i] = a[2 * i] * a[2 * i] + a[2 * i + 1] * a[2 * i + 1];
+        p[i] = windowed[i] * inv_w2[i];
+    }
+}
+
+static void to_buckets(const float *restrict p, unsigned n, float scale, int32_t *restrict bucket)
+{
+    for (unsigned i = 0; i < n; i++) {
+        float e = sqrtf(p[i] * scale);
+        bucket[i] = (int32_t)(e < AT_AUX_HIST - 1 ? e : AT_AUX_HIST - 1);
+    }
+}
+
 static void envelope(struct at_framer *f, float *aux)
 {
     unsigned n = f->n;
-    float s0 = 0, s2 = 0, s4 = 0;
-    for (unsigned i = 0; i < n; i++) {
-        float p = f->a[2 * i] * f->a[2 * i] + f->a[2 * i + 1] * f->a[2 * i + 1];
-        float in = f->inv_w2[i] > 0 ? 1.0f : 0.0f;
-        f->weight[i] = in * f->window[i] * f->window[i];
-        f->power[i] = p * f->inv_w2[i];
-        s0 += f->weight[i];
-        s2 += in * p;
-        s4 += p * f->power[i];
-    }
+    float l2[LANES] = {0}, l4[LANES] = {0};
+    powers(f->a, f->inv_w2, n, f->weight, f->power);
+    for (unsigned i = 0; i < n; i += LANES)
+        for (unsigned k = 0; k < LANES; k++) {
+            l2[k] += f->power[i + k] * f->in_w2[i + k];
+            l4[k] += f->weight[i + k] * f->power[i + k];
+        }
+    float s2 = sum_lanes(l2), s4 = sum_lanes(l4), s0 = f->in_sum;
     if (!(s2 > 1e-30f) || !(s2 < 1e30f))
         return;
-    float rms2 = s2 / s0, kurtosis = s4 / s0 / (rms2 * rms2);
+    float rms2 = s2 / s0, kurtosis = s4 / s0 / (rms2 * rms2), share = 1 / s0;
     aux[AT_AUX_KURTOSIS] = fminf(fmaxf(log2f(kurtosis), -1), 5);
-    float scale = 16 / rms2, share = 1 / s0, top = AT_AUX_HIST - 1;
+    to_buckets(f->power, n, 16 / rms2, f->bucket);
+    histogram(f->bucket, f->in_w2, n, 0, share, aux + AT_AUX_ENV);
+}
+
+/* x (n, 2) -> each sample times the conjugate of the one before it, apart; the first is 0. */
+static void turns(const float *restrict x, unsigned n, float *restrict re, float *restrict im)
+{
+    re[0] = im[0] = 0;
+    for (unsigned i = 1; i < n; i++) {
+        const float *p = x + 2 * i - 2, *q = x + 2 * i;
+        re[i] = q[0] * p[0] + q[1] * p[1];
+        im[i] = q[1] * p[0] - q[0] * p[1];
+    }
+}
+
+/* Frequency against mid in units of 1 / inv, within +-1, its weight, and which of FREQ_STEPS it
+ * falls into. Loops apart, since the compiler threads jumps through limits that follow each other.
+ */
+static void to_frequency(const float *restrict re, const float *restrict im, unsigned n, float mid,
+                         float inv, float *restrict v, float *restrict weight,
+                         int32_t *restrict bucket)
+{
     for (unsigned i = 0; i < n; i++) {
-        float e = sqrtf(f->power[i] * scale);
-        f->power[i] = e < top ? e : top;
+        float cycles = cycles_fast(im[i], re[i]) - mid;
+        cycles -= rintf_fast(cycles); /* nearest turn to the emission's middle */
+        v[i] = cycles * inv;
+        weight[i] = sqrtf(re[i] * re[i] + im[i] * im[i]);
     }
     for (unsigned i = 0; i < n; i++)
-        aux[AT_AUX_ENV + (unsigned)f->power[i]] += f->weight[i] * share;
+        v[i] = v[i] > -1 ? v[i] : -1;
+    for (unsigned i = 0; i < n; i++) {
+        v[i] = v[i] < 1 ? v[i] : 1;
+        bucket[i] = (int32_t)((v[i] + 1) * AT_AUX_HIST);
+    }
 }
 
 static void frequency(struct at_framer *f, float *aux)
 {
     unsigned n = f->n;
-    float mid = f->f_lo + f->f_width / 2, inv = 1 / f->f_width, s0 = 0, s1 = 0, s2 = 0;
-    for (unsigned i = 1; i < n; i++) {
-        const float *p = f->a + 2 * i - 2, *q = f->a + 2 * i;
-        float re = q[0] * p[0] + q[1] * p[1], im = q[1] * p[0] - q[0] * p[1];
-        float cycles = cycles_fast(im, re) - mid;
-        cycles -= cycles > 0.5f ? 1.0f : 0.0f; /* nearest turn to the emission's middle */
-        cycles += cycles < -0.5f ? 1.0f : 0.0f;
-        float w = sqrtf(re * re + im * im), v = cycles * inv;
-        v = v > -1 ? v : -1;
-        v = v < 1 ? v : 1;
-        f->phase[i] = v;
-        f->weight[i] = w;
-        s0 += w;
-        s1 += w * v;
-        s2 += w * v * v;
-    }
+    float l0[LANES] = {0}, l1[LANES] = {0}, l2[LANES] = {0};
+    float *re = f->power, *im = f->b, *v = f->phase, *weight = f->weight;
+    turns(f->a, n, re, im);
+    to_frequency(re, im, n, f->f_lo + f->f_width / 2, 1 / f->f_width, v, weight, f->bucket);
+    for (unsigned i = 0; i < n; i += LANES)
+        for (unsigned k = 0; k < LANES; k++) {
+            l0[k] += weight[i + k];
+            l1[k] += weight[i + k] * v[i + k];
+            l2[k] += weight[i + k] * v[i + k] * v[i + k];
+        }
+    float s0 = sum_lanes(l0);
     if (!(s0 > 1e-30f) || !(s0 < 1e30f))
         return;
-    float share = 1 / s0, mean = s1 * share;
-    aux[AT_AUX_FREQ_STD] = sqrtf(fmaxf(s2 * share - mean * mean, 0));
-    for (unsigned i = 1; i < n; i++) {
-        float h = (f->phase[i] + 0.5f) * AT_AUX_HIST;
-        h = h > 0 ? h : 0;
-        h = h < AT_AUX_HIST - 1 ? h : AT_AUX_HIST - 1;
-        aux[AT_AUX_FREQ + (unsigned)h] += f->weight[i] * share;
-    }
+    float share = 1 / s0, mean = sum_lanes(l1) * share;
+    aux[AT_AUX_FREQ_STD] = sqrtf(fmaxf(sum_lanes(l2) * share - mean * mean, 0));
+    histogram(f->bucket, weight, n, AT_AUX_HIST / 2, share, aux + AT_AUX_FREQ);
 }
 
 static void make_frame(struct at_framer *f, float *frame)
