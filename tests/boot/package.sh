@@ -6,6 +6,7 @@ out=$1
 mkdir -p "$out/tree"
 # What git would take along; in a released tree, all but builds.
 if git rev-parse --git-dir >/dev/null 2>&1; then
+    # shellcheck disable=SC2016 # it is the inner shell's
     git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' - |
         tar -c --null -T - | tar -x -C "$out/tree"
 else

@@ -163,6 +163,14 @@ def secrets(s):
     m, pid = s.m, s.pid()
     creds = m.run("nsenter", "-t", str(pid), "-m", "--", "cat", f"/run/credentials/{s.unit}/http-token").stdout
     check("the credential is there", creds.strip() == TOKEN, creds)
+    for word in (TOKEN, TOKEN + "-wrong"):
+        m.run("curl", "-s", "-X", "PATCH", "-H", f"Authorization: Bearer {word}", f"http://127.0.0.1:{s.port}/api/v1/budget")
+    # One that is refused: what it holds is not said.
+    m.write("/run/short", "secret-of\n", 0o600)
+    config = m.read("/etc/attune/attuned.yaml")
+    m.write("/run/short.yaml", "cache_dir: /tmp\n" + config.replace("http: {", "http: {token_file: /run/short, "))
+    refused = m.run("attuned", "-c", "/run/short.yaml", "--check").stdout
+    check("a token that is too short is refused by its place", "/run/short" in refused and "secret-of" not in refused, refused)
     seen = {
         "the journal": m.run("journalctl", "--no-pager", "-o", "export").stdout,
         "systemctl status": m.run("systemctl", "status", "-l", "--no-pager", s.unit).stdout,
@@ -218,6 +226,8 @@ def instances(m):
 
 
 def boot(m):
+    # What this host's own attune left is not part of the test.
+    m.run("sh", "-c", "rm -rf /var/lib/attune* /var/cache/attune* /var/log/attune* /var/*/private/attune* /etc/attune/conf.d/*")
     m.write("/etc/attune/attuned.yaml", CONFIG % (8650, "sim"))
     m.write("/etc/credstore/attune.http-token", TOKEN + "\n", 0o600)
     for unit in ("attuned", "attuned-standalone", "attuned@"):

@@ -6,11 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "daemon/http/api.h"
 #include "daemon/http/guard.h"
+#include "daemon/http/http.h"
 #include "daemon/http/listen.h"
 
 static void feed(struct at_guard *g, const char *name, const char *value)
@@ -129,11 +134,51 @@ static void routes(void **state)
         assert_int_equal(find(at_routes[i].path, id, sizeof id), (int)i);
 }
 
+static int listen_on(const char *address)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    inet_pton(AF_INET, address, &a.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    return fd;
+}
+
+/* A passed socket that other machines reach needs a token, whatever http.listen says. */
+static void passed_listeners(void **state)
+{
+    struct at_error err = {""};
+    char url[96];
+    int fd = listen_on("127.0.0.1");
+    assert_true(at_listen_is_local(fd));
+    assert_int_equal(at_listen_adopt(fd, url, sizeof url, &err), fd);
+    assert_int_equal(strncmp(url, "http://127.0.0.1:", 17), 0);
+    close(fd);
+    fd = listen_on("0.0.0.0");
+    assert_false(at_listen_is_local(fd));
+    struct at_http_config config = {.host = "127.0.0.1", .listener = fd};
+    struct at_api api = {0};
+    struct at_http *http = NULL;
+    assert_int_equal(at_http_start(&config, &api, &err, &http), -EACCES);
+    assert_non_null(strstr(err.text, "attuned.socket is reachable from other machines"));
+    close(fd);
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "/tmp/attune-listen-%d", (int)getpid());
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    unlink(a.sun_path);
+    assert_true(at_listen_is_local(fd));
+    assert_int_equal(at_listen_adopt(fd, url, sizeof url, &err), fd);
+    assert_int_equal(strncmp(url, "unix:/tmp/attune-listen-", 24), 0);
+    close(fd);
+    assert_true(at_listen_adopt(fd, url, sizeof url, &err) < 0); /* closed */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(framing),  cmocka_unit_test(hosts),  cmocka_unit_test(equal),
-        cmocka_unit_test(loopback), cmocka_unit_test(routes),
+        cmocka_unit_test(loopback), cmocka_unit_test(routes), cmocka_unit_test(passed_listeners),
     };
     return cmocka_run_group_tests_name("http parts", tests, NULL, NULL);
 }

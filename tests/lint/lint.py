@@ -119,6 +119,10 @@ class Lint:
             self.fail("blanks", path, len(lines), "the file must end with one newline")
         if path.endswith(SIZED) and len(lines) - 1 > MAX_FILE:
             self.fail("file-size", path, 1, f"{len(lines) - 1} lines, at most {MAX_FILE}")
+        if path.startswith("daemon/web/"):
+            for n, line in enumerate(lines, 1):
+                if re.search(r"(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(|\bon\w+=\"", line):
+                    self.fail("markup", path, n, "text from files and the air must not become markup")
         if path.endswith(SOURCE + (".py", ".sh")) and "SPDX-License-Identifier" not in "\n".join(lines[:16]):
             self.fail("licence", path, 1, "no SPDX line at the top")
         if path.endswith(SOURCE):
@@ -144,7 +148,7 @@ class Lint:
                 self.fail("foreign", path, 1, f"{name} is used in {sorted(paths)[0]} already")
 
 
-RULES = ["text", "blanks", "tabs", "file-size", "function-size", "licence", "includes", "arrows", "foreign"]
+RULES = ["text", "blanks", "tabs", "file-size", "function-size", "licence", "markup", "includes", "arrows", "foreign"]
 
 
 def main():
