@@ -451,6 +451,16 @@ void at_puller_finish(struct at_puller *r)
     pthread_cond_destroy(&r->wake);
 }
 
+/* Why the source does not run, before a read has said so. */
+static void source_says(struct at_puller *r, enum at_source_state state)
+{
+    struct at_source_info info;
+    if (r->error[0] || (state != AT_SOURCE_STALLED && state != AT_SOURCE_FAILED))
+        return;
+    r->source->ops->get_info(r->source, &info);
+    snprintf(r->error, sizeof r->error, "%s", info.message);
+}
+
 void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
 {
     *v = (struct at_radio_view){.live = r->live, .sample_age_s = NAN};
@@ -465,6 +475,7 @@ void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
         struct at_ledger l;
         r->source->ops->get_ledger(r->source, &l);
         v->state = r->source->ops->get_state(r->source);
+        source_says(r, v->state);
         v->ledger.requested += l.requested;
         v->ledger.delivered += l.delivered;
         v->ledger.reconnects += l.reconnects;

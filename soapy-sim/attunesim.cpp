@@ -12,6 +12,7 @@
  *   correction=1                   corrects its frequency itself
  *   counts=PATH                    counts.h: what it has done, exactly; lives on when the process does not
  *   log=PATH                       a line for each setting that reached it
+ *   says=TEXT                      prints this when it starts
  * Faults, for tests:
  *   script=NAME@N[:AMOUNT];...     one after the other, each when N samples have been handed over since the one before
  *                                  (kept in counts= from life to life); repeat=1: from the beginning again
@@ -415,6 +416,8 @@ class Sim : public SoapySDR::Device
     int activateStream(SoapySDR::Stream *, const int, const long long, const size_t) override
     {
         faults.call("activate");
+        if (args.count("says"))
+            std::fprintf(stderr, "%s\n", args.at("says").c_str());
         if (!numbers)
             loop = sim::find_loop(args, rate, cf32);
         n = clock_shift = 0;
