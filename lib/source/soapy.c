@@ -306,25 +306,37 @@ static const char *choose_format(struct at_driver *d, struct at_driver_info *inf
 /* About 10 ms a buffer where the driver lets one say: librtlsdr's default is 55 ms at 2.4 MS/s. In
  * bytes where the driver says so or says nothing (rtlsdr, miri), else in samples (bladerf: buflen).
  */
-static void set_buffer_length(struct at_driver *d, const struct at_driver_info *info,
+static void set_buffer_length(const SoapySDRArgInfo *info, const struct at_driver_info *of,
                               SoapySDRKwargs *args)
 {
+    bool bytes = strcmp(info->key, "bufflen") == 0;
+    if (!bytes && strcmp(info->key, "buflen") != 0)
+        return;
+    if (info->units && contains_nocase(info->units, "sample"))
+        bytes = false;
+    double block = bytes ? USB_BLOCK : BUFFER_SAMPLES;
+    double size = of->rate_hz * BUFFER_S * (bytes ? (double)at_iq_format_size(of->format) : 1);
+    char text[32];
+    snprintf(text, sizeof text, "%d", (int)(fmax(1, floor(size / block + 0.5)) * block));
+    SoapySDRKwargs_set(args, info->key, text);
+}
+
+/* What the device string says of the stream (remote:prot=tcp, buffers=32) goes to the stream. */
+static void set_stream_arguments(struct at_driver *d, const struct at_soapy_options *o,
+                                 const struct at_driver_info *info, SoapySDRKwargs *args)
+{
     size_t n = 0;
+    SoapySDRKwargs asked = SoapySDRKwargs_fromString(o->device);
     SoapySDRArgInfo *list = SoapySDRDevice_getStreamArgsInfo(d->dev, SOAPY_SDR_RX, d->channel, &n);
     for (size_t i = 0; list && i < n; i++) {
-        bool bytes = strcmp(list[i].key, "bufflen") == 0;
-        if (!bytes && strcmp(list[i].key, "buflen") != 0)
-            continue;
-        if (list[i].units && contains_nocase(list[i].units, "sample"))
-            bytes = false;
-        double block = bytes ? USB_BLOCK : BUFFER_SAMPLES;
-        double size =
-            info->rate_hz * BUFFER_S * (bytes ? (double)at_iq_format_size(info->format) : 1);
-        char text[32];
-        snprintf(text, sizeof text, "%d", (int)(fmax(1, floor(size / block + 0.5)) * block));
-        SoapySDRKwargs_set(args, list[i].key, text);
+        const char *value = SoapySDRKwargs_get(&asked, list[i].key);
+        if (value)
+            SoapySDRKwargs_set(args, list[i].key, value);
+        else
+            set_buffer_length(&list[i], info, args);
     }
     SoapySDRArgInfoList_clear(list, n);
+    SoapySDRKwargs_clear(&asked);
 }
 
 static int start_stream(struct at_driver *d, const struct at_soapy_options *o, struct at_error *err,
@@ -332,7 +344,7 @@ static int start_stream(struct at_driver *d, const struct at_soapy_options *o, s
 {
     const char *format = choose_format(d, info);
     SoapySDRKwargs args = {0};
-    set_buffer_length(d, info, &args);
+    set_stream_arguments(d, o, info, &args);
     d->stream = SoapySDRDevice_setupStream(d->dev, SOAPY_SDR_RX, format, &d->channel, 1, &args);
     SoapySDRKwargs_clear(&args);
     if (!d->stream)
