@@ -83,18 +83,23 @@ static int create_outlets(struct daemon *d, struct at_error *err)
     return 0;
 }
 
-/* Without a history attuned still does its work: the reason is logged and shown in status. */
-static void open_history(struct daemon *d)
+/* Without a history attuned still does its work: the reason is logged and shown in status. Not so
+ * beside another attuned on the same file: two would number emissions alike. */
+static int open_history(struct daemon *d, struct at_error *ret_err)
 {
     const struct at_history_config config = {.path = d->config->history.path,
                                              .keep_s = d->config->history.keep_s,
                                              .max_mb = d->config->history.max_mb};
     struct at_error err = {{0}};
     if (!config.path[0])
-        return;
-    if (at_history_open(&config, &err, &d->outlets.history))
+        return 0;
+    int rc = at_history_open(&config, &err, &d->outlets.history);
+    if (rc == -EBUSY)
+        return at_error_set(ret_err, rc, "history.path: %s", err.text);
+    if (rc)
         at_log(AT_LOG_WARN, NULL, "%s; emissions are kept in memory only", err.text);
     at_store_set_last(d->outlets.store, at_history_last_seq(d->outlets.history));
+    return 0;
 }
 
 static int start(struct daemon *d, struct at_error *err)
@@ -102,7 +107,7 @@ static int start(struct daemon *d, struct at_error *err)
     const struct at_config *c = d->config;
     int rc = create_outlets(d, err);
     if (!rc)
-        open_history(d);
+        rc = open_history(d, err);
     if (!rc)
         rc = at_check_read_token(c, d->token, sizeof d->token, err);
     if (!rc)

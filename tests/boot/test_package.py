@@ -28,18 +28,6 @@ def check(what, ok, got=None):
         print(f"FAIL {what}: got {str(got)[-3000:]}", flush=True)
 
 
-def build_depends():
-    """Packages that setup.sh installs for a build must be those that the package names."""
-    top = os.path.join(HERE, "..", "..")
-    with open(os.path.join(top, "scripts/packages.txt"), encoding="utf-8") as f:
-        wanted = {line.split()[1] for line in f if line.startswith("build ")}
-    with open(os.path.join(top, "debian/control"), encoding="utf-8") as f:
-        named = set(re.search(r"Build-Depends:\n((?: .*\n)+)", f.read())[1].replace(",", " ").split())
-    # Of build-essential, and for tests alone.
-    wanted -= {"gcc", "g++", "libc6-dev", "ninja-build", "libcmocka-dev"}
-    check("Build-Depends names what scripts/packages.txt does", wanted <= named, wanted - named)
-
-
 def depends(packages):
     """Names of what they need, without what they are themselves."""
     out = set()
@@ -117,7 +105,6 @@ def remove(m, before):
 
 
 def main():
-    build_depends()
     work = sys.argv[1] if len(sys.argv) > 1 else None
     folder = tempfile.mkdtemp(prefix="attune-package-")
     try:

@@ -147,6 +147,9 @@ def sandbox(s, own):
     for key, value in (("CapEff", "0000000000000000"), ("CapBnd", "0000000000000000"), ("NoNewPrivs", "1"), ("Seccomp", "2")):
         check(f"{key} is {value}", re.search(rf"(?m)^{key}:\s+{value}$", status), status)
     check("not root", not re.search(r"(?m)^Uid:\s+0\s", status))
+    children = m.run("pgrep", "-P", str(pid)).stdout.split()
+    check("the radio's helper process runs under it", len(children) == 1 and re.search(
+        r"(?m)^Seccomp:\s+2$", m.read(f"/proc/{children[0]}/status")), children)
     allowed = re.compile(r"^(/var/lib|/var/cache|/var/log|/run)/(private/)?" + own + r"(/|$)|^(/tmp|/var/tmp)(/|$)|"
                          r"^/dev/(mqueue|null|zero|full|random|urandom|tty|bus/usb/001/002)(/|$)")
     found = writable(m, pid)

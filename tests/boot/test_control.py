@@ -1,0 +1,30 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""debian/ says what the rest of the tree says: packages that a build needs, the version. Usage: test_control.py TOP VERSION"""
+import re
+import sys
+
+
+def main():
+    top, version = sys.argv[1:3]
+    with open(f"{top}/scripts/packages.txt", encoding="utf-8") as f:
+        wanted = {line.split()[1] for line in f if line.startswith("build ")}
+    with open(f"{top}/debian/control", encoding="utf-8") as f:
+        named = set(re.search(r"Build-Depends:\n((?: .*\n)+)", f.read())[1].replace(",", " ").split())
+    with open(f"{top}/debian/changelog", encoding="utf-8") as f:
+        newest = re.match(r"attune \(([^)]+)\)", f.readline())[1]
+    # Of build-essential, and for tests alone.
+    missing = wanted - named - {"gcc", "g++", "libc6-dev", "ninja-build", "libcmocka-dev"}
+    failures = 0
+    if missing:
+        failures += 1
+        print(f"FAIL debian/control: add to Build-Depends what scripts/packages.txt has for builds: {sorted(missing)}")
+    if newest != version:
+        failures += 1
+        print(f"FAIL debian/changelog: its newest version is {newest}, meson.build has {version}")
+    print(f"{2 - failures} passed, {failures} failed")
+    return failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
