@@ -57,6 +57,7 @@ struct at_classifier_config at_pipeline_classifier_config(const struct at_config
     return (struct at_classifier_config){
         .model_path = config->model.path,
         .backend = config->model.backend[0] ? config->model.backend : NULL,
+        .mode = config->model.mode,
         .window = config->model.window,
         .budget_ms = config->budget.latency_ms,
         .budget_kv_mb = config->budget.kv_mb,

@@ -174,6 +174,22 @@ static void choose_fitting(const struct view *v, struct at_choice *ret)
     snprintf(ret->reason, sizeof ret->reason, "%s", why);
 }
 
+/* The budgets that what was taken asks for, where it passes them. */
+static void say_what_would_fit(const struct view *v, struct at_choice *ret)
+{
+    size_t at = strlen(ret->reason), size = sizeof ret->reason;
+    double ms = v->p95_ms[ret->index], bytes = v->kv_bytes[ret->index];
+    const char *sep = "; would fit: ";
+    if (v->in->budget_ms > 0 && ms > v->in->budget_ms) {
+        at += (size_t)snprintf(ret->reason + at, size - at, "%slatency_ms %.3g", sep,
+                               ms / AT_SELECTOR_ENTER);
+        sep = ", ";
+    }
+    if (at < size && v->in->budget_kv_bytes > 0 && bytes > v->in->budget_kv_bytes)
+        snprintf(ret->reason + at, size - at, "%skv_mb %.4g", sep,
+                 ceil(bytes / 1e6 / AT_SELECTOR_ENTER));
+}
+
 /* Nothing fits: the memory budget is kept as far as it goes, then speed decides. */
 static void choose_least_bad(const struct view *v, struct at_choice *ret)
 {
@@ -200,6 +216,7 @@ static void choose_least_bad(const struct view *v, struct at_choice *ret)
              !any_kv                    ? "the smallest KV cache"
              : ret->index == v->current ? "none is clearly faster than this"
                                         : "the fastest");
+    say_what_would_fit(v, ret);
 }
 
 void at_selector_choose(const struct at_candidate *candidates, size_t n,

@@ -45,6 +45,7 @@ struct at_config_band {
     double rate_hz;                 /* 0: from the file */
     struct at_config_gain gain;
     double lo_offset_hz; /* the radio is tuned this far above centre, so that DC falls aside */
+    double latency_ms;   /* budget of this band; 0: budget.latency_ms */
     struct at_config_range ignore[AT_CONFIG_MAX_IGNORE];
     uint32_t n_ignore;
 };
@@ -81,6 +82,7 @@ struct at_config {
     struct {
         char path[AT_CONFIG_PATH_SIZE];
         uint32_t window;  /* 0: the model's own */
+        char mode[8];     /* "auto", "fp32", "bf16" */
         char backend[16]; /* "auto", or a backend's name */
     } model;
     struct at_config_budget budget;

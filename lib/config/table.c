@@ -44,6 +44,8 @@ const struct at_config_key at_config_table[] = {
      "the classifier's weights"},
     {"model.window", AT_CONFIG_COUNT, ROOT(model.window), 0, 16384, NULL, "0", NULL,
      "tokens that each layer looks back; 0: the model's own"},
+    {"model.mode", AT_CONFIG_CHOICE, ROOT(model.mode), FREE, "auto|fp32|bf16", "auto", NULL,
+     "numbers of caches and products; auto: the faster that fits the budget"},
     {"model.backend", AT_CONFIG_CHOICE, ROOT(model.backend), FREE, "auto|mha|flash|gqa|latent", "auto", NULL,
      "attention backend; auto: the most accurate that fits the budget"},
     {"budget.latency_ms", AT_CONFIG_NUMBER, ROOT(budget.latency_ms), 0.1, 60000, NULL, "30", NULL,
@@ -102,6 +104,8 @@ const struct at_config_key at_config_table[] = {
      "auto, dB in all, or by element (\"LNA=20,VGA=12\")"},
     {"radios[].bands[].lo_offset", AT_CONFIG_HZ, BAND(lo_offset_hz), -30e6, 30e6, NULL, "0", NULL,
      "tune the radio this far above the centre, so that its DC spike falls aside"},
+    {"radios[].bands[].budget.latency_ms", AT_CONFIG_NUMBER, BAND(latency_ms), 0, 60000, NULL, "0", NULL,
+     "what one decision may take in this band, p95 in ms; 0: budget.latency_ms"},
     {"radios[].bands[].ignore", AT_CONFIG_RANGES, BAND(ignore), 0, AT_CONFIG_MAX_IGNORE, NULL, NULL,
      "[433.1M-433.2M]", "frequencies that are not looked at"},
 };

@@ -8,11 +8,9 @@
 #include "lib/base/clock.h"
 #include "lib/engine/internal.h"
 
-#define CHOOSE_EVERY_NS AT_NS_PER_S
-#define LIVE_NEWEST                                                                                \
-    256 /* decisions that the live p50 and p95 of the current candidate come from                  \
-         */
-#define LIVE_LEAST 32
+/* Often enough to step down before a queue has grown. The load is that of the last second or so. */
+#define CHOOSE_EVERY_NS (AT_NS_PER_S / 4)
+#define LIVE_LEAST      32
 
 static double accuracy_of(const struct at_model *m, const char *backend, uint32_t window)
 {
@@ -117,6 +115,10 @@ int at_choose_init(struct at_classifier *c, const struct at_classifier_config *c
 {
     uint32_t windows[4];
     struct at_error why = {0};
+    const char *forced_mode = config->mode && strcmp(config->mode, "auto") ? config->mode : NULL;
+    if (forced_mode && strcmp(forced_mode, "fp32") != 0 && strcmp(forced_mode, "bf16") != 0)
+        return at_error_set(err, -EINVAL, "no mode '%.16s'; there are: auto, fp32, bf16",
+                            forced_mode);
     int ret = read_forced(c, config->backend, err);
     if (ret < 0)
         return ret;
@@ -127,12 +129,16 @@ int at_choose_init(struct at_classifier *c, const struct at_classifier_config *c
             for (int mode = AT_MODE_FP32; mode <= AT_MODE_BF16; mode++) {
                 if (mode == AT_MODE_BF16 && !(at_attn_registry[b]->caps & AT_CAP_BF16))
                     continue;
+                if (forced_mode && strcmp(forced_mode, at_mode_name((enum at_mode)mode)) != 0)
+                    continue;
                 struct at_error *first = why.text[0] ? NULL : &why;
                 add_candidate(c, at_attn_registry[b], (enum at_mode)mode, windows[w], first);
             }
     if (!can_run(c))
-        return at_error_set(err, -ENOTSUP, "no backend can run this model with window %u: %s",
-                            windows[0], why.text);
+        return at_error_set(err, -ENOTSUP, "no backend can run this model with window %u%s%s: %s",
+                            windows[0], forced_mode ? " in mode " : "",
+                            forced_mode ? forced_mode : "",
+                            why.text[0] ? why.text : "none offers this mode");
     c->file_choice = choose_for_files(c);
     if (c->file_choice < 0)
         return at_error_set(err, -ENOTSUP, "no backend fits this model and budget");
@@ -158,7 +164,11 @@ static void fill_input(struct at_classifier *c, double elapsed_ns)
     in->budget_ms = c->state.budget_ms;
     in->budget_kv_bytes = c->budget_bytes;
     in->sessions = live ? (double)live : 1;
-    in->load = elapsed_ns > 0 ? fmin((double)c->busy_ns / (elapsed_ns * threads), 1) : 0;
+    if (elapsed_ns > 0) {
+        double load = fmin((double)c->busy_ns / (elapsed_ns * threads), 1);
+        double share = fmin(elapsed_ns / (double)AT_NS_PER_S, 1);
+        in->load += (load - in->load) * share;
+    }
     in->queue = 0;
     in->forced = c->forced[0] ? c->forced : NULL;
     int now = c->state.choice.index;
@@ -175,31 +185,83 @@ static void read_kernel(struct at_classifier *c)
     snprintf(c->state.kernel, sizeof(c->state.kernel), "%s", k ? k->name : "none");
 }
 
+/* Live figures of every candidate that has enough; of what has not run for a while none are left,
+ * and it is judged by its calibration. */
+static void read_live(struct at_classifier *c, int64_t now_ns)
+{
+    for (size_t i = 0; i < c->state.n_candidates; i++) {
+        struct at_candidate *k = &c->state.candidates[i];
+        bool old = now_ns - c->live[i].began_ns > 2 * LIVE_AGE_NS;
+        k->live_p50_ms = old ? (double)NAN : at_recent_quantile(&c->live[i], 0.5, LIVE_LEAST);
+        k->live_p95_ms = old ? (double)NAN : at_recent_quantile(&c->live[i], 0.95, LIVE_LEAST);
+    }
+}
+
+/* One policy's choice; whether it is another than before. */
+static bool choose_for(struct at_classifier *c, struct policy *p, struct at_choice *ret)
+{
+    struct at_selector_input in = c->state.input;
+    in.budget_ms = p->budget_ms;
+    in.current = p->choice;
+    at_selector_choose(c->state.candidates, c->state.n_candidates, &in, ret);
+    if (ret->index < 0) /* what could run at start can run now */
+        ret->index = p->choice >= 0 ? p->choice : c->file_choice;
+    int before = p->choice;
+    p->choice = ret->index;
+    return before >= 0 && before != ret->index;
+}
+
 void at_choose_again(struct at_classifier *c, int64_t now_ns)
 {
     if (now_ns - c->chosen_ns < CHOOSE_EVERY_NS && c->chosen_ns != 0)
         return;
-    int before = c->state.choice.index;
-    if (c->chosen_ns == 0) {
-        before = -1;
+    int before = c->policies[0].choice;
+    if (c->chosen_ns == 0)
         read_kernel(c);
-    } else {
-        struct at_candidate *k = &c->state.candidates[before];
-        at_figures_get(&c->current, LIVE_NEWEST, LIVE_LEAST, &k->live_p50_ms, &k->live_p95_ms);
-    }
-    c->state.choice.index = before;
-    fill_input(c, (double)(now_ns - c->chosen_ns));
+    else
+        read_live(c, now_ns);
+    fill_input(c, c->chosen_ns == 0 ? 0 : (double)(now_ns - c->chosen_ns));
     c->state.input.current = before;
-    at_selector_choose(c->state.candidates, c->state.n_candidates, &c->state.input,
-                       &c->state.choice);
-    if (c->state.choice.index < 0) /* what could run at start can run now */
-        c->state.choice.index = before >= 0 ? before : c->file_choice;
-    if (before >= 0 && c->state.choice.index != before) {
-        /* figures of what no longer runs grow old: judged by calibration, it can come back */
-        c->state.candidates[before].live_p50_ms = c->state.candidates[before].live_p95_ms = NAN;
-        c->state.changes++;
-        c->current.n = 0;
+    for (size_t i = c->n_policies; i-- > 0;) { /* the first last, whose words are kept */
+        bool changed = choose_for(c, &c->policies[i], &c->state.choice);
+        c->state.changes += i == 0 && changed;
     }
+    if (before >= 0 && before != c->policies[0].choice)
+        at_recent_reset(&c->live[before]); /* so that it can come back by its calibration */
     c->chosen_ns = now_ns;
     c->busy_ns = 0;
+}
+
+int at_choose_of(const struct at_receiver *r)
+{
+    const struct at_classifier *c = r->c;
+    return r->inline_ ? c->file_choice : c->policies[r->policy].choice;
+}
+
+int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_error *err,
+                         size_t *ret_policy)
+{
+    int ret = 0;
+    pthread_mutex_lock(&c->lock);
+    size_t i = 1; /* the first follows at_classifier_set_budget() */
+    while (i < c->n_policies && c->policies[i].budget_ms != budget_ms)
+        i++;
+    if (i == MAX_POLICIES) {
+        ret = at_error_set(err, -E2BIG, "more than %d different budgets of bands; let some agree",
+                           MAX_POLICIES - 1);
+    } else if (i == c->n_policies) {
+        struct at_choice *choice = at_mem_alloc(c->mem, AT_MEM_OTHER, sizeof(*choice));
+        c->policies[i] = (struct policy){budget_ms, -1};
+        if (choice) {
+            choose_for(c, &c->policies[i], choice);
+            c->n_policies++;
+        } else {
+            ret = at_error_set(err, -ENOMEM, "no memory for the budget of a band");
+        }
+        at_mem_free(c->mem, choice);
+    }
+    if (ret == 0)
+        *ret_policy = i;
+    pthread_mutex_unlock(&c->lock);
+    return ret;
 }

@@ -36,6 +36,7 @@ int at_classifier_create(struct at_mem *mem, const struct at_classifier_config *
     c->state.budget_ms = config->budget_ms > 0 ? config->budget_ms : 30;
     c->state.budget_kv_mb = config->budget_kv_mb > 0 ? config->budget_kv_mb : 480;
     c->budget_bytes = c->state.budget_kv_mb * 1e6;
+    c->policies[c->n_policies++] = (struct policy){c->state.budget_ms, -1};
 
     int ret = at_model_read(c->mem, config->model_path, err, &c->model);
     if (ret < 0)
@@ -94,6 +95,19 @@ void at_classifier_get_state(const struct at_classifier *c, struct at_selector_s
     pthread_mutex_unlock(lock);
 }
 
+void at_classifier_set_budget(struct at_classifier *c, double budget_ms, double kv_mb)
+{
+    pthread_mutex_lock(&c->lock);
+    if (budget_ms > 0)
+        c->policies[0].budget_ms = c->state.budget_ms = budget_ms;
+    if (kv_mb > 0) {
+        c->state.budget_kv_mb = kv_mb;
+        c->budget_bytes = kv_mb * 1e6;
+    }
+    at_choose_again(c, c->chosen_ns + AT_NS_PER_S);
+    pthread_mutex_unlock(&c->lock);
+}
+
 void at_classifier_get_stats(const struct at_classifier *c, struct at_classifier_stats *ret)
 {
     pthread_mutex_t *lock = (pthread_mutex_t *)&c->lock;
@@ -102,8 +116,10 @@ void at_classifier_get_stats(const struct at_classifier *c, struct at_classifier
     ret->sessions = c->n_sessions;
     for (const struct stream *s = c->streams; s; s = s->next)
         ret->queue_depth += (unsigned)(s->head - s->tail);
-    at_figures_get(&c->inference, FIGURES, 1, &ret->p50_ms, &ret->p95_ms);
-    at_figures_get(&c->latency, FIGURES, 1, &ret->latency_p50_ms, &ret->latency_p95_ms);
+    ret->p50_ms = at_recent_quantile(&c->inference, 0.5, 1);
+    ret->p95_ms = at_recent_quantile(&c->inference, 0.95, 1);
+    ret->latency_p50_ms = at_recent_quantile(&c->latency, 0.5, 1);
+    ret->latency_p95_ms = at_recent_quantile(&c->latency, 0.95, 1);
     pthread_mutex_unlock(lock);
     ret->kv_bytes = atomic_load(&c->mem->bytes[AT_MEM_KV]);
     ret->kv_peak_bytes = atomic_load(&c->mem->peak[AT_MEM_KV]);

@@ -18,7 +18,8 @@ struct at_classifier;
 struct at_classifier_config {
     const char *model_path;
     const char *backend;        /* NULL or "auto": selector; else forced (ATTUNE_BACKEND wins over it) */
-    uint32_t window;            /* 0: the model's */
+    const char *mode;           /* NULL or "auto": selector; "fp32", "bf16": that alone */
+    uint32_t window;            /* 0: the model's and those its card vouches for, as the selector finds best */
     double budget_ms;           /* p95 of one decision; 0: 30 */
     double budget_kv_mb;        /* 0: 480 */
     unsigned threads;           /* workers; 0: decisions run inside at_receiver_push, deterministic (files, training) */
@@ -42,11 +43,14 @@ struct at_selector_state {
 };
 void at_classifier_get_state(const struct at_classifier *c, struct at_selector_state *ret);
 
+/* From now on; 0: as it was. What runs is chosen anew at once, sessions follow at their next run. Any thread. */
+void at_classifier_set_budget(struct at_classifier *c, double budget_ms, double kv_mb);
+
 struct at_classifier_stats {
     uint64_t decisions, budget_exceeded, tokens, tokens_skipped;
     unsigned sessions, queue_depth;
     size_t kv_bytes, kv_peak_bytes;
-    double p50_ms, p95_ms;         /* inference of the newest 1024 decisions */
+    double p50_ms, p95_ms;         /* inference of the newest decisions, 512 to 1024 */
     /* decision latency, likewise: from delivery of the newest token's last sample, or of the samples that made the
      * decision due where those came later (the emission was seen, has ended, begins a new run) */
     double latency_p50_ms, latency_p95_ms;
@@ -68,6 +72,7 @@ struct at_receiver_sink {
 struct at_receiver_config {
     const char *radio, *band, *boot; /* names for results, copied */
     double center_hz;                /* RF; 0: unknown */
+    double budget_ms;                /* p95 of one decision for this band; 0: the classifier's */
     int live;                        /* 1: latency against delivered_ns is meant; 0: a file read at its own speed: then
                                       * decisions run inside at_receiver_push whatever the classifier's threads, by the
                                       * most accurate backend whatever its latency, so that they repeat */

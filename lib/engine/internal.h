@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 
+#include "lib/base/clock.h"
+#include "lib/base/histogram.h"
 #include "lib/engine/engine.h"
 #include "lib/engine/scheduler.h"
 #include "lib/kernels/kernels.h"
@@ -16,22 +18,22 @@
 #define QUEUE_TOKENS                                                                               \
     1024 /* of one emission: the look-back of a new one, and runs of AT_RUN_MIN                    \
           */
-#define MAX_THREADS 16
-#define SERVE_MAX   4 /* streams that a worker serves at once: 256 rows fill an encoder's pass */
-#define FIGURES     1024 /* newest decisions that p50 and p95 speak of */
+#define MAX_THREADS  16
+#define SERVE_MAX    4 /* streams that a worker serves at once: 256 rows fill an encoder's pass */
+#define FIGURES      1024 /* newest decisions that p50 and p95 speak of, half of them at least */
+#define MAX_POLICIES 16   /* different budgets of bands */
+/* The live p50 and p95 of a candidate come from its newest decisions of a few seconds. */
+#define LIVE_NEWEST 256
+#define LIVE_AGE_NS (4 * AT_NS_PER_S)
 #define SPARE_MAX   16
 #define BUCKETS     64
 #define PUSH_MARKS  64
 
-/* Newest figures, a ring. */
-struct figures {
-    float value[FIGURES];
-    uint64_t n;
+/* A budget of latency of its own and what the selector chose under it. */
+struct policy {
+    double budget_ms;
+    int choice;
 };
-void at_figures_add(struct figures *f, double value);
-/* Of the newest `newest` at most; NAN where fewer than least. */
-void at_figures_get(const struct figures *f, size_t newest, size_t least, double *ret_p50,
-                    double *ret_p95);
 
 /* One thread's means to serve streams. */
 struct server {
@@ -106,8 +108,11 @@ struct at_classifier {
     uint64_t serial,
         generation; /* generation: rises whenever a session may have come free; from 1 */
     struct at_classifier_stats stats;
-    struct figures inference, latency, current; /* current: of the choice that runs now */
-    int64_t busy_ns, chosen_ns;                 /* worker time since the last choice */
+    struct at_recent inference, latency;
+    struct at_recent live[AT_MAX_CANDIDATES]; /* of live receivers' decisions, by candidate */
+    struct policy policies[MAX_POLICIES];     /* the first is the state's own budget and choice */
+    size_t n_policies;
+    int64_t busy_ns, chosen_ns; /* worker time since the last choice */
     bool stop;
 
     struct server servers[MAX_THREADS];
@@ -120,6 +125,7 @@ struct at_receiver {
     struct at_bandplan *bandplan;
     char radio[32], band_name[32], boot[32];
     double center_hz, rate_hz;
+    size_t policy;                     /* of the classifier's */
     bool live, file, inline_, closing; /* closing: under the lock */
     uint32_t n_bins;                   /* of a frame; the model's */
     uint64_t slice;                    /* samples of one push into the band */
@@ -176,6 +182,11 @@ int at_choose_init(struct at_classifier *c, const struct at_classifier_config *c
                    struct at_error *err);
 /* p50 of one decision: live where known, else calibrated; NAN: neither. */
 double at_candidate_ms(const struct at_candidate *k);
+/* The candidate that a receiver's sessions should run under; lock held. */
+int at_choose_of(const struct at_receiver *r);
+/* A policy for budget_ms, an equal one where there is; 0: the classifier's own. -E2BIG. */
+int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_error *err,
+                         size_t *ret_policy);
 void at_choose_again(struct at_classifier *c,
                      int64_t now_ns); /* lock held; at most once a second */
 

@@ -220,6 +220,12 @@ int at_receiver_create(struct at_classifier *c, const struct at_receiver_config 
     snprintf(r->band_name, sizeof(r->band_name), "%s", config->band ? config->band : "");
     snprintf(r->boot, sizeof(r->boot), "%s", config->boot ? config->boot : "0");
     pthread_mutex_init(&r->publish, NULL);
+    if (config->budget_ms > 0)
+        ret = at_choose_add_budget(c, config->budget_ms, err, &r->policy);
+    else
+        ret = 0;
+    if (ret < 0)
+        goto fail;
     ret = config->bandplan_path ? at_bandplan_load(config->bandplan_path, err, &r->bandplan) : 0;
     if (ret < 0)
         goto fail;

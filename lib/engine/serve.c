@@ -64,7 +64,7 @@ static void decide(struct stream *s, const struct at_classifier *c)
  */
 static int ready_session(struct at_classifier *c, struct stream *s, bool reset)
 {
-    int wanted = s->r->inline_ ? c->file_choice : c->state.choice.index;
+    int wanted = at_choose_of(s->r);
     if (s->session && reset && s->candidate != wanted)
         at_sessions_release(c, s);
     if (s->session)
@@ -94,15 +94,17 @@ static void count_decision(struct at_classifier *c, struct stream *s, size_t n, 
     double took_ms = (double)(now_ns - start_ns) / 1e6;
     s->inference_ms = (float)took_ms;
     c->stats.decisions++;
-    if (c->state.budget_ms > 0 && took_ms > c->state.budget_ms)
+    double budget_ms = c->policies[r->policy].budget_ms;
+    if (budget_ms > 0 && took_ms > budget_ms)
         c->stats.budget_exceeded++;
-    at_figures_add(&c->inference, took_ms);
-    if (r->live && s->candidate == c->state.choice.index)
-        at_figures_add(&c->current, took_ms / (double)n);
+    at_recent_add(&c->inference, took_ms, FIGURES, now_ns, 0);
+    if (r->live)
+        at_recent_add(&c->live[s->candidate], took_ms / (double)n, LIVE_NEWEST, now_ns,
+                      LIVE_AGE_NS);
     double stream_s = ((double)s->pace.last_index - (double)s->emission.start) / r->rate_hz;
     if (r->live && s->delivered_ns > 0) {
         s->latency_ms = (float)((double)(now_ns - due_ns) / 1e6);
-        at_figures_add(&c->latency, (double)s->latency_ms);
+        at_recent_add(&c->latency, (double)s->latency_ms, FIGURES, now_ns, 0);
         stream_s += (double)(now_ns - s->delivered_ns) / 1e9;
     }
     if (s->pace.decisions == 1)

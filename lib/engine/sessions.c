@@ -16,11 +16,6 @@ bool at_sessions_affords(const struct at_classifier *c, double bytes)
     return (double)counted(c->mem) + bytes <= c->budget_bytes;
 }
 
-static int choice_of(const struct at_classifier *c, const struct stream *s)
-{
-    return s->r->live ? c->state.choice.index : c->file_choice;
-}
-
 static struct at_session *take_spare(struct at_classifier *c, int candidate)
 {
     for (unsigned i = 0; i < c->n_spare; i++) {
@@ -68,7 +63,7 @@ static struct at_session *take_victim(struct at_classifier *c, int candidate)
 
 int at_sessions_acquire(struct at_classifier *c, struct stream *s)
 {
-    int candidate = choice_of(c, s);
+    int candidate = at_choose_of(s->r);
     struct at_session *session = take_spare(c, candidate);
     double need = c->state.candidates[candidate].kv_bytes;
     if (!session && !at_sessions_affords(c, need))
