@@ -207,18 +207,23 @@ SIGNALS = {
 }
 
 
-def capture(name, seed, snr_db):
-    """(iq complex64 (n,), rate_hz): the signal off-centre in white noise, 12-bit-like, at this SNR in its bandwidth."""
-    rng = np.random.default_rng([seed, sorted(SIGNALS).index(name)])
-    make, rate, seconds = SIGNALS[name]
-    n = int(rate * seconds)
-    x, bw = make(rng, rate, n)
+def receive(rng, x, rate, bw, snr_db):
+    """x off-centre in white noise at this SNR in its bandwidth while it is on, scaled below full scale."""
+    n = len(x)
     room = max(0, .45 * rate - bw / 2)
     x = x * np.exp(1j * TAU * (rng.uniform(-room, room) / rate * np.arange(n) + rng.random()))
-    on = np.abs(x) > .1 * np.abs(x).max() if name != "noise" else np.ones(n, bool)
-    power = (np.abs(x[on]) ** 2).mean()
+    on = np.abs(x) > .1 * np.abs(x).max()
+    power = (np.abs(x[on]) ** 2).mean() if on.any() else 0
     if power > 0:
         x = x / np.sqrt(power)
     density = 10 ** (-snr_db / 10) / bw
     x = x + np.sqrt(density * rate / 2) * (rng.standard_normal(n) + 1j * rng.standard_normal(n))
-    return (x / (1.2 * np.abs(x).max())).astype(np.complex64), rate
+    return (x / (1.2 * np.abs(x).max())).astype(np.complex64)
+
+
+def capture(name, seed, snr_db):
+    """(iq complex64 (n,), rate_hz): the signal off-centre in white noise, 12-bit-like, at this SNR in its bandwidth."""
+    rng = np.random.default_rng([seed, sorted(SIGNALS).index(name)])
+    make, rate, seconds = SIGNALS[name]
+    x, bw = make(rng, rate, int(rate * seconds))
+    return receive(rng, x, rate, bw, snr_db), rate
