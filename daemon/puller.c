@@ -385,7 +385,10 @@ static double back_off(unsigned attempt, uint64_t *jitter)
 static void *run(void *ctx)
 {
     struct at_puller *r = ctx;
+    char name[16];
     uint64_t jitter = (uint64_t)at_clock_mono_ns();
+    snprintf(name, sizeof name, "dsp %.11s", r->conf->name);
+    pthread_setname_np(pthread_self(), name);
     at_cpu_flush_denormals();
     for (unsigned attempt = 0; !is_stopping(r); attempt++) {
         struct at_error err = {{0}};

@@ -41,6 +41,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <limits>
 #include <map>
 #include <memory>
@@ -70,6 +71,13 @@ constexpr int kGoOn = 1;
 Clock::duration seconds(double s)
 {
     return std::chrono::nanoseconds(static_cast<int64_t>(s * 1e9));
+}
+
+uint64_t thread_ns()
+{
+    timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<uint64_t>(t.tv_sec) * 1000000000u + static_cast<uint64_t>(t.tv_nsec);
 }
 
 class Sim : public SoapySDR::Device
@@ -222,7 +230,9 @@ class Sim : public SoapySDR::Device
     /* m samples that are due, and what is wrong with them. */
     int hand_over(void *out, size_t m, size_t want, int &flags, long long &time_ns)
     {
+        const uint64_t before = thread_ns();
         fill(out, m);
+        counts->play_ns += thread_ns() - before;
         stamp(flags, time_ns);
         n += static_cast<long long>(m);
         if (longer) {

@@ -448,7 +448,10 @@ static bool live_once(struct at_keeper *k)
 static void *keep(void *arg)
 {
     struct at_keeper *k = arg;
+    char name[16];
     unsigned tries = 0;
+    snprintf(name, sizeof name, "keep %.10s", k->options.name ? k->options.name : "radio");
+    pthread_setname_np(pthread_self(), name);
     k->seed = (unsigned)at_clock_mono_ns();
     k->lines_since_ns = at_clock_mono_ns();
     while (!atomic_load(&k->stopping)) {
