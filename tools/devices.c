@@ -10,11 +10,13 @@ extern const struct at_command at_command_devices;
 #define SELF (&at_command_devices)
 
 #define MAX_FOLDERS 16
+#define MAX_STRINGS 64
 
 struct job {
     const char *drivers, *modules;
     bool json, broken_output;
-    unsigned found, failed;
+    unsigned found, failed, n_strings;
+    char *strings[MAX_STRINGS];
 };
 
 /* The value of key in "driver=rtlsdr,serial=1", or NULL. New string. */
@@ -40,6 +42,17 @@ static void print_json(struct job *j, const char *args, const char *label)
     free(serial);
 }
 
+/* Whether a device before had the same string; remembers this one. */
+static bool is_seen_again(struct job *j, const char *args)
+{
+    for (unsigned i = 0; i < j->n_strings; i++)
+        if (strcmp(j->strings[i], args) == 0)
+            return true;
+    if (j->n_strings < MAX_STRINGS && (j->strings[j->n_strings] = strdup(args)))
+        j->n_strings++;
+    return false;
+}
+
 static void on_found(void *ctx, const char *args, const char *label)
 {
     struct job *j = ctx;
@@ -49,9 +62,15 @@ static void on_found(void *ctx, const char *args, const char *label)
         return;
     }
     const char *quote = strpbrk(args, " '\"$&;|<>()") ? "'" : "";
+    char *driver = value_of(args, "driver");
     printf("%s%s%s\n", at_sgr(stdout, "1"), label, at_sgr(stdout, "0"));
-    printf("  radios: [{device: \"%s\"}]\n", args);
+    printf(
+        "  - {name: %s%u, device: \"%s\", bands: [{center: 433.92M, rate: 1.024M, gain: auto}]}\n",
+        driver ? driver : "radio", j->found, args);
     printf("  attune listen -d %s%s%s -f 433.92M -s 1.024M\n", quote, args, quote);
+    if (is_seen_again(j, args))
+        printf("  # like one above: give each a serial of its own (rtl_eeprom -s 00000002)\n");
+    free(driver);
 }
 
 #define OF(m) offsetof(struct job, m)
@@ -90,7 +109,10 @@ static int run(int argc, char **argv)
     }
     struct at_error err = {0};
     struct at_soapy_seen seen = {.found = on_found, .failed = on_failed, .ctx = &j};
-    if (at_soapy_enumerate(j.drivers, folders, &seen, &err) < 0)
+    int ret = at_soapy_enumerate(j.drivers, folders, &seen, &err);
+    while (j.n_strings > 0)
+        free(j.strings[--j.n_strings]);
+    if (ret < 0)
         return at_fail(SELF, AT_EXIT_FAILED, "%s", err.text);
     if (fflush(stdout) != 0 || j.broken_output)
         return at_fail(SELF, AT_EXIT_FAILED, "standard output can't be written");
@@ -107,9 +129,11 @@ const struct at_command at_command_devices = {
     .name = "devices",
     .summary = "List the radios that are there",
     .usage = "[OPTION]...",
-    .details = "Asks each SoapySDR module, which may take seconds; a radio that another program "
-               "uses may not be listed. Don't run it without --driver while attuned has a radio: "
-               "some drivers disturb each other.",
+    .details =
+        "The lines with a dash go under radios: in the configuration.\nAsks each SoapySDR "
+        "module in a process of its own, which may take seconds; a radio that another program "
+        "uses may not be listed. Don't run it without --driver while attuned has a radio: "
+        "some drivers disturb each other.",
     .examples = "attune devices              # all\n"
                 "attune devices -d rtlsdr    # one driver, quickly\n",
     .options = options,
