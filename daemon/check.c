@@ -8,50 +8,58 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/http/access.h"
 #include "daemon/http/listen.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
 #include "lib/engine/engine.h"
 
-int at_check_read_token(const struct at_config *config, char *out, size_t n, struct at_error *err)
+const char *at_check_token_file(const struct at_config *config, bool *ret_fixed)
 {
-    const char *path = config->http.token_file, *folder = getenv("CREDENTIALS_DIRECTORY");
-    char credential[AT_CONFIG_PATH_SIZE];
-    struct stat st;
-    *out = 0;
-    if (!path[0] && folder) {
-        snprintf(credential, sizeof credential, "%s/http-token", folder);
-        path = credential;
-        if (access(path, F_OK))
-            return 0;
-    }
-    if (!path[0])
-        return 0;
+    static char credential[AT_CONFIG_PATH_SIZE];
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    *ret_fixed = false;
+    if (config->http.token_file[0] || !folder)
+        return config->http.token_file;
+    snprintf(credential, sizeof credential, "%s/http-token", folder);
+    *ret_fixed = true;
+    return access(credential, F_OK) ? "" : credential;
+}
+
+int at_check_read_file(const char *key, const char *path, char **ret_text, struct at_error *err)
+{
+    enum { MAX = 1 << 20 };
     FILE *f = fopen(path, "re");
-    if (!f)
-        return at_error_set(err, -errno, "http.token_file: cannot read %s: %s", path,
-                            strerror(errno));
-    if (!fstat(fileno(f), &st) && (st.st_mode & S_IROTH))
-        at_log(AT_LOG_WARN, NULL, "http.token_file: every user can read %s; chmod 600 it", path);
-    bool ok = fgets(out, (int)n, f) != NULL;
-    bool whole = ok && (strchr(out, '\n') || strlen(out) < n - 1);
-    fclose(f);
-    out[strcspn(out, "\r\n")] = 0;
-    if (!ok || !whole || strlen(out) < 16) {
-        *out = 0;
-        return at_error_set(err, -EINVAL,
-                            "http.token_file: %s should hold one line of 16 to %zu characters "
-                            "(openssl rand -hex 32)",
-                            path, n - 2);
-    }
-    return 0;
+    char *text = f ? calloc(1, MAX) : NULL;
+    size_t n = text ? fread(text, 1, MAX - 1, f) : 0;
+    int rc = !f ? at_error_set(err, -errno, "%s: cannot read %s: %s", key, path, strerror(errno))
+             : !text ? at_error_set(err, -ENOMEM, "out of memory")
+             : !n || ferror(f) || n == MAX - 1
+                 ? at_error_set(err, -EINVAL, "%s: %s is no PEM file", key, path)
+                 : 0;
+    if (f)
+        fclose(f);
+    if (rc)
+        free(text);
+    else
+        *ret_text = text;
+    return rc;
 }
 
 static int check_http(const struct at_config *config)
 {
-    char token[256];
+    char token[256] = "", *pem = NULL;
     struct at_error err;
-    if (at_check_read_token(config, token, sizeof token, &err)) {
+    bool fixed;
+    const char *file = at_check_token_file(config, &fixed);
+    int rc = file[0] ? at_access_read_token(file, token, sizeof token, &err) : 0;
+    const char *const pems[][2] = {{"http.tls.cert", config->http.tls_cert},
+                                   {"http.tls.key", config->http.tls_key}};
+    for (int i = 0; !rc && config->http.tls_cert[0] && i < 2; i++) {
+        rc = at_check_read_file(pems[i][0], pems[i][1], &pem, &err);
+        free(rc ? NULL : pem);
+    }
+    if (rc) {
         printf("BAD http: %s\n", err.text);
         return AT_EXIT_FAILED;
     }

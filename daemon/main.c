@@ -37,7 +37,8 @@ struct daemon {
     struct at_pipeline *pipeline;
     struct at_api api;
     struct at_http *http;
-    char token[256];
+    struct at_http *metrics_http;                       /* of http.metrics_listen; NULL: none */
+    char *tls_cert, *tls_key;                           /* PEM; NULL: no TLS */
     const char *allowed_hosts[AT_CONFIG_MAX_HOSTS + 1]; /* NULL-terminated, into config */
     struct at_watch watch;
     const char *stuck; /* stage that was stuck at the last look, or NULL */
@@ -102,14 +103,62 @@ static int open_history(struct daemon *d, struct at_error *ret_err)
     return 0;
 }
 
+static int read_tls(struct daemon *d, struct at_error *err)
+{
+    const struct at_config *c = d->config;
+    if (!c->http.tls_cert[0] && !c->http.tls_key[0])
+        return 0;
+    if (!c->http.tls_cert[0] || !c->http.tls_key[0])
+        return at_error_set(err, -EINVAL, "http.tls: set both cert and key");
+    int rc = at_check_read_file("http.tls.cert", c->http.tls_cert, &d->tls_cert, err);
+    return rc ? rc : at_check_read_file("http.tls.key", c->http.tls_key, &d->tls_key, err);
+}
+
+static int start_http(struct daemon *d, struct at_error *err)
+{
+    const struct at_config *c = d->config;
+    for (uint32_t i = 0; i < c->http.n_allowed_hosts; i++)
+        d->allowed_hosts[i] = c->http.allowed_hosts[i];
+    int listener = at_systemd_take_listener(err);
+    if (listener < 0)
+        return listener;
+    int rc = read_tls(d, err);
+    if (rc)
+        return rc;
+    struct at_http_config http = {
+        .allowed_hosts = d->allowed_hosts,
+        .host = c->http.host,
+        .port = c->http.port,
+        .listener = listener,
+        .read_token_file = c->http.read_token_file,
+        .cors = c->http.cors,
+        .base_path = c->http.base_path,
+        .tls_cert = d->tls_cert,
+        .tls_key = d->tls_key,
+        .max_connections = c->http.max_connections,
+        .max_per_address = c->http.max_connections < 128 ? c->http.max_connections / 2 : 64,
+        .timeout_s = c->http.timeout_s,
+    };
+    http.token_file = at_check_token_file(c, &http.token_fixed);
+    rc = at_http_start(&http, &d->api, err, &d->http);
+    if (rc || !c->http.metrics_listen[0])
+        return rc;
+    http.listener = 0;
+    http.host = c->http.metrics_host;
+    http.port = c->http.metrics_port;
+    http.metrics_only = true;
+    http.base_path = NULL;
+    http.max_connections = http.max_per_address = 64;
+    rc = at_http_start(&http, &d->api, err, &d->metrics_http);
+    return rc ? at_error_prefix(err, rc, "http.metrics_listen") : 0;
+}
+
 static int start(struct daemon *d, struct at_error *err)
 {
     const struct at_config *c = d->config;
     int rc = create_outlets(d, err);
     if (!rc)
         rc = open_history(d, err);
-    if (!rc)
-        rc = at_check_read_token(c, d->token, sizeof d->token, err);
     if (!rc)
         rc = at_pipeline_create(c, &d->outlets, d->exit_when_done, err, &d->pipeline);
     if (rc)
@@ -120,23 +169,12 @@ static int start(struct daemon *d, struct at_error *err)
                              .events = d->outlets.events,
                              .metrics = d->outlets.metrics,
                              .rows = d->outlets.rows,
-                             .history = d->outlets.history};
-    for (uint32_t i = 0; i < c->http.n_allowed_hosts; i++)
-        d->allowed_hosts[i] = c->http.allowed_hosts[i];
-    int listener = at_systemd_take_listener(err);
-    if (listener < 0)
-        return listener;
-    struct at_http_config http = {
-        .allowed_hosts = d->allowed_hosts,
-        .host = c->http.host,
-        .port = c->http.port,
-        .listener = listener,
-        .token = d->token[0] ? d->token : NULL,
-        .max_connections = c->http.max_connections,
-        .max_per_address = c->http.max_connections < 128 ? c->http.max_connections / 2 : 64,
-        .timeout_s = c->http.timeout_s,
-    };
-    rc = at_http_start(&http, &d->api, err, &d->http);
+                             .history = d->outlets.history,
+                             .max_body = (size_t)(c->http.max_body_mb * 1e6),
+                             .get_classifier = at_pipeline_get_classifier,
+                             .set_budget = at_pipeline_set_budget,
+                             .pages = at_page_cache_create()};
+    rc = start_http(d, err);
     return rc ? rc : at_pipeline_start(d->pipeline, err);
 }
 
@@ -146,7 +184,11 @@ static void stop(struct daemon *d)
     setitimer(ITIMER_REAL,
               &(struct itimerval){.it_value = {STOP_LIMIT_US / 1000000, STOP_LIMIT_US % 1000000}},
               NULL);
+    at_http_stop(d->metrics_http);
     at_http_stop(d->http);
+    at_page_cache_destroy(d->api.pages);
+    free(d->tls_cert);
+    free(d->tls_key);
     at_pipeline_destroy(d->pipeline);
     at_history_close(d->outlets.history);
     at_store_destroy(d->outlets.store);
@@ -238,7 +280,9 @@ static int serve(struct at_config *config, bool exit_when_done)
     if (d->signals < 0 || start(d, &err)) {
         at_log(AT_LOG_ERROR, NULL, "%s", err.text[0] ? err.text : "cannot listen for signals");
     } else {
-        at_log(AT_LOG_INFO, AT_FIELDS({"url", at_http_url(d->http)}),
+        at_log(AT_LOG_INFO,
+               AT_FIELDS({"url", at_http_url(d->http)},
+                         {"metrics_url", d->metrics_http ? at_http_url(d->metrics_http) : NULL}),
                "attuned %s: listening on %s, %u radios", AT_VERSION, at_http_url(d->http),
                config->n_radios);
         at_systemd_ready();

@@ -38,6 +38,7 @@ struct at_pipeline {
     enum at_pipeline_phase phase;
     bool stopping;
     struct at_error failure;
+    struct at_config_budget budget; /* in force */
     struct at_selector_change changes[AT_MAX_CHANGES];
     size_t n_changes;
     struct {
@@ -78,6 +79,7 @@ int at_pipeline_create(const struct at_config *config, const struct at_outlets *
     if (!p)
         return at_error_set(err, -ENOMEM, "out of memory");
     p->config = config;
+    p->budget = config->budget;
     p->outlets = *outlets;
     p->started_utc_ns = at_clock_utc_ns();
     p->started_ns = at_clock_mono_ns();
@@ -234,6 +236,34 @@ int at_pipeline_done(struct at_pipeline *p)
     return done;
 }
 
+struct at_classifier *at_pipeline_get_classifier(void *ctx)
+{
+    struct at_pipeline *p = ctx;
+    pthread_mutex_lock(&p->lock);
+    struct at_classifier *c = p->phase == AT_PIPELINE_RUNNING ? p->classifier : NULL;
+    pthread_mutex_unlock(&p->lock);
+    return c;
+}
+
+int at_pipeline_set_budget(void *ctx, double latency_ms, double kv_mb, struct at_error *err)
+{
+    struct at_pipeline *p = ctx;
+    struct at_classifier *c = at_pipeline_get_classifier(p);
+    if (!c)
+        return at_error_set(err, -EAGAIN, "the model is not loaded yet");
+    at_classifier_set_budget(c, latency_ms, kv_mb);
+    pthread_mutex_lock(&p->lock);
+    if (latency_ms > 0)
+        p->budget.latency_ms = latency_ms;
+    if (kv_mb > 0)
+        p->budget.kv_mb = kv_mb;
+    latency_ms = p->budget.latency_ms;
+    kv_mb = p->budget.kv_mb;
+    pthread_mutex_unlock(&p->lock);
+    at_log(AT_LOG_INFO, NULL, "budget: %g ms, %g MB", latency_ms, kv_mb);
+    return 0;
+}
+
 /* ---- the view ---- */
 
 void at_pipeline_get_view(void *ctx, struct at_view *v)
@@ -242,8 +272,6 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
     *v = (struct at_view){.version = AT_VERSION,
                           .started_utc_ns = p->started_utc_ns,
                           .uptime_s = 1e-9 * (double)(at_clock_mono_ns() - p->started_ns),
-                          .budget_latency_ms = p->config->budget.latency_ms,
-                          .budget_kv_mb = p->config->budget.kv_mb,
                           .budget_cores = p->config->cores};
     snprintf(v->boot, sizeof v->boot, "%s", p->boot);
     snprintf(v->site, sizeof v->site, "%s", p->config->site.name);
@@ -258,6 +286,8 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
         at_classifier_get_state(p->classifier, &v->selector);
         at_classifier_get_stats(p->classifier, &v->stats);
     }
+    v->budget_latency_ms = p->budget.latency_ms;
+    v->budget_kv_mb = p->budget.kv_mb;
     memcpy(v->changes, p->changes, sizeof v->changes);
     v->n_changes = p->n_changes;
     memcpy(v->kv_peak, p->kv_peak, sizeof v->kv_peak);

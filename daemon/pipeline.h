@@ -46,6 +46,11 @@ void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w);
 /* ctx: the pipeline. Any thread. */
 void at_pipeline_get_view(void *ctx, struct at_view *ret);
 
+/* The classifier; NULL while it loads. It lives as long as the pipeline. ctx: the pipeline. */
+struct at_classifier *at_pipeline_get_classifier(void *ctx);
+/* A budget until the next start or reload; 0: as it is. -EAGAIN: the model is not loaded yet. */
+int at_pipeline_set_budget(void *ctx, double latency_ms, double kv_mb, struct at_error *err);
+
 /* The classifier's settings out of the configuration; threads: workers. */
 struct at_classifier_config at_pipeline_classifier_config(const struct at_config *config,
                                                           unsigned threads);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "daemon/events.h"
+#include "daemon/http/guard.h"
 #include "daemon/history/history.h"
 #include "daemon/metrics.h"
 #include "daemon/rows.h"
@@ -16,9 +17,10 @@
 #include "daemon/view.h"
 #include "lib/base/buf.h"
 
-#define AT_API_MAX_PARAMS 16
-#define AT_API_MAX_BODY   (8u << 20)
-#define AT_API_MAX_ITEMS  500
+#define AT_API_MAX_PARAMS  16
+#define AT_API_MAX_BODY    (8u << 20)
+#define AT_API_MAX_ITEMS   500
+#define AT_API_MAX_CONTROL 65536 /* bytes of a body that changes something */
 
 struct at_param {
     const char *key, *value; /* decoded, NUL-free; value "" where there was none */
@@ -31,12 +33,20 @@ struct at_request {
     size_t n_params;
     char id[96]; /* of the route's {id} */
     uint64_t last_event_id;
+    const char *body; /* (body_n) and a NUL */
+    size_t body_n;
+    const _Atomic bool *cancelled; /* NULL: never; a long one should come to its end */
 };
 
 struct at_answer_headers {
     const char *type;          /* Content-Type */
     const char *allow;         /* NULL: none */
     const char *cache_control; /* NULL: no-store */
+    const char *allow_origin;  /* CORS; NULL: none */
+    const char *disposition;   /* Content-Disposition; NULL: none */
+    char etag[24];             /* empty: none */
+    bool gzip;                 /* the body is */
+    bool vary;                 /* another client may get another encoding */
 };
 
 struct at_reply {
@@ -49,6 +59,18 @@ struct at_reply {
 void at_reply_init(struct at_reply *r);
 void at_reply_finish(struct at_reply *r);
 
+#define AT_REPLY_MAX_HEADERS 20
+struct at_header {
+    const char *name, *value;
+};
+/* All headers of an answer but length and connection, those for browsers' safety too; the only
+ * place that names them. Returns how many. */
+size_t at_reply_headers(const struct at_reply *r, struct at_header out[AT_REPLY_MAX_HEADERS]);
+
+struct at_route;
+/* ETag and 304 for routes that change slowly, gzip where the client takes it and it pays. */
+void at_reply_encode(struct at_reply *r, const struct at_guard *g, const struct at_route *route);
+
 /* What handlers read. Owner: the daemon; all of it is safe from any thread. */
 struct at_api {
     void (*get_view)(void *ctx, struct at_view *ret);
@@ -58,13 +80,29 @@ struct at_api {
     struct at_metrics *metrics;
     struct at_rows *rows;
     struct at_history *history; /* NULL: none */
+    size_t max_body;            /* of POST classify, bytes; 0: the route refuses */
+    /* NULL while the model loads. */
+    struct at_classifier *(*get_classifier)(void *ctx);
+    /* 0, or negative errno with err as text for the client. */
+    int (*set_budget)(void *ctx, double latency_ms, double kv_mb, struct at_error *err);
+    struct at_page_cache *pages; /* of /metrics; NULL: none */
 };
 
+/* Pages that many ask for at once are written once in a while only (pages.c). */
+struct at_page_cache;
+struct at_page_cache *at_page_cache_create(void);
+void at_page_cache_destroy(struct at_page_cache *c);
+/* Appends the page that write makes to out, or the one that it made in the last max_age_ns. */
+int at_page_cache_get(struct at_page_cache *c, int64_t max_age_ns, struct at_buf *out,
+                      int (*write)(void *ctx, struct at_buf *out), void *ctx);
+
 /* ---- the route table (routes.c) ---- */
-enum at_route_kind { AT_ROUTE_PLAIN, AT_ROUTE_EVENTS };
+/* SLOW: runs in a thread of its own, the server goes on meanwhile. */
+enum at_route_kind { AT_ROUTE_PLAIN, AT_ROUTE_EVENTS, AT_ROUTE_SLOW };
 
 struct at_param_doc {
     const char *name, *schema, *doc; /* schema: JSON schema of the value */
+    bool required;
 };
 
 struct at_route {
@@ -76,14 +114,24 @@ struct at_route {
     const char *summary;
     const char *statuses;           /* other than 200, "404,503" */
     struct at_param_doc params[10]; /* ends with a NULL name */
+    const char *method;             /* NULL: GET and HEAD; else the only one */
+    const char *body_type;          /* Content-Type that a body must have; NULL: no body */
+    bool changes;                   /* needs the token of the full role */
+    bool big_body;                  /* up to at_api.max_body instead of AT_API_MAX_CONTROL */
+    bool slow_change;               /* has an ETag */
+    bool health;                    /* also on http.metrics_listen */
 };
 extern const struct at_route at_routes[];
 extern const size_t at_routes_n;
 
-/* Finds the route of q->path and fills q->id. NULL: r holds 404. */
-const struct at_route *at_route_find(struct at_request *q, struct at_reply *r);
-/* Method and parameters, then the handler. For AT_ROUTE_EVENTS only checks: r->status is 200 where
- * the stream may begin. */
+/* Finds the route of q->path below base ("" or "/sdr") and fills q->id. NULL: r holds 404. health:
+ * only /metrics, /healthz and /readyz are there. */
+const struct at_route *at_route_find(struct at_request *q, const char *base, bool health,
+                                     struct at_reply *r);
+/* Method, parameters, type of the body; false: r holds the answer. */
+bool at_route_check(const struct at_route *route, const struct at_request *q,
+                    const struct at_guard *g, struct at_reply *r);
+/* The handler; of an at_route_check()ed request. */
 void at_route_run(const struct at_route *route, const struct at_api *api,
                   const struct at_request *q, struct at_reply *r);
 
@@ -105,6 +153,7 @@ int at_request_number(const struct at_request *q, const char *key, double min, d
 void at_json_set_real(json_t *object, const char *key, double value);
 void at_json_set_text(json_t *object, const char *key, const char *text);
 void at_json_set_utc(json_t *object, const char *key, int64_t utc_ns);
+json_t *at_api_budget_json(const struct at_view *v);
 /* A copy of the view on the heap, or NULL with 500. Caller frees. */
 struct at_view *at_api_view(const struct at_api *api, struct at_reply *r);
 
@@ -126,6 +175,8 @@ AT_HANDLER(at_api_spectrum);
 AT_HANDLER(at_api_waterfall);
 AT_HANDLER(at_api_openapi);
 AT_HANDLER(at_api_asset);
+AT_HANDLER(at_api_classify);
+AT_HANDLER(at_api_budget);
 
 /* JSON of events; caller owns the string (free()). NULL: no memory. */
 char *at_api_radio_event(const struct at_radio_view *r);

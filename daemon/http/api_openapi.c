@@ -38,9 +38,9 @@ static json_t *parameters_json(const struct at_route *route)
         json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", "id", "in",
                                               "path", "required", 1, "schema", "type", "string"));
     for (const struct at_param_doc *p = route->params; p->name; p++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "name", p->name, "in",
-                                              "query", "description", p->doc, "schema",
-                                              json_loads(p->schema, 0, NULL)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", p->name, "in",
+                                              "query", "required", (int)p->required, "description",
+                                              p->doc, "schema", json_loads(p->schema, 0, NULL)));
     return list;
 }
 
@@ -73,20 +73,36 @@ static json_t *responses_json(const struct at_route *route)
     return o;
 }
 
+static json_t *operation_json(const struct at_route *route)
+{
+    const char *method = !route->method ? "get" : !strcmp(route->method, "POST") ? "post" : "patch";
+    json_t *o = json_pack("{s:s, s:o, s:o}", "summary", route->summary, "parameters",
+                          parameters_json(route), "responses", responses_json(route));
+    if (route->body_type && !strcmp(route->body_type, "application/json"))
+        json_object_set_new(o, "requestBody",
+                            json_pack("{s:b, s:o}", "required", 1, "content",
+                                      content_json(route->body_type, route->schema)));
+    else if (route->body_type)
+        json_object_set_new(
+            o, "requestBody",
+            json_pack("{s:b, s:{s:{}}}", "required", 1, "content", route->body_type));
+    if (route->changes)
+        json_object_set_new(o, "security", json_pack("[{s:[]}]", "bearer"));
+    return json_pack("{s:o}", method, o);
+}
+
 void at_api_openapi(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
     const struct at_asset *schemas = at_asset_find("schemas.json");
     json_t *paths = json_object();
     for (size_t i = 0; i < at_routes_n; i++)
-        json_object_set_new(paths, at_routes[i].path,
-                            json_pack("{s:{s:s, s:o, s:o}}", "get", "summary", at_routes[i].summary,
-                                      "parameters", parameters_json(&at_routes[i]), "responses",
-                                      responses_json(&at_routes[i])));
+        json_object_set_new(paths, at_routes[i].path, operation_json(&at_routes[i]));
     json_t *root =
-        json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:o, s:{s:o}}", "openapi", "3.1.0", "info",
-                  "title", "attuned", "version", AT_VERSION, "description",
+        json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi",
+                  "3.1.0", "info", "title", "attuned", "version", AT_VERSION, "description",
                   "Live radio classification: radios, emissions, decisions, backends.", "license",
                   "name", "GPL-3.0-or-later", "paths", paths, "components", "schemas",
-                  json_loadb((const char *)schemas->data, schemas->n, 0, NULL));
+                  json_loadb((const char *)schemas->data, schemas->n, 0, NULL), "securitySchemes",
+                  "bearer", "type", "http", "scheme", "bearer");
     at_reply_json(r, 200, root);
 }

@@ -33,21 +33,32 @@ void at_api_readyz(const struct at_api *api, const struct at_request *q, struct 
     free(v);
 }
 
-void at_api_metrics(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+#define PAGE_NS (100 * 1000 * 1000) /* many scrapers see one page: writing it costs a millisecond  \
+                                     */
+
+static int write_metrics(void *ctx, struct at_buf *out)
 {
-    struct at_view *v = at_api_view(api, r);
-    if (!v)
-        return;
-    r->headers.type = "text/plain; version=0.0.4; charset=utf-8";
+    const struct at_api *api = ctx;
+    struct at_view *v = calloc(1, sizeof *v);
     struct at_history_stats history;
+    if (!v)
+        return -ENOMEM;
+    api->get_view(api->ctx, v);
     at_history_get_stats(api->history, &history);
-    at_metrics_write_history(&history, &r->body);
-    if (at_metrics_write(api->metrics, v, &r->body))
-        at_reply_json(r, 500, NULL);
+    at_metrics_write_history(&history, out);
+    int rc = at_metrics_write(api->metrics, v, out);
     free(v);
+    return rc;
 }
 
-static json_t *budget_json(const struct at_view *v)
+void at_api_metrics(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+{
+    r->headers.type = "text/plain; version=0.0.4; charset=utf-8";
+    if (at_page_cache_get(api->pages, PAGE_NS, &r->body, write_metrics, (void *)(uintptr_t)api))
+        at_reply_json(r, 500, NULL);
+}
+
+json_t *at_api_budget_json(const struct at_view *v)
 {
     return json_pack("{s:f, s:f, s:i}", "latency_ms", v->budget_latency_ms, "kv_mb",
                      v->budget_kv_mb, "cores", (int)v->budget_cores);
@@ -99,7 +110,7 @@ void at_api_status(const struct at_api *api, const struct at_request *q, struct 
     at_view_summary(v, text, sizeof text);
     at_json_set_text(root, "summary", text);
     json_object_set_new(root, "radios", radio_counts(v));
-    json_object_set_new(root, "budget", budget_json(v));
+    json_object_set_new(root, "budget", at_api_budget_json(v));
     at_json_set_text(root, "backend", at_view_backend(v));
     if (v->model)
         at_json_set_text(root, "model", v->model->name);

@@ -54,6 +54,30 @@ static bool is_number(const char *s, size_t n)
     return n > 0 && n <= 18;
 }
 
+static void keep_header(struct at_guard *g, const char *name, size_t name_n, const char *value,
+                        size_t value_n)
+{
+    const struct {
+        const char *name;
+        char *out;
+        size_t size;
+    } kept[] = {
+        {"Authorization", g->auth, sizeof g->auth},
+        {"Origin", g->origin, sizeof g->origin},
+        {"Content-Type", g->content_type, sizeof g->content_type},
+        {"If-None-Match", g->none_match, sizeof g->none_match},
+        {"Accept-Encoding", g->encoding, sizeof g->encoding},
+        {"Last-Event-ID", g->last_id, sizeof g->last_id},
+    };
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (is(name, name_n, kept[i].name) && value_n < kept[i].size) {
+            memcpy(kept[i].out, value, value_n);
+            kept[i].out[value_n] = 0;
+        } else if (is(name, name_n, kept[i].name) && kept[i].out == g->origin) {
+            strcpy(g->origin, "too long"); /* one that is nobody's, not none */
+        }
+}
+
 void at_guard_header(struct at_guard *g, const char *name, size_t name_n, const char *value,
                      size_t value_n)
 {
@@ -82,6 +106,7 @@ void at_guard_header(struct at_guard *g, const char *name, size_t name_n, const 
     } else if (is(name, name_n, "Authorization")) {
         g->n_auth++;
     }
+    keep_header(g, name, name_n, value, value_n);
 }
 
 const char *at_guard_framing(const struct at_guard *g, const char *version)
@@ -146,4 +171,34 @@ bool at_guard_equal(const char *a, size_t a_n, const char *b, size_t b_n)
     for (size_t i = 0; i < a_n; i++)
         differ |= (unsigned char)(a[i] ^ b[b_n ? i % b_n : 0]);
     return !differ && b_n;
+}
+
+bool at_guard_has_control(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return true;
+    return false;
+}
+
+size_t at_guard_unescape(char *s)
+{
+    char *out = s, *begin = s;
+    for (; *s; s++) {
+        char byte = *s;
+        if (byte == '%') {
+            unsigned value;
+            char digits[3] = {s[1], s[1] ? s[2] : 0, 0};
+            if (strspn(digits, "0123456789abcdefABCDEF") == 2 &&
+                sscanf(digits, "%x", &value) == 1) {
+                byte = value < 0x20 || value == 0x7f ? 1 : (char)value;
+                s += 2;
+            } else {
+                byte = 1;
+            }
+        }
+        *out++ = byte;
+    }
+    *out = 0;
+    return (size_t)(out - begin);
 }

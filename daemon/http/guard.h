@@ -11,6 +11,8 @@ struct at_guard {
     unsigned n_length, n_coding, n_host, n_auth, n_headers;
     bool bad_length, bad_coding, bad_name, bad_value, body;
     char host[256];
+    /* Headers that are read, empty where not sent or longer than this. */
+    char auth[300], origin[256], content_type[96], none_match[128], encoding[128], last_id[24];
 };
 
 /* One header as the client sent it; name and value with their lengths, so that a NUL within is
@@ -26,6 +28,13 @@ const char *at_guard_framing(const struct at_guard *g, const char *version);
  * may be NULL; "*" allows all): a web page elsewhere must not reach us through a name that resolves
  * to 127.0.0.1. */
 bool at_guard_host_allowed(const char *host, const char *const *allowed);
+
+/* Decodes %XX in place and returns the length. What must not be in a path or a value (NUL,
+ * controls, broken escapes) becomes 0x01, which at_guard_has_control() finds: paths are C strings
+ * further on.
+ */
+size_t at_guard_unescape(char *s);
+bool at_guard_has_control(const char *s);
 
 /* Compares without giving away by its time where they differ; their lengths are no secret. */
 bool at_guard_equal(const char *a, size_t a_n, const char *b, size_t b_n);

@@ -10,20 +10,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/http/access.h"
 #include "daemon/http/guard.h"
+#include "daemon/http/jobs.h"
 #include "daemon/http/listen.h"
 #include "daemon/log.h"
 #include "lib/base/clock.h"
 
-#define MEMORY_LIMIT  (32u << 10) /* of a connection: request line, headers */
-#define KEEP_ALIVE_NS (15 * AT_NS_PER_S)
-#define PUMP_NS       (20 * 1000 * 1000)
-#define STUCK_NS      (10 * AT_NS_PER_S) /* a handler that takes longer stops the watchdog's count */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define MEMORY_LIMIT   (32u << 10) /* of a connection: request line, headers */
+#define KEEP_ALIVE_NS  (15 * AT_NS_PER_S)
+#define PUMP_NS        (20 * 1000 * 1000)
+#define STUCK_NS       (10 * AT_NS_PER_S) /* a handler that takes longer stops the watchdog's count */
 
 /* A connection; the list is what the deadline is checked on. */
 struct peer {
@@ -45,13 +47,26 @@ struct stream {
     int64_t wrote_ns;
 };
 
+/* A request on its way to its answer. */
+struct exchange {
+    struct MHD_Connection *connection;
+    struct at_request request;
+    struct at_reply reply;
+    struct at_guard guard;
+    struct at_buf body;
+    const struct at_route *route; /* NULL: reply holds the answer already */
+    const struct at_route *known; /* as route, but refused ones too: for the count */
+    bool close, takes_body, done; /* done: a job has made the answer */
+};
+
 struct at_http {
     struct MHD_Daemon *daemon;
     const struct at_api *api;
-    char url[96], token[256];
-    size_t token_n;
-    bool need_token;
-    const char *const *allowed_hosts;
+    struct at_access *access;
+    struct at_jobs *jobs;
+    char url[96], base_path[128]; /* base_path: "" or "/sdr" */
+    bool metrics_only;
+    _Atomic bool cancelled; /* jobs should come to their end */
     unsigned max_streams;
     int64_t deadline_ns;
     pthread_mutex_t lock; /* peers, streams, stopping */
@@ -107,6 +122,13 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **request_ctx
 {
     struct at_http *h = ctx;
     struct peer *p = peer_of(c);
+    struct exchange *x = *request_ctx;
+    if (x) {
+        at_reply_finish(&x->reply);
+        at_buf_finish(&x->body);
+        free(x);
+        *request_ctx = NULL;
+    }
     pthread_mutex_lock(&h->lock);
     if (p) {
         /* A reader that took nothing for the whole timeout was dropped. */
@@ -247,24 +269,14 @@ static void *run_pump(void *ctx)
     }
 }
 
-/* ---- requests ---- */
+/* ---- answers ---- */
 
 static void add_headers(struct MHD_Response *m, const struct at_reply *r, bool close)
 {
-    static const char policy[] =
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    MHD_add_response_header(m, "Content-Type", r->headers.type);
-    MHD_add_response_header(m, "Cache-Control",
-                            r->headers.cache_control ? r->headers.cache_control : "no-store");
-    MHD_add_response_header(m, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(m, "Content-Security-Policy", policy);
-    MHD_add_response_header(m, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(m, "Cross-Origin-Resource-Policy", "same-origin");
-    if (r->headers.allow)
-        MHD_add_response_header(m, "Allow", r->headers.allow);
-    if (r->status == 401)
-        MHD_add_response_header(m, "WWW-Authenticate", "Bearer");
+    struct at_header list[AT_REPLY_MAX_HEADERS];
+    size_t n = at_reply_headers(r, list);
+    for (size_t i = 0; i < n; i++)
+        MHD_add_response_header(m, list[i].name, list[i].value);
     if (close)
         MHD_add_response_header(m, "Connection", "close");
 }
@@ -312,36 +324,30 @@ static enum MHD_Result send_stream(struct at_http *h, struct MHD_Connection *c,
     return rc;
 }
 
-static bool has_control(const char *s)
+static enum MHD_Result finish_answer(struct at_http *h, struct MHD_Connection *c,
+                                     struct exchange *x)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            return true;
-    return false;
+    const struct at_route *route = x->route;
+    bool stream = route && route->kind == AT_ROUTE_EVENTS && x->reply.status == 200 &&
+                  !strcmp(x->request.method, "GET");
+    if (!stream)
+        at_reply_encode(&x->reply, &x->guard, route);
+    enum MHD_Result rc =
+        stream ? send_stream(h, c, &x->request, &x->reply) : send_reply(c, &x->reply, x->close);
+    char code[8];
+    snprintf(code, sizeof code, "%d", x->reply.status);
+    at_metrics_count(h->api->metrics, AT_COUNT_HTTP, x->known ? x->known->path : "none", code,
+                     NULL);
+    at_log(AT_LOG_DEBUG, AT_FIELDS({"path", x->request.path}, {"code", code}), "http: %s %s: %s",
+           x->request.method, x->request.path, code);
+    return rc;
 }
 
-/* Decodes %XX in place. What must not be in a path or a value (NUL, controls, broken escapes)
- * becomes 0x01, which has_control() finds: the library hands the path on as a C string. */
+/* ---- requests ---- */
+
 static size_t unescape(void *ctx, struct MHD_Connection *c, char *s)
 {
-    char *out = s, *begin = s;
-    for (; *s; s++) {
-        char byte = *s;
-        if (byte == '%') {
-            unsigned value;
-            char digits[3] = {s[1], s[1] ? s[2] : 0, 0};
-            if (strspn(digits, "0123456789abcdefABCDEF") == 2 &&
-                sscanf(digits, "%x", &value) == 1) {
-                byte = value < 0x20 || value == 0x7f ? 1 : (char)value;
-                s += 2;
-            } else {
-                byte = 1;
-            }
-        }
-        *out++ = byte;
-    }
-    *out = 0;
-    return (size_t)(out - begin);
+    return at_guard_unescape(s);
 }
 
 struct query_scan {
@@ -356,7 +362,7 @@ static enum MHD_Result take_param(void *ctx, enum MHD_ValueKind kind, const char
     struct at_request *q = scan->q;
     const char *text = value ? value : "";
     if (!key || q->n_params == AT_API_MAX_PARAMS || strlen(key) != key_n ||
-        strlen(text) != value_n || has_control(key) || has_control(text)) {
+        strlen(text) != value_n || at_guard_has_control(key) || at_guard_has_control(text)) {
         scan->bad = true;
         return MHD_NO;
     }
@@ -372,104 +378,163 @@ static enum MHD_Result take_header(void *ctx, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
-static bool authorized(const struct at_http *h, struct MHD_Connection *c)
+/* Everything before the handler: path, token, escapes, method. x->route is set where it may run. */
+static void admit(struct at_http *h, struct MHD_Connection *c, struct exchange *x)
 {
-    if (!h->need_token)
-        return true;
-    const char *value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
-    if (!value || strncasecmp(value, "Bearer ", 7))
-        return false;
-    return at_guard_equal(value + 7, strlen(value + 7), h->token, h->token_n);
-}
-
-/* The request's framing: whether it may be answered now, before anything behind its headers is
- * read, and then the connection closed. r is filled where it is refused. */
-static bool must_close(struct MHD_Connection *c, const struct at_request *q, const char *version,
-                       struct at_guard *guard, struct at_reply *r)
-{
-    MHD_get_connection_values_n(c, MHD_HEADER_KIND, take_header, guard);
-    const char *why = at_guard_framing(guard, version);
-    if (why)
-        at_reply_error(r, 400, "bad_request", "%s", why);
-    else if (guard->body && (!strcmp(q->method, "GET") || !strcmp(q->method, "HEAD")))
-        at_reply_error(r, 400, "body_not_accepted", "%s takes no body", q->method);
-    return why || guard->body;
-}
-
-/* Everything before the route: host, token, escapes. True: go on. */
-static bool admit(const struct at_http *h, struct MHD_Connection *c, struct at_request *q,
-                  const char *host, struct at_reply *r)
-{
+    struct at_request *q = &x->request;
+    struct at_reply *r = &x->reply;
     struct query_scan scan = {.q = q};
-    if (!h->need_token && !at_guard_host_allowed(host, h->allowed_hosts)) {
-        at_reply_error(r, 403, "host_not_allowed",
-                       "Host is none of localhost, 127.0.0.1 and [::1]");
-        return false;
+    const struct at_route *route = at_route_find(q, h->base_path, h->metrics_only, r);
+    bool changes = route && route->changes, strict = route && route->method;
+    if (at_access_is_cors(h->access, x->guard.origin))
+        r->headers.allow_origin = x->guard.origin;
+    if (r->headers.allow_origin && !strcmp(q->method, "OPTIONS") && route) {
+        r->status = 204;
+        return;
     }
-    if (!authorized(h, c)) {
-        at_reply_error(r, 401, "unauthorized",
-                       "send the token of http.token_file as Authorization: Bearer ...");
-        return false;
-    }
+    if (!at_access_check(h->access, &x->guard, changes, strict, r))
+        return;
     MHD_get_connection_values_n(c, MHD_GET_ARGUMENT_KIND, take_param, &scan);
-    if (scan.bad || has_control(q->path)) {
+    if (scan.bad || at_guard_has_control(q->path)) {
         at_reply_error(r, 400, "bad_request",
                        "a broken escape, a control character, or more than %d parameters",
                        AT_API_MAX_PARAMS);
-        return false;
+        return;
     }
-    const char *last = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Last-Event-ID");
-    if (last && *last && strlen(last) < 19 && strspn(last, "0123456789") == strlen(last))
-        q->last_event_id = strtoull(last, NULL, 10);
-    return true;
+    if (!route)
+        return;
+    x->known = route;
+    if (at_route_check(route, q, &x->guard, r))
+        x->route = route;
 }
 
-static enum MHD_Result answer(struct at_http *h, struct MHD_Connection *c, struct at_request *q,
-                              struct at_reply *r, const char *host, bool close)
+/* The request's framing, and whether a body is taken. A request that has one, or is doubtful, gets
+ * its answer before anything behind the headers is read, and then the connection closed. */
+static void judge(struct at_http *h, struct MHD_Connection *c, const char *version,
+                  struct exchange *x)
 {
-    const struct at_route *route = NULL;
-    enum MHD_Result rc;
-    if (r->status == 200 && admit(h, c, q, host, r)) {
-        route = at_route_find(q, r);
-        if (route)
-            at_route_run(route, h->api, q, r);
+    MHD_get_connection_values_n(c, MHD_HEADER_KIND, take_header, &x->guard);
+    const char *why = at_guard_framing(&x->guard, version), *method = x->request.method;
+    const char *last = x->guard.last_id;
+    if (*last && strlen(last) < 19 && strspn(last, "0123456789") == strlen(last))
+        x->request.last_event_id = strtoull(last, NULL, 10);
+    x->close = why || x->guard.body;
+    if (why)
+        at_reply_error(&x->reply, 400, "bad_request", "%s", why);
+    else if (x->guard.body && (!strcmp(method, "GET") || !strcmp(method, "HEAD")))
+        at_reply_error(&x->reply, 400, "body_not_accepted", "%s takes no body", method);
+    else
+        admit(h, c, x);
+    x->takes_body = x->guard.body && x->route && x->route->method;
+    if (x->guard.body && x->route && !x->takes_body) {
+        x->route = NULL;
+        at_reply_error(&x->reply, 400, "body_not_accepted", "no body is taken here");
     }
-    bool stream =
-        route && route->kind == AT_ROUTE_EVENTS && r->status == 200 && !strcmp(q->method, "GET");
-    rc = stream ? send_stream(h, c, q, r) : send_reply(c, r, close);
-    char code[8];
-    snprintf(code, sizeof code, "%d", r->status);
-    at_metrics_count(h->api->metrics, AT_COUNT_HTTP, route ? route->path : "none", code, NULL);
-    at_log(AT_LOG_DEBUG, AT_FIELDS({"path", q->path}, {"code", code}), "http: %s %s: %s", q->method,
-           q->path, code);
-    return rc;
 }
 
-/* The library calls this once with the headers and, for a request that goes on, once more to
+static struct exchange *begin(struct at_http *h, struct MHD_Connection *c, const char *path,
+                              const char *method, const char *version)
+{
+    struct exchange *x = calloc(1, sizeof *x);
+    if (!x)
+        return NULL;
+    x->connection = c;
+    x->request = (struct at_request){.method = method, .path = path, .cancelled = &h->cancelled};
+    at_reply_init(&x->reply);
+    judge(h, c, version, x);
+    size_t max = x->route && x->route->big_body ? h->api->max_body : AT_API_MAX_CONTROL;
+    at_buf_init(&x->body, max);
+    return x;
+}
+
+/* A part of the body; past its ceiling the rest is thrown away and the answer is 413. */
+static void take_body(struct at_http *h, struct exchange *x, const char *data, size_t n)
+{
+    if (!x->takes_body)
+        return;
+    at_buf_add(&x->body, data, n);
+    struct peer *p = peer_of(x->connection);
+    pthread_mutex_lock(&h->lock);
+    if (p) /* a body may take its time, at 64 KiB a second or more */
+        p->since_ns += (int64_t)n * AT_NS_PER_S / 65536;
+    pthread_mutex_unlock(&h->lock);
+}
+
+static enum MHD_Result respond(struct at_http *h, struct MHD_Connection *c, struct exchange *x)
+{
+    if (!x->route || x->done)
+        return finish_answer(h, c, x);
+    x->request.body = x->body.data ? x->body.data : "";
+    x->request.body_n = x->body.len;
+    if (x->body.failed) {
+        at_reply_error(&x->reply, 413, "too_large", "the body is larger than %zu bytes",
+                       x->body.max);
+        return finish_answer(h, c, x);
+    }
+    if (x->route->kind == AT_ROUTE_SLOW) {
+        if (at_jobs_push(h->jobs, x)) {
+            at_reply_error(&x->reply, 503, "busy", "too many requests at once; try again");
+            return finish_answer(h, c, x);
+        }
+        return MHD_YES; /* suspended: the job's end resumes it */
+    }
+    at_route_run(x->route, h->api, &x->request, &x->reply);
+    return finish_answer(h, c, x);
+}
+
+/* In a thread of the jobs. */
+static void run_job(void *ctx, void *item)
+{
+    struct at_http *h = ctx;
+    struct exchange *x = item;
+    at_route_run(x->route, h->api, &x->request, &x->reply);
+    pthread_mutex_lock(&h->lock);
+    x->done = true;
+    struct peer *p = peer_of(x->connection);
+    if (p) {
+        p->streaming = false;
+        p->since_ns = at_clock_mono_ns();
+    }
+    MHD_resume_connection(x->connection);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* Before the job can run: suspended, and without a deadline while it does. */
+static void before_job(void *ctx, void *item)
+{
+    struct at_http *h = ctx;
+    struct exchange *x = item;
+    pthread_mutex_lock(&h->lock);
+    struct peer *p = peer_of(x->connection);
+    if (p)
+        p->streaming = true;
+    MHD_suspend_connection(x->connection);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* The library calls this once with the headers, once for each part of a body, and once more to
  * answer. Answering at the first call makes it close the connection, which is what a request with a
- * body, or a doubtful one, gets. */
+ * body that is not taken, or a doubtful one, gets. */
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *path,
                                   const char *method, const char *version, const char *body,
                                   size_t *body_n, void **request_ctx)
 {
-    static int seen;
     struct at_http *h = ctx;
-    struct at_request q = {.method = method, .path = path};
-    struct at_guard guard = {0};
-    struct at_reply r;
-    bool first = !*request_ctx;
+    struct exchange *x = *request_ctx;
     enum MHD_Result rc = MHD_YES;
-    *request_ctx = &seen;
-    if (*body_n) { /* of a request that was answered already */
-        *body_n = 0;
-        return MHD_YES;
-    }
     atomic_store(&h->busy_since_ns, at_clock_mono_ns());
-    at_reply_init(&r);
-    bool close = must_close(c, &q, version, &guard, &r);
-    if (close == first)
-        rc = answer(h, c, &q, &r, guard.host, close);
-    at_reply_finish(&r);
+    if (!x) {
+        *request_ctx = x = begin(h, c, path, method, version);
+        if (!x)
+            rc = MHD_NO;
+        else if (x->close && !x->takes_body)
+            rc = finish_answer(h, c, x);
+    } else if (*body_n) {
+        take_body(h, x, body, *body_n);
+        *body_n = 0;
+    } else {
+        rc = respond(h, c, x);
+    }
     atomic_store(&h->busy_since_ns, 0);
     return rc;
 }
@@ -486,6 +551,18 @@ static void on_library_log(void *ctx, const char *format, va_list ap)
 
 static int start_daemon(struct at_http *h, const struct at_http_config *config, int fd)
 {
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)config->tls_key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    if (config->tls_cert) {
+        flags |= MHD_USE_TLS;
+        tls[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
+                                         (void *)(uintptr_t)config->tls_cert};
+    }
     unsigned timeout = (unsigned)(config->timeout_s > 1 ? config->timeout_s : 10);
     h->deadline_ns = (int64_t)timeout * 2 * AT_NS_PER_S;
     struct MHD_OptionItem options[] = {
@@ -502,28 +579,49 @@ static int start_daemon(struct at_http *h, const struct at_http_config *config, 
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                                     MHD_USE_ERROR_LOG,
-                                 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
-                                 on_library_log, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
+                                 on_library_log, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_ARRAY,
+                                 tls, MHD_OPTION_END);
     return h->daemon ? 0 : -EIO;
 }
 
-static int check_token(const struct at_http_config *config, struct at_http *h, struct at_error *err)
+static int start_all(struct at_http *h, const struct at_http_config *config, struct at_error *err)
 {
-    h->need_token = config->listener ? !at_listen_is_local(config->listener)
-                                     : !at_listen_is_loopback(config->host);
-    if (config->token)
-        h->token_n = (size_t)snprintf(h->token, sizeof h->token, "%s", config->token);
-    if (h->token_n >= sizeof h->token)
-        return at_error_set(err, -EINVAL, "http.token_file: the token is longer than %zu bytes",
-                            sizeof h->token - 1);
-    if (h->need_token && h->token_n < 16)
-        return at_error_set(err, -EACCES,
-                            "http.listen: %s is reachable from other machines; set http.token_file "
-                            "to a file with a "
-                            "token of at least 16 characters, or listen on 127.0.0.1",
-                            config->listener ? "attuned.socket" : config->host);
+    struct at_access_config access = {.name =
+                                          config->listener > 0 ? "attuned.socket" : config->host,
+                                      .token_file = config->token_file,
+                                      .read_token_file = config->read_token_file,
+                                      .fixed = config->token_fixed,
+                                      .allowed_hosts = config->allowed_hosts,
+                                      .cors = config->cors};
+    access.local = config->listener > 0 ? at_listen_is_local(config->listener)
+                                        : at_listen_is_loopback(config->host);
+    int rc = at_access_create(&access, err, &h->access);
+    if (rc)
+        return rc;
+    rc = at_jobs_create(2, 16, before_job, run_job, h, &h->jobs);
+    if (rc)
+        return at_error_set(err, rc, "http: no thread: %s", strerror(-rc));
+    int fd = config->listener > 0
+                 ? at_listen_adopt(config->listener, h->url, sizeof h->url, err)
+                 : at_listen_open(config->host, config->port, h->url, sizeof h->url, err);
+    if (fd < 0)
+        return fd;
+    if (config->tls_cert && !strncmp(h->url, "http:", 5)) {
+        memmove(h->url + 5, h->url + 4, strnlen(h->url, sizeof h->url - 6) - 3);
+        h->url[4] = 's';
+    }
+    rc = start_daemon(h, config, fd);
+    if (rc) {
+        close(fd);
+        return at_error_set(
+            err, rc, "http: the server does not start%s; raise the limit of open files (ulimit -n)",
+            config->tls_cert ? ": http.tls.cert and key do not fit each other, or" : "");
+    }
+    rc = -pthread_create(&h->pump, NULL, run_pump, h);
+    if (rc)
+        return at_error_set(err, rc, "http: no thread: %s", strerror(-rc));
+    h->pump_runs = true;
     return 0;
 }
 
@@ -534,34 +632,23 @@ int at_http_start(const struct at_http_config *config, const struct at_api *api,
     if (!h)
         return at_error_set(err, -ENOMEM, "http: out of memory");
     h->api = api;
-    h->allowed_hosts = config->allowed_hosts;
-    h->max_streams = (config->max_connections ? config->max_connections : 256) / 2;
+    h->metrics_only = config->metrics_only;
+    h->max_streams = config->max_streams       ? config->max_streams
+                     : config->max_connections ? config->max_connections / 2
+                                               : 128;
+    const char *base = config->base_path ? config->base_path : "";
+    size_t n = strlen(base);
+    while (n && base[n - 1] == '/')
+        n--;
+    snprintf(h->base_path, sizeof h->base_path, "%.*s", (int)n, base);
     pthread_mutex_init(&h->lock, NULL);
-    int rc = check_token(config, h, err), fd = -1;
-    if (!rc)
-        rc = fd = config->listener
-                      ? at_listen_adopt(config->listener, h->url, sizeof h->url, err)
-                      : at_listen_open(config->host, config->port, h->url, sizeof h->url, err);
-    if (rc < 0)
-        goto fail;
-    rc = start_daemon(h, config, fd);
+    int rc = start_all(h, config, err);
     if (rc) {
-        close(fd);
-        at_error_set(err, rc,
-                     "http: the server does not start; raise the limit of open files (ulimit -n)");
-        goto fail;
+        at_http_stop(h);
+        return rc;
     }
-    rc = -pthread_create(&h->pump, NULL, run_pump, h);
-    if (rc) {
-        at_error_set(err, rc, "http: no thread: %s", strerror(-rc));
-        goto fail;
-    }
-    h->pump_runs = true;
     *ret_http = h;
     return 0;
-fail:
-    at_http_stop(h);
-    return rc;
 }
 
 void at_http_stop(struct at_http *h)
@@ -575,8 +662,11 @@ void at_http_stop(struct at_http *h)
      */
     if (h->pump_runs)
         pthread_join(h->pump, NULL);
+    atomic_store(&h->cancelled, true);
+    at_jobs_destroy(h->jobs); /* each has resumed its connection */
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
+    at_access_destroy(h->access);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }

@@ -14,7 +14,14 @@ struct at_http_config {
     uint16_t port;    /* 0: any free one */
     int listener; /* a listening socket that is there already, taken; 0: none, host and port count
                    */
-    const char *token;                /* NULL: none; needed where not loopback */
+    /* Off loopback one of them is needed; files of one line, borrowed. NULL: none. */
+    const char *token_file, *read_token_file;
+    bool token_fixed;      /* a systemd credential: read once, not again on change */
+    const char *cors;      /* origins that may read answers, separated by commas; NULL: none */
+    const char *base_path; /* "/sdr": what a proxy puts before our paths; NULL: nothing */
+    const char *tls_cert, *tls_key;   /* PEM text; NULL: no TLS */
+    bool metrics_only;                /* serve /metrics and health only */
+    unsigned max_streams;             /* 0: half of the connections */
     const char *const *allowed_hosts; /* beside the loopback names, NULL-terminated, or NULL */
     unsigned max_connections, max_per_address; /* 0: 256, 64 */
     double timeout_s; /* of an idle connection; 0: 10. A request has twice that in all */

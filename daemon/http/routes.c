@@ -1,16 +1,18 @@
 /* The one route table: dispatch, methods, parameters and the description all come from it.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
+#include <strings.h>
 
 #include "daemon/http/api.h"
 
-#define TEXT   "{\"type\":\"string\"}"
-#define TIME   "{\"type\":\"string\",\"format\":\"date-time\"}"
-#define COUNT  "{\"type\":\"integer\",\"minimum\":1,\"maximum\":500}"
-#define CURSOR "{\"type\":\"integer\",\"minimum\":1}"
-#define NUMBER "{\"type\":\"number\"}"
-#define STATE  "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
-#define JSON   "application/json"
+#define TEXT     "{\"type\":\"string\"}"
+#define TIME     "{\"type\":\"string\",\"format\":\"date-time\"}"
+#define COUNT    "{\"type\":\"integer\",\"minimum\":1,\"maximum\":500}"
+#define CURSOR   "{\"type\":\"integer\",\"minimum\":1}"
+#define NUMBER   "{\"type\":\"number\"}"
+#define STATE    "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
+#define JSON     "application/json"
+#define DATATYPE "{\"type\":\"string\",\"enum\":[\"cu8\",\"ci8\",\"ci16_le\",\"cf32_le\"]}"
 
 #define RADIO_PARAM                                                                                \
     {                                                                                              \
@@ -18,7 +20,15 @@
     }
 
 const struct at_route at_routes[] = {
-    {"/", AT_ROUTE_PLAIN, at_api_asset, "text/html", NULL, "Dashboard", "", {{0}}},
+    {"/",
+     AT_ROUTE_PLAIN,
+     at_api_asset,
+     "text/html",
+     NULL,
+     "Dashboard",
+     "",
+     {{0}},
+     .slow_change = true},
     {"/app.css",
      AT_ROUTE_PLAIN,
      at_api_asset,
@@ -26,7 +36,8 @@ const struct at_route at_routes[] = {
      NULL,
      "The dashboard's style",
      "",
-     {{0}}},
+     {{0}},
+     .slow_change = true},
     {"/app.js",
      AT_ROUTE_PLAIN,
      at_api_asset,
@@ -34,7 +45,8 @@ const struct at_route at_routes[] = {
      NULL,
      "The dashboard's program",
      "",
-     {{0}}},
+     {{0}},
+     .slow_change = true},
     {"/waterfall.js",
      AT_ROUTE_PLAIN,
      at_api_asset,
@@ -42,7 +54,8 @@ const struct at_route at_routes[] = {
      NULL,
      "The dashboard's waterfall",
      "",
-     {{0}}},
+     {{0}},
+     .slow_change = true},
     {"/favicon.svg",
      AT_ROUTE_PLAIN,
      at_api_asset,
@@ -50,7 +63,8 @@ const struct at_route at_routes[] = {
      NULL,
      "The dashboard's icon",
      "",
-     {{0}}},
+     {{0}},
+     .slow_change = true},
     {"/healthz",
      AT_ROUTE_PLAIN,
      at_api_healthz,
@@ -58,7 +72,8 @@ const struct at_route at_routes[] = {
      "Health",
      "Whether the process is alive and every stage with work moves",
      "503",
-     {{0}}},
+     {{0}},
+     .health = true},
     {"/readyz",
      AT_ROUTE_PLAIN,
      at_api_readyz,
@@ -66,7 +81,8 @@ const struct at_route at_routes[] = {
      "Health",
      "Whether the model is loaded and samples move",
      "503",
-     {{0}}},
+     {{0}},
+     .health = true},
     {"/metrics",
      AT_ROUTE_PLAIN,
      at_api_metrics,
@@ -74,7 +90,8 @@ const struct at_route at_routes[] = {
      NULL,
      "Prometheus text 0.0.4",
      "",
-     {{0}}},
+     {{0}},
+     .health = true},
     {"/api/v1/status",
      AT_ROUTE_PLAIN,
      at_api_status,
@@ -106,7 +123,8 @@ const struct at_route at_routes[] = {
      "Model",
      "The model, its classes and stated accuracy",
      "503",
-     {{0}}},
+     {{0}},
+     .slow_change = true},
     {"/api/v1/backends",
      AT_ROUTE_PLAIN,
      at_api_backends,
@@ -124,7 +142,7 @@ const struct at_route at_routes[] = {
      "503",
      {{0}}},
     {"/api/v1/emissions",
-     AT_ROUTE_PLAIN,
+     AT_ROUTE_SLOW,
      at_api_emissions,
      JSON,
      "EmissionList",
@@ -140,7 +158,7 @@ const struct at_route at_routes[] = {
       {"limit", COUNT, "Most items of a page, 100 where not given"},
       {"cursor", CURSOR, "`next` of the page before"}}},
     {"/api/v1/emissions/{id}",
-     AT_ROUTE_PLAIN,
+     AT_ROUTE_SLOW,
      at_api_emission,
      JSON,
      "Emission",
@@ -174,6 +192,30 @@ const struct at_route at_routes[] = {
      "400,503",
      {{"types", TEXT,
        "emission, decision, selector, radio, spectrum, separated by commas; all where not given"}}},
+    {"/api/v1/classify",
+     AT_ROUTE_SLOW,
+     at_api_classify,
+     JSON,
+     "Classified",
+     "The emissions in the IQ of the body, with decisions; one request at a time",
+     "400,401,403,413,415,503",
+     {{"datatype", DATATYPE, "Format of the samples, as SigMF names it", true},
+      {"rate_hz", NUMBER, "Samples a second", true},
+      {"center_hz", NUMBER, "Centre frequency; 0, the default: unknown"}},
+     .method = "POST",
+     .body_type = "application/octet-stream",
+     .big_body = true},
+    {"/api/v1/budget",
+     AT_ROUTE_PLAIN,
+     at_api_budget,
+     JSON,
+     "Budget",
+     "Changes latency_ms, kv_mb or both, until the next start or reload",
+     "400,401,403,413,415,503",
+     {{0}},
+     .method = "PATCH",
+     .body_type = "application/json",
+     .changes = true},
     {"/api/v1/openapi.json",
      AT_ROUTE_PLAIN,
      at_api_openapi,
@@ -181,7 +223,8 @@ const struct at_route at_routes[] = {
      NULL,
      "This description",
      "",
-     {{0}}},
+     {{0}},
+     .slow_change = true},
 };
 const size_t at_routes_n = sizeof at_routes / sizeof *at_routes;
 
@@ -198,12 +241,21 @@ static bool matches(const char *route, const char *path, char *id, size_t id_n)
     return true;
 }
 
-const struct at_route *at_route_find(struct at_request *q, struct at_reply *r)
+const struct at_route *at_route_find(struct at_request *q, const char *base, bool health,
+                                     struct at_reply *r)
 {
-    for (size_t i = 0; i < at_routes_n; i++)
-        if (matches(at_routes[i].path, q->path, q->id, sizeof q->id))
-            return &at_routes[i];
-    at_reply_error(r, 404, "not_found", "no such path; /api/v1/openapi.json lists what there is");
+    size_t n = strlen(base);
+    bool below = !strncmp(q->path, base, n) && q->path[n] == '/';
+    const char *path = q->path + (below ? n : 0);
+    if (below || !n || health)
+        for (size_t i = 0; i < at_routes_n; i++)
+            if ((!health || at_routes[i].health) &&
+                matches(at_routes[i].path, path, q->id, sizeof q->id)) {
+                q->path = path;
+                return &at_routes[i];
+            }
+    at_reply_error(r, 404, "not_found", "no such path; %s/api/v1/openapi.json lists what there is",
+                   base);
     return NULL;
 }
 
@@ -237,25 +289,46 @@ static bool params_known(const struct at_route *route, const struct at_request *
     return true;
 }
 
-void at_route_run(const struct at_route *route, const struct at_api *api,
-                  const struct at_request *q, struct at_reply *r)
+static bool method_fits(const struct at_route *route, const char *method)
 {
-    if (strcmp(q->method, "GET") && strcmp(q->method, "HEAD")) {
-        at_reply_error(r, 405, "method_not_allowed", "only GET and HEAD here");
-        r->headers.allow = "GET, HEAD";
-        return;
+    if (route->method)
+        return !strcmp(method, route->method);
+    return !strcmp(method, "GET") || !strcmp(method, "HEAD");
+}
+
+bool at_route_check(const struct at_route *route, const struct at_request *q,
+                    const struct at_guard *g, struct at_reply *r)
+{
+    if (!method_fits(route, q->method)) {
+        at_reply_error(r, 405, "method_not_allowed", "only %s here",
+                       route->method ? route->method : "GET and HEAD");
+        r->headers.allow = route->method ? route->method : "GET, HEAD";
+        return false;
     }
     /* Assets may carry a version in the query, health checks what they like: it means nothing
      * there. */
     if (!strncmp(route->path, "/api/", 5) && !params_known(route, q, r))
-        return;
-    if (route->kind == AT_ROUTE_EVENTS) {
-        if (!at_event_mask(at_request_param(q, "types")))
-            at_reply_error(
-                r, 400, "bad_parameter",
-                "types: give names out of emission, decision, selector, radio, spectrum");
-        return;
+        return false;
+    if (route->kind == AT_ROUTE_EVENTS && !at_event_mask(at_request_param(q, "types"))) {
+        at_reply_error(r, 400, "bad_parameter",
+                       "types: give names out of emission, decision, selector, radio, spectrum");
+        return false;
     }
+    size_t n = route->body_type ? strlen(route->body_type) : 0;
+    if (n && (strncasecmp(g->content_type, route->body_type, n) ||
+              (g->content_type[n] && !strchr("; ", g->content_type[n])))) {
+        at_reply_error(r, 415, "unsupported_type", "send the body as Content-Type: %s",
+                       route->body_type);
+        return false;
+    }
+    return true;
+}
+
+void at_route_run(const struct at_route *route, const struct at_api *api,
+                  const struct at_request *q, struct at_reply *r)
+{
+    if (route->kind == AT_ROUTE_EVENTS)
+        return;
     r->headers.type = route->type;
     route->handle(api, q, r);
 }

@@ -91,7 +91,12 @@ struct at_config {
         char listen[64]; /* as written */
         char host[48];   /* of listen, without brackets */
         uint16_t port;   /* of listen; 0: any free one */
-        char token_file[AT_CONFIG_PATH_SIZE];
+        char token_file[AT_CONFIG_PATH_SIZE], read_token_file[AT_CONFIG_PATH_SIZE];
+        char metrics_listen[64], metrics_host[48]; /* empty: none */
+        uint16_t metrics_port;
+        char base_path[128], cors[512];
+        char tls_cert[AT_CONFIG_PATH_SIZE], tls_key[AT_CONFIG_PATH_SIZE];
+        double max_body_mb;
         uint32_t max_connections;
         char allowed_hosts[AT_CONFIG_MAX_HOSTS][AT_CONFIG_HOST_SIZE];
         uint32_t n_allowed_hosts;

@@ -318,6 +318,11 @@ static int finish(struct loader *l, struct at_error *err)
     at_value_listen(c->http.listen, c->http.host, sizeof c->http.host,
                     &port); /* was checked when it was set */
     c->http.port = (uint16_t)port;
+    port = 0;
+    if (c->http.metrics_listen[0])
+        at_value_listen(c->http.metrics_listen, c->http.metrics_host, sizeof c->http.metrics_host,
+                        &port);
+    c->http.metrics_port = (uint16_t)port;
     for (uint32_t i = 0; i < c->n_radios; i++) {
         int r = finish_radio(l, i, err);
         if (r < 0)

@@ -58,6 +58,19 @@ const struct at_config_key at_config_table[] = {
      "address and port; anything but loopback needs a token"},
     {"http.token_file", AT_CONFIG_PATH, ROOT(http.token_file), FREE, NULL, "", NULL,
      "bearer token; empty: $CREDENTIALS_DIRECTORY/http-token"},
+    {"http.read_token_file", AT_CONFIG_PATH, ROOT(http.read_token_file), FREE, NULL, "", NULL,
+     "bearer token that may read but change nothing"},
+    {"http.metrics_listen", AT_CONFIG_LISTEN, ROOT(http.metrics_listen), FREE, NULL, "", "127.0.0.1:9650",
+     "a second, small server for /metrics and health alone; empty: none"},
+    {"http.base_path", AT_CONFIG_TEXT, ROOT(http.base_path), FREE, NULL, "/", NULL,
+     "what a proxy puts before our paths (\"/sdr\")"},
+    {"http.cors", AT_CONFIG_TEXT, ROOT(http.cors), FREE, NULL, "", NULL,
+     "origins whose pages may read answers (\"https://a.example,https://b.example\"); empty: none"},
+    {"http.tls.cert", AT_CONFIG_PATH, ROOT(http.tls_cert), FREE, NULL, "", NULL,
+     "certificate chain (PEM); empty: no TLS"},
+    {"http.tls.key", AT_CONFIG_PATH, ROOT(http.tls_key), FREE, NULL, "", NULL, "its key (PEM)"},
+    {"http.max_body_mb", AT_CONFIG_NUMBER, ROOT(http.max_body_mb), 0, 1024, NULL, "32", NULL,
+     "megabytes of IQ that POST classify takes; 0: it refuses"},
     {"http.allowed_hosts", AT_CONFIG_HOSTS, ROOT(http.allowed_hosts), 0, AT_CONFIG_MAX_HOSTS, NULL, NULL, NULL,
      "names in Host: that are answered beside those of loopback (a proxy's name)"},
     {"http.max_connections", AT_CONFIG_COUNT, ROOT(http.max_connections), 4, 4096, NULL, "128", NULL,
@@ -378,7 +391,8 @@ int at_config_set(const struct at_config_key *key, void *member, const char *tex
     case AT_CONFIG_DEVICE:
         return set_device(key, member, text, dir, err);
     case AT_CONFIG_LISTEN:
-        if (at_value_listen(text, host, sizeof host, &port) < 0)
+        /* Empty is none, where that is what stands there by itself. */
+        if ((*text || *key->preset) && at_value_listen(text, host, sizeof host, &port) < 0)
             return at_error_set(err, -EINVAL,
                                 "no address and port; write for example 127.0.0.1:8650");
         return set_text(key, member, text, err);

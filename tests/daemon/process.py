@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole daemon: a file as its radio, a model of random weights, every route, bad starts, a quick end.
 Usage: process.py ATTUNED [ATTUNE]"""
-import array, cmath, json, math, os, random, re, signal, socket, struct, subprocess, sys, tempfile, time
+import array, cmath, gzip, json, math, os, random, re, signal, socket, ssl, struct, subprocess, sys, tempfile, time
 import urllib.error, urllib.request
 
 ATTUNED = os.path.abspath(sys.argv[1])
@@ -63,11 +63,11 @@ def write_iq(path, rate=250000, seconds=3.0):
         f.write(out)
 
 
-def write_config(path, radios, extra="", port=0, history=""):
+def write_config(path, radios, extra="", port=0, history="", http=""):
     with open(path, "w") as f:
         f.write(f"""log: {{level: info, format: json}}
 model: {{path: model.safetensors}}
-http: {{listen: "127.0.0.1:{port}"}}
+http: {{listen: "127.0.0.1:{port}"{http}}}
 bandplan: ""
 cache_dir: cache
 history: {{path: "{history}"}}
@@ -91,9 +91,10 @@ class Daemon:
             m = re.search(r'"url":"(http[^"]+)"', line)
             self.url = m and m[1]
 
-    def get(self, path, method="GET"):
+    def get(self, path, method="GET", body=None, headers={}, url=None, context=None):
+        q = urllib.request.Request((url or self.url) + path, method=method, data=body, headers=headers)
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=5) as r:
+            with urllib.request.urlopen(q, timeout=30, context=context) as r:
                 return r.status, r.headers, r.read()
         except urllib.error.HTTPError as e:
             return e.code, e.headers, e.read()
@@ -226,6 +227,8 @@ def run_openapi(d):
     defs = api["components"]["schemas"]
     first = d.json("/api/v1/emissions")["items"][0]["id"]
     for path, item in api["paths"].items():
+        if "get" not in item:
+            continue
         get = item["get"]
         if "text/event-stream" in get["responses"]["200"]["content"]:
             continue
@@ -386,6 +389,84 @@ def run_history():
     d.stop()
 
 
+CU8 = {"Content-Type": "application/octet-stream"}
+
+
+def bearer(token, **more):
+    return {"Authorization": "Bearer " + token, **more}
+
+
+def run_control():
+    """POST classify, PATCH budget, roles, the second server, ETag, gzip, base_path, CORS."""
+    full, reads = "f" * 32, "r" * 32
+    for name, token in (("full", full), ("reads", reads)):
+        with open(name, "w") as f:
+            f.write(token + "\n")
+        os.chmod(name, 0o600)
+    write_config("r.yaml", [("rec", "file=iq.cu8", "real")], http=', token_file: full, read_token_file: reads, '
+                 'metrics_listen: "127.0.0.1:0", base_path: /sdr, cors: "https://a.example", max_body_mb: 2')
+    d = Daemon("r.yaml")
+    second = next(m[1] for x in d.log for m in [re.search(r'"metrics_url":"([^"]+)"', x)] if m)
+    base, d.url = d.url, d.url + "/sdr"
+    check("base_path: outside it is nothing", d.get("/healthz", url=base)[0] == 404)
+    d.wait("/readyz", lambda s, b: s == 200)
+    check("metrics on the second server", b"attune_build_info" in d.get("/metrics", url=second)[2])
+    check("health on the second server", d.get("/healthz", url=second)[0] == 200)
+    check("nothing else there", d.get("/api/v1/status", url=second)[0] == 404)
+    with open("iq.cu8", "rb") as f:
+        iq = f.read()
+    where = "/api/v1/classify?datatype=cu8&rate_hz=250000&center_hz=433920000"
+    status, _, body = d.get(where, "POST", iq, CU8)
+    items = json.loads(body).get("items", []) if status == 200 else []
+    check("classify finds the carrier", any(abs(e["center_hz"] - 433.96e6) < 3000 and "class" in e for e in items), body)
+    check("classify: summary", json.loads(body)["summary"]["seconds"] == 3.0, body)
+    for what, args, want in (("GET", (where,), 405), ("no type", (where, "POST", b"xx", {"Content-Type": "text/plain"}), 415),
+                             ("odd", (where, "POST", b"xxx", CU8), 400), ("empty", (where, "POST", b"", CU8), 400),
+                             ("no rate", ("/api/v1/classify?datatype=cu8", "POST", b"xx", CU8), 400),
+                             ("no datatype", ("/api/v1/classify?rate_hz=1e6", "POST", b"xx", CU8), 400),
+                             ("too large", (where, "POST", bytes(2100000), CU8), 413),
+                             ("foreign page", (where, "POST", b"xx", {"Origin": "https://b.example", **CU8}), 403)):
+        check(f"classify: {what}", d.get(*args)[0] == want, d.get(*args))
+    js = {"Content-Type": "application/json"}
+    for what, token, data, want in (("no token", None, b'{"latency_ms": 20}', 401), ("read-only", reads, b'{"latency_ms": 20}', 403),
+                                    ("wrong", "w" * 32, b'{"latency_ms": 20}', 401), ("text", full, b'{"latency_ms": "20"}', 400),
+                                    ("nothing", full, b"{}", 400), ("bounds", full, b'{"latency_ms": 0}', 400),
+                                    ("key", full, b'{"cores": 4}', 400), ("no JSON", full, b"latency", 400),
+                                    ("NaN", full, b'{"kv_mb": NaN}', 400), ("deep", full, b"[" * 60000, 400),
+                                    ("large", full, b" " * 70000, 413), ("good", full, b'{"latency_ms": 20}', 200)):
+        got = d.get("/api/v1/budget", "PATCH", data, {**js, **(bearer(token) if token else {})})
+        check(f"budget: {what}", got[0] == want, got)
+    check("budget is in force", d.json("/api/v1/status")["budget"]["latency_ms"] == 20, d.json("/api/v1/status"))
+    status, headers, body = d.get("/api/v1/openapi.json", headers={"Accept-Encoding": "gzip"})
+    check("gzip", headers["Content-Encoding"] == "gzip" and json.loads(gzip.decompress(body))["openapi"] == "3.1.0")
+    check("not modified", d.get("/api/v1/openapi.json", headers={"If-None-Match": headers["ETag"]})[0] == 304)
+    check("q=0 is no", d.get("/api/v1/openapi.json", headers={"Accept-Encoding": "gzip;q=0"})[1]["Content-Encoding"] is None)
+    check("CORS for the one named", d.get("/api/v1/status", headers={"Origin": "https://a.example"})[1]
+          ["Access-Control-Allow-Origin"] == "https://a.example")
+    check("none for others", d.get("/api/v1/status", headers={"Origin": "https://b.example"})[1]
+          ["Access-Control-Allow-Origin"] is None)
+    check("preflight", d.get("/api/v1/budget", "OPTIONS", headers={"Origin": "https://a.example"})[0] == 204)
+    check("preflight of others", d.get("/api/v1/budget", "OPTIONS", headers={"Origin": "https://b.example"})[0] == 403)
+    code, took = d.stop()
+    check("clean end", code == 0 and took < 2, (code, took))
+
+
+def run_tls():
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                           "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"], capture_output=True)
+    check("openssl makes a certificate", made.returncode == 0, made.stderr)
+    write_config("s.yaml", [("rec", "file=iq.cu8", "real")], http=", tls: {cert: cert.pem, key: key.pem}")
+    d = Daemon("s.yaml")
+    check("the address says https", d.url.startswith("https://"), d.url)
+    context = ssl.create_default_context(cafile="cert.pem")
+    check("TLS", d.get("/healthz", context=context)[0] == 200)
+    d.stop()
+    write_config("t.yaml", [("rec", "file=iq.cu8", "real")], http=", tls: {cert: cert.pem}")
+    fails("TLS without a key", "t.yaml", 1, "http.tls", "key")
+    write_config("t.yaml", [("rec", "file=iq.cu8", "real")], http=", tls: {cert: key.pem, key: cert.pem}")
+    fails("TLS with them swapped", "t.yaml", 1, "http.tls")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -401,6 +482,8 @@ def main():
             print("SKIP same as attune classify: no such command")
         run_notify()
         run_history()
+        run_control()
+        run_tls()
         os.chdir("/")
     print(f"{passed} passed, {failed} failed")
     return failed != 0

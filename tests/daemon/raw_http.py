@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bad requests over a bare socket: each gets the right status, and no byte behind a doubtful request runs as a second
 one. Usage: raw_http.py SERVE_VIEW"""
-import random, re, socket, struct, subprocess, sys, time
+import os, random, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 H = b"Host: 127.0.0.1\r\n"
 SECOND = b"GET /api/v1/smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -280,7 +280,12 @@ def run_token(exe):
     p = subprocess.run([exe, "0.0.0.0"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5)
     check("no token off loopback: refused", p.returncode == 1 and b"token" in p.stderr, (p.returncode, p.stderr))
     token = b"0123456789abcdef0123456789abcdef"
-    server = Server(exe, "0.0.0.0", token.decode())
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "token")
+    with open(path, "wb") as f:
+        f.write(token + b"\n")
+    os.chmod(path, 0o600)
+    server = Server(exe, "0.0.0.0", path)
     tries = [(b"", 401), (b"Authorization: Bearer " + token + b"\r\n", 200),
              (b"Authorization: Bearer " + token[:-1] + b"\r\n", 401), (b"Authorization: Bearer \r\n", 401),
              (b"Authorization: Bearer " + token + b"x\r\n", 401), (b"Authorization: Basic " + token + b"\r\n", 401),
@@ -289,6 +294,19 @@ def run_token(exe):
     for extra, want in tries:
         got = statuses(server.send(get(P, extra + b"Connection: close\r\n")))
         check(f"token {extra[:40]!r}", got == [want], got)
+    new = b"f" * 32  # a new token is taken without a restart
+    with open(path, "wb") as f:
+        f.write(new + b"\n")
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        got = statuses(server.send(get(P, b"Authorization: Bearer " + new + b"\r\nConnection: close\r\n")))
+        if got == [200]:
+            break
+        time.sleep(0.2)
+    check("token is read again on change", got == [200], got)
+    got = statuses(server.send(get(P, b"Authorization: Bearer " + token + b"\r\nConnection: close\r\n")))
+    check("the old one is void", got == [401], got)
+    shutil.rmtree(folder)
     server.stop()
 
 

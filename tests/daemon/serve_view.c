@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     put_rows(api.rows);
     struct at_http_config config = {
         .host = argc > 1 ? argv[1] : "127.0.0.1",
-        .token = argc > 2 ? argv[2] : NULL,
+        .token_file = argc > 2 ? argv[2] : NULL,
         .timeout_s = argc > 3 ? atof(argv[3]) : 2,
     };
     struct at_http *http = NULL;

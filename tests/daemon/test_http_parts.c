@@ -112,7 +112,7 @@ static int find(const char *path, char *id, size_t n)
     struct at_request q = {.method = "GET", .path = path};
     struct at_reply r;
     at_reply_init(&r);
-    const struct at_route *route = at_route_find(&q, &r);
+    const struct at_route *route = at_route_find(&q, "", false, &r);
     snprintf(id, n, "%s", q.id);
     at_reply_finish(&r);
     return route ? (int)(route - at_routes) : -1;

@@ -155,9 +155,10 @@ static void test_unknown_keys_name_their_place_and_the_nearest(void **state)
            ":1:20: log.fromat: unknown key; nearest is `format`");
     refuse("radios:\n  - device: driver=x\n    bands:\n      - {centre: 1M}\n",
            ":4:10: radios[].bands[].centre: unknown key; nearest is `center`");
-    refuse("http: {tls: 1}\n",
-           ":1:8: http.tls: unknown key; known here: listen, token_file, allowed_hosts, "
-           "max_connections, timeout");
+    refuse("http: {xyzzy: 1}\n",
+           ":1:8: http.xyzzy: unknown key; known here: listen, token_file, read_token_file, "
+           "metrics_listen, base_path, cors, tls, max_body_mb, allowed_hosts, max_connections, "
+           "timeout");
     refuse("log.level: info\n",
            ":1:1: log.level: unknown key; known here: log, site, soapy, model, budget, http, "
            "history, bandplan, cache_dir, radios");
