@@ -27,5 +27,7 @@ const struct at_attn_backend at_backend_flash = {
     .run = at_tiled_run,
     .reset = at_tiled_reset,
     .seed = at_tiled_seed,
+    .loss = 0,
+    .read = at_tiled_read,
     .destroy = at_tiled_destroy,
 };

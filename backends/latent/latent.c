@@ -329,11 +329,19 @@ static void latent_run(struct at_attn_state *a, void *work, const float *q, cons
         count = n - at < left ? n - at : left;
         store(a, k + at * width, v + at * width, count, (size_t)(s % 2) * a->segment + offset, cos,
               sin);
-        answer(a, &w, q + at * width, count, s, offset, 0, cos, sin, out + at * width);
+        if (q)
+            answer(a, &w, q + at * width, count, s, offset, 0, cos, sin, out + at * width);
         a->n += (int64_t)count;
         if (count == left)
             close_segment(a, &w, s, a->segment);
     }
+}
+
+/* A segment that has closed keeps its means alone. */
+static int latent_read(const struct at_attn_state *a, void *work, int64_t first, size_t n, float *k,
+                       float *v)
+{
+    return -ENOTSUP;
 }
 
 extern const struct at_attn_backend at_backend_latent;
@@ -341,7 +349,7 @@ const struct at_attn_backend at_backend_latent = {
     .version = AT_ATTN_BACKEND_VERSION,
     .name = "latent",
     .summary = "exact near tokens, one latent per older segment: the cache grows as W / S",
-    .caps = AT_TILED_CAPS,
+    .caps = AT_TILED_CAPS | AT_CAP_SEGMENTS,
     .max_nmse_fp32 = 1e-10,
     .max_nmse_bf16 = 1e-4,
     .probe = latent_probe,
@@ -349,5 +357,7 @@ const struct at_attn_backend at_backend_latent = {
     .run = latent_run,
     .reset = latent_reset,
     .seed = latent_seed,
+    .loss = 2,
+    .read = latent_read,
     .destroy = latent_destroy,
 };

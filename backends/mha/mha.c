@@ -210,7 +210,7 @@ static void mha_run(struct at_attn_state *a, void *work, const float *q, const f
     memcpy(new_v, v, size * sizeof *v);
     for (size_t i = 0; i < n; i++) {
         double pos = (double)(a->start + a->n + (int64_t)i);
-        rotate(&a->shape, q + i * width, pos, scale, rotated_q + i * width);
+        rotate(&a->shape, (q ? q : k) + i * width, pos, scale, rotated_q + i * width);
         rotate(&a->shape, k + i * width, pos, 1, rotated_k + i * width);
     }
     struct rows r = {
@@ -223,13 +223,33 @@ static void mha_run(struct at_attn_state *a, void *work, const float *q, const f
         r.old_values = old_values;
         r.first = 0;
     }
-    for (size_t h = 0; h < a->shape.n_heads; h++)
+    for (size_t h = 0; q && h < a->shape.n_heads; h++)
         head(a, &r, h, rotated_q, n, scores, out);
     if (!a->keys)
         return;
     keep(a, a->keys, rotated_k, n);
     keep(a, a->values, new_v, n);
     a->n += (int64_t)n;
+}
+
+static int mha_read(const struct at_attn_state *a, void *work, int64_t first, size_t n, float *k,
+                    float *v)
+{
+    size_t width = (size_t)a->shape.n_heads * a->shape.head_dim;
+    if (!a->keys)
+        return -ENOTSUP;
+    for (size_t t = 0; t < n; t++, k += width, v += width) {
+        size_t at = ((size_t)first + t) % a->reach * width;
+        float *rotated = work;
+        for (size_t i = 0; i < width; i++) {
+            bool bf16 = a->shape.mode == AT_MODE_BF16;
+            const uint16_t *keys = a->keys, *values = a->values;
+            rotated[i] = bf16 ? at_from_bf16(keys[at + i]) : ((const float *)a->keys)[at + i];
+            v[i] = bf16 ? at_from_bf16(values[at + i]) : ((const float *)a->values)[at + i];
+        }
+        rotate(&a->shape, rotated, -(double)(a->start + first + (int64_t)t), 1, k);
+    }
+    return 0;
 }
 
 #define CAPS                                                                                       \
@@ -266,5 +286,7 @@ const struct at_attn_backend at_backend_mha = {
     .run = mha_run,
     .reset = mha_reset,
     .seed = mha_seed,
+    .loss = 0,
+    .read = mha_read,
     .destroy = mha_destroy,
 };

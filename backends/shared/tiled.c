@@ -245,7 +245,7 @@ void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const flo
         kernels->rope_table(a->freq, d / 2, (double)(a->start + a->n), n, w.cos, w.sin);
     for (size_t g = 0; g < a->groups; g++) {
         pack(a, &w, k, v, g, n, first);
-        for (size_t h = g * heads; h < (g + 1) * heads; h++) {
+        for (size_t h = g * heads; q && h < (g + 1) * heads; h++) {
             at_parts_queries_fill(kernels, &a->shape, q + h * d, width, n, cos, w.sin, &w.queries);
             attend(a, &w, g, n, first);
             struct at_attend job = at_parts_job(&a->shape, &w.queries, n);
@@ -255,4 +255,48 @@ void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const flo
             commit(a, &w, g, n, first);
     }
     a->n += a->slots ? (int64_t)n : 0;
+}
+
+/* Token in `slot` of one group's ring: key, still rotated, and value -> (D) each. */
+static void read_slot(const struct at_attn_state *a, size_t g, size_t slot, float *key,
+                      float *value)
+{
+    size_t d = a->shape.head_dim, padded = at_round_up(d, AT_LANE), column = slot % AT_PANEL;
+    const char *panel =
+        a->keys + g * a->key_bytes + slot / AT_PANEL * at_parts_key_bytes(&a->shape, AT_PANEL);
+    const char *values = a->values + g * a->value_bytes;
+    for (size_t i = 0; i < d && !at_parts_bf16(&a->shape); i++) {
+        key[i] = ((const float *)(const void *)panel)[i * AT_PANEL + column];
+        value[i] = ((const float *)(const void *)values)[slot * padded + i];
+    }
+    for (size_t i = 0; i < d && at_parts_bf16(&a->shape); i++) {
+        const uint16_t *pairs = (const uint16_t *)(const void *)panel;
+        const uint16_t *rows = (const uint16_t *)(const void *)values;
+        key[i] = at_from_bf16(pairs[(i / 2 * AT_PANEL + column) * 2 + i % 2]);
+        value[i] = at_from_bf16(rows[slot / 2 * 2 * padded + 2 * i + slot % 2]);
+    }
+}
+
+int at_tiled_read(const struct at_attn_state *a, void *work, int64_t first, size_t n, float *k,
+                  float *v)
+{
+    size_t d = a->shape.head_dim, width = a->shape.n_heads * d,
+           heads = a->shape.n_heads / a->groups;
+    struct work w;
+    if (!a->slots)
+        return -ENOTSUP;
+    lay_out(work, &a->shape, a->groups, &w);
+    for (size_t t = 0; t < n; t++)
+        for (size_t h = 0; h < a->shape.n_heads; h++)
+            read_slot(a, h / heads, ((size_t)first + t) % a->slots, k + t * width + h * d,
+                      v + t * width + h * d);
+    if (!(a->shape.rope_base > 0))
+        return 0;
+    size_t row = at_parts_frequencies(&a->shape);
+    a->kernels->rope_table(a->freq, d / 2, (double)(a->start + first), n, w.cos, w.sin);
+    for (size_t i = 0; i < n * row; i++)
+        w.sin[i] = -w.sin[i]; /* back by the same angles */
+    for (size_t h = 0; h < a->shape.n_heads; h++)
+        a->kernels->rope_rows(k + h * d, width, n, d, w.cos, w.sin, 1, k + h * d, width);
+    return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/attn/attn.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "lib/kernels/kernels.h"
@@ -9,6 +10,8 @@ struct at_attn {
     struct at_mem *mem;
     const struct at_attn_backend *backend;
     struct at_attn_state *state;
+    struct at_attn_shape shape;
+    int64_t start, n; /* position of the first token, tokens since */
     struct at_attn_report report;
 };
 
@@ -85,6 +88,7 @@ int at_attn_create(const struct at_attn_host *host, const struct at_attn_backend
         return at_error_set(err, -ENOMEM, "no memory for an attention layer");
     a->mem = host->mem;
     a->backend = backend;
+    a->shape = *shape;
     a->report = (struct at_attn_report){
         .backend = backend->name,
         .kernel = host->kernels->name,
@@ -115,11 +119,46 @@ void at_attn_run(struct at_attn *a, void *work, const float *q, const float *k, 
                  size_t n, float *out)
 {
     a->backend->run(a->state, work, q, k, v, n, out);
+    a->n += (int64_t)n;
 }
 
 void at_attn_reset(struct at_attn *a, int64_t start)
 {
     a->backend->reset(a->state, start);
+    a->start = start;
+    a->n = 0;
+}
+
+bool at_attn_can_convert(const struct at_attn_backend *from, const struct at_attn_shape *a,
+                         const struct at_attn_backend *to, const struct at_attn_shape *b)
+{
+    return from->loss <= to->loss && !(from->caps & AT_CAP_SEGMENTS) && a->mode <= b->mode &&
+           a->window == b->window && a->window && a->mask == AT_MASK_CAUSAL &&
+           b->mask == AT_MASK_CAUSAL;
+}
+
+int at_attn_convert(const struct at_attn *from, struct at_attn *to, void *work, float *k, float *v,
+                    size_t rows)
+{
+    if (!at_attn_can_convert(from->backend, &from->shape, to->backend, &to->shape))
+        return -ENOTSUP;
+    int64_t first = from->n > from->shape.window ? from->n - from->shape.window : 0;
+    int64_t align = to->backend->caps & AT_CAP_SEGMENTS ? to->shape.segment : 1;
+    /* A segment that is not whole any more is out of the window by then. */
+    first = (from->start + first + align - 1) / align * align - from->start;
+    first = first < from->n ? first : from->n / align * align;
+    rows = rows < from->shape.max_new ? rows : from->shape.max_new;
+    rows = rows < to->shape.max_new ? rows : to->shape.max_new;
+    at_attn_reset(to, from->start + first);
+    while (first < from->n) {
+        size_t n = (uint64_t)(from->n - first) < rows ? (size_t)(from->n - first) : rows;
+        int code = from->backend->read(from->state, work, first, n, k, v);
+        if (code < 0)
+            return code;
+        at_attn_run(to, work, NULL, k, v, n, NULL);
+        first += (int64_t)n;
+    }
+    return 0;
 }
 
 void at_attn_seed(struct at_attn *a, uint64_t seed)

@@ -20,6 +20,7 @@ enum at_attn_caps {
     AT_CAP_DROPOUT = 1u << 4,       /* Monte-Carlo dropout at inference */
     AT_CAP_STREAMING = 1u << 5,
     AT_CAP_BF16 = 1u << 6,
+    AT_CAP_SEGMENTS = 1u << 7, /* reset's start must be a multiple of S */
 };
 
 enum at_mode { AT_MODE_FP32, AT_MODE_BF16 };
@@ -65,7 +66,8 @@ struct at_attn_backend {
     /* Takes all memory the cache will ever need. Not RT-safe. */
     int (*create)(const struct at_attn_host *host, const struct at_attn_shape *shape, struct at_attn_state **ret_state);
     /* Appends n <= max_new tokens (q, k, v: (n, H, D), unrotated, borrowed) at the session's next positions and writes
-     * out (n, H, D). work: workspace_bytes, 64-aligned, contents undefined before and after. RT-safe. */
+     * out (n, H, D); with q NULL it only appends. work: workspace_bytes, 64-aligned, contents undefined before and
+     * after. RT-safe. */
     void (*run)(struct at_attn_state *state, void *work, const float *q, const float *k, const float *v, size_t n,
                 float *out);
     /* Empties the cache; the next token has position start (a multiple of S). RT-safe. */
@@ -73,8 +75,13 @@ struct at_attn_backend {
     /* Seeds the dropout; backends without it do nothing. */
     void (*seed)(struct at_attn_state *state, uint64_t seed);
     void (*destroy)(struct at_attn_state *state); /* NULL is fine */
+    /* What its cache leaves out: 0 nothing. A cache can become one of a backend that leaves out as much or more. */
+    unsigned loss;
+    /* The cached keys and values of n <= max_new tokens, unrotated, from the first-th since start on, all within the
+     * newest W -> k, v (n, H, D). -ENOTSUP where single tokens are no longer known. RT-safe. */
+    int (*read)(const struct at_attn_state *state, void *work, int64_t first, size_t n, float *k, float *v);
 };
-#define AT_ATTN_BACKEND_VERSION 1
+#define AT_ATTN_BACKEND_VERSION 2
 
 /* The bounds above, and what the mask, mode, rotation and dropout of a shape ask of caps: 0, -EINVAL or -ENOTSUP.
  * Each probe begins with it. Any thread. */

@@ -53,6 +53,13 @@ void at_team_push(struct at_team *t, struct at_session *s, const float *frames, 
 
 int at_session_create(const struct at_encoder *e, const struct at_session_shape *shape, struct at_error *err,
                       struct at_session **ret_session);
+/* True where at_session_convert() can make a session of one shape into the other: down in what its cache knows. */
+bool at_session_can_convert(const struct at_encoder *e, const struct at_session_shape *from,
+                            const struct at_session_shape *to);
+/* Turns the session into one of shape `to`, which goes on where this one is. w: a worker for both shapes. -ENOTSUP,
+ * -ENOMEM: the session is as it was. */
+int at_session_convert(struct at_session *s, struct at_worker *w, const struct at_session_shape *to,
+                       struct at_error *err);
 void at_session_destroy(struct at_session *s);
 /* Feeds n consecutive tokens: frames (n, stride), the first n_bins + n_aux of each row are used. RT-safe. */
 void at_session_push(struct at_session *s, struct at_worker *w, const float *frames, size_t n, size_t stride);

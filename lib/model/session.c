@@ -197,16 +197,63 @@ int at_session_create(const struct at_encoder *e, const struct at_session_shape 
     return 0;
 }
 
+static void destroy_layers(struct at_mem *mem, struct at_attn **layers, size_t n)
+{
+    for (size_t i = 0; layers && i < n; i++)
+        at_attn_destroy(layers[i]);
+    at_mem_free(mem, layers);
+}
+
 void at_session_destroy(struct at_session *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; s->layers && i < s->encoder->model->config.n_layers; i++)
-        at_attn_destroy(s->layers[i]);
-    at_mem_free(s->mem, s->layers);
+    destroy_layers(s->mem, s->layers, s->encoder->model->config.n_layers);
     at_mem_free(s->mem, s->mean);
     at_mem_free(s->mem, s->pool);
     at_mem_free(s->mem, s);
+}
+
+bool at_session_can_convert(const struct at_encoder *e, const struct at_session_shape *from,
+                            const struct at_session_shape *to)
+{
+    struct at_session_shape a = *from, b = *to;
+    struct at_attn_shape x, y;
+    return resolve(e, &a, NULL, &x) == 0 && resolve(e, &b, NULL, &y) == 0 &&
+           at_attn_can_convert(from->backend, &x, to->backend, &y);
+}
+
+int at_session_convert(struct at_session *s, struct at_worker *w, const struct at_session_shape *to,
+                       struct at_error *err)
+{
+    const struct at_encoder *e = s->encoder;
+    size_t n = e->model->config.n_layers;
+    struct at_session_shape resolved = *to;
+    struct at_attn_shape a;
+    struct at_attn_cost cost;
+    int code = probe(e, &resolved, err, &a, &cost);
+    if (code < 0)
+        return code;
+    if (!at_session_can_convert(e, &s->shape, &resolved))
+        return at_error_set(err, -ENOTSUP, "a cache of %s cannot become one of %s",
+                            s->shape.backend->name, resolved.backend->name);
+    struct at_attn **layers = at_mem_array(s->mem, AT_MEM_OTHER, n, sizeof(struct at_attn *));
+    if (!layers)
+        return at_error_set(err, -ENOMEM, "no memory for a session's layers");
+    const struct at_attn_host host = {.mem = s->mem, .kernels = e->kernels};
+    for (size_t i = 0; code == 0 && i < n; i++)
+        code = at_attn_create(&host, resolved.backend, &a, err, &layers[i]);
+    for (size_t i = 0; code == 0 && i < n; i++)
+        code = at_attn_convert(s->layers[i], layers[i], w->work, w->k, w->v, w->rows);
+    if (code < 0) {
+        destroy_layers(s->mem, layers, n);
+        return code;
+    }
+    destroy_layers(s->mem, s->layers, n);
+    s->layers = layers;
+    s->shape = resolved;
+    s->chunk = a.max_new;
+    return 0;
 }
 
 void at_session_pool(struct at_session *s, const float *y, size_t n)

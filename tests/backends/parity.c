@@ -151,6 +151,23 @@ static void latent(const struct head *a, size_t i, double *sum, double *out)
     }
 }
 
+void parity_group_means(const struct parity_case *c, size_t until, float *k, float *v)
+{
+    size_t h = c->shape.n_heads, d = c->shape.head_dim, heads = h / c->shape.kv_groups;
+    memcpy(k, c->k, c->n * h * d * sizeof *k);
+    memcpy(v, c->v, c->n * h * d * sizeof *v);
+    for (size_t i = 0; i < until * h * d; i++) {
+        size_t first = i / d / heads * heads * d + i % d; /* rows of H heads hold whole groups */
+        double key = 0, value = 0;
+        for (size_t g = 0; g < heads; g++) {
+            key += c->k[first + g * d];
+            value += c->v[first + g * d];
+        }
+        k[i] = (float)(key / (double)heads);
+        v[i] = (float)(value / (double)heads);
+    }
+}
+
 void parity_reference(const struct parity_case *c, const char *backend, double *out)
 {
     size_t d = c->shape.head_dim, width = c->shape.n_heads * d, s = c->shape.segment;

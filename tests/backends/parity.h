@@ -22,6 +22,9 @@ uint64_t parity_random(uint64_t *seed, uint64_t below);
 /* Fills q, k, v with noise (owned; parity_free). */
 void parity_fill(struct parity_case *c, uint64_t seed);
 void parity_free(struct parity_case *c);
+/* The case's keys and values (n, H, D), those of the first `until` tokens replaced by the means of
+ * their heads' group. */
+void parity_group_means(const struct parity_case *c, size_t until, float *k, float *v);
 /* out (n, H, D): reference.py's mha, gqa or latent, in float64, from the definitions, nothing
  * shared with the backends. */
 void parity_reference(const struct parity_case *c, const char *backend, double *out);

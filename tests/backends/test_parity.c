@@ -306,6 +306,94 @@ static void test_dropout(void **state)
     parity_free(&c);
 }
 
+/* One layer under `from` for the first n tokens, then turned into `to`: what comes after is what
+ * `to` says having seen the same keys and values from the start. */
+static void convert(const struct parity_case *c, const struct at_attn_backend *from,
+                    const struct at_attn_backend *to, enum at_mode mode, size_t n)
+{
+    const struct at_attn_host host = {.kernels = at_kernels_best()};
+    struct at_attn_shape a = c->shape, b = c->shape;
+    struct at_attn *before = NULL, *after = NULL;
+    struct at_error err;
+    size_t width = a.n_heads * a.head_dim, rows = 50, size = c->n * width;
+    a.max_new = b.max_new = 64;
+    a.mode = b.mode = mode;
+    struct at_attn_cost one, two;
+    assert_int_equal(from->probe(&a, &one), 0);
+    assert_int_equal(to->probe(&b, &two), 0);
+    assert_int_equal(at_attn_create(&host, from, &a, &err, &before), 0);
+    assert_int_equal(at_attn_create(&host, to, &b, &err, &after), 0);
+    size_t most =
+        one.workspace_bytes > two.workspace_bytes ? one.workspace_bytes : two.workspace_bytes;
+    void *work = at_mem_alloc(NULL, AT_MEM_WORKSPACE, most);
+    float *k = malloc(2 * rows * width * sizeof *k), *out = calloc(size, sizeof *out);
+    at_attn_reset(before, c->start);
+    for (size_t at = 0, m; at < n; at += m) {
+        m = n - at < 64 ? n - at : 64;
+        at_attn_run(before, work, c->q + at * width, c->k + at * width, c->v + at * width, m, out);
+    }
+    assert_int_equal(at_attn_convert(before, after, work, k, k + rows * width, rows), 0);
+    at_attn_destroy(before);
+    for (size_t at = n, m; at < c->n; at += m) {
+        m = c->n - at < 64 ? c->n - at : 64;
+        at_attn_run(after, work, c->q + at * width, c->k + at * width, c->v + at * width, m,
+                    out + at * width);
+    }
+    /* gqa on the way to latent has left the heads' own keys behind: then the reference's heads are
+     * means too. */
+    double *want = malloc(size * sizeof *want);
+    struct parity_case seen = *c;
+    if (strcmp(from->name, "gqa") == 0) {
+        seen.k = malloc(2 * size * sizeof *k);
+        seen.v = seen.k + size;
+        parity_group_means(c, n, seen.k, seen.v);
+    }
+    parity_reference(&seen, to->name, want);
+    double nmse = parity_nmse(out + n * width, want + n * width, size - n * width);
+    double bound = mode == AT_MODE_FP32 ? to->max_nmse_fp32 : to->max_nmse_bf16;
+    if (!(nmse <= bound))
+        fail_msg("%s to %s, %s, after %zu tokens: NMSE %.3g, bound %.3g", from->name, to->name,
+                 at_mode_name(mode), n, nmse, bound);
+    if (seen.k != c->k)
+        free(seen.k);
+    free(want);
+    free(out);
+    free(k);
+    at_mem_free(NULL, work);
+    at_attn_destroy(after);
+}
+
+static void test_convert(void **state)
+{
+    const size_t after[] = {1, 31, 32, 100, 127, 128, 200, 333, 400};
+    const char *const pairs[][2] = {{"flash", "gqa"},  {"flash", "latent"}, {"gqa", "latent"},
+                                    {"mha", "flash"},  {"flash", "mha"},    {"mha", "latent"},
+                                    {"flash", "flash"}};
+    struct at_error err;
+    struct parity_case c = {.start = 1 << 20, .n = 500};
+    c.shape = (struct at_attn_shape){.n_heads = 4,
+                                     .head_dim = 32,
+                                     .kv_groups = 2,
+                                     .segment = 32,
+                                     .window = 128,
+                                     .capacity = 128,
+                                     .rope_base = 10000};
+    parity_fill(&c, 21);
+    for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++)
+        for (size_t i = 0; i < sizeof after / sizeof *after; i++)
+            for (int mode = AT_MODE_FP32; mode <= AT_MODE_BF16; mode++)
+                convert(&c, at_attn_find(pairs[p][0], &err), at_attn_find(pairs[p][1], &err),
+                        (enum at_mode)mode, after[i]);
+    struct at_attn_shape wider = c.shape;
+    wider.window = wider.capacity = 256;
+    const struct at_attn_backend *flash = at_attn_find("flash", &err);
+    const struct at_attn_backend *latent = at_attn_find("latent", &err);
+    assert_false(at_attn_can_convert(latent, &c.shape, flash, &c.shape)); /* up: a new cache */
+    assert_false(at_attn_can_convert(flash, &c.shape, flash, &wider));
+    assert_true(at_attn_can_convert(flash, &c.shape, latent, &c.shape));
+    parity_free(&c);
+}
+
 static void test_refused(void **state)
 {
     const struct at_attn_shape good = {.n_heads = 4,
@@ -355,7 +443,7 @@ int main(void)
         cmocka_unit_test(test_random),        cmocka_unit_test(test_reference_point),
         cmocka_unit_test(test_golden),        cmocka_unit_test(test_cache_sizes),
         cmocka_unit_test(test_nan_stays_put), cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused),       cmocka_unit_test(test_convert),
     };
     return cmocka_run_group_tests(tests, NULL, print_worst);
 }
