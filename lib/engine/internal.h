@@ -23,11 +23,12 @@
 #define FIGURES      1024 /* newest decisions that p50 and p95 speak of, half of them at least */
 #define MAX_POLICIES 16   /* different budgets of bands */
 /* The live p50 and p95 of a candidate come from its newest decisions of a few seconds. */
-#define LIVE_NEWEST 256
-#define LIVE_AGE_NS (4 * AT_NS_PER_S)
-#define SPARE_MAX   16
-#define BUCKETS     64
-#define PUSH_MARKS  64
+#define LIVE_NEWEST   256
+#define LIVE_AGE_NS   (4 * AT_NS_PER_S)
+#define SWITCH_TOKENS 256 /* or the window, where that is less */
+#define SPARE_MAX     16
+#define BUCKETS       64
+#define PUSH_MARKS    64
 
 /* A budget of latency of its own and what the selector chose under it. */
 struct policy {
@@ -66,6 +67,10 @@ struct stream {
     /* the answer: whoever is busy */
     struct at_session *session;
     int candidate; /* of the session */
+    /* A session of another kind that hears the same tokens and answers once it has SWITCH_TOKENS,
+     * or NULL. */
+    struct at_session *heir;
+    int heir_candidate;
     struct at_pace pace;
     struct at_verdict verdict;
     struct at_answer answer;
@@ -172,7 +177,12 @@ void at_receiver_publish(struct at_receiver *r,
 
 /* sessions.c: sessions under the KV budget; lock held (acquire lets go of it while it allocates) */
 int at_sessions_acquire(struct at_classifier *c, struct stream *s);
-void at_sessions_release(struct at_classifier *c, struct stream *s);
+void at_sessions_release(struct at_classifier *c, struct stream *s); /* its heir too */
+/* A session that is to follow s->session, where the budget has room; else none. */
+void at_sessions_add_heir(struct at_classifier *c, struct stream *s, int candidate);
+void at_sessions_drop_heir(struct at_classifier *c, struct stream *s);
+/* The heir takes over. */
+void at_sessions_switch(struct at_classifier *c, struct stream *s);
 bool at_sessions_affords(const struct at_classifier *c,
                          double bytes); /* within the KV budget still */
 void at_sessions_finish(struct at_classifier *c);

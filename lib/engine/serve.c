@@ -17,6 +17,8 @@ struct part {
     struct at_chunk chunk;
     bool decided;
     int64_t due_ns;
+    int candidate; /* of the session; what it is after a conversion */
+    int convert;   /* the candidate that the session becomes first; -1: stays */
 };
 
 /* Contiguous rows of the chunk: in place, or copied to `wrapped` where it wraps around the ring. */
@@ -47,9 +49,9 @@ static void answer(struct stream *s, const struct at_classifier *c, float snr_db
     soften_noise(&s->answer);
 }
 
-static void decide(struct stream *s, const struct at_classifier *c)
+static void decide(struct stream *s, const struct at_classifier *c, int candidate)
 {
-    const struct at_candidate *k = &c->state.candidates[s->candidate];
+    const struct at_candidate *k = &c->state.candidates[candidate];
     float logits[AT_MAX_CLASSES];
     at_session_logits(s->session, logits);
     at_verdict_add(&s->verdict, c->model, k->backend, logits, s->snr_db,
@@ -60,16 +62,38 @@ static void decide(struct stream *s, const struct at_classifier *c)
     s->window = k->window;
 }
 
-/* A session fit for the chunk. A run that begins anew takes what the selector wants now. Lock held.
- */
+/* Tokens that a new session must have heard before it answers. */
+static uint64_t switch_tokens(const struct at_classifier *c, int candidate)
+{
+    uint32_t window = c->shapes[candidate].window;
+    return window && window < SWITCH_TOKENS ? window : SWITCH_TOKENS;
+}
+
+/* What the session is to be turned into before the next chunk; -1: nothing. Lock held. */
+static int convert_to(const struct at_classifier *c, const struct stream *s)
+{
+    int wanted = at_choose_of(s->r);
+    return s->session && wanted != s->candidate &&
+                   at_session_can_convert(c->encoder, &c->shapes[s->candidate], &c->shapes[wanted])
+               ? wanted
+               : -1;
+}
+
+/* A session fit for the chunk. A run that begins anew takes what the selector wants now. One that
+ * goes on is converted where its cache knows enough; else a new session hears the tokens beside it.
+ * Lock held. */
 static int ready_session(struct at_classifier *c, struct stream *s, bool reset)
 {
     int wanted = at_choose_of(s->r);
+    if (s->heir && (reset || wanted != s->heir_candidate))
+        at_sessions_drop_heir(c, s);
     if (s->session && reset && s->candidate != wanted)
         at_sessions_release(c, s);
-    if (s->session)
-        return 0;
-    return at_sessions_acquire(c, s);
+    if (!s->session)
+        return at_sessions_acquire(c, s);
+    if (!reset && !s->heir && s->candidate != wanted && convert_to(c, s) < 0)
+        at_sessions_add_heir(c, s, wanted);
+    return 0;
 }
 
 /* When the samples came that made this decision due: the newest token's; where the emission's end
@@ -114,32 +138,39 @@ static void count_decision(struct at_classifier *c, struct stream *s, size_t n, 
 
 /* The chunks themselves, as one product where they are several: sessions, verdicts and paces are
  * this thread's while the streams are busy. No lock held. */
-static void run_chunks(struct server *server, const struct part *parts, size_t n)
+static void run_chunks(struct server *server, struct part *parts, size_t n)
 {
     const struct at_classifier *c = server->c;
-    struct at_session *sessions[SERVE_MAX];
-    const float *frames[SERVE_MAX];
-    size_t counts[SERVE_MAX], pushed = 0;
-    for (const struct part *p = parts; p < parts + n; p++) {
+    struct at_session *sessions[2 * SERVE_MAX];
+    const float *frames[2 * SERVE_MAX];
+    size_t counts[2 * SERVE_MAX], pushed = 0;
+    for (struct part *p = parts; p < parts + n; p++) {
         struct stream *s = p->s;
+        if (p->convert >= 0 &&
+            at_session_convert(s->session, server->worker, &c->shapes[p->convert], NULL) == 0)
+            p->candidate = p->convert;
         if (p->chunk.reset) {
             at_session_reset(s->session);
             s->pace.run_tokens = 0;
         }
         if (p->chunk.n == 0)
             continue;
-        sessions[pushed] = s->session;
-        frames[pushed] =
-            rows_of(s, c->columns, p->chunk.n, server->frames + pushed * AT_PACE_NEXT * c->columns);
-        counts[pushed++] = p->chunk.n;
+        const float *rows = rows_of(s, c->columns, p->chunk.n,
+                                    server->frames + (p - parts) * AT_PACE_NEXT * c->columns);
+        struct at_session *both[2] = {s->session, s->heir};
+        for (int i = 0; i < 2 && both[i]; i++) {
+            sessions[pushed] = both[i];
+            frames[pushed] = rows;
+            counts[pushed++] = p->chunk.n;
+        }
         s->pace.run_tokens += p->chunk.n;
         s->pace.new_tokens += p->chunk.n;
         s->seen += p->chunk.n;
     }
     at_session_push_batch(sessions, server->worker, frames, counts, pushed, c->columns);
-    for (const struct part *p = parts; p < parts + n; p++)
+    for (struct part *p = parts; p < parts + n; p++)
         if (p->decided) {
-            decide(p->s, c);
+            decide(p->s, c, p->candidate);
             p->s->pace.decisions++;
         }
 }
@@ -197,8 +228,12 @@ static int begin(struct stream *s, struct server *server, struct part *ret)
     }
     if (chunk.decide)
         s->pace.last_index = s->seen_index;
-    *ret = (struct part){
-        .s = s, .chunk = chunk, .decided = chunk.decide && s->session, .due_ns = due_at(s, &chunk)};
+    *ret = (struct part){.s = s,
+                         .chunk = chunk,
+                         .decided = chunk.decide && s->session,
+                         .due_ns = due_at(s, &chunk),
+                         .candidate = s->candidate,
+                         .convert = chunk.n > 0 && !chunk.reset ? convert_to(c, s) : -1};
     return 1;
 }
 
@@ -208,6 +243,9 @@ static bool finish(const struct part *p, size_t n, int64_t start_ns, int64_t now
     struct stream *s = p->s;
     struct at_classifier *c = s->r->c;
     s->tail += p->chunk.n;
+    s->candidate = p->candidate;
+    if (s->heir && at_session_tokens(s->heir) >= switch_tokens(c, s->heir_candidate))
+        at_sessions_switch(c, s);
     c->stats.tokens += p->chunk.n;
     c->generation++;
     if (p->chunk.decide) {
@@ -237,7 +275,7 @@ static bool finish(const struct part *p, size_t n, int64_t start_ns, int64_t now
 }
 
 /* Lock held; let go of meanwhile. False: a stream is gone, of one the only. */
-static bool serve(struct server *server, const struct part *parts, size_t n)
+static bool serve(struct server *server, struct part *parts, size_t n)
 {
     struct at_classifier *c = server->c;
     bool all = true;

@@ -39,7 +39,7 @@ static struct at_session *take_victim(struct at_classifier *c, int candidate)
 {
     size_t n = 0;
     for (struct stream *t = c->streams; t && n < c->max_tasks; t = t->next) {
-        if (t->candidate != candidate || !t->session)
+        if (t->candidate != candidate || !t->session || t->heir)
             continue;
         c->task_streams[n] = t;
         c->tasks[n++] = (struct at_task){.has_session = true,
@@ -61,6 +61,17 @@ static struct at_session *take_victim(struct at_classifier *c, int candidate)
     return session;
 }
 
+/* A new one; lets go of the lock while it allocates. */
+static int create(struct at_classifier *c, int candidate, struct at_session **ret_session)
+{
+    c->n_sessions++; /* so that two threads do not both find the first place free */
+    pthread_mutex_unlock(&c->lock);
+    int ret = at_session_create(c->encoder, &c->shapes[candidate], NULL, ret_session);
+    pthread_mutex_lock(&c->lock);
+    c->n_sessions--;
+    return ret;
+}
+
 int at_sessions_acquire(struct at_classifier *c, struct stream *s)
 {
     int candidate = at_choose_of(s->r);
@@ -73,15 +84,9 @@ int at_sessions_acquire(struct at_classifier *c, struct stream *s)
         if (!session)
             return -EAGAIN;
     }
-    if (!session) {
-        c->n_sessions++; /* so that two threads do not both find the first place free */
-        pthread_mutex_unlock(&c->lock);
-        int ret = at_session_create(c->encoder, &c->shapes[candidate], NULL, &session);
-        pthread_mutex_lock(&c->lock);
-        c->n_sessions--;
-        if (ret < 0)
-            return ret;
-    }
+    int ret = session ? 0 : create(c, candidate, &session);
+    if (ret < 0)
+        return ret;
     at_session_reset(session);
     c->n_sessions++;
     s->session = session;
@@ -90,20 +95,55 @@ int at_sessions_acquire(struct at_classifier *c, struct stream *s)
     return 0;
 }
 
-void at_sessions_release(struct at_classifier *c, struct stream *s)
+/* Spare for another stream, where one may want it. */
+static void put_back(struct at_classifier *c, struct at_session *session, int candidate)
 {
-    if (!s->session)
-        return;
-    if (c->n_spare < SPARE_MAX &&
-        (s->candidate == c->state.choice.index || s->candidate == c->file_choice)) {
-        c->spare[c->n_spare].session = s->session;
-        c->spare[c->n_spare++].candidate = s->candidate;
+    bool wanted = candidate == c->file_choice;
+    for (size_t i = 0; i < c->n_policies; i++)
+        wanted |= candidate == c->policies[i].choice;
+    if (c->n_spare < SPARE_MAX && wanted) {
+        c->spare[c->n_spare].session = session;
+        c->spare[c->n_spare++].candidate = candidate;
     } else {
-        at_session_destroy(s->session);
+        at_session_destroy(session);
     }
-    s->session = NULL;
     c->n_sessions--;
     c->generation++;
+}
+
+void at_sessions_drop_heir(struct at_classifier *c, struct stream *s)
+{
+    if (s->heir)
+        put_back(c, s->heir, s->heir_candidate);
+    s->heir = NULL;
+}
+
+void at_sessions_release(struct at_classifier *c, struct stream *s)
+{
+    at_sessions_drop_heir(c, s);
+    if (s->session)
+        put_back(c, s->session, s->candidate);
+    s->session = NULL;
+}
+
+void at_sessions_add_heir(struct at_classifier *c, struct stream *s, int candidate)
+{
+    struct at_session *session = take_spare(c, candidate);
+    if (!session && (!at_sessions_affords(c, c->state.candidates[candidate].kv_bytes) ||
+                     create(c, candidate, &session) < 0))
+        return; /* the run goes on as it is */
+    at_session_reset(session);
+    c->n_sessions++;
+    s->heir = session;
+    s->heir_candidate = candidate;
+}
+
+void at_sessions_switch(struct at_classifier *c, struct stream *s)
+{
+    put_back(c, s->session, s->candidate);
+    s->session = s->heir;
+    s->candidate = s->heir_candidate;
+    s->heir = NULL;
 }
 
 void at_sessions_finish(struct at_classifier *c)

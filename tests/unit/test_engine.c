@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "lib/base/clock.h"
-#include "lib/engine/engine.h"
+#include "lib/engine/internal.h"
 #include "tests/support/random_model.h"
 #include "tests/support/signals.h"
 
@@ -104,6 +104,17 @@ static void on_result(void *ctx, const struct at_result *r)
     s->last = *r;
 }
 
+static unsigned turn; /* not 0: the choice is another every so many pushes */
+
+/* As the selector would, at once: what runs is candidate i. */
+static void put_choice(struct at_classifier *c, unsigned i)
+{
+    pthread_mutex_lock(&c->lock);
+    c->chosen_ns = INT64_MAX / 2; /* it does not choose again by itself */
+    c->policies[0].choice = c->state.choice.index = (int)(i % c->state.n_candidates);
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* Pushes the scene in pieces and returns what was said, in the order of ids. */
 static struct log *play(const struct at_classifier_config *config, int live, size_t piece,
                         struct at_classifier_stats *ret)
@@ -125,6 +136,8 @@ static struct log *play(const struct at_classifier_config *config, int live, siz
         fail_msg("%s", err.text);
     for (size_t i = 0; i < N; i += piece) {
         size_t n = N - i < piece ? N - i : piece;
+        if (turn && i / piece % turn == 0)
+            put_choice(c, (unsigned)(i / piece / turn));
         assert_int_equal(at_receiver_push(r, scene + 2 * i, n, i, at_clock_mono_ns(), 0), 0);
         if (live) /* as slow as it takes for every token to be fed */
             for (int wait = 0; wait < 2000; wait++) {
@@ -247,6 +260,24 @@ static void test_pieces_and_threads_change_nothing(void **state)
     free(live);
 }
 
+/* Caches are converted down, new ones grown up, in the middle of runs; nothing is lost by it. */
+static void test_switching_amid_runs(void **state)
+{
+    struct at_classifier_config config = {.model_path = model_path, .threads = 2};
+    struct at_classifier_stats stats;
+    unsigned backends = 0;
+    turn = 3;
+    struct log *l = play(&config, 1, 4000, &stats);
+    turn = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        assert_true(l->seen[i].last.emission.ended);
+        assert_true(l->seen[i].last.has_answer);
+        backends += i > 0 && strcmp(l->seen[i].last.backend, l->seen[0].last.backend) != 0;
+    }
+    assert_true(backends > 0);
+    free(l);
+}
+
 static void test_a_small_budget_is_kept(void **state)
 {
     struct at_classifier_config config = {
@@ -360,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_every_emission_is_decided_and_ends),
         cmocka_unit_test(test_decisions_are_paced),
         cmocka_unit_test(test_pieces_and_threads_change_nothing),
+        cmocka_unit_test(test_switching_amid_runs),
         cmocka_unit_test(test_a_small_budget_is_kept),
         cmocka_unit_test(test_wrong_names_say_what_there_is),
         cmocka_unit_test(test_any_allocation_may_fail),
