@@ -339,6 +339,7 @@ static int end_epoch(struct at_band *b, bool last)
                          .floor_source = b->floor.source,
                          .gap = b->gap};
     at_view_epoch(v, &b->floor, &e);
+    b->detector.doubt = at_floor_doubt(&b->floor);
     size_t n = at_detector_run(&b->detector, &e.slow, v->n_average ? v->average : NULL,
                                v->average_rows, regions, AT_TRACK_MAX_REGIONS);
     at_view_average(v, &e.slow, &b->detector);

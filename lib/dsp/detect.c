@@ -54,7 +54,7 @@ static float box_threshold(const struct at_detector *d, double rows, unsigned wi
     double k = rows * (width > 1 ? width / HANN_SHARED : 1);
     float t = (float)at_floor_gamma_threshold(k, d->p);
     float least = width > 4 ? MIN_EXCESS : MIN_EXCESS_NARROW;
-    return t > least ? t : least;
+    return (t > least ? t : least) * (1 + d->doubt);
 }
 
 /* Boxes of this width over one averaged row; bins hit before by narrower boxes are left out of

@@ -36,6 +36,7 @@ struct at_detector {
     struct at_mem *mem;
     double rate_hz;
     double p; /* false-alarm probability of one box */
+    float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner */
     unsigned max_bins;
     float *ratio, *group, *best, *prefix; /* scratch (max_bins) */
     uint8_t *hit;                         /* (max_bins) */

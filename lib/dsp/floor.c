@@ -15,7 +15,9 @@
     4.0 /* outer sections 6 dB below the rest: noise at last, not the filter's roll-off */
 #define SIDES                                                                                      \
     0.35 /* quantile over the outer sections then: part of them is signal, part roll-off */
-#define TINY 1e-24f
+#define LOW_Z 0.84 /* of the normal distribution at LOW */
+#define KNOWN 32.0 /* groups after which a bin's own figure counts half */
+#define TINY  1e-24f
 
 /* Inverse of the normal distribution's upper tail, to 5e-4 (Abramowitz and Stegun 26.2.23). */
 static double tail_z(double p)
@@ -100,6 +102,17 @@ static float quantile(float *a, size_t n, double q)
     return smallest(a, n, (size_t)(q * (double)(n - 1) + 0.5));
 }
 
+/* The same, between two values where there are few: two epochs must not read as the lower one. */
+static float quantile_of_few(float *a, size_t n, double q)
+{
+    double at = q * (double)(n - 1);
+    size_t k = (size_t)at;
+    if (n >= 16 || n < 2)
+        return quantile(a, n, q);
+    float low = smallest(a, n, k), high = smallest(a, n, k + 1);
+    return low + (float)(at - (double)k) * (high - low);
+}
+
 static int silent(const float *row, unsigned n)
 {
     float s = 0;
@@ -134,15 +147,23 @@ static int add_history(struct at_floor *f, const float *rows, size_t t)
     return used > 0;
 }
 
+float at_floor_doubt(const struct at_floor *f)
+{
+    return f->groups > 0 ? (float)fmin(1.3 / sqrt(GROUP * f->groups), 0.5) : 0;
+}
+
 static void levels_of_sections(struct at_floor *f, float *level)
 {
+    /* A bin's own figure is as uncertain as the few groups behind it, and the lower part of several
+     * lies below their mean by that much. */
+    double spread = (double)at_floor_doubt(f);
     unsigned per = f->n / SECTIONS;
     for (unsigned i = 0; i < SECTIONS; i++) {
         /* The filter rolls off in the outer sections: there the upper part speaks for the section.
          */
         double q = i == 0 || i == SECTIONS - 1 ? 0.5 : LOW;
         memcpy(f->column, f->local + i * per, per * sizeof(float));
-        level[i] = quantile(f->column, per, q);
+        level[i] = quantile(f->column, per, q) / (q < 0.5 ? (float)(1 - LOW_Z * spread) : 1);
     }
     float least = level[1];
     for (unsigned i = 2; i < SECTIONS - 1; i++)
@@ -172,23 +193,26 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t)
         loud += !silent(rows + i * f->n, f->n);
     if (loud == 0 || !add_history(f, rows, t))
         return;
+    f->groups = fmin(f->groups + (double)loud / GROUP, 1e6);
     f->next = (f->next + 1) % AT_FLOOR_HISTORY;
     if (f->n_history < AT_FLOOR_HISTORY)
         f->n_history++;
     for (unsigned k = 0; k < f->n; k++) {
         for (unsigned h = 0; h < f->n_history; h++)
             f->column[h] = f->history[(size_t)h * f->n + k];
-        f->local[k] = quantile(f->column, f->n_history, 0.45);
+        f->local[k] = quantile_of_few(f->column, f->n_history, 0.45);
     }
     float level[SECTIONS];
     levels_of_sections(f, level);
     unsigned per = f->n / SECTIONS;
+    float trust = (float)(f->groups / (f->groups + KNOWN));
     for (unsigned k = 0; k < f->n; k++) {
         float x = ((float)k + 0.5f) / (float)per - 0.5f;
         x = fminf(fmaxf(x, 0), SECTIONS - 1);
         unsigned i = x >= SECTIONS - 1 ? SECTIONS - 2 : (unsigned)x;
         float around = level[i] + (level[i + 1] - level[i]) * (x - (float)i);
-        float d = f->local[k] <= around * (float)LOCAL ? f->local[k] : around;
+        float own = around + trust * (f->local[k] - around);
+        float d = f->local[k] <= around * (float)LOCAL ? own : around;
         f->density[k] = d > TINY ? d : TINY;
     }
     memcpy(f->column, f->density, f->n * sizeof(float));

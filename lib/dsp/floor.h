@@ -21,6 +21,7 @@ struct at_floor {
     unsigned n;         /* bins of the short spectra, rising frequency over the band */
     unsigned n_history; /* epochs in it */
     unsigned next;
+    double groups;      /* of four rows, seen so far */
     float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
     float *column;  /* scratch */
     size_t column_size;
@@ -38,6 +39,8 @@ void at_floor_finish(struct at_floor *f);
 /* An epoch of short spectra rows (t, n), power per Hz; rows of exact zeros are no noise and left
  * out. RT-safe. */
 void at_floor_update(struct at_floor *f, const float *rows, size_t t);
+/* Relative error of a bin's figure: large while it is young. */
+float at_floor_doubt(const struct at_floor *f);
 /* Interpolated to m bins over the same band: out (m). RT-safe. */
 void at_floor_spread(const struct at_floor *f, float *out, unsigned m);
 

@@ -1,6 +1,6 @@
 /* scene_suite [--quick] [--what LIST] [--seeds N] [--json FILE] [--noise RATE SECONDS]
  * Plays scenes through the detector and prints its figures; exit 1 where one misses its floor.
- * LIST of: probability,bursts,edges,count,receiver,noise (all). --quick: few seeds, a minute of
+ * LIST of: probability,bursts,edges,count,receiver,cold,noise (all). --quick: few seeds, a minute of
  * noise. SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdlib.h>
@@ -69,6 +69,8 @@ int main(int argc, char **argv)
         group_count(&r);
     if (wanted(what, "receiver"))
         group_receiver(&r);
+    if (wanted(what, "cold"))
+        group_cold(&r);
     if (wanted(what, "noise"))
         group_noise(&r, noise_rate, noise_s > 0 ? noise_s : r.quick ? 60 : 600);
     if (r.json) {

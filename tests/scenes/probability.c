@@ -116,6 +116,25 @@ void group_bursts(struct report *r)
     report_figure(r, "pd_mode_s_15db", (double)found / all, 0.95, NAN);
 }
 
+/* Captures of nothing but noise, each from its beginning: the floor is young. */
+void group_cold(struct report *r)
+{
+    static const double rates[] = {12e3, 48e3, 250e3, 2.4e6}, seconds[] = {1, 0.5, 0.3, 0.1};
+    unsigned n = r->seeds ? r->seeds : r->quick ? 40 : 400;
+    for (unsigned i = 0; i < 4; i++) {
+        static struct outcome o;
+        unsigned false_ones = 0;
+        char name[64];
+        for (unsigned k = 0; k < n; k++) {
+            struct at_scene s = empty(rates[i], seconds[i], 1000 * i + k);
+            if (scene_play(&s, NULL, &o) == 0)
+                false_ones += o.n_false;
+        }
+        snprintf(name, sizeof name, "cold_%gk_false_per_capture", rates[i] / 1e3);
+        report_figure(r, name, (double)false_ones / n, NAN, 0.01);
+    }
+}
+
 /* Noise played from random places of a long stretch, turned by a random phase. */
 void group_noise(struct report *r, double rate_hz, double seconds)
 {

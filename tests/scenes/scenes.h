@@ -59,6 +59,7 @@ void group_bursts(struct report *r);
 void group_edges(struct report *r);
 void group_count(struct report *r);
 void group_receiver(struct report *r);
+void group_cold(struct report *r);
 void group_noise(struct report *r, double rate_hz, double seconds);
 
 #endif
