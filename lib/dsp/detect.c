@@ -14,8 +14,12 @@
 #define RANGE             1e-3f /* edges lie within 30 dB of the peak */
 #define RISE              6.0f /* beyond them a new peak must rise by this much to be another region */
 
-static const unsigned widths[] = {1, 4, 16, 64, 256};
-static const unsigned durations[] = {1, 4, 16};
+/* Boxes are tried narrow ones first; what they found is left out of the wider ones of a later pass.
+ */
+static const struct {
+    unsigned least, most; /* widths, in powers of two */
+} passes[] = {{1, 1}, {2, 8}, {16, 512}};
+enum { PASSES = sizeof passes / sizeof *passes };
 
 int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
                      double false_per_hour, unsigned max_bins)
@@ -26,12 +30,15 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
     *d = (struct at_detector){
         .mem = mem, .rate_hz = rate_hz, .p = false_per_hour / boxes / MARGIN, .max_bins = max_bins};
     d->ratio = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->group = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 3, sizeof(float));
+    d->last = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
+    d->box = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
     d->best = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->prefix = at_mem_array(mem, AT_MEM_IQ, max_bins + 1, sizeof(float));
+    d->mask = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->sums = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->room = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->hit = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
-    d->free_bins = at_mem_array(mem, AT_MEM_IQ, max_bins + 1, sizeof(uint32_t));
-    if (!d->ratio || !d->group || !d->best || !d->prefix || !d->hit || !d->free_bins) {
+    if (!d->ratio || !d->last || !d->box || !d->best || !d->mask || !d->sums || !d->room ||
+        !d->hit) {
         at_detector_finish(d);
         return -ENOMEM;
     }
@@ -40,12 +47,10 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
 
 void at_detector_finish(struct at_detector *d)
 {
-    at_mem_free(d->mem, d->ratio);
-    at_mem_free(d->mem, d->group);
-    at_mem_free(d->mem, d->best);
-    at_mem_free(d->mem, d->prefix);
+    float **list[] = {&d->ratio, &d->last, &d->box, &d->best, &d->mask, &d->sums, &d->room};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        at_mem_free(d->mem, *list[i]);
     at_mem_free(d->mem, d->hit);
-    at_mem_free(d->mem, d->free_bins);
     memset(d, 0, sizeof *d);
 }
 
@@ -57,67 +62,103 @@ static float box_threshold(const struct at_detector *d, double rows, unsigned wi
     return (t > least ? t : least) * (1 + d->doubt);
 }
 
-/* Boxes of this width over one averaged row; bins hit before by narrower boxes are left out of
- * them. */
-static void mark_wide(struct at_detector *d, const float *row, unsigned n, double rows,
-                      unsigned width)
+/* Widest box over n bins. */
+static unsigned widest(unsigned n, unsigned most)
 {
-    float threshold = box_threshold(d, rows, width);
-    double sum = 0;
-    d->prefix[0] = 0;
+    return most < n / 2 ? most : n / 2;
+}
+
+/* What is free for boxes: mask (n), and per width the bins of each box that no narrower one hit;
+ * boxes of width w stand w / 2 apart. Infinite where fewer than half are free. */
+static void begin_pass(struct at_detector *d, unsigned n, unsigned pass)
+{
     for (unsigned k = 0; k < n; k++) {
-        sum += d->hit[k] & 1 ? 0 : row[k];
-        d->prefix[k + 1] = (float)sum;
+        d->mask[k] = d->hit[k] ? 0 : 1;
+        d->sums[k] = d->mask[k];
     }
-    for (unsigned k = 0; k + width <= n; k += width / 2) {
-        unsigned left = d->free_bins[k + width] - d->free_bins[k];
-        if (2 * left < width || d->prefix[k + width] - d->prefix[k] < threshold * (float)left)
-            continue;
-        for (unsigned i = k; i < k + width; i++)
-            d->hit[i] |= 2;
+    float *room = d->room;
+    for (unsigned h = 1; 2 * h <= widest(n, passes[pass].most); h *= 2) {
+        unsigned count = n / h;
+        for (unsigned j = 0; j + 1 < count; j++) {
+            float left = d->sums[j] + d->sums[j + 1];
+            room[j] = left < (float)h ? INFINITY : left;
+        }
+        room += count;
+        for (unsigned j = 0; j < count / 2; j++)
+            d->sums[j] = d->sums[2 * j] + d->sums[2 * j + 1];
     }
 }
 
-static void mark_row(struct at_detector *d, const float *row, unsigned n, double rows,
-                     unsigned width, float narrow)
+/* Of one width: sums (count) over half boxes against threshold times room. */
+static void mark_boxes(struct at_detector *d, const float *room, unsigned count, unsigned h,
+                       float threshold)
 {
-    if (width > 1) {
-        mark_wide(d, row, n, rows, width);
+    const float *s = d->sums;
+    int any = 0;
+    for (unsigned j = 0; j + 1 < count; j++)
+        any |= s[j] + s[j + 1] > threshold * room[j];
+    for (unsigned j = 0; any && j + 1 < count; j++)
+        if (s[j] + s[j + 1] > threshold * room[j])
+            memset(d->hit + (size_t)j * h, 1, (size_t)2 * h);
+}
+
+/* All boxes of this pass over a row (n) that is the mean of `rows`; limits: threshold per width. */
+static void mark_row(struct at_detector *d, const float *row, unsigned n, unsigned pass,
+                     const float *limits)
+{
+    if (pass == 0) {
+        for (unsigned k = 0; k < n; k++)
+            d->hit[k] |= row[k] > limits[0];
         return;
     }
     for (unsigned k = 0; k < n; k++)
-        d->hit[k] |= row[k] > narrow ? 2 : 0;
+        d->sums[k] = row[k] * d->mask[k];
+    const float *room = d->room;
+    unsigned i = 0;
+    for (unsigned h = 1; 2 * h <= widest(n, passes[pass].most); h *= 2) {
+        unsigned count = n / h;
+        if (2 * h >= passes[pass].least)
+            mark_boxes(d, room, count, h, limits[i++]);
+        room += count;
+        for (unsigned j = 0; j < count / 2; j++)
+            d->sums[j] = d->sums[2 * j] + d->sums[2 * j + 1];
+    }
 }
 
-/* One pass over all rows with boxes of one width and each duration. Leaves in best the highest mean
- * of 4 rows (of all, where there are fewer). */
-static void mark_map(struct at_detector *d, const struct at_map *map, unsigned width)
+static void make_limits(const struct at_detector *d, unsigned pass, double rows, float *limits)
+{
+    unsigned i = 0;
+    for (unsigned w = passes[pass].least; w <= passes[pass].most; w *= 2)
+        limits[i++] = box_threshold(d, rows, w);
+}
+
+/* One pass over all rows with boxes of 1, 2, 4 .. 128 rows, half overlapped. Leaves in best the
+ * highest mean of 4 rows. */
+static void mark_map(struct at_detector *d, const struct at_map *map, unsigned pass)
 {
     unsigned n = map->n;
-    float narrow[3], *sum[3];
-    for (unsigned i = 0; i < 3; i++) {
-        narrow[i] = box_threshold(d, durations[i], 1);
-        sum[i] = d->group + (size_t)i * d->max_bins;
-        memset(sum[i], 0, n * sizeof(float));
-    }
+    float limits[AT_DETECT_LEVELS + 1][AT_DETECT_WIDTHS];
+    for (unsigned i = 0; i <= AT_DETECT_LEVELS; i++)
+        make_limits(d, pass, 1u << i, limits[i]);
     for (size_t t = 0; t < map->t; t++) {
-        const float *row = map->rows + t * n;
+        const float *row = map->rows + t * n, *block = d->ratio;
         for (unsigned k = 0; k < n; k++)
             d->ratio[k] = row[k] / map->floor[k];
-        mark_row(d, d->ratio, n, 1, width, narrow[0]);
-        for (unsigned k = 0; k < n; k++)
-            sum[1][k] += d->ratio[k] * 0.25f;
-        if (t % 4 != 3)
-            continue;
-        mark_row(d, sum[1], n, 4, width, narrow[1]);
-        for (unsigned k = 0; k < n; k++) {
-            d->best[k] = d->best[k] > sum[1][k] ? d->best[k] : sum[1][k];
-            sum[2][k] += sum[1][k] * 0.25f;
-            sum[1][k] = 0;
-        }
-        if (t % 16 == 15) {
-            mark_row(d, sum[2], n, 16, width, narrow[2]);
-            memset(sum[2], 0, n * sizeof(float));
+        mark_row(d, block, n, pass, limits[0]);
+        for (unsigned i = 0; i < AT_DETECT_LEVELS; i++) {
+            float *last = d->last + (size_t)i * d->max_bins, *box = d->box + (size_t)i * d->max_bins;
+            bool first = t >> i == 0, even = (t >> i) % 2 == 0;
+            for (unsigned k = 0; k < n; k++) {
+                box[k] = 0.5f * (last[k] + block[k]);
+                last[k] = block[k];
+            }
+            if (!first)
+                mark_row(d, box, n, pass, limits[i + 1]);
+            for (unsigned k = 0; k < n && i == 1 && pass == 0 && !first; k++)
+                d->best[k] = d->best[k] > box[k] ? d->best[k] : box[k];
+            if (even)
+                break;
+            block = box;
         }
     }
 }
@@ -130,15 +171,6 @@ static void mean_ratio(const struct at_map *map, float *out)
             out[k] += map->rows[t * map->n + k];
     for (unsigned k = 0; k < map->n; k++)
         out[k] /= map->floor[k] * (float)map->t;
-}
-
-static void count_free(struct at_detector *d, unsigned n)
-{
-    d->free_bins[0] = 0;
-    for (unsigned k = 0; k < n; k++) {
-        d->hit[k] |= d->hit[k] & 2 ? 1 : 0;
-        d->free_bins[k + 1] = d->free_bins[k] + !(d->hit[k] & 1);
-    }
 }
 
 /* One region around the highest of [lo, hi), edges within 30 dB of it, appended; then what is left
@@ -217,17 +249,19 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
         return 0;
     memset(d->hit, 0, n);
     memset(d->best, 0, n * sizeof(float));
-    float *mean = d->group + 2 * (size_t)d->max_bins; /* free again after each mark_map */
-    for (unsigned i = 0; i < sizeof widths / sizeof *widths && widths[i] <= n / 4; i++) {
-        count_free(d, n);
-        mark_map(d, map, widths[i]);
+    float limits[AT_DETECT_WIDTHS], *mean = d->box; /* free again after each mark_map */
+    for (unsigned pass = 0; pass < PASSES; pass++) {
+        begin_pass(d, n, pass);
+        mark_map(d, map, pass);
         mean_ratio(map, mean);
-        mark_row(d, mean, n, (double)map->t, widths[i], box_threshold(d, (double)map->t, 1));
+        make_limits(d, pass, (double)map->t, limits);
+        mark_row(d, mean, n, pass, limits);
         if (!slow)
             continue;
         for (unsigned k = 0; k < n; k++)
             d->ratio[k] = slow[k] / map->floor[k];
-        mark_row(d, d->ratio, n, slow_rows, widths[i], box_threshold(d, slow_rows, 1));
+        make_limits(d, pass, slow_rows, limits);
+        mark_row(d, d->ratio, n, pass, limits);
     }
     /* Bursts by the highest mean of four rows, steady ones by the mean of all: whatever stands
      * higher above its own noise. */

@@ -32,15 +32,18 @@ struct at_region {
     bool taken;              /* the tracker found its emission */
 };
 
+#define AT_DETECT_LEVELS 7 /* boxes of 1, 2, 4 .. 128 rows */
+#define AT_DETECT_WIDTHS 6 /* of one pass */
+
 struct at_detector {
     struct at_mem *mem;
     double rate_hz;
     double p; /* false-alarm probability of one box */
     float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner */
     unsigned max_bins;
-    float *ratio, *group, *best, *prefix; /* scratch (max_bins) */
-    uint8_t *hit;                         /* (max_bins) */
-    uint32_t *free_bins;                  /* (max_bins + 1) prefix count of bins not hit */
+    /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), room (2, max_bins). */
+    float *ratio, *last, *box, *best, *mask, *sums, *room;
+    uint8_t *hit; /* (max_bins) */
 };
 
 /* 0 or -ENOMEM. */

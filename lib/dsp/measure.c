@@ -184,7 +184,7 @@ static void on_by_long_rows(const struct at_epoch *e, double rate_hz, double f_l
         energy[t] -= (float)noise;
         strong = fmaxf(strong, energy[t]);
     }
-    if (strong < 4 * quiet)
+    if (strong < 3 * quiet)
         return;
     float threshold = fmaxf(quiet, 0.25f * strong);
     size_t t = 0;

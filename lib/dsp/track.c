@@ -447,7 +447,7 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     k->on = on.on_at_end;
     k->clipped_s += e->clipped ? on_s : 0;
     k->epochs++;
-    bool seen_enough = k->epochs > 1 || !on.steady || r->peak > SURE;
+    bool seen_enough = k->epochs > 1 || !on.steady || on.n_on < e->fast.t || r->peak > SURE;
     if (k->fringe) {
         double age = (double)(e->end - k->e.start) / (double)(e->end - e->index);
         seen_enough = (double)k->epochs >= fmax(FRINGE_EPOCHS, 0.6 * age);
