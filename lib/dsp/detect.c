@@ -18,7 +18,7 @@
  */
 static const struct {
     unsigned least, most; /* widths, in powers of two */
-} passes[] = {{1, 1}, {2, 8}, {16, 512}};
+} passes[] = {{1, 1}, {2, 4}, {8, 16}, {32, 256}};
 enum { PASSES = sizeof passes / sizeof *passes };
 
 int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,

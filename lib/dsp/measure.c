@@ -9,6 +9,8 @@
 #define HANN_SHARED 1.95  /* bins that move together through Hann */
 #define ON_P        1e-5  /* chance that noise alone makes a row "on" */
 #define ON_SHARE    0.03f /* of the epoch's strong rows: 15 dB of fading, beyond it is off */
+#define NOISE_ONLY  0.7 /* of quiet: as high as the upper rows of noise alone get */
+#define FEW         25   /* a brief burst: one row in so many at most */
 #define LONG_ON_P   1e-3
 #define CLEAR       4.0 /* times what noise may do: a short row shows it for sure */
 
@@ -80,7 +82,8 @@ double at_measure_link(const struct at_map *m, double rate_hz, const struct at_r
     return (ab - sa * sb / n) / sqrt(va * vb);
 }
 
-static float strong_rows(const float *e, size_t t)
+/* Level while on. quiet: what noise does at most. */
+static float strong_rows(const float *e, size_t t, float quiet)
 {
     /* Mean of what lies above the mean, twice: the level while on, whatever the duty. */
     float level = 0;
@@ -94,7 +97,17 @@ static float strong_rows(const float *e, size_t t)
             }
         level = n ? (float)(s / (double)n) : level;
     }
-    return level;
+    if (level > NOISE_ONLY * quiet)
+        return level;
+    /* A burst of a few rows among many of noise. */
+    double s = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < t; i++)
+        if (e[i] > 1.25f * quiet) {
+            s += e[i];
+            n++;
+        }
+    return n > 0 && n * FEW <= t ? fmaxf((float)(s / (double)n), 2 * quiet) : level;
 }
 
 static void close_holes(uint8_t *on, size_t t, size_t hole)
@@ -184,7 +197,7 @@ static void on_by_long_rows(const struct at_epoch *e, double rate_hz, double f_l
         energy[t] -= (float)noise;
         strong = fmaxf(strong, energy[t]);
     }
-    if (strong < 3 * quiet)
+    if (strong < 1.5f * quiet)
         return;
     float threshold = fmaxf(quiet, 0.25f * strong);
     size_t t = 0;
@@ -211,8 +224,8 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
     row_power(m, rate_hz, wlo, whi, on->energy);
     for (size_t t = 0; t < m->t; t++)
         on->energy[t] -= (float)noise;
-    float strong = strong_rows(on->energy, m->t);
     float quiet = (float)(noise * (at_floor_gamma_threshold(fmax(k, 1), ON_P) - 1));
+    float strong = strong_rows(on->energy, m->t, quiet);
     on->noise_density = density;
     on->steady = strong < 2 * quiet && expected < CLEAR * (double)quiet;
     float threshold = fmaxf(quiet, ON_SHARE * strong);
