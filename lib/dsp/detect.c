@@ -146,7 +146,8 @@ static void mark_map(struct at_detector *d, const struct at_map *map, unsigned p
             d->ratio[k] = row[k] / map->floor[k];
         mark_row(d, block, n, pass, limits[0]);
         for (unsigned i = 0; i < AT_DETECT_LEVELS; i++) {
-            float *last = d->last + (size_t)i * d->max_bins, *box = d->box + (size_t)i * d->max_bins;
+            float *last = d->last + (size_t)i * d->max_bins,
+                  *box = d->box + (size_t)i * d->max_bins;
             bool first = t >> i == 0, even = (t >> i) % 2 == 0;
             for (unsigned k = 0; k < n; k++) {
                 box[k] = 0.5f * (last[k] + block[k]);

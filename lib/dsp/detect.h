@@ -38,8 +38,9 @@ struct at_region {
 struct at_detector {
     struct at_mem *mem;
     double rate_hz;
-    double p; /* false-alarm probability of one box */
-    float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner */
+    double p;    /* false-alarm probability of one box */
+    float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner
+                  */
     unsigned max_bins;
     /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), room (2, max_bins). */
     float *ratio, *last, *box, *best, *mask, *sums, *room;

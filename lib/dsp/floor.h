@@ -21,7 +21,7 @@ struct at_floor {
     unsigned n;         /* bins of the short spectra, rising frequency over the band */
     unsigned n_history; /* epochs in it */
     unsigned next;
-    double groups;      /* of four rows, seen so far */
+    double groups;  /* of four rows, seen so far */
     float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
     float *column;  /* scratch */
     size_t column_size;

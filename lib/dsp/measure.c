@@ -9,8 +9,8 @@
 #define HANN_SHARED 1.95  /* bins that move together through Hann */
 #define ON_P        1e-5  /* chance that noise alone makes a row "on" */
 #define ON_SHARE    0.03f /* of the epoch's strong rows: 15 dB of fading, beyond it is off */
-#define NOISE_ONLY  0.7 /* of quiet: as high as the upper rows of noise alone get */
-#define FEW         25   /* a brief burst: one row in so many at most */
+#define NOISE_ONLY  0.7   /* of quiet: as high as the upper rows of noise alone get */
+#define FEW         25    /* a brief burst: one row in so many at most */
 #define LONG_ON_P   1e-3
 #define CLEAR       4.0 /* times what noise may do: a short row shows it for sure */
 

@@ -22,9 +22,10 @@
 #define MARGIN_OWN    0.15 /* of its width: what lies so close belongs to it */
 #define BESIDE_DB10   20.0 /* 13 dB */
 #define FRINGE_EPOCHS 6
-#define BESIDE        1.0 /* widths to either side in which a far stronger one makes a new one doubtful \
-                           */
-#define FORGET_S 1.0      /* spectra are halved so often: edges follow */
+#define BESIDE                                                                                     \
+    1.0              /* widths to either side in which a far stronger one makes a new one doubtful \
+                      */
+#define FORGET_S 1.0 /* spectra are halved so often: edges follow */
 
 const char *at_floor_source_name(enum at_floor_source source)
 {

@@ -1,7 +1,7 @@
 /* scene_suite [--quick] [--what LIST] [--seeds N] [--json FILE] [--noise RATE SECONDS]
  * Plays scenes through the detector and prints its figures; exit 1 where one misses its floor.
- * LIST of: probability,bursts,edges,count,receiver,cold,noise (all). --quick: few seeds, a minute of
- * noise. SPDX-License-Identifier: GPL-3.0-or-later */
+ * LIST of: probability,bursts,edges,count,receiver,cold,noise (all). --quick: few seeds, a minute
+ * of noise. SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
