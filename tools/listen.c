@@ -123,6 +123,12 @@ static int start_receiver(struct job *j, struct at_error *err)
     return at_reception_start(&j->reception, &j->info, boot, "radio", &sink, err);
 }
 
+/* What the driver prints, which may tell why it gives nothing. */
+static void on_driver_line(void *ctx, const char *line)
+{
+    fprintf(stderr, "attune listen: driver: %s\n", line);
+}
+
 static void tell(const char *text, char *said, size_t n)
 {
     if (!text[0] || strcmp(text, said) == 0)
@@ -269,6 +275,7 @@ static int run(int argc, char **argv)
                        "--gain: \"%.40s\" is neither auto, decibels nor LNA=20,VGA=12", j->gain);
     else if (n == 0) {
         j->radio.center_hz = j->center_hz;
+        j->radio.log = on_driver_line;
         j->radio.modules = j->modules[0] ? j->modules : NULL;
         j->form = j->json ? FORM_JSON : j->csv ? FORM_CSV : FORM_TEXT;
         code = work(j);

@@ -56,24 +56,25 @@ static void watch(struct asking *a)
     at_process_read_log(&a->process, keep_line, a);
 }
 
-static int ask(const char *module, const char *driver, const char *const *folders,
+/* what: the path of a module, or the name of a driver. */
+static int ask(const char *what, bool is_module, const char *const *folders,
                const struct at_soapy_seen *seen, struct at_error *err)
 {
     struct asking a = {.seen = seen};
-    const char *name = module ? module : driver, *slash = strrchr(name, '/');
+    const char *slash = strrchr(what, '/'), *name = slash ? slash + 1 : what;
     int r = at_process_init(&a.process, 0, err);
     if (r < 0)
         return r;
     struct at_radio_orders *o = &a.process.page->orders;
     o->mode = AT_HELPER_FIND;
-    o->has_module = module != NULL;
-    o->has_driver = driver != NULL;
-    snprintf(o->module, sizeof o->module, "%s", module ? module : "");
-    snprintf(o->driver, sizeof o->driver, "%s", driver ? driver : "");
+    o->has_module = is_module;
+    o->has_driver = !is_module;
+    snprintf(o->module, sizeof o->module, "%s", is_module ? what : "");
+    snprintf(o->driver, sizeof o->driver, "%s", is_module ? "" : what);
     if ((r = at_process_put_folders(o, folders)) < 0)
         at_error_set(err, r, "too many folders of modules");
     else
-        r = at_process_start(&a.process, slash ? slash + 1 : name, err);
+        r = at_process_start(&a.process, name, err);
     if (r == 0) {
         char fate[64];
         watch(&a);
@@ -87,7 +88,7 @@ static int ask(const char *module, const char *driver, const char *const *folder
                      at_process_fate(&a.process, fate, sizeof fate), a.newest[0] ? ": " : "",
                      a.newest);
         if (a.why[0])
-            seen->failed(seen->ctx, slash ? slash + 1 : name, a.why);
+            seen->failed(seen->ctx, name, a.why);
     }
     at_process_close(&a.process);
     at_process_unmap(&a.process);
@@ -117,7 +118,7 @@ int at_soapy_enumerate(const char *drivers, const char *const *modules,
         struct paths all = {.n = 0};
         at_soapy_list_modules(modules, add_path, &all);
         for (size_t i = 0; i < all.n; i++) {
-            r = r ? r : ask(all.path[i], NULL, NULL, seen, err);
+            r = r ? r : ask(all.path[i], true, NULL, seen, err);
             free(all.path[i]);
         }
         return r;
@@ -126,6 +127,6 @@ int at_soapy_enumerate(const char *drivers, const char *const *modules,
     if (snprintf(list, sizeof list, "%s", drivers) >= (int)sizeof list)
         return at_error_set(err, -E2BIG, "too many drivers named");
     for (char *d = strtok_r(list, ", ", &save); d && r == 0; d = strtok_r(NULL, ", ", &save))
-        r = ask(NULL, d, modules, seen, err);
+        r = ask(d, false, modules, seen, err);
     return r;
 }

@@ -190,7 +190,7 @@ static bool account(struct radio_source *s, const struct at_iq_record *rec)
     if (!l->begun)
         begin_life(s, rec);
     for (int i = 0; i < AT_LOST_REASONS; i++)
-        if (rec->events[i])
+        if (rec->lost[i] || rec->events[i])
             lose(s, (enum at_lost_reason)i, rec->lost[i], rec->events[i]);
     at_anchors_update(&s->anchors, s->end_index + rec->n, s->delivered_ns,
                       at_clock_utc_ns() - (now - s->delivered_ns));
