@@ -279,7 +279,8 @@ static void take_false_alarms(struct harvest *h, struct catcher *c)
 
 static void take_all(struct harvest *h, struct catcher *c, int class_id)
 {
-    size_t wanted = class_id == AT_CLASS_NOISE ? h->d->n_places - 1 : 0;
+    bool empty = class_id == AT_CLASS_NOISE && h->d->n_emitters < h->d->n_places;
+    size_t wanted = empty ? h->d->n_places - 1 : 0;
     if (class_id == AT_CLASS_NOISE) /* what the detector saw in noise is worth more than a place */
         take_false_alarms(h, c);
     take_place(h, c, wanted);

@@ -24,7 +24,7 @@ static const double common_rates_hz[] = {
 
 static const struct at_variant *draw_variant(struct at_rng *r, int class_id)
 {
-    int n = (int)at_variant_count(class_id);
+    int n = (int)at_variant_count(class_id) - (class_id == AT_CLASS_OUTLIER); /* less the bump */
     return n > 0 ? at_variant_at(class_id, (size_t)at_rng_int(r, 0, n - 1)) : NULL;
 }
 
@@ -89,6 +89,10 @@ static void draw_channel(struct at_rng *r, struct at_channel_spec *c, double lev
         c->edge_rolloff_db = at_rng_uniform(r, 0, 30);
     if (at_rng_uniform(r, 0, 1) < 0.05 && snr_db > 15)
         c->gated = 1;
+    if (at_rng_uniform(r, 0, 1) < 0.08) {
+        c->n_gain_steps = at_rng_int(r, 2, 5);
+        c->gain_step_db = at_rng_uniform(r, 2, 15);
+    }
 }
 
 /* Narrow ones fit in nearly everywhere: fewer are asked for, so that classes come about evenly. */
@@ -103,6 +107,8 @@ static int draw_class(struct at_rng *r)
 static void add_place(struct at_draft *d, const struct at_emitter *e, double middle_hz,
                       double bw_hz)
 {
+    if (d->n_places == AT_DRAFT_MAX)
+        return;
     struct at_place *p = &d->places[d->n_places++];
     *p = (struct at_place){.f_lo_hz = middle_hz - bw_hz / 2, .f_hi_hz = middle_hz + bw_hz / 2};
     if (!e)
@@ -128,7 +134,7 @@ static bool find_room(struct at_rng *r, const struct at_draft *d, double bw_hz, 
         bool free = true;
         for (size_t i = 0; i < d->n_places && free; i++) {
             const struct at_place *p = &d->places[i];
-            double guard = 0.15 * (bw_hz + p->f_hi_hz - p->f_lo_hz) + 0.005 * d->scene.rate_hz;
+            double guard = 0.3 * (bw_hz + p->f_hi_hz - p->f_lo_hz) + 0.01 * d->scene.rate_hz;
             free = f - bw_hz / 2 > p->f_hi_hz + guard || f + bw_hz / 2 < p->f_lo_hz - guard;
         }
         if (free) {
@@ -171,6 +177,10 @@ static void add_neighbour(struct at_rng *r, const struct at_draft_spec *spec, st
         .signal = {.class_id = class_id, .seed = at_rng_next(r), .bandwidth_hz = bw},
         .offset_hz = middle,
         .snr_db = at_rng_uniform(r, spec->snr_lo_db, spec->snr_hi_db)};
+    /* far weaker ones are lost beside the strongest's splatter: mostly of like level */
+    double first = d->n_emitters ? d->places[0].snr_db : e.snr_db;
+    if (at_rng_uniform(r, 0, 1) < 0.7)
+        e.snr_db = fmin(fmax(e.snr_db, first - 15), first + 15);
     snprintf(e.signal.variant, sizeof e.signal.variant, "%s", v->name);
     draw_times(r, &d->scene, &e);
     draw_air(r, bw, &e);
@@ -181,6 +191,12 @@ static void add_neighbour(struct at_rng *r, const struct at_draft_spec *spec, st
 static void draw_window(struct at_rng *r, const struct at_draft_spec *spec, double bw_hz,
                         struct at_scene *s)
 {
+    if (spec->class_id == AT_CLASS_CARRIER && at_rng_uniform(r, 0, 1) < 0.4) {
+        /* a line stands in bands of any width, as long as that lasts */
+        s->rate_hz = near_common_rate(r, at_rng_log_uniform(r, 50e3, 20e6));
+        s->duration_s = at_rng_log_uniform(r, 20e3, MOST_SAMPLES) / s->rate_hz;
+        return;
+    }
     s->rate_hz = draw_rate(r, bw_hz);
     double channel_rate = fmax(MIN_RATE_HZ, fmin(3 * bw_hz, s->rate_hz));
     double tokens_s = (spec->max_tokens + 4) * HOP / channel_rate;
@@ -222,7 +238,19 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
     double bw = at_rng_log_uniform(r, 300, 10e6);
     draw_window(r, spec, bw, &d->scene);
     double room = fmax(0, 0.98 * d->scene.rate_hz - bw) / 2;
-    add_place(d, NULL, at_rng_uniform(r, -room, room), bw);
+    double middle = at_rng_uniform(r, -room, room);
+    if (at_rng_uniform(r, 0, 1) < 0.2) { /* the noise itself is not flat */
+        struct at_emitter e = {.signal = {.class_id = AT_CLASS_OUTLIER,
+                                          .variant = AT_NOISE_BUMP,
+                                          .seed = at_rng_next(r),
+                                          .bandwidth_hz = bw},
+                               .offset_hz = middle,
+                               .snr_db = at_rng_uniform(r, -10, 5)};
+        add_place(d, &e, middle, bw);
+        d->places[0].class_id = AT_CLASS_NOISE;
+        return;
+    }
+    add_place(d, NULL, middle, bw);
     if (at_rng_uniform(r, 0, 1) < 0.5)
         d->false_per_hour = at_rng_log_uniform(r, 1e4, 1e8);
 }
@@ -263,7 +291,7 @@ int at_draft_draw(struct at_rng *r, const struct at_draft_spec *spec, struct at_
     } else if (at_rng_uniform(r, 0, 1) < 0.3) {
         add_neighbour(r, spec, &d, 0);
     }
-    if (spec->class_id == AT_CLASS_NOISE && d.n_emitters) { /* emitters first */
+    if (spec->class_id == AT_CLASS_NOISE && d.n_emitters < d.n_places) { /* emitters first */
         struct at_place empty = d.places[0];
         memmove(d.places, d.places + 1, (d.n_places - 1) * sizeof *d.places);
         d.places[d.n_places - 1] = empty;

@@ -78,6 +78,21 @@ static void rolloff(double db, int loop, float *iq, size_t n)
     }
 }
 
+/* The receiver's gain changes signal and noise alike; before the first step and after the last it
+ * is as asked. A single step would change nothing: two at least. */
+static void gain_steps(const struct at_channel_spec *spec, struct at_rng *r, float *iq, size_t n)
+{
+    size_t at = 0;
+    int steps = spec->n_gain_steps > 1 ? spec->n_gain_steps : 2;
+    for (int k = 1; k <= steps; k++) {
+        size_t to = (size_t)(((double)k + at_rng_uniform(r, -0.4, 0.4)) * (double)n / (steps + 1));
+        float g = (float)from_db(at_rng_uniform(r, -spec->gain_step_db, 0));
+        for (size_t i = 2 * at; k > 1 && i < 2 * to; i++)
+            iq[i] *= g;
+        at = to;
+    }
+}
+
 static void convert(const struct at_channel_spec *spec, float *iq, size_t n)
 {
     float full = 1, peak = 0;
@@ -137,6 +152,8 @@ int at_channel_apply(const struct at_channel_spec *spec, double rate_hz, int loo
         if (!on[i])
             iq[2 * i] = iq[2 * i + 1] = 0;
     }
+    if (spec->n_gain_steps > 0)
+        gain_steps(spec, &r, iq, n);
     if (spec->clip > 0 || spec->bits > 0)
         convert(spec, iq, n);
     return 0;

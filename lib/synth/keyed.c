@@ -190,11 +190,27 @@ static const struct at_variant carrier_list[] = {
     {"carrier_steady", 62, 63, 0, 0},         {"carrier_drift", 92, 780, 0, 0},
     {"carrier_burst", 65, 190, 0.02, 2},      {"carrier_tokens", 360, 1.3e4, 0.0002, 0.02},
     {"carrier_settling", 230, 1700, 0.01, 5}, {"carrier_wander", 89, 300, 0, 0},
+    {"carrier_hum", 162, 303, 0, 0},
 };
 
 static const struct at_variant *carrier_at(size_t i)
 {
     return &carrier_list[i];
+}
+
+/* What a supply leaves on a carrier: lines at the mains frequency and its double, in level and in
+ * frequency. */
+static void add_hum(struct at_gen *g, double mains_hz, float *amp, float *f_hz)
+{
+    for (int k = 1; k <= 2; k++) {
+        double m = pow(10, at_gen_u(g, -35, -12) / 20), dev = m * k * mains_hz * at_gen_u(g, 0, 1),
+               p = at_gen_u(g, 0, 1), step = k * mains_hz / g->fs;
+        for (size_t i = 0; i < g->n; i++, p += step) {
+            float s = sinf((float)(AT_TAU * (p - floor(p))));
+            amp[i] += (float)m * s;
+            f_hz[i] += (float)dev * s;
+        }
+    }
 }
 
 static int carrier_render(struct at_gen *g, size_t v)
@@ -207,7 +223,9 @@ static int carrier_render(struct at_gen *g, size_t v)
     double bw = 62.5, span = v == 1   ? at_gen_lu(g, 20, 1000)
                              : v == 5 ? at_gen_lu(g, 20, 300)
                              : v == 4 ? at_gen_lu(g, 100, 3000)
+                             : v == 6 ? (at_gen_p(g, 0.7) ? 100 : 120) * at_rng_int(&g->rng, 1, 2)
                                       : 0;
+    double mains = span > 0 && fmod(span, 100) < 1 ? 50 : 60;
     bw += span + (len > 0 ? 4 / len : 0);
     int rc = at_gen_begin(g, bw);
     float *amp = at_mem_array(NULL, AT_MEM_OTHER, 2 * g->n, sizeof *amp),
@@ -245,6 +263,8 @@ static int carrier_render(struct at_gen *g, size_t v)
         for (size_t i = 0; i < g->n; i++)
             amp[i] = 1;
         at_osc_add(&osc, g->fs, f, 0, (long)g->n, 0);
+        if (v == 6)
+            add_hum(g, mains, amp, f);
     }
     uint32_t phase = (uint32_t)at_rng_next(&g->rng);
     at_gen_fm(f, amp, g->n, g->fs, &phase, g->iq);

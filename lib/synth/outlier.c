@@ -15,7 +15,7 @@ struct mode {
     double shape_bt;               /* Gaussian over symbols; 0: rectangular */
 };
 
-enum { MFSK, HOPS, PULSES, TONES, ISB };
+enum { MFSK, HOPS, PULSES, TONES, ISB, BUMP };
 
 /* clang-format off */
 /* FT8/FT4: Franke, Somerville, Taylor, QEX 2020; Olivia, MFSK16, Thor: ARRL digital modes; RF hopping and
@@ -33,11 +33,13 @@ static const struct mode modes[] = {
     {{"tones_few", 200, 2e5, 0, 0}, 3, 8, 10, 10, 0, 0, 1, 1, 0},
     {{"tones_comb", 1e3, 5e6, 0, 0}, 8, 40, 10, 10, 0, 0, 1, 1, 0},
     {{"isb", 5000, 6000, 0, 0}, 2, 2, 1, 1, 0, 0, 1, 1, 0},
+    /* last: noise of its own, not an outlier but what lib/dataset shows as class noise */
+    {{AT_NOISE_BUMP, 1e3, 3e7, 0, 0}, 0, 0, 1, 1, 0, 0, 1, 1, 0},
 };
 /* clang-format on */
 enum { N_MODES = sizeof modes / sizeof *modes };
-static const int kinds[N_MODES] = {MFSK, MFSK,   MFSK,   MFSK,  MFSK,  HOPS,
-                                   HOPS, PULSES, PULSES, TONES, TONES, ISB};
+static const int kinds[N_MODES] = {MFSK,   MFSK,   MFSK,  MFSK,  MFSK, HOPS, HOPS,
+                                   PULSES, PULSES, TONES, TONES, ISB,  BUMP};
 
 static const struct at_variant *outlier_at(size_t i)
 {
@@ -161,6 +163,22 @@ static int two_sidebands(struct at_gen *g)
     return rc;
 }
 
+/* Noise through a wide, round filter: a noisy supply, a preamplifier, a mast's own band. */
+static int bump(struct at_gen *g, const struct mode *m)
+{
+    double bw = at_gen_fit(g, m->v.bw_lo_hz, m->v.bw_hi_hz, 1);
+    int rc = at_gen_begin(g, bw), poles = at_rng_int(&g->rng, 2, 4);
+    if (rc < 0)
+        return rc;
+    float a = (float)(1 - exp(-AT_TAU * 0.35 * bw / g->fs)), y[4][2] = {{0}};
+    at_gen_noise(&g->rng, g->iq, 2 * g->n, 1);
+    for (size_t i = 0; i < 2 * g->n; i++)
+        for (int p = 0; p < poles; p++)
+            g->iq[i] = y[p][i & 1] += a * (g->iq[i] - y[p][i & 1]);
+    g->edges = AT_EDGES_P99;
+    return 0;
+}
+
 static int outlier_render(struct at_gen *g, size_t i)
 {
     const struct mode *m = &modes[i];
@@ -171,6 +189,8 @@ static int outlier_render(struct at_gen *g, size_t i)
         return tones(g, m);
     case ISB:
         return two_sidebands(g);
+    case BUMP:
+        return bump(g, m);
     default:
         return keyed_tones(g, m);
     }

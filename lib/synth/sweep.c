@@ -145,6 +145,9 @@ static const struct chirp_mode {
     {{"sounder", 1e4, 1e6, 0, 0}, 1e4, 1e6, 1e3, 1e5, 1, 1, UP, 0},
     {{"jammer_sweep", 1e6, 2e7, 0, 0}, 1e6, 2e7, 50, 1000, 1, 1, EITHER, 0},
     {{"hf_radar", 1e4, 1.5e5, 0, 0}, 1e4, 1.5e5, 300, 1e4, 0.5, 1, EITHER, 0},
+    /* the slopes of LoRa, without its data: what tells the two apart */
+    {{"saw_lora_slope", 8e3, 1.6e6, 0, 0}, 8e3, 1.6e6, 32, 4096, 1, 1, EITHER, 0},
+    {{"triangle_slow", 8e3, 1.6e6, 0, 0}, 8e3, 1.6e6, 32, 4096, 1, 1, TRIANGLE, 0},
     {{"single_sweep", 1e4, 1e7, 0.001, 1}, 1e4, 1e7, 200, 2e4, 0.05, 0.5, EITHER, 0},
 };
 /* clang-format on */

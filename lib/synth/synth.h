@@ -18,6 +18,7 @@ enum at_class {
     AT_CLASS_PPM, AT_CLASS_CHIRP, AT_CLASS_COUNT,
     AT_CLASS_OUTLIER = 100, /* no class: signals that must be `unknown`; renders like one, has no name */
 };
+#define AT_NOISE_BUMP "noise_bump" /* last member of AT_CLASS_OUTLIER: coloured noise, for class noise */
 const char *at_class_name(int class_id);
 int at_class_from_name(const char *name); /* -1: none */
 
@@ -80,6 +81,8 @@ struct at_channel_spec {
     int bits;                 /* 0: float; 8: cu8-like; 12, 16 */
     double edge_rolloff_db;   /* tilt of the receiver's filter at the band's edges */
     int gated;                /* exact zeros between bursts */
+    int n_gain_steps;         /* of a gain control, at drawn times; between them up to gain_step_db less */
+    double gain_step_db;
 };
 
 /* Applies it to iq (n, 2) in place. on (n) marks samples at which anything is sent (borrowed, only for gated;
