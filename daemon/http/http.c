@@ -254,6 +254,7 @@ static void resume_streams(struct at_http *h, int64_t now)
 static void *run_pump(void *ctx)
 {
     struct at_http *h = ctx;
+    pthread_setname_np(pthread_self(), "http-pump");
     for (;;) {
         int64_t now = at_clock_mono_ns(), busy = atomic_load(&h->busy_since_ns);
         pthread_mutex_lock(&h->lock);

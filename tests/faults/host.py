@@ -1,0 +1,252 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults of the host, one row each: what is done to a running attuned, what it counts, what it logs, how it comes back.
+Each row is asserted; samples must go on through all but the frozen stage. Rows of radios: tests/daemon/radios.py.
+Usage: host.py ATTUNED MODULES (as root: disk full and the frozen stage need mounts and ptrace)"""
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../daemon"))
+import process  # noqa: E402
+from process import Daemon, check, write_model  # noqa: E402
+
+MODULES = os.path.abspath(sys.argv[2])
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+running = []
+LIMIT_S = 90  # a loaded machine is slow, not wrong
+
+
+def until(what, good, seconds=LIMIT_S):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        got = good()
+        if got:
+            return got
+        time.sleep(0.1)
+    check(what, False, f"not within {seconds} s")
+    return None
+
+
+def write_config(path, history="history.db", port=0, cache="cache"):
+    """A radio whose band is never silent for long, so that history has something to write."""
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"""log: {{level: info, format: json}}
+soapy: {{modules: [{MODULES}]}}
+model: {{path: model.safetensors}}
+http: {{listen: "127.0.0.1:{port}"}}
+history: {{path: "{history}"}}
+bandplan: ""
+cache_dir: {cache}
+radios:
+  - {{name: sim, device: "driver=attunesim,scene=demo,duration=5", bands: [{{name: sim, center: 433.92M, rate: 1M}}]}}
+""")
+
+
+def metric(d, name):
+    found = re.search(rf"(?m)^{name}(?:{{[^}}]*}})? (\S+)$", d.get("/metrics")[2].decode())
+    return float(found[1]) if found else None
+
+
+def delivered(d):
+    return d.json("/api/v1/radios")["items"][0]["samples"]["delivered"]
+
+
+def moves(d, what):
+    """Samples and HTTP go on."""
+    before = delivered(d)
+    check(f"{what}: samples move", until("samples", lambda: delivered(d) > before + 100000))
+    check(f"{what}: alive", d.get("/healthz")[0] == 200)
+
+
+def started(config, env=None):
+    d = Daemon(config, env=env)
+    running.append(d.p)
+    until("ready", lambda: d.get("/readyz")[0] == 200)
+    return d
+
+
+def ended(d, what):
+    code, took = d.stop()
+    check(f"{what}: a clean end", code == 0, (code, d.log[-5:]))
+    return d.log
+
+
+def row(what, done, counted, logged, back):
+    print(f"| {what} | {done} | {counted} | {logged} | {back} |", flush=True)
+
+
+def clock_jumps():
+    """The wall clock leaps; what is measured by it must not."""
+    def leap(offset):
+        with open("clock", "w", encoding="ascii") as f:
+            f.write(offset)
+    leap("+0")
+    env = os.environ | {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": os.path.abspath("clock"), "FAKETIME_NO_CACHE": "1",
+                        "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    write_config("clock.yaml", "")
+    d = started("clock.yaml", env)
+    up = d.json("/api/v1/status")["uptime_s"]
+    for offset in ("+3600", "-3600", "-1700000000", "+0"):
+        leap(offset)
+        moves(d, f"clock {offset} s")
+        items = d.json("/api/v1/emissions?limit=500")["items"]
+        check(f"clock {offset} s: ids stay apart", len({e["id"] for e in items}) == len(items))
+        now = d.json("/api/v1/status")["uptime_s"]
+        check(f"clock {offset} s: uptime goes on", up < now < up + LIMIT_S, (up, now))
+        up = now
+    ended(d, "clock")
+    row("clock leaps by an hour, back, to 1970", "nothing stops", "uptime and ages by the monotonic clock", "times by the new clock",
+        "at once")
+
+
+def descriptors():
+    """No descriptor is left: new connections wait or are refused, the radio goes on."""
+    write_config("fds.yaml", "")
+    d = started("fds.yaml")
+    subprocess.run(["prlimit", "--pid", str(d.p.pid), "--nofile=3:4096"], check=True)  # what is open stays so
+    refused = 0
+    for _ in range(5):
+        try:
+            d.get("/healthz")
+        except OSError:
+            refused += 1
+    check("fd limit: connections are refused", refused > 0, refused)
+    check("fd limit: the process lives", d.p.poll() is None)
+    subprocess.run(["prlimit", "--pid", str(d.p.pid), "--nofile=1024:4096"], check=True)
+    moves(d, "fd limit raised")
+    ended(d, "fd limit")
+    row("no descriptors", "connections wait, the radio goes on", "`process_open_fds`", "-", "as soon as there is one")
+
+
+def full_disk():
+    """A file system of 16 MB for history, filled: what cannot be written is counted, and it goes on after room is made."""
+    os.makedirs("disk", exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "full", "disk"], check=False).returncode:
+        print("NOT RUN: disk full: this kernel or container refuses the mount", flush=True)
+        return
+    try:
+        write_config("disk.yaml", "disk/history.db")
+        d = started("disk.yaml")
+        until("history is written", lambda: (metric(d, "attune_history_written_total") or 0) > 0)
+        subprocess.run(["dd", "if=/dev/zero", "of=disk/filler", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
+        down = until("disk full: attune_history_up falls", lambda: metric(d, "attune_history_up") == 0)
+        check("disk full: attune_history_up falls", down)
+        moves(d, "disk full")
+        os.unlink("disk/filler")
+        check("disk full: written again", until("up again", lambda: metric(d, "attune_history_up") == 1))
+        log = ended(d, "disk full")
+        check("disk full: logged once each way", 1 <= sum("no room on the disk" in x for x in log) <= 5 and
+              any("is written again" in x for x in log), [x for x in log if "history" in x])
+        r = subprocess.run(["/usr/bin/python3", "-c", "import sqlite3,sys; print(sqlite3.connect('disk/history.db').execute("
+                            "'pragma integrity_check').fetchone()[0])"], stdout=subprocess.PIPE, text=True, check=False)
+        check("disk full: the file is whole", r.stdout.strip() == "ok", r.stdout)
+    finally:
+        subprocess.run(["umount", "-l", "disk"], check=False)
+    row("disk full", "emissions in memory, results go on", "`attune_history_up`, `attune_history_lost_total`",
+        "error, once; \"is written again\"", "once there is room")
+
+
+def read_only_cache():
+    """The cache cannot be written: measured again at each start, said once."""
+    write_config("cache.yaml", "", cache="/proc/nowhere")
+    d = started("cache.yaml")
+    moves(d, "no cache")
+    log = ended(d, "no cache")
+    check("no cache: said", any("cache_dir" in x for x in log), log[-5:])
+    row("cache folder cannot be written", "measures at each start", "-", "warning", "-")
+
+
+def two_instances():
+    """The second one on a history refuses, and the first is not disturbed."""
+    write_config("one.yaml", "shared.db")
+    d = started("one.yaml")
+    r = subprocess.run([process.ATTUNED, "-c", "one.yaml"], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    check("two instances: the second refuses", r.returncode == 1 and "history.path" in r.stderr and "another attuned" in r.stderr,
+          (r.returncode, r.stderr))
+    moves(d, "two instances")
+    ended(d, "two instances")
+    row("two instances on one history", "the second does not start, exit 1", "-", "error with the key", "when the first has ended")
+
+
+def hup_storm():
+    """Thousands of reloads asked for at once."""
+    write_config("hup.yaml", "")
+    d = started("hup.yaml")
+    for i in range(3000):
+        os.kill(d.p.pid, signal.SIGHUP)
+        if i % 100 == 0:
+            time.sleep(0.01)
+    moves(d, "SIGHUP storm")
+    log = ended(d, "SIGHUP storm")
+    lines = [json.loads(x) for x in log if x.strip()]
+    check("SIGHUP storm: few lines", len(lines) < 300, len(lines))
+    row("3,000 SIGHUPs", "reloads are run together", "`attune_config_last_reload_successful`", "limited, with a count of the rest",
+        "at once")
+
+
+def no_systemd():
+    """The socket that systemd named is gone."""
+    write_config("notify.yaml", "")
+    d = started("notify.yaml", os.environ | {"NOTIFY_SOCKET": "/run/nowhere/notify", "WATCHDOG_USEC": "1000000"})
+    moves(d, "no notify socket")
+    ended(d, "no notify socket")
+    row("systemd's socket is gone", "nothing", "-", "-", "-")
+
+
+def frozen_stage():
+    """One thread of HTTP is stopped by ptrace: the stage is named, and well again when it runs on."""
+    PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    write_config("frozen.yaml", "")
+    d = started("frozen.yaml")
+    threads = {t: open(f"/proc/{d.p.pid}/task/{t}/comm", encoding="ascii").read().strip()
+               for t in os.listdir(f"/proc/{d.p.pid}/task")}
+    pump = [int(t) for t, name in threads.items() if name == "http-pump"]
+    check("frozen stage: the thread has a name", len(pump) == 1, threads)
+    if libc.ptrace(PTRACE_SEIZE, pump[0], None, None) or libc.ptrace(PTRACE_INTERRUPT, pump[0], None, None):
+        print(f"NOT RUN: frozen stage: ptrace is refused: {os.strerror(ctypes.get_errno())}", flush=True)
+    else:
+        os.waitpid(pump[0], 0x40000000)  # __WALL: another's thread
+        bad = until("frozen stage: /healthz says so", lambda: d.get("/healthz")[0] == 503)
+        check("frozen stage: named", bad and "http" in d.get("/healthz")[2].decode(), d.get("/healthz"))
+        libc.ptrace(PTRACE_DETACH, pump[0], None, None)
+        check("frozen stage: well again", until("healthy", lambda: d.get("/healthz")[0] == 200))
+        moves(d, "frozen stage")
+    log = ended(d, "frozen stage")
+    check("frozen stage: logged", any("does not move" in x for x in log), log[-5:])
+    row("a stage stands still for 10 s", "watchdog no longer fed: systemd restarts", "`/healthz` 503 names it", "error with STAGE=",
+        "by itself where it moves again")
+
+
+ROWS = [clock_jumps, descriptors, full_disk, read_only_cache, two_instances, hup_storm, no_systemd, frozen_stage]
+
+
+def main():
+    only = sys.argv[3:]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_model("model.safetensors")
+        try:
+            for f in ROWS:
+                if not only or f.__name__ in only:
+                    f()
+        finally:
+            for p in running:
+                if p.poll() is None:
+                    p.kill()
+            os.chdir("/")
+    print(f"{process.passed} passed, {process.failed} failed")
+    return process.failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
