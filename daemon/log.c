@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ struct kind {
 
 static struct {
     pthread_mutex_t lock;
-    enum at_log_level level;
+    _Atomic enum at_log_level level;
     bool json, journal;
     FILE *out;
     struct kind kinds[N_KINDS];
@@ -34,12 +35,18 @@ static struct {
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
-void at_log_init(const char *level, int json, FILE *out)
+void at_log_set_level(const char *level)
 {
-    logger.level = AT_LOG_INFO;
+    enum at_log_level found = AT_LOG_INFO;
     for (int i = 0; level && i < 4; i++)
         if (!strcasecmp(level, level_names[i]))
-            logger.level = (enum at_log_level)i;
+            found = (enum at_log_level)i;
+    atomic_store(&logger.level, found);
+}
+
+void at_log_init(const char *level, int json, FILE *out)
+{
+    at_log_set_level(level);
     logger.json = json;
     logger.out = out;
     logger.journal = !out && at_systemd_is_journal(STDERR_FILENO);

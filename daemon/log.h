@@ -27,6 +27,9 @@ struct at_log_field {
  * lines go, NULL: stderr. Main thread, before the others start. */
 void at_log_init(const char *level, int json, FILE *out);
 
+/* Any thread. */
+void at_log_set_level(const char *level);
+
 /* fields may be NULL; the message says it all to a person, fields say it to a program. Any thread.
  */
 void at_log(enum at_log_level level, const struct at_log_field *fields, const char *format, ...)

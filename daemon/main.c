@@ -1,6 +1,8 @@
 /* attuned: the daemon. This file starts the parts, supervises them and ends them.
  * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 #include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
+#include "daemon/reload.h"
 #include "daemon/systemd.h"
 #include "daemon/watch.h"
 #include "lib/base/clock.h"
@@ -32,6 +35,7 @@
 #define STOP_LIMIT_US 1800000
 
 struct daemon {
+    const char *path;
     struct at_config *config;
     struct at_outlets outlets;
     struct at_pipeline *pipeline;
@@ -40,6 +44,10 @@ struct daemon {
     struct at_http *metrics_http;                       /* of http.metrics_listen; NULL: none */
     char *tls_cert, *tls_key;                           /* PEM; NULL: no TLS */
     const char *allowed_hosts[AT_CONFIG_MAX_HOSTS + 1]; /* NULL-terminated, into config */
+    struct at_reloader *reloader;
+    pthread_t reload_thread;
+    bool reload_runs, reload_again; /* SIGHUP came; came again meanwhile */
+    _Atomic bool reload_done;
     struct at_watch watch;
     const char *stuck; /* stage that was stuck at the last look, or NULL */
     bool exit_when_done;
@@ -77,7 +85,7 @@ static int create_outlets(struct daemon *d, struct at_error *err)
         .store = at_store_create(N_ACTIVE, N_ENDED),
         .events = at_events_create(N_EVENTS, N_SPECTRA),
         .metrics = at_metrics_create(),
-        .rows = at_rows_create(d->config->n_radios, N_ROWS),
+        .rows = at_rows_create(AT_MAX_RADIOS, N_ROWS),
     };
     if (!d->outlets.store || !d->outlets.events || !d->outlets.metrics || !d->outlets.rows)
         return at_error_set(err, -ENOMEM, "out of memory");
@@ -174,8 +182,48 @@ static int start(struct daemon *d, struct at_error *err)
                              .get_classifier = at_pipeline_get_classifier,
                              .set_budget = at_pipeline_set_budget,
                              .pages = at_page_cache_create()};
+    d->reloader = at_reloader_create(d->path, c, d->pipeline, d->outlets.metrics);
+    if (!d->reloader)
+        return at_error_set(err, -ENOMEM, "out of memory");
+    d->api.reload = at_reloader_run;
+    d->api.reload_ctx = d->reloader;
     rc = start_http(d, err);
     return rc ? rc : at_pipeline_start(d->pipeline, err);
+}
+
+static void *run_reload(void *ctx)
+{
+    struct daemon *d = ctx;
+    struct at_error err;
+    struct at_reload_plan plan;
+    at_reloader_run(d->reloader, &err, &plan);
+    atomic_store(&d->reload_done, true);
+    return NULL;
+}
+
+static void join_reload(struct daemon *d)
+{
+    if (!d->reload_runs)
+        return;
+    pthread_join(d->reload_thread, NULL);
+    d->reload_runs = false;
+}
+
+/* A reload waits for radios to stop: not in the supervisor's thread. */
+static void look_at_reload(struct daemon *d)
+{
+    if (d->reload_runs && atomic_load(&d->reload_done)) {
+        join_reload(d);
+        at_systemd_ready();
+    }
+    if (!d->reload_again || d->reload_runs)
+        return;
+    d->reload_again = false;
+    at_systemd_reloading();
+    atomic_store(&d->reload_done, false);
+    d->reload_runs = !pthread_create(&d->reload_thread, NULL, run_reload, d);
+    if (!d->reload_runs)
+        at_systemd_ready();
 }
 
 static void stop(struct daemon *d)
@@ -186,6 +234,8 @@ static void stop(struct daemon *d)
               NULL);
     at_http_stop(d->metrics_http);
     at_http_stop(d->http);
+    join_reload(d);
+    at_reloader_destroy(d->reloader);
     at_page_cache_destroy(d->api.pages);
     free(d->tls_cert);
     free(d->tls_key);
@@ -242,9 +292,10 @@ static int run(struct daemon *d)
                        info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
                 return AT_EXIT_OK;
             }
-            at_log(AT_LOG_WARN, NULL,
-                   "SIGHUP: the configuration is read at start only; restart to change it");
+            if (info.ssi_signo == SIGHUP)
+                d->reload_again = true;
         }
+        look_at_reload(d);
         enum at_pipeline_phase phase = at_pipeline_get_phase(d->pipeline, &err);
         if (phase == AT_PIPELINE_FAILED) {
             at_log(AT_LOG_ERROR, NULL, "%s", err.text);
@@ -263,7 +314,7 @@ static int run(struct daemon *d)
     }
 }
 
-static int serve(struct at_config *config, bool exit_when_done)
+static int serve(const char *path, struct at_config *config, bool exit_when_done)
 {
     struct at_error err = {{0}};
     struct daemon *d = calloc(1, sizeof *d);
@@ -273,6 +324,7 @@ static int serve(struct at_config *config, bool exit_when_done)
         return rc;
     }
     d->config = config;
+    d->path = path;
     d->exit_when_done = exit_when_done;
     d->watch.limit_ns = STUCK_NS;
     at_log_init(config->log.level, !strcmp(config->log.format, "json"), NULL);
@@ -320,7 +372,7 @@ int main(int argc, char **argv)
     if (o.print_config)
         rc = at_config_print(config, stdout) ? AT_EXIT_FAILED : AT_EXIT_OK;
     else
-        rc = o.check ? at_check_run(config) : serve(config, o.exit_when_done);
+        rc = o.check ? at_check_run(config) : serve(o.config, config, o.exit_when_done);
     if (o.check && !o.print_config && !rc)
         printf("ok  %s\n", o.config);
     at_config_destroy(config);

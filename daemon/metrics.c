@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/metrics_text.h"
+#include "lib/base/clock.h"
 
 #define MAX_SERIES 256
 #define LABEL_SIZE 96
@@ -67,6 +68,8 @@ struct at_metrics {
     size_t n_series[AT_COUNTERS];
     struct hist hists[AT_HISTOGRAMS][MAX_HISTS];
     size_t n_hists[AT_HISTOGRAMS];
+    bool reload_failed;
+    int64_t reloaded_utc_ns;
 };
 
 struct at_metrics *at_metrics_create(void)
@@ -75,6 +78,7 @@ struct at_metrics *at_metrics_create(void)
     if (!m)
         return NULL;
     pthread_mutex_init(&m->lock, NULL);
+    m->reloaded_utc_ns = at_clock_utc_ns();
     for (int i = 0; i < AT_COUNTERS; i++)
         if (!(m->series[i] = calloc(MAX_SERIES, sizeof(struct series)))) {
             at_metrics_destroy(m);
@@ -166,6 +170,27 @@ void at_metrics_observe(struct at_metrics *m, enum at_histogram which, const cha
     pthread_mutex_unlock(&m->lock);
 }
 
+void at_metrics_set_reload(struct at_metrics *m, bool ok)
+{
+    pthread_mutex_lock(&m->lock);
+    m->reload_failed = !ok;
+    if (ok)
+        m->reloaded_utc_ns = at_clock_utc_ns();
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void write_reload(const struct at_metrics *m, struct at_buf *out)
+{
+    static const char ok[] = "attune_config_last_reload_successful",
+                      when[] = "attune_config_last_reload_success_timestamp_seconds";
+    at_metrics_head(out, ok, "gauge",
+                    "1 where the newest reload was applied, or none was asked for");
+    at_metrics_sample(out, ok, NULL, 0, !m->reload_failed);
+    at_metrics_head(out, when, "gauge",
+                    "When a configuration was applied last, seconds since 1970");
+    at_metrics_sample(out, when, NULL, 0, 1e-9 * (double)m->reloaded_utc_ns);
+}
+
 static void write_counter(const struct at_metrics *m, enum at_counter which, struct at_buf *out)
 {
     at_metrics_head(out, counter_table[which].name, "counter", counter_table[which].help);
@@ -214,6 +239,7 @@ int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_bu
         write_counter(m, (enum at_counter)i, out);
     for (int i = 0; i < AT_HISTOGRAMS; i++)
         write_histogram(m, (enum at_histogram)i, out);
+    write_reload(m, out);
     pthread_mutex_unlock(&m->lock);
     at_metrics_write_process(v, out);
     return out->failed;

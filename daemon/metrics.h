@@ -37,6 +37,9 @@ uint64_t at_metrics_get(struct at_metrics *m, enum at_counter which, const char 
 void at_metrics_observe(struct at_metrics *m, enum at_histogram which, const char *label,
                         double seconds);
 
+/* How the newest reload ended. */
+void at_metrics_set_reload(struct at_metrics *m, bool ok);
+
 /* The whole page. 0 or out's failure. */
 int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_buf *out);
 

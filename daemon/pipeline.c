@@ -23,15 +23,24 @@ struct seen {
     int64_t lost_ns; /* when losses were logged last */
 };
 
+/* A radio with what its thread reads: it owns its part of the configuration, so that a reload may
+ * replace the whole. */
+struct radio {
+    struct at_puller puller;
+    struct at_config_radio conf;
+    char boot[32];
+};
+
 struct at_pipeline {
     const struct at_config *config;
     struct at_outlets outlets;
     char boot[24];
     int64_t started_utc_ns, started_ns;
     struct at_mem mem;
-    struct at_classifier *classifier; /* NULL while loading */
-    struct at_puller *radios;         /* (n_radios) */
-    size_t n_radios;
+    struct at_classifier *classifier;    /* NULL while loading */
+    pthread_mutex_t radios_lock;         /* which radios there are; taken before `lock` */
+    struct radio *radios[AT_MAX_RADIOS]; /* by slot; NULL: free */
+    unsigned generation;                 /* of radios: rises with each reload */
     pthread_t loader;
     bool loader_runs;
     pthread_mutex_t lock; /* what stands below */
@@ -47,6 +56,9 @@ struct at_pipeline {
     } kv_peak[8];
     size_t n_kv_peak;
     const char *stuck;
+    char site[64];
+    double latitude, longitude;
+    int once;
     /* Supervisor's own. */
     struct seen seen[AT_MAX_RADIOS];
     char running[24];
@@ -72,6 +84,45 @@ static bool is_live(const struct at_config_radio *c)
     return !c->file[0] || strcmp(c->pace, "fast");
 }
 
+static struct radio *create_radio(struct at_pipeline *p, const struct at_config_radio *conf)
+{
+    struct radio *radio = calloc(1, sizeof *radio);
+    if (!radio)
+        return NULL;
+    radio->conf = *conf;
+    /* Each life counts its emissions from 1: the id says which. */
+    snprintf(radio->boot, sizeof radio->boot, p->generation ? "%s.r%u" : "%s", p->boot,
+             p->generation);
+    struct at_puller *r = &radio->puller;
+    r->config = p->config;
+    r->conf = &radio->conf;
+    r->band = &radio->conf.bands[0];
+    r->outlets = &p->outlets;
+    r->boot = radio->boot;
+    r->once = p->once;
+    r->live = is_live(r->conf);
+    at_puller_init(r);
+    return radio;
+}
+
+static void destroy_radio(struct radio *radio)
+{
+    at_puller_finish(&radio->puller);
+    free(radio);
+}
+
+/* There is always a slot: the configuration allows no more radios. */
+static void insert_radio(struct at_pipeline *p, struct radio *radio)
+{
+    size_t slot = 0;
+    while (p->radios[slot])
+        slot++;
+    radio->puller.index = slot;
+    p->seen[slot] = (struct seen){0};
+    at_rows_clear(p->outlets.rows, slot);
+    p->radios[slot] = radio;
+}
+
 int at_pipeline_create(const struct at_config *config, const struct at_outlets *outlets, int once,
                        struct at_error *err, struct at_pipeline **ret_pipeline)
 {
@@ -85,23 +136,18 @@ int at_pipeline_create(const struct at_config *config, const struct at_outlets *
     p->started_ns = at_clock_mono_ns();
     snprintf(p->boot, sizeof p->boot, "%llx", (unsigned long long)(p->started_utc_ns / 1000000));
     pthread_mutex_init(&p->lock, NULL);
-    p->radios = calloc(config->n_radios ? config->n_radios : 1, sizeof *p->radios);
-    if (!p->radios) {
-        at_pipeline_destroy(p);
-        return at_error_set(err, -ENOMEM, "out of memory");
-    }
+    pthread_mutex_init(&p->radios_lock, NULL);
+    p->once = once;
+    snprintf(p->site, sizeof p->site, "%s", config->site.name);
+    p->latitude = config->site.latitude;
+    p->longitude = config->site.longitude;
     for (uint32_t i = 0; i < config->n_radios; i++) {
-        struct at_puller *r = &p->radios[i];
-        r->index = i;
-        r->config = config;
-        r->conf = &config->radios[i];
-        r->band = &config->radios[i].bands[0];
-        r->outlets = &p->outlets;
-        r->boot = p->boot;
-        r->once = once;
-        r->live = is_live(r->conf);
-        at_puller_init(r);
-        p->n_radios++;
+        struct radio *r = create_radio(p, &config->radios[i]);
+        if (!r) {
+            at_pipeline_destroy(p);
+            return at_error_set(err, -ENOMEM, "out of memory");
+        }
+        insert_radio(p, r);
     }
     *ret_pipeline = p;
     return 0;
@@ -148,8 +194,8 @@ static int load(struct at_pipeline *p, struct at_error *err)
     if (rc)
         return rc;
     bool any_live = false;
-    for (size_t i = 0; i < p->n_radios; i++)
-        any_live |= p->radios[i].live;
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        any_live |= p->radios[i] && p->radios[i]->puller.live;
     if (any_live)
         plan_transforms(p);
     pthread_mutex_lock(&p->lock);
@@ -158,18 +204,22 @@ static int load(struct at_pipeline *p, struct at_error *err)
     return 0;
 }
 
+static int start_radio(struct at_pipeline *p, struct radio *radio, struct at_error *err)
+{
+    radio->puller.classifier = p->classifier;
+    int rc = at_puller_start(&radio->puller);
+    return rc ? at_error_set(err, rc, "no thread for radio %s: %s", radio->conf.name, strerror(-rc))
+              : 0;
+}
+
 static void *run_loader(void *ctx)
 {
     struct at_pipeline *p = ctx;
     struct at_error err = {{0}};
     int rc = load(p, &err);
-    for (size_t i = 0; !rc && !is_stopping(p) && i < p->n_radios; i++) {
-        struct at_puller *r = &p->radios[i];
-        r->classifier = p->classifier;
-        rc = at_puller_start(r);
-        if (rc)
-            at_error_set(&err, rc, "no thread for radio %s: %s", r->conf->name, strerror(-rc));
-    }
+    for (size_t i = 0; !rc && !is_stopping(p) && i < AT_MAX_RADIOS; i++)
+        if (p->radios[i])
+            rc = start_radio(p, p->radios[i], &err);
     pthread_mutex_lock(&p->lock);
     p->phase = rc ? AT_PIPELINE_FAILED : AT_PIPELINE_RUNNING;
     p->failure = err;
@@ -193,13 +243,15 @@ void at_pipeline_destroy(struct at_pipeline *p)
     pthread_mutex_unlock(&p->lock);
     if (p->loader_runs)
         pthread_join(p->loader, NULL);
-    for (size_t i = 0; i < p->n_radios; i++)
-        at_puller_stop(&p->radios[i]);
-    for (size_t i = 0; i < p->n_radios; i++)
-        at_puller_finish(&p->radios[i]);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        if (p->radios[i])
+            at_puller_stop(&p->radios[i]->puller, false);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        if (p->radios[i])
+            destroy_radio(p->radios[i]);
     at_classifier_destroy(p->classifier);
     pthread_mutex_destroy(&p->lock);
-    free(p->radios);
+    pthread_mutex_destroy(&p->radios_lock);
     free(p);
 }
 
@@ -215,25 +267,73 @@ enum at_pipeline_phase at_pipeline_get_phase(struct at_pipeline *p, struct at_er
 
 int at_pipeline_done(struct at_pipeline *p)
 {
-    int done = 1;
-    if (!p->n_radios || at_pipeline_get_phase(p, NULL) != AT_PIPELINE_RUNNING)
+    bool any = false, all = true, failed = false;
+    if (at_pipeline_get_phase(p, NULL) != AT_PIPELINE_RUNNING)
         return 0;
-    for (size_t i = 0; i < p->n_radios && done; i++) {
-        struct at_puller *r = &p->radios[i];
+    pthread_mutex_lock(&p->radios_lock);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++) {
+        struct at_puller *r = p->radios[i] ? &p->radios[i]->puller : NULL;
+        if (!r)
+            continue;
         pthread_mutex_lock(&r->lock);
-        done = !r->done ? 0 : r->failed ? 2 : done;
+        any = true;
+        all &= r->done;
+        failed |= r->failed;
         pthread_mutex_unlock(&r->lock);
-        if (done == 2) {
-            /* One failed; the others must have ended too. */
-            for (size_t k = i + 1; k < p->n_radios; k++) {
-                pthread_mutex_lock(&p->radios[k].lock);
-                done = p->radios[k].done ? done : 0;
-                pthread_mutex_unlock(&p->radios[k].lock);
-            }
-            return done;
-        }
     }
-    return done;
+    pthread_mutex_unlock(&p->radios_lock);
+    return !any || !all ? 0 : failed ? 2 : 1;
+}
+
+/* ---- another configuration ---- */
+
+int at_pipeline_apply(struct at_pipeline *p, const struct at_config *now,
+                      const struct at_config *next, const bool *keep, const bool *start,
+                      struct at_error *err)
+{
+    struct radio *fresh[AT_MAX_RADIOS] = {0}, *gone[AT_MAX_RADIOS] = {0};
+    if (!at_pipeline_get_classifier(p))
+        return at_error_set(err, -EAGAIN, "the model is not loaded yet; try again");
+    p->generation++;
+    for (uint32_t k = 0; k < next->n_radios; k++)
+        if (start[k] && !(fresh[k] = create_radio(p, &next->radios[k]))) {
+            while (k--)
+                if (fresh[k])
+                    destroy_radio(fresh[k]);
+            return at_error_set(err, -ENOMEM, "out of memory");
+        }
+    /* Nothing fails from here on. The radios that go are waited for outside the lock: a driver may
+     * take its time, the view may not. */
+    pthread_mutex_lock(&p->radios_lock);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        for (uint32_t k = 0; p->radios[i] && k < now->n_radios; k++)
+            if (!keep[k] && !strcmp(p->radios[i]->conf.name, now->radios[k].name)) {
+                gone[i] = p->radios[i];
+                p->radios[i] = NULL;
+            }
+    pthread_mutex_unlock(&p->radios_lock);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        if (gone[i])
+            at_puller_stop(&gone[i]->puller, true);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        if (gone[i])
+            destroy_radio(gone[i]);
+    pthread_mutex_lock(&p->radios_lock);
+    for (uint32_t k = 0; k < next->n_radios; k++) {
+        struct at_error why;
+        if (!fresh[k])
+            continue;
+        insert_radio(p, fresh[k]);
+        if (start_radio(p, fresh[k], &why)) /* the view shows it as not delivering */
+            at_log(AT_LOG_ERROR, NULL, "%s", why.text);
+    }
+    pthread_mutex_unlock(&p->radios_lock);
+    pthread_mutex_lock(&p->lock);
+    snprintf(p->site, sizeof p->site, "%s", next->site.name);
+    p->latitude = next->site.latitude;
+    p->longitude = next->site.longitude;
+    pthread_mutex_unlock(&p->lock);
+    return at_pipeline_set_budget(p, next->budget.latency_ms, next->budget.kv_mb, err);
 }
 
 struct at_classifier *at_pipeline_get_classifier(void *ctx)
@@ -274,18 +374,23 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
                           .uptime_s = 1e-9 * (double)(at_clock_mono_ns() - p->started_ns),
                           .budget_cores = p->config->cores};
     snprintf(v->boot, sizeof v->boot, "%s", p->boot);
-    snprintf(v->site, sizeof v->site, "%s", p->config->site.name);
-    v->latitude = p->config->site.latitude;
-    v->longitude = p->config->site.longitude;
-    v->n_radios = p->n_radios < AT_MAX_RADIOS ? p->n_radios : AT_MAX_RADIOS;
-    for (size_t i = 0; i < v->n_radios; i++)
-        at_puller_get_view(&p->radios[i], &v->radios[i]);
+    pthread_mutex_lock(&p->radios_lock);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        if (p->radios[i]) {
+            struct at_radio_view *r = &v->radios[v->n_radios++];
+            at_puller_get_view(&p->radios[i]->puller, r);
+            r->slot = i;
+        }
+    pthread_mutex_unlock(&p->radios_lock);
     pthread_mutex_lock(&p->lock);
     if (p->classifier && p->phase == AT_PIPELINE_RUNNING) {
         v->model = at_classifier_model(p->classifier);
         at_classifier_get_state(p->classifier, &v->selector);
         at_classifier_get_stats(p->classifier, &v->stats);
     }
+    snprintf(v->site, sizeof v->site, "%s", p->site);
+    v->latitude = p->latitude;
+    v->longitude = p->longitude;
     v->budget_latency_ms = p->budget.latency_ms;
     v->budget_kv_mb = p->budget.kv_mb;
     memcpy(v->changes, p->changes, sizeof v->changes);
@@ -380,11 +485,12 @@ void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w)
     at_pipeline_get_view(p, v);
     for (size_t i = 0; i < v->n_radios; i++) {
         char stage[48];
-        int64_t since = atomic_load(&p->radios[i].pushing_since_ns);
-        poll_radio(p, i, &v->radios[i], now);
+        int64_t since = v->radios[i].pushing_since_ns;
+        poll_radio(p, v->radios[i].slot, &v->radios[i], now);
         snprintf(stage, sizeof stage, "radio %s", v->radios[i].name);
         at_watch_mark(w, stage, since != 0, (uint64_t)since, now);
     }
+    at_watch_drop(w, "radio ", now);
     poll_selector(p, v);
     at_watch_mark(w, "classifier", at_view_has_work(v), v->stats.decisions + v->stats.tokens, now);
     pthread_mutex_lock(&p->lock);

@@ -46,6 +46,13 @@ void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w);
 /* ctx: the pipeline. Any thread. */
 void at_pipeline_get_view(void *ctx, struct at_view *ret);
 
+/* Puts next in the place of now: radios of now without keep are stopped and waited for, those of
+ * next with start are started; site and budget follow. -EAGAIN: the model is not loaded yet,
+ * -ENOMEM: then nothing has changed. One at a time, any thread. */
+int at_pipeline_apply(struct at_pipeline *p, const struct at_config *now,
+                      const struct at_config *next, const bool *keep, const bool *start,
+                      struct at_error *err);
+
 /* The classifier; NULL while it loads. It lives as long as the pipeline. ctx: the pipeline. */
 struct at_classifier *at_pipeline_get_classifier(void *ctx);
 /* A budget until the next start or reload; 0: as it is. -EAGAIN: the model is not loaded yet. */

@@ -360,7 +360,7 @@ static int run_once(struct at_puller *r, struct at_error *err)
     if (rc)
         goto out;
     rc = pull(r, &receiver, iq, max, err);
-    if (rc && receiver) {
+    if ((rc || r->last_words) && receiver) {
         atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
         at_receiver_flush(receiver);
         atomic_store(&r->pushing_since_ns, 0);
@@ -439,9 +439,10 @@ int at_puller_start(struct at_puller *r)
     return rc;
 }
 
-void at_puller_stop(struct at_puller *r)
+void at_puller_stop(struct at_puller *r, bool last_words)
 {
     pthread_mutex_lock(&r->lock);
+    r->last_words = last_words;
     r->stopping = true;
     pthread_cond_broadcast(&r->wake);
     pthread_mutex_unlock(&r->lock);
@@ -468,6 +469,7 @@ static void source_says(struct at_puller *r, enum at_source_state state)
 void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
 {
     *v = (struct at_radio_view){.live = r->live, .sample_age_s = NAN};
+    v->pushing_since_ns = atomic_load(&r->pushing_since_ns);
     snprintf(v->name, sizeof v->name, "%s", r->conf->name);
     snprintf(v->band, sizeof v->band, "%s", r->band->name);
     snprintf(v->device, sizeof v->device, "%.255s", r->conf->device);

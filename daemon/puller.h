@@ -23,7 +23,7 @@ struct at_puller {
     bool thread_runs;
     pthread_mutex_t lock; /* what stands below */
     pthread_cond_t wake;
-    bool stopping;
+    bool stopping, last_words;  /* last_words: emissions end in order when it is told to leave */
     struct at_source *source;   /* NULL while closed */
     enum at_source_state state; /* while closed */
     struct at_source_info info; /* of the newest source */
@@ -45,8 +45,9 @@ struct at_puller {
 /* r: zeroed but for the first group. */
 void at_puller_init(struct at_puller *r);
 int at_puller_start(struct at_puller *r);
-/* Tells the thread to leave; does not wait. */
-void at_puller_stop(struct at_puller *r);
+/* Tells the thread to leave; does not wait. last_words: what is alive is ended and published first;
+ * else the process ends and nobody asks. */
+void at_puller_stop(struct at_puller *r, bool last_words);
 /* Waits, frees. */
 void at_puller_finish(struct at_puller *r);
 void at_puller_get_view(struct at_puller *r, struct at_radio_view *ret);

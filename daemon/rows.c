@@ -63,6 +63,16 @@ void at_rows_put(struct at_rows *s, size_t radio, const struct at_stored_row *me
     pthread_mutex_unlock(&s->lock);
 }
 
+void at_rows_clear(struct at_rows *s, size_t radio)
+{
+    if (radio >= s->n_radios)
+        return;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->n; i++)
+        s->rows[radio * s->n + i].seq = 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
 size_t at_rows_get(struct at_rows *s, size_t radio, uint64_t since, struct at_stored_row *ret,
                    size_t max)
 {

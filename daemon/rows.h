@@ -29,6 +29,8 @@ void at_rows_destroy(struct at_rows *s);
  */
 void at_rows_put(struct at_rows *s, size_t radio, const struct at_stored_row *meta,
                  const struct at_row *row);
+/* Forgets the rows of this radio: another takes its place. Any thread. */
+void at_rows_clear(struct at_rows *s, size_t radio);
 /* Copies rows of the radio with seq > since, oldest first, at most max of the newest; returns how
  * many. */
 size_t at_rows_get(struct at_rows *s, size_t radio, uint64_t since, struct at_stored_row *ret,

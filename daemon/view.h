@@ -15,6 +15,8 @@
 #define AT_VIEW_NAME_SIZE 32
 
 struct at_radio_view {
+    int64_t pushing_since_ns; /* its receiver has samples in hand since then; 0: none */
+    size_t slot;              /* of its rows; kept while it lives */
     char name[AT_VIEW_NAME_SIZE], band[AT_VIEW_NAME_SIZE];
     char device[256]; /* as configured */
     bool live;        /* a radio or a paced file; false: a file read as fast as it goes */

@@ -22,6 +22,16 @@ void at_watch_mark(struct at_watch *w, const char *name, bool has_work, uint64_t
     if (!has_work || turns != s->turns)
         s->moved_ns = now_ns;
     s->turns = turns;
+    s->marked_ns = now_ns;
+}
+
+void at_watch_drop(struct at_watch *w, const char *prefix, int64_t now_ns)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n; i++)
+        if (strncmp(w->stages[i].name, prefix, strlen(prefix)) || w->stages[i].marked_ns == now_ns)
+            w->stages[n++] = w->stages[i];
+    w->n = n;
 }
 
 const char *at_watch_stuck(const struct at_watch *w, int64_t now_ns)

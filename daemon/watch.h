@@ -12,8 +12,9 @@
 
 struct at_stage {
     char name[48];
-    uint64_t turns;   /* as last marked */
-    int64_t moved_ns; /* when turns changed last, or there was no work */
+    uint64_t turns;    /* as last marked */
+    int64_t marked_ns; /* newest look */
+    int64_t moved_ns;  /* when turns changed last, or there was no work */
 };
 
 /* Zero-initialised but for limit_ns is ready. Supervisor's thread only. */
@@ -27,6 +28,8 @@ struct at_watch {
 /* Marks a stage: whether it has work, and a count that rises while it does it. */
 void at_watch_mark(struct at_watch *w, const char *name, bool has_work, uint64_t turns,
                    int64_t now_ns);
+/* Forgets stages whose name begins so and that were not marked at now_ns: they are gone. */
+void at_watch_drop(struct at_watch *w, const char *prefix, int64_t now_ns);
 /* Name of a stage that is stuck, or NULL. */
 const char *at_watch_stuck(const struct at_watch *w, int64_t now_ns);
 

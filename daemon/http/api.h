@@ -71,6 +71,8 @@ struct at_route;
 /* ETag and 304 for routes that change slowly, gzip where the client takes it and it pays. */
 void at_reply_encode(struct at_reply *r, const struct at_guard *g, const struct at_route *route);
 
+struct at_reload_plan;
+
 /* What handlers read. Owner: the daemon; all of it is safe from any thread. */
 struct at_api {
     void (*get_view)(void *ctx, struct at_view *ret);
@@ -85,6 +87,9 @@ struct at_api {
     struct at_classifier *(*get_classifier)(void *ctx);
     /* 0, or negative errno with err as text for the client. */
     int (*set_budget)(void *ctx, double latency_ms, double kv_mb, struct at_error *err);
+    /* Reads the configuration again; 0, or negative errno with err, all as it was. */
+    int (*reload)(void *ctx, struct at_error *err, struct at_reload_plan *ret_plan);
+    void *reload_ctx;
     struct at_page_cache *pages; /* of /metrics; NULL: none */
 };
 
@@ -177,6 +182,7 @@ AT_HANDLER(at_api_openapi);
 AT_HANDLER(at_api_asset);
 AT_HANDLER(at_api_classify);
 AT_HANDLER(at_api_budget);
+AT_HANDLER(at_api_reload);
 
 /* JSON of events; caller owns the string (free()). NULL: no memory. */
 char *at_api_radio_event(const struct at_radio_view *r);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/http/api.h"
+#include "daemon/reload.h"
 #include "lib/base/clock.h"
 #include "lib/source/convert.h"
 
@@ -213,4 +214,18 @@ void at_api_budget(const struct at_api *api, const struct at_request *q, struct 
     if (v)
         at_reply_json(r, 200, at_api_budget_json(v));
     free(v);
+}
+
+void at_api_reload(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+{
+    struct at_error err = {{0}};
+    struct at_reload_plan plan;
+    int rc = api->reload ? api->reload(api->reload_ctx, &err, &plan) : -ENOTSUP;
+    if (rc)
+        at_reply_error(r, rc == -EAGAIN ? 503 : 409, rc == -EAGAIN ? "not_ready" : "not_applied",
+                       "%s", err.text);
+    else
+        at_reply_json(r, 200,
+                      json_pack("{s:i, s:i, s:i}", "kept", (int)plan.n_kept, "stopped",
+                                (int)plan.n_stopped, "started", (int)plan.n_started));
 }

@@ -11,10 +11,10 @@ static int find_radio(const struct at_api *api, const struct at_request *q, stru
     if (!v)
         return -1;
     const char *name = at_request_param(q, "radio");
-    int found = name || !v->n_radios ? -1 : 0;
+    int found = name || !v->n_radios ? -1 : (int)v->radios[0].slot;
     for (size_t i = 0; name && i < v->n_radios; i++)
         if (!strcmp(v->radios[i].name, name))
-            found = (int)i;
+            found = (int)v->radios[i].slot;
     if (found < 0)
         at_reply_error(r, 404, "not_found", "no such radio; /api/v1/radios lists them");
     free(v);

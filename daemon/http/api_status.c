@@ -33,8 +33,9 @@ void at_api_readyz(const struct at_api *api, const struct at_request *q, struct 
     free(v);
 }
 
-#define PAGE_NS (100 * 1000 * 1000) /* many scrapers see one page: writing it costs a millisecond  \
-                                     */
+#define PAGE_NS                                                                                    \
+    (100 * 1000 * 1000) /* many scrapers see one page: writing it costs a millisecond              \
+                         */
 
 static int write_metrics(void *ctx, struct at_buf *out)
 {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole daemon: a file as its radio, a model of random weights, every route, bad starts, a quick end.
 Usage: process.py ATTUNED [ATTUNE]"""
-import array, cmath, gzip, json, math, os, random, re, signal, socket, ssl, struct, subprocess, sys, tempfile, time
+import array, atexit, cmath, gzip, json, math, os, random, re, signal, socket, ssl, struct, subprocess, sys, tempfile, time
 import urllib.error, urllib.request
 
 ATTUNED = os.path.abspath(sys.argv[1])
@@ -82,6 +82,7 @@ radios:
 class Daemon:
     def __init__(self, config, *args, env=None):
         self.p = subprocess.Popen([ATTUNED, "-c", config, *args], stderr=subprocess.PIPE, env=env)
+        atexit.register(self.p.kill)  # a test that breaks off leaves none behind
         self.log, self.url = [], None
         while self.url is None:
             line = self.p.stderr.readline().decode()
@@ -451,6 +452,51 @@ def run_control():
     check("clean end", code == 0 and took < 2, (code, took))
 
 
+def run_reload(path=None):
+    """A radio that did not change goes on without a gap; a bad file changes nothing; by HTTP and by SIGHUP."""
+    write_config("u.yaml", [("one", "file=iq.cu8", "real"), ("two", "file=iq.cu8", "real")], http=", token_file: full")
+    good = open("u.yaml").read().replace("pace: real", "pace: real, loop: true")
+    open("u.yaml", "w").write(good)
+    d = Daemon("u.yaml")
+    d.wait("/api/v1/radios", lambda s, b: all(r["state"] == "running" for r in json.loads(b)["items"]))
+    token = bearer("f" * 32)
+    radios = lambda: {r["name"]: r for r in d.json("/api/v1/radios")["items"]}
+    metric = lambda: re.search(rb"(?m)^attune_config_last_reload_successful (\d)", d.get("/metrics")[2])[1]
+    check("reload needs the token", d.get("/api/v1/reload", "POST", b"")[0] == 401)
+    for what, text, words in (("unknown key", good + "nonsense: 1\n", "nonsense"),
+                              ("a key that needs a restart", good.replace("cache_dir: cache", "cache_dir: other"), "cache_dir"),
+                              ("a bad rate", good.replace("rate: 250k", "rate: 1"), "rate")):
+        open("u.yaml", "w").write(text)
+        status, _, body = d.get("/api/v1/reload", "POST", b"", token)
+        check(f"reload, {what}: refused and said", status == 409 and words in json.loads(body)["error"]["message"], (status, body))
+        check(f"reload, {what}: radios are as they were", sorted(radios()) == ["one", "two"], radios())
+    time.sleep(0.2)
+    check("metric says failed", metric() == b"0", metric())
+    before = radios()["one"]["samples"]
+    open("u.yaml", "w").write(good.replace("name: two,", "name: three,").replace("latency_ms", "latency_ms") + "budget: {latency_ms: 44}\n")
+    status, _, body = d.get("/api/v1/reload", "POST", b"", token)
+    check("reload", status == 200 and json.loads(body) == {"kept": 1, "stopped": 1, "started": 1}, (status, body))
+    d.wait("/api/v1/radios", lambda s, b: all(r["state"] == "running" for r in json.loads(b)["items"]))
+    after = radios()
+    check("reload: the radios", sorted(after) == ["one", "three"], after)
+    check("reload: the one that stayed goes on", after["one"]["samples"]["requested"] > before["requested"]
+          and sum(after["one"]["samples"]["lost"].values()) == sum(before["lost"].values()) and after["one"]["reconnects"] == 0, after)
+    check("reload: budget", d.json("/api/v1/status")["budget"]["latency_ms"] == 44)
+    two = [e for e in d.json("/api/v1/emissions?radio=two&limit=500")["items"]]
+    check("reload: emissions of the radio that went have ended", all(e["state"] == "ended" for e in two), two)
+    check("reload: rows of the new one", d.wait("/api/v1/spectrum?radio=three", lambda s, b: s == 200)[0] == 200)
+    time.sleep(0.2)
+    check("metric says well", metric() == b"1", metric())
+    open("u.yaml", "w").write(good)
+    d.p.send_signal(signal.SIGHUP)
+    d.wait("/api/v1/radios", lambda s, b: sorted(r["name"] for r in json.loads(b)["items"]) == ["one", "two"])
+    check("SIGHUP", sorted(radios()) == ["one", "two"], radios())
+    ids = [e["id"] for e in d.json("/api/v1/emissions?limit=500")["items"]]
+    check("ids stay unique over reloads", len(set(ids)) == len(ids), ids)
+    code, took = d.stop()
+    check("clean end after reloads", code == 0 and took < 2, (code, took))
+
+
 def run_tls():
     made = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"], capture_output=True)
@@ -483,6 +529,7 @@ def main():
         run_notify()
         run_history()
         run_control()
+        run_reload()
         run_tls()
         os.chdir("/")
     print(f"{passed} passed, {failed} failed")
