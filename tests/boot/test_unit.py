@@ -187,6 +187,21 @@ def secrets(s):
         check(f"the token is not in {where}", text and "secret-of-the-test" not in text, text[:200])
 
 
+def tls(s):
+    """The key is a credential that only root and this unit read."""
+    m, config = s.m, s.m.read("/etc/attune/attuned.yaml")
+    m.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout",
+          "/etc/credstore/attune.tls-key", "-out", "/etc/attune/cert.pem", check=True)
+    m.run("chmod", "644", "/etc/attune/cert.pem", check=True)
+    m.write("/etc/attune/attuned.yaml", config.replace(
+        "http: {", f"http: {{tls: {{cert: cert.pem, key: /run/credentials/{s.unit}/tls-key}}, "))
+    m.run("systemctl", "restart", s.unit, check=True)
+    check("TLS with its key as a credential", "alive" in m.run(
+        "curl", "-s", "--cacert", "/etc/attune/cert.pem", f"https://localhost:{s.port}/healthz").stdout)
+    m.write("/etc/attune/attuned.yaml", config)
+    m.run("systemctl", "restart", s.unit, check=True)
+
+
 def journal(s):
     m = s.m
     line = m.run("journalctl", "--no-pager", "-q", "-o", "json", "-u", s.unit, "RADIO=sim", "STATE=running").stdout
@@ -243,6 +258,7 @@ def boot(m):
     sandbox(s, "attune")
     secrets(s)
     journal(s)
+    tls(s)
     m.run("systemctl", "stop", s.unit, check=True)
     through_socket(m)
     instances(m)
