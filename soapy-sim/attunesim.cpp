@@ -20,7 +20,7 @@
  *     corrupt:K   K lost, and it says they were bad      nan:K       K samples not finite (native=CF32)
  *     overlong:K  claims K more than was asked for       back:K      its clock jumps K samples back
  *     throw       an exception from the read             code:K      returns -K        zero   returns 0
- *     timeout:MS  nothing for so long (0: for ever)      hang:MS     the read does not come back for so long
+ *     timeout:MS  nothing for so long (0: for ever, from life to life)   hang:MS     the read does not come back for so long
  *     unplug:MS   nothing for ever, gone from the list for so long   abort, crash   the process dies
  *   bad_call=CALL:WHAT[:MS]        CALL find, make, rate, activate, deactivate, close; WHAT hang, throw, abort, crash;
  *     bad_lives=K                  only in the first K lives
@@ -199,7 +199,8 @@ class Sim : public SoapySDR::Device
         } else if (s.name == "hang") {
             sim::sleep_ms(s.amount);
         } else if (s.name == "timeout") {
-            silent_until = Clock::now() + seconds(s.amount > 0 ? s.amount * 1e-3 : 1e9);
+            counts->mute = !(s.amount > 0);
+            silent_until = Clock::now() + seconds(counts->mute ? 1e9 : s.amount * 1e-3);
             return SOAPY_SDR_TIMEOUT;
         } else if (s.name == "unplug") {
             unplug(s.amount);
@@ -431,9 +432,9 @@ class Sim : public SoapySDR::Device
         if (!numbers)
             loop = sim::find_loop(args, rate, cf32);
         n = clock_shift = 0;
-        silent_until = {};
         counts->activations++;
         began = Clock::now();
+        silent_until = counts->mute ? began + seconds(1e9) : Clock::time_point{};
         return 0;
     }
     int deactivateStream(SoapySDR::Stream *, const int, const long long) override
