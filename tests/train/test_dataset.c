@@ -1,5 +1,6 @@
 /* Training examples are of the signal they are labelled with. SPDX-License-Identifier:
  * GPL-3.0-or-later */
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,12 +73,84 @@ static void test_frames_are_finite(void **state)
     }
 }
 
+/* Many examples of one scene: the first is what was asked for, each is of a class or outlier,
+ * zeroed past its tokens, and a scene gives more than one on average. */
+static void test_scenes_give_several(void **state)
+{
+    enum { MAX = 8, TOKENS_MANY = 64 };
+    size_t columns = (size_t)at_example_columns(), each = TOKENS_MANY * columns;
+    float *frames = malloc(MAX * each * sizeof *frames);
+    assert_non_null(frames);
+    int scenes = 0, examples = 0, first = 0;
+    for (int32_t class_id = AT_EXAMPLE_OUTLIER; class_id < AT_CLASS_COUNT; class_id++, scenes++) {
+        struct at_example_info info[MAX];
+        const struct at_example_spec spec = {.seed = 5000 + (uint64_t)(class_id + 1),
+                                             .class_id = class_id,
+                                             .max_tokens = TOKENS_MANY,
+                                             .snr_lo_db = -10,
+                                             .snr_hi_db = 40};
+        memset(frames, 0xff, MAX * each * sizeof *frames); /* not a number */
+        int32_t n = at_examples_make(&spec, MAX, frames, info);
+        assert_in_range(n, 0, MAX);
+        first += n > 0 && info[0].class_id == class_id;
+        examples += n;
+        for (int32_t k = 0; k < n; k++) {
+            const float *x = frames + (size_t)k * each;
+            assert_true(info[k].class_id >= AT_EXAMPLE_OUTLIER &&
+                        info[k].class_id < AT_CLASS_COUNT);
+            assert_in_range(info[k].n_tokens, 1, TOKENS_MANY);
+            for (size_t i = 0; i < each; i++)
+                assert_true(isfinite(x[i]) &&
+                            (i < (size_t)info[k].n_tokens * columns || x[i] == 0));
+        }
+    }
+    print_message("%d scenes, %d examples, first as asked %d\n", scenes, examples, first);
+    assert_true(examples > 2 * scenes);
+    assert_true(first >= scenes - 2);
+    free(frames);
+}
+
+/* A session longer than the window: a signal that goes on brings nearly every token asked for. */
+static void test_long_examples(void **state)
+{
+    enum { LONG = 16384 };
+    float *frames = malloc(LONG * (size_t)at_example_columns() * sizeof *frames);
+    assert_non_null(frames);
+    int most = 0;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct at_example_info info;
+        const struct at_example_spec spec = {.seed = 9000 + seed,
+                                             .class_id = AT_CLASS_NFM,
+                                             .max_tokens = LONG,
+                                             .snr_lo_db = 20,
+                                             .snr_hi_db = 20};
+        assert_int_equal(at_example_make(&spec, frames, &info), 0);
+        most = info.n_tokens > most ? info.n_tokens : most;
+    }
+    print_message("longest of 4: %d tokens\n", most);
+    assert_true(most > LONG / 2);
+    free(frames);
+}
+
+static void test_bad_specs_are_refused(void **state)
+{
+    struct at_example_info info;
+    float frame[1];
+    const struct at_example_spec bad[] = {
+        {.class_id = -2, .max_tokens = 8}, {.class_id = AT_CLASS_COUNT, .max_tokens = 8}, {0}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(at_examples_make(&bad[i], 1, frame, &info), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strong_signals_are_detected),
         cmocka_unit_test(test_same_seed_same_example),
         cmocka_unit_test(test_frames_are_finite),
+        cmocka_unit_test(test_scenes_give_several),
+        cmocka_unit_test(test_long_examples),
+        cmocka_unit_test(test_bad_specs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
