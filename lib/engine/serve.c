@@ -141,9 +141,9 @@ static void count_decision(struct at_classifier *c, struct stream *s, size_t n, 
 static void run_chunks(struct server *server, struct part *parts, size_t n)
 {
     const struct at_classifier *c = server->c;
-    struct at_session *sessions[2 * SERVE_MAX];
-    const float *frames[2 * SERVE_MAX];
-    size_t counts[2 * SERVE_MAX], pushed = 0;
+    struct at_session *sessions[2 * SERVE_MAX] = {NULL};
+    const float *frames[2 * SERVE_MAX] = {NULL};
+    size_t counts[2 * SERVE_MAX] = {0}, pushed = 0;
     for (struct part *p = parts; p < parts + n; p++) {
         struct stream *s = p->s;
         if (p->convert >= 0 &&
