@@ -180,6 +180,7 @@ static int start(struct daemon *d, struct at_error *err)
                              .history = d->outlets.history,
                              .max_body = (size_t)(c->http.max_body_mb * 1e6),
                              .get_classifier = at_pipeline_get_classifier,
+                             .get_iq = at_pipeline_get_iq,
                              .set_budget = at_pipeline_set_budget,
                              .pages = at_page_cache_create()};
     d->reloader = at_reloader_create(d->path, c, d->pipeline, d->outlets.metrics);

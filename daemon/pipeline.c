@@ -345,6 +345,19 @@ struct at_classifier *at_pipeline_get_classifier(void *ctx)
     return c;
 }
 
+int at_pipeline_get_iq(void *ctx, const struct at_result *e, double margin_s,
+                       struct at_iq_piece *ret)
+{
+    struct at_pipeline *p = ctx;
+    int rc = -ENOENT;
+    pthread_mutex_lock(&p->radios_lock);
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        if (p->radios[i] && !strcmp(p->radios[i]->conf.name, e->radio))
+            rc = at_puller_get_iq(&p->radios[i]->puller, e, margin_s, ret);
+    pthread_mutex_unlock(&p->radios_lock);
+    return rc;
+}
+
 int at_pipeline_set_budget(void *ctx, double latency_ms, double kv_mb, struct at_error *err)
 {
     struct at_pipeline *p = ctx;

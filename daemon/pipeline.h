@@ -6,6 +6,7 @@
 
 #include "daemon/events.h"
 #include "daemon/history/history.h"
+#include "daemon/iqring.h"
 #include "daemon/metrics.h"
 #include "daemon/rows.h"
 #include "daemon/store.h"
@@ -53,6 +54,9 @@ int at_pipeline_apply(struct at_pipeline *p, const struct at_config *now,
                       const struct at_config *next, const bool *keep, const bool *start,
                       struct at_error *err);
 
+/* See at_api.get_iq; ctx: the pipeline. Any thread. */
+int at_pipeline_get_iq(void *ctx, const struct at_result *e, double margin_s,
+                       struct at_iq_piece *ret);
 /* The classifier; NULL while it loads. It lives as long as the pipeline. ctx: the pipeline. */
 struct at_classifier *at_pipeline_get_classifier(void *ctx);
 /* A budget until the next start or reload; 0: as it is. -EAGAIN: the model is not loaded yet. */

@@ -141,6 +141,24 @@ static int open_source(struct at_puller *r, struct at_error *err, struct at_sour
     return at_source_open_soapy(&o, err, ret_source);
 }
 
+/* The ring for this life of the source; without memory there is none, and the rest goes on. */
+static void begin_look_back(struct at_puller *r, const char *boot)
+{
+    char prefix[96];
+    double n = r->config->lookback.keep_s * r->info.rate_hz,
+           most = r->config->lookback.max_mb * 1e6 / 4; /* bytes of a sample */
+    struct at_iqring *ring = n >= 1 ? at_iqring_create((size_t)(n < most ? n : most)) : NULL;
+    pthread_mutex_lock(&r->lock);
+    struct at_iqring *old = r->look_back;
+    r->look_back = ring;
+    pthread_mutex_unlock(&r->lock);
+    at_iqring_destroy(old);
+    if (!ring)
+        return;
+    snprintf(prefix, sizeof prefix, "%s-%s-", boot, r->conf->name);
+    at_iqring_begin(ring, prefix, r->info.rate_hz, r->info.center_hz);
+}
+
 static int create_receiver(struct at_puller *r, struct at_error *err,
                            struct at_receiver **ret_receiver)
 {
@@ -153,6 +171,7 @@ static int create_receiver(struct at_puller *r, struct at_error *err,
     char boot[40];
     snprintf(boot, sizeof boot, r->lives ? "%s.%u" : "%s", r->boot, r->lives);
     r->lives++;
+    begin_look_back(r, boot);
     struct at_receiver_config config = {
         .radio = r->conf->name,
         .band = r->band->name,
@@ -267,6 +286,8 @@ static int push(struct at_puller *r, struct at_receiver *receiver, const float *
         r->anchor_index = read->index;
     }
     atomic_store(&r->pushing_since_ns, now);
+    if (r->look_back)
+        at_iqring_push(r->look_back, iq, read->n, read->index);
     int rc = at_receiver_push(receiver, iq, read->n, read->index, read->delivered_ns, read->utc_ns);
     atomic_store(&r->pushing_since_ns, 0);
     pthread_mutex_lock(&r->lock);
@@ -452,6 +473,7 @@ void at_puller_finish(struct at_puller *r)
 {
     if (r->thread_runs)
         pthread_join(r->thread, NULL);
+    at_iqring_destroy(r->look_back);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->wake);
 }
@@ -464,6 +486,18 @@ static void source_says(struct at_puller *r, enum at_source_state state)
         return;
     r->source->ops->get_info(r->source, &info);
     snprintf(r->error, sizeof r->error, "%s", info.message);
+}
+
+int at_puller_get_iq(struct at_puller *r, const struct at_result *e, double margin_s,
+                     struct at_iq_piece *ret)
+{
+    uint64_t margin = (uint64_t)(margin_s * e->rate_hz), from = e->emission.start;
+    pthread_mutex_lock(&r->lock);
+    int rc = r->look_back ? at_iqring_get(r->look_back, e->id, from > margin ? from - margin : 0,
+                                          e->emission.end + margin, ret)
+                          : -ENOENT;
+    pthread_mutex_unlock(&r->lock);
+    return rc;
 }
 
 void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)

@@ -34,7 +34,8 @@ struct at_puller {
     uint64_t retries, processed;
     int64_t samples_ns; /* when the newest samples came; 0: none yet */
     double busy_ratio;
-    bool done, failed; /* ended for good */
+    struct at_iqring *look_back; /* NULL: none */
+    bool done, failed;           /* ended for good */
 
     _Atomic int64_t pushing_since_ns; /* 0: not in the receiver */
     unsigned lives;                   /* receivers made; thread's own, as are those below */
@@ -50,6 +51,9 @@ int at_puller_start(struct at_puller *r);
 void at_puller_stop(struct at_puller *r, bool last_words);
 /* Waits, frees. */
 void at_puller_finish(struct at_puller *r);
+/* See at_pipeline_get_iq. */
+int at_puller_get_iq(struct at_puller *r, const struct at_result *e, double margin_s,
+                     struct at_iq_piece *ret);
 void at_puller_get_view(struct at_puller *r, struct at_radio_view *ret);
 
 #endif

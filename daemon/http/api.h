@@ -11,6 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/http/guard.h"
 #include "daemon/history/history.h"
+#include "daemon/iqring.h"
 #include "daemon/metrics.h"
 #include "daemon/rows.h"
 #include "daemon/store.h"
@@ -90,6 +91,8 @@ struct at_api {
     /* Reads the configuration again; 0, or negative errno with err, all as it was. */
     int (*reload)(void *ctx, struct at_error *err, struct at_reload_plan *ret_plan);
     void *reload_ctx;
+    /* What is left of an emission's samples and margin_s around it: 0, -ENOENT, -ENOMEM. */
+    int (*get_iq)(void *ctx, const struct at_result *e, double margin_s, struct at_iq_piece *ret);
     struct at_page_cache *pages; /* of /metrics; NULL: none */
 };
 
@@ -176,6 +179,7 @@ AT_HANDLER(at_api_backends);
 AT_HANDLER(at_api_selector);
 AT_HANDLER(at_api_emissions);
 AT_HANDLER(at_api_emission);
+AT_HANDLER(at_api_emission_iq);
 AT_HANDLER(at_api_spectrum);
 AT_HANDLER(at_api_waterfall);
 AT_HANDLER(at_api_openapi);

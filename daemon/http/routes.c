@@ -165,6 +165,14 @@ const struct at_route at_routes[] = {
      "One emission, with its decisions where a history is kept",
      "404",
      {{0}}},
+    {"/api/v1/emissions/{id}/iq",
+     AT_ROUTE_SLOW,
+     at_api_emission_iq,
+     "application/x-tar",
+     NULL,
+     "Its samples as a SigMF archive, as long as the look-back ring holds them",
+     "404,410",
+     {{0}}},
     {"/api/v1/spectrum",
      AT_ROUTE_PLAIN,
      at_api_spectrum,
@@ -245,9 +253,14 @@ static bool matches(const char *route, const char *path, char *id, size_t id_n)
     if (!brace)
         return !strcmp(route, path);
     size_t n = (size_t)(brace - route);
-    if (strncmp(route, path, n) || !path[n] || strchr(path + n, '/') || strlen(path + n) >= id_n)
+    const char *rest = brace + 4; /* behind "{id}" */
+    if (strncmp(route, path, n))
         return false;
-    strcpy(id, path + n);
+    size_t id_len = strcspn(path + n, "/");
+    if (!id_len || id_len >= id_n || strcmp(path + n + id_len, rest))
+        return false;
+    memcpy(id, path + n, id_len);
+    id[id_len] = 0;
     return true;
 }
 

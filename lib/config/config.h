@@ -106,6 +106,9 @@ struct at_config {
         char path[AT_CONFIG_PATH_SIZE]; /* empty: none */
         double keep_s, max_mb;
     } history;
+    struct {
+        double keep_s, max_mb;
+    } lookback;
     char bandplan[AT_CONFIG_PATH_SIZE]; /* empty: no service hints */
     char cache_dir[AT_CONFIG_PATH_SIZE];
     struct at_config_radio radios[AT_CONFIG_MAX_RADIOS];

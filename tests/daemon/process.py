@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole daemon: a file as its radio, a model of random weights, every route, bad starts, a quick end.
 Usage: process.py ATTUNED [ATTUNE]"""
-import array, atexit, cmath, gzip, json, math, os, random, re, signal, socket, ssl, struct, subprocess, sys, tempfile, time
+import array, atexit, cmath, gzip, io, json, math, os, random, re, signal, socket, ssl, struct, subprocess, sys, tarfile, tempfile, time
 import urllib.error, urllib.request
 
 ATTUNED = os.path.abspath(sys.argv[1])
@@ -493,6 +493,33 @@ def run_reload(path=None):
     check("SIGHUP", sorted(radios()) == ["one", "two"], radios())
     ids = [e["id"] for e in d.json("/api/v1/emissions?limit=500")["items"]]
     check("ids stay unique over reloads", len(set(ids)) == len(ids), ids)
+    def piece():  # the newest emission whose samples are still there
+        for e in d.json("/api/v1/emissions?limit=50")["items"]:
+            status, headers, body = d.get(f"/api/v1/emissions/{e['id']}/iq")
+            if status == 200:
+                return e, headers, body
+        return None
+    end = time.monotonic() + 15
+    while not (got := piece()) and time.monotonic() < end:
+        time.sleep(0.3)
+    check("IQ of an emission", got is not None, d.json("/api/v1/emissions"))
+    if got:
+        tar = tarfile.open(fileobj=io.BytesIO(got[2]))
+        names = sorted(tar.getnames())
+        meta, data = json.load(tar.extractfile(names[1])), tar.extractfile(names[0]).read()
+        check("SigMF archive", names[0].endswith(".sigmf-data") and names[1].endswith(".sigmf-meta"), names)
+        check("its meta", meta["global"]["core:datatype"] == "ci16_le" and meta["global"]["core:sample_rate"] == 250000
+              and meta["captures"][0]["core:frequency"] == 433.92e6, meta)
+        note = meta["annotations"][0]
+        check("its annotation", note["core:sample_start"] + note["core:sample_count"] <= len(data) // 4
+              and note["attune:emission"]["id"] == got[0]["id"], (note, len(data)))
+        check("IQ is not empty", len(data) > 1000 and any(data), len(data))
+        open("one.tar", "wb").write(got[2])
+        subprocess.run(["tar", "xf", "one.tar"], check=True)
+        if ATTUNE:
+            p = subprocess.run([ATTUNE, "classify", names[1], "--json", "--model", "model.safetensors"], capture_output=True)
+            check("attune reads it back", p.returncode == 0 and b"summary" in p.stdout, p.stderr)
+    check("IQ of none", d.get("/api/v1/emissions/x/iq")[0] == 404)
     code, took = d.stop()
     check("clean end after reloads", code == 0 and took < 2, (code, took))
 

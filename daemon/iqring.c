@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/iqring.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct at_iqring {
+    pthread_mutex_t lock;
+    int16_t *iq; /* (size, 2); sample i stands at i % size */
+    size_t size, have;
+    uint64_t end; /* one past the newest */
+    char prefix[96];
+    double rate_hz, center_hz;
+};
+
+struct at_iqring *at_iqring_create(size_t n)
+{
+    struct at_iqring *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    pthread_mutex_init(&r->lock, NULL);
+    r->size = n ? n : 1;
+    r->iq = calloc(r->size, 2 * sizeof *r->iq);
+    if (!r->iq) {
+        at_iqring_destroy(r);
+        return NULL;
+    }
+    return r;
+}
+
+void at_iqring_destroy(struct at_iqring *r)
+{
+    if (!r)
+        return;
+    free(r->iq);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+void at_iqring_begin(struct at_iqring *r, const char *prefix, double rate_hz, double center_hz)
+{
+    pthread_mutex_lock(&r->lock);
+    r->have = 0;
+    r->end = 0;
+    r->rate_hz = rate_hz;
+    r->center_hz = center_hz;
+    snprintf(r->prefix, sizeof r->prefix, "%s", prefix);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static int16_t to_int16(float x)
+{
+    float v = x * 32768.0f;
+    return (int16_t)(v > 32767.0f    ? 32767
+                     : v < -32768.0f ? -32768
+                                     : (int)(v < 0 ? v - 0.5f : v + 0.5f));
+}
+
+void at_iqring_push(struct at_iqring *r, const float *iq, size_t n, uint64_t index)
+{
+    if (n > r->size) {
+        iq += 2 * (n - r->size);
+        index += n - r->size;
+        n = r->size;
+    }
+    pthread_mutex_lock(&r->lock);
+    if (index != r->end)
+        r->have = 0;
+    size_t at = (size_t)(index % r->size);
+    for (size_t i = 0; i < n; i++) {
+        r->iq[2 * at] = to_int16(iq[2 * i]);
+        r->iq[2 * at + 1] = to_int16(iq[2 * i + 1]);
+        at = at + 1 == r->size ? 0 : at + 1;
+    }
+    r->have = r->have + n < r->size ? r->have + n : r->size;
+    r->end = index + n;
+    pthread_mutex_unlock(&r->lock);
+}
+
+int at_iqring_get(struct at_iqring *r, const char *id, uint64_t from, uint64_t to,
+                  struct at_iq_piece *ret)
+{
+    int rc = -ENOENT;
+    pthread_mutex_lock(&r->lock);
+    uint64_t first = r->end - r->have;
+    from = from < first ? first : from;
+    to = to > r->end ? r->end : to;
+    if (r->prefix[0] && !strncmp(id, r->prefix, strlen(r->prefix)) && from < to) {
+        struct at_iq_piece p = {.n = (size_t)(to - from),
+                                .index = from,
+                                .rate_hz = r->rate_hz,
+                                .center_hz = r->center_hz};
+        p.iq = malloc(p.n * 2 * sizeof *p.iq);
+        rc = p.iq ? 0 : -ENOMEM;
+        size_t at = (size_t)(from % r->size), head = r->size - at < p.n ? r->size - at : p.n;
+        if (!rc) {
+            memcpy(p.iq, r->iq + 2 * at, head * 2 * sizeof *p.iq);
+            memcpy(p.iq + 2 * head, r->iq, (p.n - head) * 2 * sizeof *p.iq);
+            *ret = p;
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
