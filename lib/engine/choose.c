@@ -11,6 +11,7 @@
 /* Often enough to step down before a queue has grown. The load is that of the last second or so. */
 #define CHOOSE_EVERY_NS (AT_NS_PER_S / 4)
 #define LIVE_LEAST      32
+#define HOLD_NS         (2 * AT_NS_PER_S) /* what fits is not left sooner after a change */
 
 static double accuracy_of(const struct at_model *m, const char *backend, uint32_t window)
 {
@@ -198,7 +199,8 @@ static void read_live(struct at_classifier *c, int64_t now_ns)
 }
 
 /* One policy's choice; whether it is another than before. */
-static bool choose_for(struct at_classifier *c, struct policy *p, struct at_choice *ret)
+static bool choose_for(struct at_classifier *c, struct policy *p, int64_t now_ns,
+                       struct at_choice *ret)
 {
     struct at_selector_input in = c->state.input;
     in.budget_ms = p->budget_ms;
@@ -207,8 +209,18 @@ static bool choose_for(struct at_classifier *c, struct policy *p, struct at_choi
     if (ret->index < 0) /* what could run at start can run now */
         ret->index = p->choice >= 0 ? p->choice : c->file_choice;
     int before = p->choice;
+    if (before < 0 || before == ret->index) {
+        p->choice = ret->index;
+        return false;
+    }
+    if (ret->each[before].fits && now_ns - p->changed_ns < HOLD_NS) {
+        ret->index = before;
+        snprintf(ret->reason, sizeof(ret->reason), "changed a moment ago, and fits");
+        return false;
+    }
     p->choice = ret->index;
-    return before >= 0 && before != ret->index;
+    p->changed_ns = now_ns;
+    return true;
 }
 
 void at_choose_again(struct at_classifier *c, int64_t now_ns)
@@ -223,7 +235,7 @@ void at_choose_again(struct at_classifier *c, int64_t now_ns)
     fill_input(c, c->chosen_ns == 0 ? 0 : (double)(now_ns - c->chosen_ns));
     c->state.input.current = before;
     for (size_t i = c->n_policies; i-- > 0;) { /* the first last, whose words are kept */
-        bool changed = choose_for(c, &c->policies[i], &c->state.choice);
+        bool changed = choose_for(c, &c->policies[i], now_ns, &c->state.choice);
         c->state.changes += i == 0 && changed;
     }
     if (before >= 0 && before != c->policies[0].choice)
@@ -253,7 +265,7 @@ int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_er
         struct at_choice *choice = at_mem_alloc(c->mem, AT_MEM_OTHER, sizeof(*choice));
         c->policies[i] = (struct policy){budget_ms, -1};
         if (choice) {
-            choose_for(c, &c->policies[i], choice);
+            choose_for(c, &c->policies[i], at_clock_mono_ns(), choice);
             c->n_policies++;
         } else {
             ret = at_error_set(err, -ENOMEM, "no memory for the budget of a band");

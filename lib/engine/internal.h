@@ -34,6 +34,7 @@
 struct policy {
     double budget_ms;
     int choice;
+    int64_t changed_ns; /* when the choice last changed */
 };
 
 /* One thread's means to serve streams. */
