@@ -12,6 +12,7 @@
 #include "daemon/http/listen.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
+#include "daemon/publish/mqtt.h"
 #include "lib/engine/engine.h"
 
 const char *at_check_token_file(const struct at_config *config, bool *ret_fixed)
@@ -148,6 +149,11 @@ static int check_model(const struct at_config *config)
 int at_check_run(const struct at_config *config)
 {
     int rc = check_http(config);
+    struct at_error err;
+    if (at_mqtt_check(config, &err)) {
+        printf("BAD %s\n", err.text);
+        rc = AT_EXIT_FAILED;
+    }
     for (uint32_t i = 0; i < config->n_radios; i++)
         if (check_radio(&config->radios[i]))
             rc = AT_EXIT_FAILED;

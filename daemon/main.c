@@ -17,6 +17,7 @@
 #include "daemon/http/http.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
+#include "daemon/publish/mqtt.h"
 #include "daemon/reload.h"
 #include "daemon/systemd.h"
 #include "daemon/watch.h"
@@ -43,6 +44,7 @@ struct daemon {
     struct at_http *http;
     struct at_http *metrics_http;                       /* of http.metrics_listen; NULL: none */
     char *tls_cert, *tls_key;                           /* PEM; NULL: no TLS */
+    struct at_mqtt *mqtt; /* NULL: no broker is configured */
     const char *allowed_hosts[AT_CONFIG_MAX_HOSTS + 1]; /* NULL-terminated, into config */
     struct at_reloader *reloader;
     pthread_t reload_thread;
@@ -189,6 +191,10 @@ static int start(struct daemon *d, struct at_error *err)
     d->api.reload = at_reloader_run;
     d->api.reload_ctx = d->reloader;
     rc = start_http(d, err);
+    if (!rc)
+        rc = at_mqtt_start(c, d->outlets.events, at_pipeline_get_view, d->pipeline, err, &d->mqtt);
+    if (d->mqtt)
+        at_metrics_set_more(d->outlets.metrics, at_mqtt_write_metrics, d->mqtt);
     return rc ? rc : at_pipeline_start(d->pipeline, err);
 }
 
@@ -240,6 +246,7 @@ static void stop(struct daemon *d)
     at_page_cache_destroy(d->api.pages);
     free(d->tls_cert);
     free(d->tls_key);
+    at_mqtt_stop(d->mqtt);
     at_pipeline_destroy(d->pipeline);
     at_history_close(d->outlets.history);
     at_store_destroy(d->outlets.store);

@@ -70,6 +70,8 @@ struct at_metrics {
     size_t n_hists[AT_HISTOGRAMS];
     bool reload_failed;
     int64_t reloaded_utc_ns;
+    void (*more)(void *ctx, struct at_buf *out);
+    void *more_ctx;
 };
 
 struct at_metrics *at_metrics_create(void)
@@ -231,6 +233,15 @@ static void write_histogram(const struct at_metrics *m, enum at_histogram which,
     }
 }
 
+void at_metrics_set_more(struct at_metrics *m, void (*write)(void *ctx, struct at_buf *out),
+                         void *ctx)
+{
+    pthread_mutex_lock(&m->lock);
+    m->more = write;
+    m->more_ctx = ctx;
+    pthread_mutex_unlock(&m->lock);
+}
+
 int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_buf *out)
 {
     at_metrics_write_view(v, out);
@@ -240,6 +251,8 @@ int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_bu
     for (int i = 0; i < AT_HISTOGRAMS; i++)
         write_histogram(m, (enum at_histogram)i, out);
     write_reload(m, out);
+    if (m->more)
+        m->more(m->more_ctx, out);
     pthread_mutex_unlock(&m->lock);
     at_metrics_write_process(v, out);
     return out->failed;

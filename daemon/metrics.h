@@ -40,6 +40,11 @@ void at_metrics_observe(struct at_metrics *m, enum at_histogram which, const cha
 /* How the newest reload ended. */
 void at_metrics_set_reload(struct at_metrics *m, bool ok);
 
+/* Another part of the page: write is called with ctx for each page, in any thread, until it is set
+ * to NULL. */
+void at_metrics_set_more(struct at_metrics *m, void (*write)(void *ctx, struct at_buf *out),
+                         void *ctx);
+
 /* The whole page. 0 or out's failure. */
 int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_buf *out);
 

@@ -40,16 +40,21 @@ void at_show_width(double hz, char out[32])
         snprintf(out, 32, "%.0f Hz", hz);
 }
 
-/* "14:05:11.25" of an RFC 3339 time, or dashes. */
+/* "14:05:11.25" of an RFC 3339 time; of a file without one, seconds from its beginning. */
 static void clock_of(const json_t *o, char out[16])
 {
     const char *time = at_show_text(o, "end");
     if (!*time)
         time = at_show_text(o, "start");
     const char *t = strchr(time, 'T');
-    snprintf(out, 16, "%.11s", t ? t + 1 : "-");
-    size_t n = strcspn(out, "Z");
-    out[n] = 0;
+    double seconds = at_show_number(o, "end_s");
+    if (t)
+        snprintf(out, 16, "%.*s", (int)(strcspn(t + 1, "Z") < 11 ? strcspn(t + 1, "Z") : 11),
+                 t + 1);
+    else if (isfinite(seconds) || isfinite(seconds = at_show_number(o, "start_s")))
+        snprintf(out, 16, "%.2f s", seconds);
+    else
+        snprintf(out, 16, "-");
 }
 
 void at_show_head(FILE *out, unsigned columns)

@@ -77,7 +77,7 @@ static bool has_room(const struct screen *s, unsigned n)
 
 static void end_line(struct screen *s)
 {
-    fputs(s->live ? "\033[K\r\n" : "\n", s->out);
+    fputs(s->live ? "\033[K\n" : "\n", s->out);
     s->row++;
 }
 
@@ -171,12 +171,16 @@ static void show_backends(struct screen *s, const struct look *l)
     char p95[24];
     size_t i;
     bar(at_show_number(d, "latency_p95_ms"), limit_ms, p95);
+    double ms = at_show_number(d, "latency_p95_ms");
+    char latency[24] = "-";
+    if (isfinite(ms))
+        snprintf(latency, sizeof latency, "%.1f ms", ms);
     line(s, NULL,
-         "latency p95 %7.1f ms  %s %.0f ms   KV %7.1f of %.0f MB   decisions %.0f, over budget "
-         "%.0f, queue %.0f",
-         at_show_number(d, "latency_p95_ms"), p95, limit_ms,
-         at_show_number(l->status, "kv_bytes") / 1e6, limit_mb, at_show_number(d, "count"),
-         at_show_number(d, "budget_exceeded"), at_show_number(d, "queue_depth"));
+         "latency p95 %10s  %s %.0f ms   KV %.1f of %.0f MB   decisions %.0f, over budget %.0f, "
+         "queue %.0f",
+         latency, p95, limit_ms, at_show_number(l->status, "kv_bytes") / 1e6, limit_mb,
+         at_show_number(d, "count"), at_show_number(d, "budget_exceeded"),
+         at_show_number(d, "queue_depth"));
     if (!l->selector) {
         line(s, "33", "the model is not loaded yet");
         return;

@@ -109,6 +109,16 @@ struct at_config {
     struct {
         double keep_s, max_mb;
     } lookback;
+    struct {
+        struct {
+            char broker[256]; /* mqtt://host:port; empty: none */
+            char topic[64], username[64], password_file[AT_CONFIG_PATH_SIZE];
+            char client_id[64], ca_file[AT_CONFIG_PATH_SIZE], discovery_prefix[64];
+            bool discovery;
+            uint32_t queue;
+            double rate; /* messages a second */
+        } mqtt;
+    } publish;
     char bandplan[AT_CONFIG_PATH_SIZE]; /* empty: no service hints */
     char cache_dir[AT_CONFIG_PATH_SIZE];
     struct at_config_radio radios[AT_CONFIG_MAX_RADIOS];

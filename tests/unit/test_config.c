@@ -161,7 +161,7 @@ static void test_unknown_keys_name_their_place_and_the_nearest(void **state)
            "timeout");
     refuse("log.level: info\n",
            ":1:1: log.level: unknown key; known here: log, site, soapy, model, budget, http, "
-           "history, lookback, bandplan, cache_dir, radios");
+           "history, lookback, publish, bandplan, cache_dir, radios");
     refuse("log: {\"\": 1}\n", ":1:7: log.: unknown key; known here: level, format");
     refuse("log: {\"a\\e[31m\": 1}\n", ":1:7: log.a?[31m: unknown key; known here: level, format");
 }
