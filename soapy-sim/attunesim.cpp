@@ -340,7 +340,9 @@ class Sim : public SoapySDR::Device
     {
         SoapySDR::ArgInfo bias, mode;
         bias.key = "biastee";
+        bias.type = SoapySDR::ArgInfo::BOOL;
         mode.key = "direct_samp";
+        mode.type = SoapySDR::ArgInfo::STRING;
         return {bias, mode};
     }
     void writeSetting(const std::string &key, const std::string &value) override
@@ -402,6 +404,7 @@ class Sim : public SoapySDR::Device
     {
         SoapySDR::ArgInfo length;
         length.key = "bufflen";
+        length.type = SoapySDR::ArgInfo::INT;
         length.units = "bytes";
         return {length};
     }
