@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bad requests over a bare socket: each gets the right status, and no byte behind a doubtful request runs as a second
-one. Usage: raw_http.py SERVE_VIEW"""
+one. Usage: raw_http.py SERVE_VIEW [MUTANTS]"""
 import os, random, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 H = b"Host: 127.0.0.1\r\n"
@@ -314,7 +314,7 @@ def main():
     exe = sys.argv[1]
     server = Server(exe)
     run_cases(server)
-    run_mutants(server, 3000)
+    run_mutants(server, int(sys.argv[2]) if len(sys.argv) > 2 else 3000)
     run_events(server)
     run_flood(server)
     run_slow(server, 2)
