@@ -61,6 +61,15 @@ class Radio(Case):
         for line in r.stdout.splitlines():
             self.assertIn("f_lo_hz", json.loads(line))
 
+    def test_the_doctor_measures_host_and_radio(self):
+        r = self.attune("doctor", "-d", "driver=attunesim,scene=demo", "-s", "1M", "-T", "1s", "--bench-time", "10ms", "--json")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        found = [json.loads(s) for s in r.stdout.splitlines()]
+        self.assertLessEqual({"host", "backend", "radio", "config"}, {o["what"] for o in found})
+        radio = next(o for o in found if o["what"] == "radio")
+        print("doctor:", radio)
+        self.assertGreater(radio["rate_hz"], 0)
+
     def test_what_is_lost_is_said(self):
         r, count = self.listen("driver=attunesim,scene=tone,script=overflow@200000:1000,repeat=1")
         self.assertEqual(r.returncode, 0, r.stderr)
