@@ -338,7 +338,7 @@ static struct at_track *find_track(struct at_tracker *t, const struct at_region 
 
 /* Two tracks that came to cover the same band at the same time are one, and what turned up later
  * within a stronger one's band is part of it: the one with more energy lives on. */
-static void absorb(struct at_tracker *t, struct at_track *into)
+static void absorb(struct at_tracker *t, const struct at_epoch *e, struct at_track *into)
 {
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
@@ -349,12 +349,12 @@ static void absorb(struct at_tracker *t, struct at_track *into)
             level_of(k) * 3 < level_of(into) ? MARGIN_OWN * (into->e.f_hi_hz - into->e.f_lo_hz) : 0;
         bool inside = -gap_hz(into->e.f_lo_hz - margin, into->e.f_hi_hz + margin, k->e.f_lo_hz,
                               k->e.f_hi_hz) > 0.7 * width;
-        bool younger = k->pending || k->e.start >= into->e.start;
-        if (!(inside && younger) &&
-            likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) < 0.6)
+        bool younger = k->e.start + (e->end - e->index) >= into->e.start;
+        bool same = likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >= 0.6;
+        if (!same && !(inside && younger))
             continue;
         k->dropped = true;
-        if (into->pending && k->e.start < into->e.start)
+        if (same && into->pending && k->e.start < into->e.start)
             into->e.start = k->e.start;
     }
 }
@@ -561,7 +561,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
             continue;
         k->is_seen = false;
         update(t, k, epoch, &k->seen);
-        absorb(t, k);
+        absorb(t, epoch, k);
         if (k->epochs == 0)
             k->dropped = true; /* seen, but never above its own noise */
     }
