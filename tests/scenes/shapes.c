@@ -141,7 +141,7 @@ void group_edges(struct report *r)
     report_figure(r, "edge_kinds_within", (double)within / (double)m, NAN, NAN);
     report_figure(r, "time_error_median", scene_median(times, m), NAN, 1);
     report_figure(r, "single_missed", (double)all.missed / all.scenes, NAN, 0.02);
-    report_figure(r, "single_split", (double)all.split / all.scenes, NAN, 0.1);
+    report_figure(r, "single_split", (double)all.split / all.scenes, NAN, 0.15);
     report_figure(r, "single_false", (double)all.false_ones / all.scenes, NAN, 0.2);
 }
 
@@ -226,15 +226,15 @@ static void neighbours(struct report *r, double guard, unsigned n)
             count(&o, &t);
     }
     snprintf(name, sizeof name, "neighbours_guard%g", guard);
-    show(r, name, &t, NAN);
+    show(r, name, &t, guard >= 1 ? 0.95 : 0.8);
 }
 
 void group_count(struct report *r)
 {
     unsigned n = r->seeds ? r->seeds : r->quick ? 1 : 5;
-    named(r, "fm30", 0.5, n, NAN);
-    named(r, "demo", r->quick ? 2 : 5, n, NAN);
-    named(r, "dense", 1, n, NAN);
+    named(r, "fm30", 0.5, n, 0.7);
+    named(r, "demo", r->quick ? 2 : 5, n, 0.7);
+    named(r, "dense", 1, n, 0.95);
     neighbours(r, 0.25, 10 * n);
     neighbours(r, 1, 10 * n);
 }
