@@ -8,7 +8,7 @@
 #include "lib/dsp/floor.h"
 
 #define HANN_SHARED       1.95 /* 1 + 2 (4/9 + 1/36): how many bins share their power through Hann */
-#define MARGIN            30.0 /* of the false-alarm rate: boxes of many sizes are not one test */
+#define MARGIN            10.0 /* of the false-alarm rate: boxes of many sizes are not one test */
 #define MIN_EXCESS        1.6f /* a wide box stands 2 dB above the floor at least: noise is not flat */
 #define MIN_EXCESS_NARROW 1.4f
 #define RANGE             1e-3f /* edges lie within 30 dB of the peak */
@@ -54,20 +54,9 @@ void at_detector_finish(struct at_detector *d)
     memset(d, 0, sizeof *d);
 }
 
-/* Neighbouring bins and rows overlap through the window: the sum's far tail is that of fewer cells
- * than its variance says, and Wilson and Hilferty's cube root is high for very few. Against the
- * saddle-point tail over the eigenvalues of the overlaps (2/3, 1/6 over bins; 1/6 over rows), at
- * 1e-12. */
-static double tail_share(double rows, unsigned width)
-{
-    if (rows < 2)
-        return width == 1 ? 1.2 : width == 2 ? 1.4 : width == 4 ? 1.05 : 0.94;
-    return width == 1 ? 0.93 : width == 2 ? 1.1 : width == 4 ? 0.94 : 0.89;
-}
-
 static float box_threshold(const struct at_detector *d, double rows, unsigned width)
 {
-    double k = rows * (width > 1 ? width / HANN_SHARED : 1) * tail_share(rows, width);
+    double k = rows * (width > 1 ? width / HANN_SHARED : 1);
     float t = (float)at_floor_gamma_threshold(k, d->p);
     float least = width > 4 ? MIN_EXCESS : MIN_EXCESS_NARROW;
     return (t > least ? t : least) * (1 + d->doubt);
