@@ -113,7 +113,9 @@ def faults(s):
 def reload(s):
     m, pid = s.m, s.pid()
     config = m.read("/etc/attune/attuned.yaml")
+    m.write("/etc/attune/attuned.yaml", "budget: {latency_ms: 25}\n" + config)
     m.run("systemctl", "reload", s.unit, check=True)
+    check("reload: the new budget is in force", m.wait("STATUS=", lambda: "of 25 ms" in m.show(s.unit, "StatusText")))
     check("reload: the same process goes on", m.wait("active", s.active) and s.pid() == pid, s.pid())
     m.write("/etc/attune/attuned.yaml", "nonsense: 1\n" + config)
     m.run("systemctl", "reload", s.unit)
