@@ -1,23 +1,9 @@
 // Waterfall and spectrum on canvases. SPDX-License-Identifier: GPL-3.0-or-later
-"use strict";
+import { LEVELS, classColour, classMark } from "./colours.js";
+import { niceStep, surface } from "./dom.js";
 
-// Viridis by a few of its points: readable for the colour-blind and in print.
-const MAP = (() => {
-  const p = [[13, 8, 35], [38, 20, 80], [59, 58, 130], [49, 104, 142], [33, 145, 140], [53, 183, 121], [144, 215, 67], [253, 231, 37], [255, 252, 220]];
-  const out = new Uint8ClampedArray(256 * 3);
-  for (let i = 0; i < 256; i++) {
-    const x = i / 255 * (p.length - 1), k = Math.min(Math.floor(x), p.length - 2), f = x - k;
-    for (let c = 0; c < 3; c++) out[3 * i + c] = p[k][c] + f * (p[k + 1][c] - p[k][c]);
-  }
-  return out;
-})();
-
-// Okabe and Ito's colours, by kind of signal; the label says the class, colour only helps.
-const KIND = { fsk2: 0, gfsk: 0, fsk4: 0, afsk: 1, nfm: 1, wfm: 1, am: 2, ssb: 2, carrier: 3, cw: 4, ook: 4, ppm: 4, psk_qam: 5, ofdm: 5, css: 6, chirp: 6 };
-const COLOURS = ["#56b4e9", "#e69f00", "#f0e442", "#ffffff", "#ff9ecf", "#2fd3a2", "#ff7a45", "#aab4bd"];
-function classColour(name) { return COLOURS[KIND[name] ?? 7]; }
-
-class Waterfall {
+export class Waterfall {
+  // onPick(id): a box was clicked.
   constructor(onPick) {
     this.rows = document.getElementById("rows");
     this.overlay = document.getElementById("overlay");
@@ -33,35 +19,51 @@ class Waterfall {
     this.picked = null;
     this.overlay.addEventListener("click", e => this.pick(e, onPick));
     this.overlay.addEventListener("mousemove", e => this.hover(e));
-    this.overlay.addEventListener("mouseleave", () => { this.mouse = null; this.dirty = true; });
+    this.overlay.addEventListener("mouseleave", () => { this.mouse = null; this.hovered = null; this.dirty = true; });
     new ResizeObserver(() => { this.dirty = true; }).observe(this.overlay);
   }
 
   reset() {
-    this.newest = null; this.times = []; this.low = null; this.dirty = true;
+    this.newest = null; this.waiting = []; this.times = []; this.low = null; this.dirty = true;
     this.rows.width = 1; this.rows.height = this.height;
   }
 
+  // Takes a row; it is painted with the next frame.
   add(row) {
+    if (!row.dbfs.length) return;
+    this.waiting.push(row);
+    if (this.waiting.length > this.height) this.waiting.shift();   // a hidden page paints nothing
+    this.newest = row;
+    this.dirty = true;
+  }
+
+  // Scrolls by the rows that wait and paints them: one copy of the canvas, one small image.
+  paintRows() {
+    const rows = this.waiting, n = rows.length && rows[rows.length - 1].dbfs.length;
+    this.waiting = [];
+    for (const row of rows) this.level(row);
+    const fresh = rows.filter(r => r.dbfs.length === n && r.center_hz === this.newest.center_hz).reverse();
+    if (!fresh.length) return;
+    const g = this.rows.getContext("2d"), image = g.createImageData(n, fresh.length), words = new Uint32Array(image.data.buffer);
+    const scale = 255 / this.range;
+    fresh.forEach((row, k) => {
+      for (let i = 0; i < n; i++) words[k * n + i] = LEVELS[Math.max(0, Math.min(255, Math.round(scale * (row.dbfs[i] - this.low))))];
+    });
+    g.drawImage(this.rows, 0, fresh.length);
+    g.putImageData(image, 0, 0);
+    this.times.unshift(...fresh.map(r => Date.parse(r.time)));
+    this.times.length = Math.min(this.times.length, this.height);
+  }
+
+  // Lets the darkest level follow the floor and the range follow the strongest.
+  level(row) {
     const n = row.dbfs.length;
-    if (!n) return;
-    if (this.rows.width !== n || this.rows.height !== this.height || (this.newest && this.newest.center_hz !== row.center_hz)) {
-      this.rows.width = n; this.rows.height = this.height; this.times = []; this.low = null;
+    if (this.rows.width !== n || this.tuned !== row.center_hz) {
+      this.rows.width = n; this.rows.height = this.height; this.times = []; this.low = null; this.tuned = row.center_hz;
     }
     const sorted = Float32Array.from(row.dbfs).sort(), base = sorted[Math.floor(n * 0.2)], top = sorted[n - 1];
     this.low = this.low === null ? base - 4 : this.low + 0.05 * (base - 4 - this.low);
     this.range += 0.02 * (Math.max(35, Math.min(90, top - this.low)) - this.range);
-    const g = this.rows.getContext("2d"), line = g.createImageData(n, 1);
-    for (let i = 0; i < n; i++) {
-      const v = Math.max(0, Math.min(255, Math.round(255 * (row.dbfs[i] - this.low) / this.range)));
-      line.data.set([MAP[3 * v], MAP[3 * v + 1], MAP[3 * v + 2], 255], 4 * i);
-    }
-    g.drawImage(this.rows, 0, 1);
-    g.putImageData(line, 0, 0);
-    this.times.unshift(Date.parse(row.time));
-    this.times.length = Math.min(this.times.length, this.height);
-    this.newest = row;
-    this.dirty = true;
   }
 
   // Share of the height at which time t (ms) stands; 0 is the newest row.
@@ -75,27 +77,17 @@ class Waterfall {
     return (lo + (a[lo] - t) / Math.max(1, a[lo] - a[hi])) / this.height;
   }
 
-  size(canvas) {
-    const k = window.devicePixelRatio || 1, w = canvas.clientWidth, h = canvas.clientHeight;
-    if (canvas.width !== Math.round(w * k) || canvas.height !== Math.round(h * k)) {
-      canvas.width = Math.round(w * k); canvas.height = Math.round(h * k);
-    }
-    const g = canvas.getContext("2d");
-    g.setTransform(k, 0, 0, k, 0, 0);
-    g.clearRect(0, 0, w, h);
-    return [g, w, h];
-  }
-
   draw(emissions) {
     if (!this.dirty) return;
     this.dirty = false;
+    this.paintRows();
     this.drawSpectrum();
     this.drawAxis();
-    this.drawBoxes(emissions);
+    this.drawBoxes([...emissions.values()]);
   }
 
   drawSpectrum() {
-    const [g, w, h] = this.size(this.spectrum), row = this.newest;
+    const [g, w, h] = surface(this.spectrum), row = this.newest;
     if (!row) return;
     const y = db => h - 4 - (h - 8) * (db - this.low) / this.range, n = row.dbfs.length;
     g.font = "11px system-ui, sans-serif";
@@ -110,20 +102,20 @@ class Waterfall {
   }
 
   drawAxis() {
-    const [g, w] = this.size(this.axis), row = this.newest;
+    const [g, w] = surface(this.axis), row = this.newest;
     if (!row) return;
     const lo = row.center_hz - row.rate_hz / 2, step = niceStep(row.rate_hz / Math.max(3, w / 110));
     g.font = "11px system-ui, sans-serif"; g.fillStyle = "#c4d0d9"; g.textAlign = "center";
     for (let f = Math.ceil(lo / step) * step; f < lo + row.rate_hz; f += step) {
       const x = (f - lo) / row.rate_hz * w;
       g.fillRect(x, 0, 1, 5);
-      if (x > 28 && x < w - 28) g.fillText((f / 1e6).toFixed(step < 1e4 ? 4 : step < 1e5 ? 3 : 2), x, 18);
+      if (x > 28 && x < w - 62) g.fillText((f / 1e6).toFixed(step < 1e4 ? 4 : step < 1e5 ? 3 : 2), x, 18);
     }
     g.textAlign = "right"; g.fillStyle = "#8fa0ad"; g.fillText("MHz", w - 4, 18);
   }
 
   drawBoxes(emissions) {
-    const [g, w, h] = this.size(this.overlay), row = this.newest;
+    const [g, w, h] = surface(this.overlay), row = this.newest;
     this.hits = [];
     if (!row) return;
     const lo = row.center_hz - row.rate_hz / 2, oldest = this.times[this.times.length - 1];
@@ -150,7 +142,7 @@ class Waterfall {
   }
 
   label(g, e, x, top, w, taken, colour) {
-    const text = e.class ? e.class + (e.confidence ? " " + Math.round(100 * e.confidence) + "%" : "") : "…";
+    const text = e.class ? classMark(e.class) + " " + e.class + (e.confidence ? " " + Math.round(100 * e.confidence) + "%" : "") : "…";
     const width = g.measureText(text).width + 8;
     let left = Math.min(Math.max(0, x - 1), w - width), y = top + 2;
     const blocked = () => taken.some(t => left < t.x + t.w && t.x < left + width && y < t.y + 15 && t.y < y + 15);
@@ -169,6 +161,21 @@ class Waterfall {
     const width = g.measureText(text).width + 8, x = Math.min(this.mouse.x + 6, w - width);
     g.fillStyle = "#0b0f14dd"; g.fillRect(x, h - 20, width, 16);
     g.fillStyle = "#fff"; g.textAlign = "left"; g.fillText(text, x + 4, h - 8);
+    if (this.hovered) this.drawTip(g, w, h, this.hovered);
+  }
+
+  // What is under the pointer, beside it.
+  drawTip(g, w, h, e) {
+    const lines = [`${classMark(e.class)} ${e.class ?? "not decided yet"}${e.confidence === undefined ? "" : " " + Math.round(100 * e.confidence) + "%"}`,
+      `${(e.center_hz / 1e6).toFixed(4)} MHz, ${((e.f_hi_hz - e.f_lo_hz) / 1e3).toFixed(1)} kHz`, `SNR ${(e.snr_db ?? 0).toFixed(1)} dB${e.service ? ", " + e.service : ""}`];
+    if (e.backend) lines.push(`${e.backend} ${e.mode ?? ""}, ${(e.latency_ms ?? 0).toFixed(1)} ms`);
+    g.font = "11px system-ui, sans-serif";
+    const width = Math.max(...lines.map(t => g.measureText(t).width)) + 12, height = 15 * lines.length + 6;
+    const x = this.mouse.x + width + 14 < w ? this.mouse.x + 12 : Math.max(0, this.mouse.x - width - 12), y = Math.max(0, Math.min(this.mouse.y + 10, h - height - 22));
+    g.fillStyle = "#0b0f14ee"; g.fillRect(x, y, width, height);
+    g.strokeStyle = classColour(e.class); g.lineWidth = 1; g.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1);
+    g.fillStyle = "#fff"; g.textAlign = "left";
+    lines.forEach((t, k) => g.fillText(t, x + 6, y + 15 * k + 14));
   }
 
   at(e) {
@@ -181,7 +188,7 @@ class Waterfall {
   hover(ev) {
     const [x, y, e] = this.at(ev);
     this.mouse = { x, y };
-    this.overlay.title = e ? `${e.class ?? "not decided yet"} ${(e.center_hz / 1e6).toFixed(4)} MHz, ${Math.round(e.snr_db)} dB` : "";
+    this.hovered = e;
     this.dirty = true;
   }
 
@@ -189,9 +196,4 @@ class Waterfall {
     const e = this.at(ev)[2];
     if (e) onPick(e.id);
   }
-}
-
-function niceStep(x) {
-  const p = 10 ** Math.floor(Math.log10(x));
-  return (x / p > 5 ? 10 : x / p > 2 ? 5 : x / p > 1 ? 2 : 1) * p;
 }

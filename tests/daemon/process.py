@@ -127,7 +127,7 @@ def run_routes(folder):
     status, body = d.wait("/readyz", lambda s, b: s == 200)
     check("ready", status == 200, body)
     d.wait("/api/v1/emissions", lambda s, b: any("class" in e for e in json.loads(b)["items"]))
-    for path in ("/", "/app.css", "/app.js", "/waterfall.js", "/favicon.svg", "/metrics", "/api/v1/openapi.json"):
+    for path in ("/", "/app.css", "/web/app.js", "/web/waterfall.js", "/favicon.svg", "/metrics", "/api/v1/openapi.json"):
         status, headers, body = d.get(path)
         check(path, status == 200 and len(body) > 100, (status, body[:80]))
         check(f"{path}: policy", "default-src 'none'" in headers["Content-Security-Policy"])

@@ -1,0 +1,177 @@
+// The dashboard of a real attuned on the simulated receiver, in Chromium. Usage: node check.mjs BUILD
+// SPDX-License-Identifier: GPL-3.0-or-later
+import { Daemon, launch, listed, open, painted, text, tooWide, until } from "./page.mjs";
+
+const MARKUP = "<img src=x onerror=document.title='owned'><script>1</script>";
+let passed = 0, failed = 0;
+
+function check(what, ok, got) {
+  if (ok) passed++;
+  else { failed++; console.log(`FAIL ${what}: got ${JSON.stringify(got)}`); }
+}
+
+// The main thread's CPU time and the layouts, a second, from Chromium's own counters.
+async function load(page) {
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send("Performance.enable", { timeDomain: "threadTicks" });
+  const read = async () => Object.fromEntries((await cdp.send("Performance.getMetrics")).metrics.map(m => [m.name, m.value]));
+  const a = await read(), t = Date.now();
+  await page.waitForTimeout(5000);
+  const b = await read(), s = (Date.now() - t) / 1000, of = k => (b[k] - a[k]) / s;
+  return { task: of("TaskDuration"), script: of("ScriptDuration"), layouts: of("LayoutCount"), seconds: s };
+}
+
+// The same with rows of 1024 bins at 30 a second, drawn by the page's own module: this receiver brings 10.
+async function fast(page) {
+  await page.locator("#pause").click();
+  await page.evaluate(async () => {
+    const { Waterfall } = await import(new URL("web/waterfall.js", location.href));
+    const fall = new Waterfall(() => {});
+    fall.reset();
+    const draw = () => { fall.draw(new Map()); window.fastFrame = requestAnimationFrame(draw); };
+    window.fastTimer = setInterval(() => fall.add({ radio: "x", time: new Date().toISOString(), center_hz: 433920000, rate_hz: 2400000,
+      dbfs: Array.from({ length: 1024 }, () => -78 + 3 * Math.random()) }), 1000 / 30);
+    draw();
+  });
+  const cost = await load(page);
+  await page.evaluate(() => { clearInterval(window.fastTimer); cancelAnimationFrame(window.fastFrame); });
+  await page.locator("#pause").click();
+  return cost;
+}
+
+async function live(browser, d) {
+  const page = await open(browser, d.url);
+  await until("the link is live", async () => await text(page, "link") === "live");
+  const look = await until("rows are painted", async () => { const p = await painted(page); return p.rows > 20 && p.colours > 20 && p; });
+  const before = await page.evaluate(() => document.getElementById("rows").toDataURL().slice(-4000));
+  check("the waterfall moves", await until("it moves", async () => before !== await page.evaluate(() => document.getElementById("rows").toDataURL().slice(-4000))), look);
+  await until("emissions are listed", async () => await listed(page) > 0);
+  check("the markup in the site's name is text", (await text(page, "site")) === MARKUP && await page.locator("#site *").count() === 0 &&
+    await page.title() !== "owned", await page.locator("#site").innerHTML());
+  check("backend named", (await text(page, "backend")).length > 1, await text(page, "backend"));
+  check("candidates with their reasons", await page.locator("#candidates tbody tr").count() >= 4 && (await page.locator("#candidates .why td").allTextContents()).every(t => t), null);
+  check("budget lines", await page.locator("#meters .meter > b").count() === 4, null);
+  check("a radio runs", (await text(page, "radios")).includes("running"), await text(page, "radios"));
+  check("no wider than the window", await tooWide(page) <= 0, await tooWide(page));
+  return page;
+}
+
+async function clicks(page) {
+  await page.locator("#emissions tbody tr").first().click();
+  check("a click opens the details", await page.locator("#detail").isVisible(), null);
+  await until("probabilities as bars", async () => await page.locator("#d-probs .meter").count() > 0);
+  const facts = await text(page, "d-facts");
+  check("details say what was asked", ["SNR", "Bandwidth", "Backend", "Latency"].every(w => facts.includes(w)), facts);
+  await page.keyboard.press("Escape");
+  check("Escape closes them", !await page.locator("#detail").isVisible(), null);
+  await page.locator("#overlay").hover({ position: { x: 300, y: 40 } });
+  const hit = await until("a box is clicked", async () => {
+    const box = await page.locator("#overlay").boundingBox();
+    for (let x = 8; x < box.width && !await page.locator("#detail").isVisible(); x += 24) await page.locator("#overlay").click({ position: { x, y: 60 } });
+    return page.locator("#detail").isVisible();
+  });
+  check("a click on a box opens the details", hit, hit);
+  await page.keyboard.press("Escape");
+}
+
+async function keyboard(page) {
+  await page.locator("#emissions tbody tr[tabindex='0']").focus();
+  const first = await page.evaluate(() => document.activeElement.dataset.id);
+  await page.keyboard.press("End");
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowDown");
+  const at = await page.evaluate(() => [...document.querySelectorAll("#emissions tbody tr")].indexOf(document.activeElement));
+  check("arrows move in the list", at === Math.min(1, await listed(page) - 1), { at, first });
+  const ring = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+  check("the focus can be seen", ring === "solid", ring);
+  await page.keyboard.press("Enter");
+  check("Enter opens", await page.locator("#detail").isVisible(), null);
+  await page.keyboard.press("Escape");
+  await page.locator("#timeline").focus();
+  await page.keyboard.press("-");
+  const pressed = async () => await page.locator("#spans button", { hasText: "1 h" }).getAttribute("aria-pressed") === "true";
+  check("minus zooms the history out", await until("an hour", pressed), null);
+}
+
+async function filters(page) {
+  await page.locator("#f-snr").fill("500");
+  await until("nothing is that strong", async () => await listed(page) === 0);
+  check("it says so", (await text(page, "none")).includes("filters"), await text(page, "none"));
+  await page.locator("#f-snr").fill("");
+  await until("all are back", async () => await listed(page) > 0);
+  const name = (await page.locator("#emissions tbody tr td:nth-child(4)").allTextContents()).map(t => t.match(/[a-z_0-9]+/)?.[0]).find(t => t && t !== "deciding");
+  await page.locator("#f-class").selectOption(name);
+  await page.waitForTimeout(800);
+  const left = await page.locator("#emissions tbody tr td:nth-child(4)").allTextContents();
+  check("the class filter filters", left.every(t => t.includes(name)), left);
+  await page.locator("#f-class").selectOption("");
+  await page.locator("#f-band").selectOption("demo");
+  await until("the band has some", async () => await listed(page) > 0);
+}
+
+async function past(page) {
+  const note = await until("history is drawn", async () => { const t = await text(page, "h-note"); return /\d+ emissions|newest/.test(t) && t; });
+  const ink = await page.evaluate(() => { const c = document.getElementById("timeline"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; });
+  check("the timeline is drawn", ink > 200, { note, ink });
+}
+
+async function restart(page, d) {
+  await d.stop();
+  check("disconnected is said", await until("disconnected", async () => (await text(page, "link")).startsWith("disconnected")), await text(page, "link"));
+  check("over the waterfall too", (await text(page, "air-state")).includes("not live"), await text(page, "air-state"));
+  await d.start();
+  await until("live again", async () => await text(page, "link") === "live");
+  await until("rows again", async () => (await painted(page)).rows > 5 && await page.locator("#air-state").isHidden());
+  check("nothing was thrown or refused", page.troubles.length === 0, page.troubles);
+}
+
+async function variants(browser, d) {
+  const phone = await open(browser, d.url, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
+  await until("phone: rows", async () => (await painted(phone)).rows > 5);
+  await until("phone: list", async () => await listed(phone) > 0);
+  check("phone: no wider than the window", await tooWide(phone) <= 0, await tooWide(phone));
+  await phone.locator("#emissions tbody tr").first().tap();
+  check("phone: a tap opens the details", await phone.locator("#detail").isVisible(), null);
+  check("phone: nothing was thrown", phone.troubles.length === 0, phone.troubles);
+  const dark = await open(browser, d.url, { colorScheme: "dark" });
+  const ground = () => dark.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const a = await ground();
+  await dark.locator("#theme").click();
+  const b = await ground();
+  await dark.reload();
+  check("dark by the system, light by the switch, kept", a === "rgb(14, 20, 25)" && b !== a && await ground() === b, [a, b]);
+}
+
+async function trouble(browser, d) {
+  await d.stop();
+  await d.configure("bare", "radios: []");
+  await d.start();
+  let page = await open(browser, d.url);
+  check("no radio is said", await until("no radio", async () => (await text(page, "air-state")).includes("no radio")), await text(page, "air-state"));
+  await d.stop();
+  await d.configure("quiet", `radios:
+  - {name: quiet, device: "driver=attunesim,scene=tone,script=timeout@400000:0", bands: [{name: quiet, center: 433.92M, rate: 1M}]}`);
+  await d.start();
+  page = await open(browser, d.url);
+  check("stalled is said", await until("stalled", async () => (await text(page, "air-state")).includes("stalled")), await text(page, "air-state"));
+}
+
+const d = new Daemon(process.argv[2] ?? "build"), browser = await launch();
+try {
+  await d.configure(MARKUP);
+  await d.start();
+  const page = await live(browser, d);
+  for (const part of [clicks, keyboard, filters, past]) await part(page);
+  for (const [what, cost] of [["as it comes", await load(page)], ["30 rows/s", await fast(page)]])
+    console.log(`${what}: main thread ${(100 * cost.task).toFixed(1)} % of a core, script ${(100 * cost.script).toFixed(1)} %, ${cost.layouts.toFixed(1)} layouts/s`);
+  await restart(page, d);
+  await variants(browser, d);
+  await trouble(browser, d);
+} catch (e) {
+  check(e.message, false, e.stack);
+} finally {
+  await browser.close();
+  await d.finish();
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
