@@ -28,7 +28,7 @@ function candidateRows(c) {
   tr.append(el("td", c.backend + (c.mode === "fp32" ? "" : " " + c.mode)), el("td", c.window, "n"), el("td", figure(c.live_p50_ms, 2), "n"),
     el("td", figure(c.live_p95_ms ?? c.calibrated_ms, 2), "n"), el("td", c.kv_bytes_per_session ? bytes(c.kv_bytes_per_session) : "–", "n"),
     el("td", c.active ? "● runs" : c.fits ? "✓ fits" : "✕ no"));
-  return [tr, below];
+  return why.textContent && why.textContent !== "fits" ? [tr, below] : [tr];
 }
 
 export function drawSelector(s) {

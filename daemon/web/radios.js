@@ -24,7 +24,7 @@ function radioItem(r) {
   if (r.rate_hz) li.append(el("div", `${hz(r.rate_hz)} wide at ${mhz(r.center_hz, 3)} MHz, ${(100 * (r.busy_ratio ?? 0)).toFixed(0)} % of a core`));
   li.append(lossLine(r.samples));
   const notes = [r.reconnects && `${count(r.reconnects)} reconnects`, r.sample_age_s > 2 && `last sample ${seconds(r.sample_age_s)} ago`,
-    r.artefacts && `${r.artefacts} artefacts of the receiver masked`].filter(Boolean);
+    r.artefacts && `${r.artefacts} ${r.artefacts === 1 ? "artefact" : "artefacts"} of the receiver masked`].filter(Boolean);
   if (notes.length) li.append(el("div", notes.join(", "), "quiet"));
   return li;
 }

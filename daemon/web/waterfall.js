@@ -93,7 +93,7 @@ export class Waterfall {
     g.font = "11px system-ui, sans-serif";
     for (let db = Math.ceil(this.low / 20) * 20; db < this.low + this.range; db += 20) {
       g.fillStyle = "#ffffff1c"; g.fillRect(0, y(db), w, 1);
-      g.fillStyle = "#9fb0bd"; g.fillText(db + " dBFS", 4, y(db) - 3);
+      g.fillStyle = "#9fb0bd"; if (y(db) < h - 14) g.fillText(db + " dBFS", 4, y(db) - 3);
     }
     g.beginPath();
     row.dbfs.forEach((db, i) => g.lineTo((i + 0.5) / n * w, y(db)));
