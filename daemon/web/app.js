@@ -9,7 +9,7 @@ import { airState, drawRadios } from "./radios.js";
 import { Stream } from "./stream.js";
 import { Waterfall } from "./waterfall.js";
 
-let radios = [], link = "connecting", lastRow = 0, paused = false, boot = null, nClasses = 0;
+let radios = [], link = "connecting", lastRow = 0, paused = false, boot = null, nClasses = 0, held = null;
 
 const details = new Details(() => choose(null));
 const emissions = new Emissions(id => openDetail(emissions.known.get(id)));
@@ -96,6 +96,10 @@ async function loadClasses() {
 function onRow(row) {
   if (row.radio !== $("band").value || paused) return;
   lastRow = Date.now();
+  if (held) {
+    held.push(row);
+    return;
+  }
   fall.add(row);
 }
 
@@ -106,14 +110,20 @@ function drawTuned() {
   $("floor").textContent = row.floor_dbfs_hz === undefined ? "" : `floor ${row.floor_dbfs_hz.toFixed(0)} dBFS/Hz, ${(100 * (row.occupancy_ratio ?? 0)).toFixed(0)} % occupied`;
 }
 
+// Shows what the daemon remembers, then what came while it answered.
 async function startFall() {
   const name = $("band").value;
+  const mine = held = [];
   fall.reset();
-  if (!name) return;
+  let items = [];
   try {
-    const body = await ask(`api/v1/waterfall?limit=${fall.height}&radio=${encodeURIComponent(name)}`);
-    body.items.forEach(onRow);
+    const body = !name ? { items } : await ask(`api/v1/waterfall?limit=${fall.height}&radio=${encodeURIComponent(name)}`);
+    items = body.items;
   } catch { /* none yet: the events bring them */ }
+  if (held !== mine) return;      // another band was chosen meanwhile
+  held = null;
+  const last = items.length ? items[items.length - 1].seq : 0;
+  [...items, ...mine.filter(row => row.seq > last)].forEach(onRow);
 }
 
 async function loadEmissions() {
