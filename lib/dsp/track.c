@@ -11,6 +11,8 @@
 
 #define BURST_ROWS 16    /* short rows of silence that part two bursts */
 #define WEAKER     300.0 /* 25 dB below a co-timed one: splatter, image, clipping product */
+#define WIDEST_GAP_HZ                                                                              \
+    300e3 /* of one transmitter with nothing between: an FSK of wide shift, no wider */
 #define WEAKER_FAR                                                                                 \
     10.0                  /* 10 dB, where it stands at the mirror frequency or the converter clips \
                            */
@@ -220,7 +222,8 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             bool alike = gap <= 0 || (steps < FADING && steps > 1 / FADING);
             bool one = alike && gap <= near_hz(t, &r[i], &r[j]);
             bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
-            one = one || (!bad && ratio < WEAKER && gap < 12 * w && fabs(link) > LINKED);
+            one = one || (!bad && ratio < WEAKER && gap < fmin(12 * w, WIDEST_GAP_HZ) &&
+                          fabs(link) > LINKED);
             if (!bad && !one) {
                 j++;
                 continue;

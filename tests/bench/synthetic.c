@@ -156,9 +156,14 @@ static void print(const struct tally *t, uint32_t tokens)
         printf("}");
     }
     printf("}, \"class_at_10db\": {");
-    for (int c = 0; c < AT_CLASS_COUNT; c++)
-        printf("%s\"%s\": %.3f", c ? ", " : "", at_class_name(c),
+    const char *comma = "";
+    for (int c = 0; c < AT_CLASS_COUNT; c++) {
+        if (!t->class_of[c]) /* noise has no SNR */
+            continue;
+        printf("%s\"%s\": %.3f", comma, at_class_name(c),
                (double)t->class_right[c] / (double)t->class_of[c]);
+        comma = ", ";
+    }
     printf("}}\n");
 }
 
