@@ -21,7 +21,7 @@ export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
 spent=$(($(date +%s) - $(cat "$work/began")))
 if [ ! -f "$work/done" ] && ! alive examples; then
   left=$((train_s + 20 - spent)); [ $left -lt 1 ] && left=1
-  OMP_NUM_THREADS=1 start examples "$python" "$here/examples.py" --out "$work/pool" --processes "${PROCESSES:-$(nproc)}" \
+  OMP_NUM_THREADS=1 start examples "$python" "$here/examples.py" --out "$work/pool" --processes "${PROCESSES:-$(env -u OMP_NUM_THREADS nproc)}" \
     --plan "validation:${VALIDATION:-1536}" "train:${left}s" "calibration:$((count / 2))" "test:$count"
 fi
 if [ ! -f "$work/done" ] && ! alive train; then
