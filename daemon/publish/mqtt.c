@@ -272,7 +272,8 @@ static void *run(void *arg)
         m->waiting = m->out.n;
         int r = m->trying ? mosquitto_loop(m->mosq, LOOP_MS, 10) : MOSQ_ERR_NO_CONN;
         if (r != MOSQ_ERR_SUCCESS) {
-            m->trying = m->connected = false;
+            m->trying = false;
+            m->connected = false;
             usleep(LOOP_MS * 1000);
         }
     }

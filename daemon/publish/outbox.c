@@ -49,7 +49,10 @@ void at_outbox_push(struct at_outbox *b, const char *topic, const char *payload,
         at_outbox_pop(b);
         b->dropped++;
     }
-    b->items[(b->first + b->n++) % b->max] = (struct at_message){name, text, replace};
+    struct at_message *last = &b->items[(b->first + b->n++) % b->max];
+    last->topic = name;
+    last->payload = text;
+    last->replace = replace;
 }
 
 const struct at_message *at_outbox_peek(const struct at_outbox *b)
