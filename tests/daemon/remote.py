@@ -40,10 +40,23 @@ def until(what, good, seconds=LIMIT_S):
     return True
 
 
+def listening():
+    return any(line.split()[1].endswith(":D75C") and line.split()[3] == "0A" for line in open("/proc/net/tcp").readlines()[1:])
+
+
 def start_server():
+    """A server that listens. It ends at once where its D-Bus does not answer yet: then it is started again."""
     env = {**os.environ, "SOAPY_SDR_PLUGIN_PATH": MODULES, "SOAPY_SDR_ROOT": "/nonexistent"}
-    return subprocess.Popen(["SoapySDRServer", "--bind=127.0.0.1:55132"], env=env, stdout=open("server.log", "a"),
-                            stderr=subprocess.STDOUT)
+    end, server = time.monotonic() + LIMIT_S, None
+    while time.monotonic() < end:
+        if server is None or server.poll() is not None:
+            server = subprocess.Popen(["SoapySDRServer", "--bind=127.0.0.1:55132"], env=env, stdout=open("server.log", "a"),
+                                      stderr=subprocess.STDOUT)
+        time.sleep(0.2)
+        if listening() and server.poll() is None:
+            return server
+    check("the server listens", False, open("server.log").read()[-500:])
+    return server
 
 
 def write_config(rate):
