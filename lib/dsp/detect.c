@@ -107,12 +107,17 @@ static void mark_row(struct at_detector *d, const float *row, unsigned n, unsign
                      const float *limits)
 {
     if (pass == 0) {
+        uint8_t *restrict hit =
+            d->hit; /* bytes may alias anything: said apart, the loop runs in vectors */
+        const float limit = limits[0];
         for (unsigned k = 0; k < n; k++)
-            d->hit[k] |= row[k] > limits[0];
+            hit[k] |= row[k] > limit;
         return;
     }
+    float *restrict sums = d->sums;
+    const float *restrict mask = d->mask;
     for (unsigned k = 0; k < n; k++)
-        d->sums[k] = row[k] * d->mask[k];
+        sums[k] = row[k] * mask[k];
     const float *room = d->room;
     unsigned i = 0;
     for (unsigned h = 1; 2 * h <= widest(n, passes[pass].most); h *= 2) {
@@ -121,7 +126,7 @@ static void mark_row(struct at_detector *d, const float *row, unsigned n, unsign
             mark_boxes(d, room, count, h, limits[i++]);
         room += count;
         for (unsigned j = 0; j < count / 2; j++)
-            d->sums[j] = d->sums[2 * j] + d->sums[2 * j + 1];
+            sums[j] = sums[2 * j] + sums[2 * j + 1];
     }
 }
 
@@ -142,12 +147,14 @@ static void mark_map(struct at_detector *d, const struct at_map *map, unsigned p
         make_limits(d, pass, 1u << i, limits[i]);
     for (size_t t = 0; t < map->t; t++) {
         const float *row = map->rows + t * n, *block = d->ratio;
+        float *restrict ratio = d->ratio;
+        const float *restrict floor = map->floor;
         for (unsigned k = 0; k < n; k++)
-            d->ratio[k] = row[k] / map->floor[k];
+            ratio[k] = row[k] / floor[k];
         mark_row(d, block, n, pass, limits[0]);
         for (unsigned i = 0; i < AT_DETECT_LEVELS; i++) {
-            float *last = d->last + (size_t)i * d->max_bins,
-                  *box = d->box + (size_t)i * d->max_bins;
+            float *restrict last = d->last + (size_t)i * d->max_bins;
+            float *restrict box = d->box + (size_t)i * d->max_bins;
             bool first = t >> i == 0, even = (t >> i) % 2 == 0;
             for (unsigned k = 0; k < n; k++) {
                 box[k] = 0.5f * (last[k] + block[k]);
