@@ -44,6 +44,34 @@ PEAK(peak_v4, __attribute__((target("avx512f"))), __m512, 16, _mm512_set1_ps, _m
 PEAK(peak_bf16, __attribute__((target("avx512f,avx512bf16"))), __m512, 32, _mm512_set1_ps, DOT)
 PEAK(peak_v3, __attribute__((target("avx2,fma"))), __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)
 PEAK(peak_generic, , __m128, 4, _mm_set1_ps, MUL_ADD)
+
+/* Four chains of whole tiles; 16 x 16 x 32 products each. */
+__attribute__((target("amx-tile,amx-bf16"))) static double peak_amx(float *sink)
+{
+    static const uint8_t config[64] __attribute__((aligned(64))) = {
+        [0] = 1,                                                          /* palette */
+        [16] = 64, [18] = 64, [20] = 64, [22] = 64, [24] = 64, [26] = 64, /* bytes of a row */
+        [48] = 16, [49] = 16, [50] = 16, [51] = 16, [52] = 16, [53] = 16, /* rows */
+    };
+    float out[16 * 16];
+    _tile_loadconfig(config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    for (int r = 0; r < ROUNDS / 16; r++) {
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 5);
+        _tile_dpbf16ps(2, 4, 5);
+        _tile_dpbf16ps(3, 4, 5);
+    }
+    _tile_stored(0, out, 64);
+    _tile_release();
+    memcpy(sink, out, sizeof *sink);
+    return 2.0 * 16 * 16 * 32 * 4 * (ROUNDS / 16);
+}
 #elif defined(__aarch64__)
 #define FMA_NEON(x, a, b) vfmaq_f32(b, x, a)
 PEAK(peak_neon, , float32x4_t, 4, vdupq_n_f32, FMA_NEON)
@@ -57,6 +85,8 @@ static peak_fn *choose(enum at_mode mode, const char **ret_kernel)
 {
 #if defined(__x86_64__)
     uint32_t levels = at_cpu_levels();
+    if (mode == AT_MODE_BF16 && (levels & AT_CPU_X86_AMX))
+        return *ret_kernel = "amx", peak_amx;
     if (mode == AT_MODE_BF16)
         return levels & AT_CPU_X86_BF16 ? *ret_kernel = "bf16", peak_bf16 : NULL;
 #else

@@ -13,10 +13,11 @@ enum at_cpu_level {
     AT_CPU_X86_V4 = 1u << 2,  /* AVX-512 F, BW, CD, DQ, VL */
     AT_CPU_X86_BF16 = 1u << 3, /* v4 with AVX512_BF16 */
     AT_CPU_NEON = 1u << 4,
+    AT_CPU_X86_AMX = 1u << 5, /* that with AMX tiles of bf16, which the kernel lets us use */
 };
 
 /* Mask of levels that this processor and its operating system support, and'ed with the test hook
- * ATTUNE_CPU_MASK (names separated by commas: generic,v3,v4,bf16,neon) read on the first call.
+ * ATTUNE_CPU_MASK (names separated by commas: generic,v3,v4,bf16,amx,neon) read on the first call.
  * Any thread. */
 uint32_t at_cpu_levels(void);
 /* Replaces the mask, for tests and benchmarks; 0 restores what the processor has. */

@@ -2,6 +2,7 @@
  * Included by attend.c and attend_bf16.c, which define BF16. SPDX-License-Identifier:
  * GPL-3.0-or-later */
 #include "lib/kernels/ops.h"
+#include "lib/kernels/tiles.h"
 
 #if BF16
 typedef uint16_t value;
@@ -17,6 +18,9 @@ typedef float value;
 #define STRIDE (BLOCK + 32)
 #define EMPTY  -1e30f /* maximum of nothing; above MASKED, so that an empty row's weights vanish */
 #define MASKED -3e38f
+
+/* Scores are made in whole panels where tiles read them. */
+#define SCORE_COLUMNS (BF16 && AT_HAS_TILES ? AT_PANEL : TILE_COLUMNS)
 
 /* Queries row..row+mr-1 and the slots [lo, hi) that any of them sees in this block; first: the
  * panel lo is in. */
@@ -72,6 +76,12 @@ INLINE float weigh(float *s, size_t n, float *max, float *sum)
     for (size_t i = 0; i < n; i++)
         top = vf_max(top, vf_load(s + i * VW));
     float old = *max, now = vf_top(top);
+    if (now <=
+        EMPTY) { /* sees nothing here: 2^-126 each, as some vf_exp2 has it, would be a mean */
+        for (size_t i = 0; i < n; i++)
+            vf_store(s + i * VW, (vf){0});
+        return 1.0f;
+    }
     now = now > old ? now : old;
     for (size_t i = 0; i < n; i++) {
         vf e = vf_exp2(vf_load(s + i * VW) - now);
@@ -127,17 +137,24 @@ INLINE void values(const struct at_attend *j, const int mr, const struct span *p
         values_at(j, mr, 1, column, p, s, scale);
 }
 
-INLINE void tile(const struct at_attend *j, const int mr, const struct span *p)
+/* Scores of the span to weights. */
+INLINE void weights(const struct at_attend *j, const int mr, const struct span *p, float *s,
+                    float *scale)
 {
-    float s[MR * STRIDE] __attribute__((aligned(64))), scale[MR];
-    scores(j, mr, p, s);
-    size_t n = at_round_up(p->hi - p->first, TILE_COLUMNS) / VW, end = p->first + n * VW;
+    size_t n = at_round_up(p->hi - p->first, SCORE_COLUMNS) / VW, end = p->first + n * VW;
     for (int r = 0; r < mr; r++) {
         size_t i = p->row + (size_t)r;
         if (j->lo[i] > (int32_t)p->first || j->hi[i] < (int32_t)end)
             mask(s + r * STRIDE, n, j->lo[i] - (int32_t)p->first, j->hi[i] - (int32_t)p->first);
         scale[r] = weigh(s + r * STRIDE, n, j->max + i, j->sum + i);
     }
+}
+
+INLINE void tile(const struct at_attend *j, const int mr, const struct span *p)
+{
+    float s[MR * STRIDE] __attribute__((aligned(64))), scale[MR];
+    scores(j, mr, p, s);
+    weights(j, mr, p, s, scale);
     values(j, mr, p, s, scale);
 }
 
@@ -168,23 +185,114 @@ static void union_of(const struct at_attend *j, size_t row, size_t end, int32_t 
     *ret_hi = hi;
 }
 
+#if BF16 && AT_HAS_TILES
+/* 32 slots of 16 columns (or 32) of values from `slot` on, of which [lo, hi) may be read; what lies
+ * beside them becomes 0 in `edge`. */
+INLINE const value *values_of(const struct at_attend *j, const struct span *p, size_t slot,
+                              size_t *ret_stride, value *edge, size_t column, size_t columns)
+{
+    const value *v = (const value *)j->v + slot * j->v_stride + 2 * column;
+    *ret_stride = 2 * j->v_stride;
+    if (slot >= p->lo && slot + TILE_DEPTH <= p->hi)
+        return v;
+    *ret_stride = 2 * AT_PANEL;
+    for (size_t i = 0; i < TILE_DEPTH / 2; i++, v += 2 * j->v_stride) {
+        size_t at = slot + 2 * i; /* a pair is readable where one of its slots is */
+        bool seen = at + 1 >= p->lo && at < p->hi;
+        for (size_t c = 0; c < 2 * columns; c++)
+            edge[i * 2 * AT_PANEL + c] = seen ? v[c] : 0;
+    }
+    return edge;
+}
+
+/* 16 columns, or 32 with `wide`, of the sums of 16 queries. */
+INLINE void tile_values(const struct at_attend *j, const struct span *p, const float *s,
+                        size_t column, const bool wide)
+{
+    value edge[TILE_DEPTH / 2 * 2 * AT_PANEL] __attribute__((aligned(64)));
+    float *acc = j->acc + p->row * j->v_stride + column;
+    TILE_LOAD(0, acc, 4 * j->v_stride);
+    if (wide)
+        TILE_LOAD(1, acc + 16, 4 * j->v_stride);
+    for (size_t slot = p->first; slot < p->hi; slot += TILE_DEPTH) {
+        size_t stride;
+        const value *v = values_of(j, p, slot, &stride, edge, column, wide ? 32 : 16);
+        tiles_run((const value *)s + (slot - p->first), 2 * STRIDE, v, stride, TILE_DEPTH, wide,
+                  false);
+    }
+    TILE_STORE(0, acc, 4 * j->v_stride);
+    if (wide)
+        TILE_STORE(1, acc + 16, 4 * j->v_stride);
+}
+
+/* 16 queries by tiles; dim is a multiple of TILE_DEPTH. */
+static void tile_span(const struct at_attend *j, const struct span *p)
+{
+    float s[TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[TILE_ROWS], bias[16];
+    const value *q = (const value *)j->q + p->row * j->dim;
+    for (int i = 0; i < 16; i++)
+        bias[i] = j->bias;
+    for (size_t slot = p->first; slot < p->hi; slot += AT_PANEL) {
+        TILE_LOAD(0, bias, 0);
+        TILE_LOAD(1, bias, 0);
+        tiles_run(q, j->dim, (const value *)j->k + slot * j->dim, 2 * AT_PANEL, j->dim, true,
+                  false);
+        TILE_STORE(0, s + (slot - p->first), 4 * STRIDE);
+        TILE_STORE(1, s + (slot - p->first) + 16, 4 * STRIDE);
+    }
+    weights(j, TILE_ROWS, p, s, scale);
+    float *acc = j->acc + p->row * j->v_stride;
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        for (size_t c = 0; c < j->v_stride; c++)
+            acc[r * j->v_stride + c] *= scale[r];
+    size_t column = 0;
+    for (; column + AT_PANEL <= j->v_stride; column += AT_PANEL)
+        tile_values(j, p, s, column, true);
+    if (column < j->v_stride)
+        tile_values(j, p, s, column, false);
+}
+#endif
+
+/* Queries row..end-1 and what they see of the block of keys. */
+static void span_of_block(const struct at_attend *j, size_t row, size_t end, int32_t block)
+{
+    int32_t lo, hi;
+    union_of(j, row, end, &lo, &hi);
+    lo = lo > block ? lo : block;
+    hi = hi < block + BLOCK ? hi : block + BLOCK;
+    struct span p = {row, (size_t)(lo / AT_PANEL * AT_PANEL), (size_t)lo, (size_t)hi};
+    if (lo >= hi)
+        return;
+#if BF16 && AT_HAS_TILES
+    if (end - row == TILE_ROWS) {
+        tile_span(j, &p);
+        return;
+    }
+#endif
+    any_tile(j, (int)(end - row), &p);
+}
+
 void ATTEND(const struct at_attend *j)
 {
     int32_t first, last;
+    size_t whole = 0; /* queries that go by tiles */
     union_of(j, 0, j->n, &first, &last);
-    size_t tiles = (j->n + MR - 1) / MR;
+#if BF16 && AT_HAS_TILES
+    whole = j->dim % TILE_DEPTH ? 0 : j->n / TILE_ROWS * TILE_ROWS;
+    if (whole)
+        tiles_begin();
+#endif
+    size_t rest = j->n - whole, tiles = (rest + MR - 1) / MR;
     for (int32_t block = first / AT_PANEL * AT_PANEL; block < last; block += BLOCK) {
-        for (size_t t = 0; t < tiles; t++) {
-            size_t row = t * j->n / tiles, end = (t + 1) * j->n / tiles;
-            int32_t lo, hi;
-            union_of(j, row, end, &lo, &hi);
-            lo = lo > block ? lo : block;
-            hi = hi < block + BLOCK ? hi : block + BLOCK;
-            struct span p = {row, (size_t)(lo / AT_PANEL * AT_PANEL), (size_t)lo, (size_t)hi};
-            if (lo < hi)
-                any_tile(j, (int)(end - row), &p);
-        }
+        for (size_t row = 0; row < whole; row += 16)
+            span_of_block(j, row, row + 16, block);
+        for (size_t t = 0; t < tiles; t++)
+            span_of_block(j, whole + t * rest / tiles, whole + (t + 1) * rest / tiles, block);
     }
+#if BF16 && AT_HAS_TILES
+    if (whole)
+        tiles_end();
+#endif
 }
 
 #if !BF16

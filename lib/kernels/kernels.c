@@ -1,12 +1,14 @@
 /* Which variants run here, and the layouts they share. SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/kernels/kernels.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "lib/base/cpu.h"
+#include "lib/kernels/agree.h"
 
 #if defined(__x86_64__)
-extern const struct at_kernels at_kernels_bf16, at_kernels_v4, at_kernels_v3;
+extern const struct at_kernels at_kernels_amx, at_kernels_bf16, at_kernels_v4, at_kernels_v3;
 #elif defined(__aarch64__)
 extern const struct at_kernels at_kernels_neon;
 #endif
@@ -14,20 +16,30 @@ extern const struct at_kernels at_kernels_generic;
 
 static const struct at_kernels *const variants[] = {
 #if defined(__x86_64__)
-    &at_kernels_bf16,
-    &at_kernels_v4,
-    &at_kernels_v3,
+    &at_kernels_amx,     &at_kernels_bf16, &at_kernels_v4, &at_kernels_v3,
 #elif defined(__aarch64__)
     &at_kernels_neon,
 #endif
     &at_kernels_generic,
 };
 
+/* Tiles are state that the kernel, a hypervisor and the C library hand on, and few hosts have them:
+ * they are believed once they agree with vectors. Any thread; each finds the same. */
+static bool is_sound(const struct at_kernels *k)
+{
+    static _Atomic int known; /* 0: not yet, 1: sound, -1: not */
+    if (k->level != AT_CPU_X86_AMX)
+        return true;
+    if (atomic_load(&known) == 0)
+        atomic_store(&known, at_kernels_agree(k, &at_kernels_generic, 1e-3f) ? 1 : -1);
+    return atomic_load(&known) > 0;
+}
+
 const struct at_kernels *at_kernels_at(size_t i)
 {
     uint32_t levels = at_cpu_levels();
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
-        if ((variants[v]->level & levels) && i-- == 0)
+        if ((variants[v]->level & levels) && is_sound(variants[v]) && i-- == 0)
             return variants[v];
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* Products with packed weights: register tiles of MR rows. Included by linear.c and linear_bf16.c,
  * which define BF16. SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/kernels/ops.h"
+#include "lib/kernels/tiles.h"
 
 #if BF16
 typedef uint16_t value;
@@ -63,7 +64,7 @@ static void any_tile(const struct at_linear *j, int mr, size_t row, size_t colum
 }
 
 /* Panels outermost: one (k, 32) stays in the first-level cache while the rows of x stream by. */
-void LINEAR(const struct at_linear *j)
+static void by_vectors(const struct at_linear *j)
 {
     size_t tiles = (j->m + MR - 1) / MR;
     for (size_t column = 0; column < j->n; column += TILE_COLUMNS) {
@@ -75,3 +76,64 @@ void LINEAR(const struct at_linear *j)
         }
     }
 }
+
+#if BF16 && AT_HAS_TILES
+/* 16 or, with `two`, 32 rows from row of the panel's 32 columns. */
+INLINE void block(const struct at_linear *j, size_t row, size_t column, const bool two)
+{
+    static const float zeros[AT_PANEL];
+    const float *bias = j->bias ? j->bias + column : zeros;
+    float *y = j->y + row * j->y_stride + column, *below = y + TILE_ROWS * j->y_stride;
+    size_t stride = 4 * j->y_stride, at = j->add ? stride : 0; /* 0: one row for all */
+    TILE_LOAD(0, j->add ? y : bias, at);
+    TILE_LOAD(1, (j->add ? y : bias) + 16, at);
+    if (two) {
+        TILE_LOAD(2, j->add ? below : bias, at);
+        TILE_LOAD(3, (j->add ? below : bias) + 16, at);
+    }
+    tiles_run((const value *)j->x + row * j->x_stride, j->x_stride,
+              (const value *)j->w + column * j->k, 2 * AT_PANEL, j->k, true, two);
+    TILE_STORE(0, y, stride);
+    TILE_STORE(1, y + 16, stride);
+    if (two) {
+        TILE_STORE(2, below, stride);
+        TILE_STORE(3, below + 16, stride);
+    }
+}
+
+/* Whole tiles by tiles, the rows below and the columns beside them by vectors. */
+void LINEAR(const struct at_linear *j)
+{
+    size_t rows = j->k % TILE_DEPTH ? 0 : j->m / TILE_ROWS * TILE_ROWS,
+           columns = rows ? j->n / AT_PANEL * AT_PANEL : 0;
+    struct at_linear below = *j, beside = *j;
+    if (columns) {
+        tiles_begin();
+        for (size_t column = 0; column < columns; column += AT_PANEL) {
+            size_t row = 0;
+            for (; row + 2 * TILE_ROWS <= rows; row += 2 * TILE_ROWS)
+                block(j, row, column, true);
+            if (row < rows)
+                block(j, row, column, false);
+        }
+        tiles_end();
+        below.x = (const value *)j->x + rows * j->x_stride;
+        below.y += rows * j->y_stride;
+        below.m -= rows;
+        below.n = columns;
+    }
+    if (columns && below.m)
+        by_vectors(&below);
+    beside.w = (const value *)j->w + columns * j->k;
+    beside.bias = j->bias ? j->bias + columns : NULL;
+    beside.y += columns;
+    beside.n -= columns;
+    if (beside.n)
+        by_vectors(&beside);
+}
+#else
+void LINEAR(const struct at_linear *j)
+{
+    by_vectors(j);
+}
+#endif

@@ -4,6 +4,7 @@
 #ifndef AT_KERNELS_SIMD_H
 #define AT_KERNELS_SIMD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

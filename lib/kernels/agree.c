@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/kernels/agree.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ROWS  67 /* four tiles of 16 and some */
+#define DEPTH 128
+#define WIDE  104 /* three panels and some */
+#define SLOTS 640 /* keys of more than one block of 512 */
+#define DIM   64
+
+/* Uniform in -1..1, the same everywhere. */
+static float draw(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (float)(*seed >> 8) * 0x1p-23f - 1;
+}
+
+static void fill(uint16_t *x, size_t n, uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = at_bf16(draw(&seed));
+}
+
+static bool is_near(const float *a, const float *b, size_t n, float within)
+{
+    float top = 0, off = 0;
+    for (size_t i = 0; i < n; i++) {
+        float d = fabsf(a[i] - b[i]);
+        if (!isfinite(d))
+            return false;
+        top = fmaxf(top, fabsf(b[i]));
+        off = fmaxf(off, d);
+    }
+    return off <= within * top;
+}
+
+/* m rows by n columns of depth k; add: onto what stands there. */
+static bool products_agree(const struct at_kernels *a, const struct at_kernels *b, size_t m,
+                           size_t n, size_t k, bool add, float within)
+{
+    static const size_t wide = WIDE + 24; /* whole panels */
+    uint16_t x[ROWS * DEPTH], w[(WIDE + 24) * DEPTH];
+    float bias[WIDE], y[2][ROWS * WIDE];
+    uint32_t seed = 3;
+    fill(x, m * k, 1);
+    memset(w, 0, sizeof w);
+    fill(w, at_round_up(n, AT_PANEL) < wide ? at_round_up(n, AT_PANEL) * k : wide * k, 2);
+    for (size_t i = 0; i < n; i++)
+        bias[i] = draw(&seed);
+    for (size_t i = 0; i < m * n; i++)
+        y[0][i] = y[1][i] = draw(&seed);
+    for (int v = 0; v < 2; v++)
+        (v ? b : a)->linear_bf16(&(struct at_linear){.x = x,
+                                                     .w = w,
+                                                     .bias = bias,
+                                                     .y = y[v],
+                                                     .m = m,
+                                                     .n = n,
+                                                     .k = k,
+                                                     .x_stride = k,
+                                                     .y_stride = n,
+                                                     .add = add});
+    return is_near(y[0], y[1], m * n, within);
+}
+
+/* n queries; query i sees slots i..end-1-(n-1-i), or none where every fifth is left out. */
+static bool attention_agrees(const struct at_kernels *a, const struct at_kernels *b, size_t n,
+                             size_t dim, int32_t begin, int32_t end, float within)
+{
+    uint16_t q[ROWS * DIM], k[SLOTS * DIM], v[SLOTS * DIM];
+    int32_t lo[ROWS], hi[ROWS];
+    float max[ROWS], sum[ROWS], acc[ROWS * DIM], out[2][ROWS * DIM];
+    size_t v_stride = at_round_up(dim, AT_LANE);
+    fill(q, n * dim, 4);
+    fill(k, SLOTS * dim, 5);
+    fill(v, SLOTS * v_stride, 6);
+    for (size_t i = 0; i < n; i++) {
+        lo[i] = begin + (int32_t)i;
+        hi[i] = i % 5 == 4 ? lo[i] : end - (int32_t)(n - 1 - i);
+    }
+    for (int which = 0; which < 2; which++) {
+        const struct at_kernels *kernels = which ? b : a;
+        struct at_attend job = {.q = q,
+                                .k = k,
+                                .v = v,
+                                .lo = lo,
+                                .hi = hi,
+                                .n = n,
+                                .dim = dim,
+                                .v_stride = v_stride,
+                                .bias = 0.5f,
+                                .max = max,
+                                .sum = sum,
+                                .acc = acc};
+        kernels->attend_begin(&job);
+        kernels->attend_bf16(&job);
+        job.bias = 0; /* a second set, as a ring in two pieces has */
+        kernels->attend_bf16(&job);
+        kernels->attend_end(&job, out[which], dim);
+    }
+    return is_near(out[0], out[1], n * dim, within);
+}
+
+bool at_kernels_agree(const struct at_kernels *a, const struct at_kernels *b, float within)
+{
+    return products_agree(a, b, 64, 96, 128, false, within) &&
+           products_agree(a, b, 32, 32, 64, true, within) &&
+           products_agree(a, b, ROWS, WIDE, DEPTH, true, within) &&
+           products_agree(a, b, ROWS, WIDE, DEPTH, false, within) &&
+           products_agree(a, b, 17, 33, 96, false, within) &&
+           products_agree(a, b, 15, 32, 32, false, within) &&
+           products_agree(a, b, 33, 40, 30, true, within) &&
+           attention_agrees(a, b, 64, 32, 0, SLOTS, within) &&
+           attention_agrees(a, b, ROWS, 32, 3, 600, within) &&
+           attention_agrees(a, b, ROWS, 64, 37, 571, within) &&
+           attention_agrees(a, b, 16, 32, 31, 96, within) &&
+           attention_agrees(a, b, 48, 48, 1, 130, within) &&
+           attention_agrees(a, b, 20, 16, 5, 77, within);
+}

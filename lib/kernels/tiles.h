@@ -1,0 +1,124 @@
+/* The tile registers of AMX: eight of 16 rows of 64 bytes, and the product of bf16 pairs (Intel SDM
+ * vol. 1, chapter 18; vol. 2, TDPBF16PS). Tile numbers are literals. With AT_EMULATE_TILES the same
+ * operations in C, so that what is built on them can be tested where the processor has none.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_KERNELS_TILES_H
+#define AT_KERNELS_TILES_H
+
+#include "lib/kernels/simd.h"
+
+#define TILE_ROWS  16 /* of any tile */
+#define TILE_DEPTH 32 /* bf16 values of a row of the left factor; 16 rows of pairs of the right */
+
+#if defined(AT_EMULATE_TILES)
+#include <string.h>
+
+#include "lib/kernels/kernels.h"
+
+#define AT_HAS_TILES 1
+
+static _Thread_local union {
+    uint16_t pairs[TILE_ROWS][TILE_DEPTH];
+    float sums[TILE_ROWS][16];
+} emulated[8];
+
+static inline void emulated_dot(int c, int a, int b)
+{
+    for (int r = 0; r < TILE_ROWS; r++)
+        for (int i = 0; i < TILE_DEPTH; i++)
+            for (int n = 0; n < 16; n++)
+                emulated[c].sums[r][n] += at_from_bf16(emulated[a].pairs[r][i]) *
+                                          at_from_bf16(emulated[b].pairs[i / 2][2 * n + i % 2]);
+}
+
+static inline void emulated_load(int t, const void *from, size_t stride)
+{
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        memcpy(emulated[t].pairs[r], (const char *)from + r * stride, 64);
+}
+
+static inline void emulated_store(int t, void *to, size_t stride)
+{
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        memcpy((char *)to + r * stride, emulated[t].sums[r], 64);
+}
+
+#define TILE_ZERO(t)          memset(&emulated[t], 0, sizeof emulated[t])
+#define TILE_LOAD(t, from, s) emulated_load(t, from, s)
+#define TILE_STORE(t, to, s)  emulated_store(t, to, s)
+#define TILE_DOT(c, a, b)     emulated_dot(c, a, b)
+
+INLINE void tiles_begin(void)
+{
+    memset(emulated, 0xff, sizeof emulated); /* NaN: what is not set shows */
+}
+
+INLINE void tiles_end(void)
+{
+}
+
+#elif defined(__AMX_BF16__)
+#define AT_HAS_TILES 1
+
+#define TILE_ZERO(t) _tile_zero(t)
+/* The fence: the intrinsic does not say that it reads memory (gcc 12). */
+#define TILE_LOAD(t, from, s)                                                                      \
+    do {                                                                                           \
+        __asm__ volatile("" : : : "memory");                                                       \
+        _tile_loadd(t, from, s);                                                                   \
+    } while (0)
+#define TILE_STORE(t, to, s) _tile_stored(t, to, s)
+#define TILE_DOT(c, a, b)    _tile_dpbf16ps(c, a, b)
+
+/* All eight tiles whole. */
+INLINE void tiles_begin(void)
+{
+    static const struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } __attribute__((aligned(64))) config = {
+        .palette = 1,
+        .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+        .rows = {TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS,
+                 TILE_ROWS},
+    };
+    _tile_loadconfig(&config);
+}
+
+/* Tiles that are in use cost each change of thread 8 KiB. */
+INLINE void tiles_end(void)
+{
+    _tile_release();
+}
+
+#else
+#define AT_HAS_TILES 0
+#endif
+
+#if AT_HAS_TILES
+/* Tiles 0, 1 (and 2, 3: `two`, the next 16 rows) += a (16 or 32 rows, depth; stride lda) b (depth /
+ * 2 rows of pairs, 16 columns a tile; stride ldb), depth a multiple of TILE_DEPTH; strides in bf16
+ * values. `wide`: 32 columns, else 16 in tiles 0 and 2 alone. */
+INLINE void tiles_run(const uint16_t *a, size_t lda, const uint16_t *b, size_t ldb, size_t depth,
+                      const bool wide, const bool two)
+{
+    for (size_t i = 0; i < depth; i += TILE_DEPTH, a += TILE_DEPTH, b += TILE_DEPTH / 2 * ldb) {
+        TILE_LOAD(6, b, 2 * ldb);
+        TILE_LOAD(4, a, 2 * lda);
+        TILE_DOT(0, 4, 6);
+        if (wide) {
+            TILE_LOAD(7, b + 32, 2 * ldb);
+            TILE_DOT(1, 4, 7);
+        }
+        if (two) {
+            TILE_LOAD(5, a + TILE_ROWS * lda, 2 * lda);
+            TILE_DOT(2, 5, 6);
+            if (wide)
+                TILE_DOT(3, 5, 7);
+        }
+    }
+}
+#endif
+
+#endif
