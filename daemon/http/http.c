@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/http/access.h"
-#include "daemon/http/guard.h"
+#include "daemon/http/exchange.h"
 #include "daemon/http/jobs.h"
 #include "daemon/http/listen.h"
 #include "daemon/log.h"
@@ -45,18 +45,6 @@ struct stream {
     struct at_buf pending; /* text on its way */
     size_t sent;           /* of pending */
     int64_t wrote_ns;
-};
-
-/* A request on its way to its answer. */
-struct exchange {
-    struct MHD_Connection *connection;
-    struct at_request request;
-    struct at_reply reply;
-    struct at_guard guard;
-    struct at_buf body;
-    const struct at_route *route; /* NULL: reply holds the answer already */
-    const struct at_route *known; /* as route, but refused ones too: for the count */
-    bool close, takes_body, done; /* done: a job has made the answer */
 };
 
 struct at_http {
@@ -122,10 +110,9 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **request_ctx
 {
     struct at_http *h = ctx;
     struct peer *p = peer_of(c);
-    struct exchange *x = *request_ctx;
+    struct at_exchange *x = *request_ctx;
     if (x) {
-        at_reply_finish(&x->reply);
-        at_buf_finish(&x->body);
+        at_exchange_finish(x);
         free(x);
         *request_ctx = NULL;
     }
@@ -326,7 +313,7 @@ static enum MHD_Result send_stream(struct at_http *h, struct MHD_Connection *c,
 }
 
 static enum MHD_Result finish_answer(struct at_http *h, struct MHD_Connection *c,
-                                     struct exchange *x)
+                                     struct at_exchange *x)
 {
     const struct at_route *route = x->route;
     bool stream = route && route->kind == AT_ROUTE_EVENTS && x->reply.status == 200 &&
@@ -351,24 +338,10 @@ static size_t unescape(void *ctx, struct MHD_Connection *c, char *s)
     return at_guard_unescape(s);
 }
 
-struct query_scan {
-    struct at_request *q;
-    bool bad;
-};
-
 static enum MHD_Result take_param(void *ctx, enum MHD_ValueKind kind, const char *key, size_t key_n,
                                   const char *value, size_t value_n)
 {
-    struct query_scan *scan = ctx;
-    struct at_request *q = scan->q;
-    const char *text = value ? value : "";
-    if (!key || q->n_params == AT_API_MAX_PARAMS || strlen(key) != key_n ||
-        strlen(text) != value_n || at_guard_has_control(key) || at_guard_has_control(text)) {
-        scan->bad = true;
-        return MHD_NO;
-    }
-    q->params[q->n_params++] = (struct at_param){key, text};
-    return MHD_YES;
+    return at_exchange_param(ctx, key, key_n, value, value_n) ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result take_header(void *ctx, enum MHD_ValueKind kind, const char *name,
@@ -379,77 +352,27 @@ static enum MHD_Result take_header(void *ctx, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
-/* Everything before the handler: path, token, escapes, method. x->route is set where it may run. */
-static void admit(struct at_http *h, struct MHD_Connection *c, struct exchange *x)
+static struct at_exchange *begin(struct at_http *h, struct MHD_Connection *c, const char *path,
+                                 const char *method, const char *version)
 {
-    struct at_request *q = &x->request;
-    struct at_reply *r = &x->reply;
-    struct query_scan scan = {.q = q};
-    const struct at_route *route = at_route_find(q, h->base_path, h->metrics_only, r);
-    bool changes = route && route->changes, strict = route && route->method;
-    if (at_access_is_cors(h->access, x->guard.origin))
-        r->headers.allow_origin = x->guard.origin;
-    if (r->headers.allow_origin && !strcmp(q->method, "OPTIONS") && route) {
-        r->status = 204;
-        return;
-    }
-    if (!at_access_check(h->access, &x->guard, changes, strict, r))
-        return;
-    MHD_get_connection_values_n(c, MHD_GET_ARGUMENT_KIND, take_param, &scan);
-    if (scan.bad || at_guard_has_control(q->path)) {
-        at_reply_error(r, 400, "bad_request",
-                       "a broken escape, a control character, or more than %d parameters",
-                       AT_API_MAX_PARAMS);
-        return;
-    }
-    if (!route)
-        return;
-    x->known = route;
-    if (at_route_check(route, q, &x->guard, r))
-        x->route = route;
-}
-
-/* The request's framing, and whether a body is taken. A request that has one, or is doubtful, gets
- * its answer before anything behind the headers is read, and then the connection closed. */
-static void judge(struct at_http *h, struct MHD_Connection *c, const char *version,
-                  struct exchange *x)
-{
-    MHD_get_connection_values_n(c, MHD_HEADER_KIND, take_header, &x->guard);
-    const char *why = at_guard_framing(&x->guard, version), *method = x->request.method;
-    const char *last = x->guard.last_id;
-    if (*last && strlen(last) < 19 && strspn(last, "0123456789") == strlen(last))
-        x->request.last_event_id = strtoull(last, NULL, 10);
-    x->close = why || x->guard.body;
-    if (why)
-        at_reply_error(&x->reply, 400, "bad_request", "%s", why);
-    else if (x->guard.body && (!strcmp(method, "GET") || !strcmp(method, "HEAD")))
-        at_reply_error(&x->reply, 400, "body_not_accepted", "%s takes no body", method);
-    else
-        admit(h, c, x);
-    x->takes_body = x->guard.body && x->route && x->route->method;
-    if (x->guard.body && x->route && !x->takes_body) {
-        x->route = NULL;
-        at_reply_error(&x->reply, 400, "body_not_accepted", "no body is taken here");
-    }
-}
-
-static struct exchange *begin(struct at_http *h, struct MHD_Connection *c, const char *path,
-                              const char *method, const char *version)
-{
-    struct exchange *x = calloc(1, sizeof *x);
+    struct at_exchange_rules rules = {.access = h->access,
+                                      .base_path = h->base_path,
+                                      .metrics_only = h->metrics_only,
+                                      .max_body = h->api->max_body};
+    struct at_exchange *x = calloc(1, sizeof *x);
     if (!x)
         return NULL;
+    at_exchange_init(x, method, path);
     x->connection = c;
-    x->request = (struct at_request){.method = method, .path = path, .cancelled = &h->cancelled};
-    at_reply_init(&x->reply);
-    judge(h, c, version, x);
-    size_t max = x->route && x->route->big_body ? h->api->max_body : AT_API_MAX_CONTROL;
-    at_buf_init(&x->body, max);
+    x->request.cancelled = &h->cancelled;
+    MHD_get_connection_values_n(c, MHD_HEADER_KIND, take_header, &x->guard);
+    MHD_get_connection_values_n(c, MHD_GET_ARGUMENT_KIND, take_param, x);
+    at_exchange_judge(x, &rules, version);
     return x;
 }
 
 /* A part of the body; past its ceiling the rest is thrown away and the answer is 413. */
-static void take_body(struct at_http *h, struct exchange *x, const char *data, size_t n)
+static void take_body(struct at_http *h, struct at_exchange *x, const char *data, size_t n)
 {
     if (!x->takes_body)
         return;
@@ -461,17 +384,12 @@ static void take_body(struct at_http *h, struct exchange *x, const char *data, s
     pthread_mutex_unlock(&h->lock);
 }
 
-static enum MHD_Result respond(struct at_http *h, struct MHD_Connection *c, struct exchange *x)
+static enum MHD_Result respond(struct at_http *h, struct MHD_Connection *c, struct at_exchange *x)
 {
     if (!x->route || x->done)
         return finish_answer(h, c, x);
-    x->request.body = x->body.data ? x->body.data : "";
-    x->request.body_n = x->body.len;
-    if (x->body.failed) {
-        at_reply_error(&x->reply, 413, "too_large", "the body is larger than %zu bytes",
-                       x->body.max);
+    if (!at_exchange_ready(x))
         return finish_answer(h, c, x);
-    }
     if (x->route->kind == AT_ROUTE_SLOW) {
         if (at_jobs_push(h->jobs, x)) {
             at_reply_error(&x->reply, 503, "busy", "too many requests at once; try again");
@@ -487,7 +405,7 @@ static enum MHD_Result respond(struct at_http *h, struct MHD_Connection *c, stru
 static void run_job(void *ctx, void *item)
 {
     struct at_http *h = ctx;
-    struct exchange *x = item;
+    struct at_exchange *x = item;
     at_route_run(x->route, h->api, &x->request, &x->reply);
     pthread_mutex_lock(&h->lock);
     x->done = true;
@@ -504,7 +422,7 @@ static void run_job(void *ctx, void *item)
 static void before_job(void *ctx, void *item)
 {
     struct at_http *h = ctx;
-    struct exchange *x = item;
+    struct at_exchange *x = item;
     pthread_mutex_lock(&h->lock);
     struct peer *p = peer_of(x->connection);
     if (p)
@@ -521,7 +439,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
                                   size_t *body_n, void **request_ctx)
 {
     struct at_http *h = ctx;
-    struct exchange *x = *request_ctx;
+    struct at_exchange *x = *request_ctx;
     enum MHD_Result rc = MHD_YES;
     atomic_store(&h->busy_since_ns, at_clock_mono_ns());
     if (!x) {
