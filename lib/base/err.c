@@ -5,6 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An error is one line, whatever came into it out of a file's name or a file. */
+static void keep_one_line(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+}
+
 int at_error_set(struct at_error *err, int code, const char *format, ...)
 {
     if (err) {
@@ -12,6 +20,7 @@ int at_error_set(struct at_error *err, int code, const char *format, ...)
         va_start(ap, format);
         vsnprintf(err->text, sizeof err->text, format, ap);
         va_end(ap);
+        keep_one_line(err->text);
     }
     return code;
 }
@@ -27,6 +36,7 @@ int at_error_prefix(struct at_error *err, int code, const char *format, ...)
         va_end(ap);
         if (n >= 0 && (size_t)n < sizeof err->text)
             snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+        keep_one_line(err->text);
     }
     return code;
 }

@@ -12,7 +12,8 @@
 /* Exit codes of the programs (sysexits: 78 is EX_CONFIG). */
 enum at_exit { AT_EXIT_OK = 0, AT_EXIT_FAILED = 1, AT_EXIT_USAGE = 2, AT_EXIT_CONFIG = 78 };
 
-/* One line for a person: what, where, and the remedy. The library fills it and never logs. */
+/* One line for a person: what, where, and the remedy. The library fills it and never logs. Control
+ * characters that come with a name or a file's text are shown as '?'. */
 struct at_error {
     char text[512];
 };

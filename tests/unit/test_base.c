@@ -10,6 +10,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/cpu.h"
+#include "lib/base/err.h"
 #include "lib/base/mem.h"
 
 static void test_mem_counts_to_the_byte(void **state)
@@ -52,6 +53,15 @@ static void test_buf_never_passes_its_ceiling(void **state)
     at_buf_finish(&b);
 }
 
+static void test_errors_are_one_line(void **state)
+{
+    struct at_error err;
+    assert_int_equal(at_error_set(&err, -EINVAL, "%s: no", "a\nb\x1b[1m\x7f\xc3\xa9"), -EINVAL);
+    assert_string_equal(err.text, "a?b?[1m?\xc3\xa9: no");
+    assert_int_equal(at_error_prefix(&err, -EIO, "x%cy", '\r'), -EIO);
+    assert_string_equal(err.text, "x?y: a?b?[1m?\xc3\xa9: no");
+}
+
 static void test_utc_goes_out_and_back(void **state)
 {
     char text[AT_RFC3339_SIZE];
@@ -81,6 +91,7 @@ int main(void)
         cmocka_unit_test(test_mem_counts_to_the_byte),
         cmocka_unit_test(test_mem_keeps_its_limit),
         cmocka_unit_test(test_buf_never_passes_its_ceiling),
+        cmocka_unit_test(test_errors_are_one_line),
         cmocka_unit_test(test_utc_goes_out_and_back),
         cmocka_unit_test(test_cpu_mask_takes_levels_away),
     };
