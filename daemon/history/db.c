@@ -467,9 +467,13 @@ int at_db_get(struct at_db *db, const char *id, uint64_t *ret_seq, char **ret_js
         bind_text(s, 1, id);
         rc = sqlite3_step(s);
         if (rc == SQLITE_ROW) {
-            *ret_json = strdup((const char *)sqlite3_column_text(s, 1));
-            *ret_seq = (uint64_t)sqlite3_column_int64(s, 0);
-            found = *ret_json ? 0 : -ENOMEM;
+            const char *text = (const char *)sqlite3_column_text(s, 1); /* NULL: not our file */
+            char *json = text ? strdup(text) : NULL;
+            found = json ? 0 : text ? -ENOMEM : -EILSEQ;
+            if (json) {
+                *ret_json = json;
+                *ret_seq = (uint64_t)sqlite3_column_int64(s, 0);
+            }
         }
     }
     sqlite3_finalize(s);
