@@ -5,7 +5,8 @@
 
 #include "tests/fuzz/fuzz_source.h"
 
-static char folder[] = "/tmp/attune-fuzz-XXXXXX", meta[64], blob[64];
+static char folder[64], meta[80], blob[80];
+static int meta_fd;
 
 static void remove_files(void)
 {
@@ -14,12 +15,18 @@ static void remove_files(void)
     rmdir(folder);
 }
 
-static void put(const char *path, const void *data, size_t n)
+static int make(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, data, n) != (ssize_t)n)
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
         abort();
-    close(fd);
+    return fd;
+}
+
+static void put(int fd, const void *data, size_t n)
+{
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, data, n, 0) != (ssize_t)n)
+        abort();
 }
 
 static void make_files(void)
@@ -27,11 +34,17 @@ static void make_files(void)
     static uint8_t bytes[1000];
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 251);
+    /* In memory where there is such a folder: a disk would be most of the time. */
+    snprintf(folder, sizeof folder, "%s/attune-fuzz-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
     if (!mkdtemp(folder))
         abort();
     snprintf(meta, sizeof meta, "%s/x.sigmf-meta", folder);
     snprintf(blob, sizeof blob, "%s/x.sigmf-data", folder);
-    put(blob, bytes, sizeof bytes);
+    int fd = make(blob);
+    put(fd, bytes, sizeof bytes);
+    close(fd);
+    meta_fd = make(meta);
     atexit(remove_files);
 }
 
@@ -39,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (!meta[0])
         make_files();
-    put(meta, data, n);
+    put(meta_fd, data, n);
     fuzz_read_all(meta, NULL);
     const struct at_file_options flags = {.format = "cs16", .rate_hz = 1e6, .center_hz = 1e8};
     fuzz_read_all(meta, &flags);
