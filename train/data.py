@@ -33,7 +33,8 @@ class Spec(ctypes.Structure):
 class Info(ctypes.Structure):
     _fields_ = [("class_id", ctypes.c_int32), ("n_tokens", ctypes.c_int32), ("detected", ctypes.c_int32),
                 ("snr_db", ctypes.c_float), ("measured_snr_db", ctypes.c_float), ("share", ctypes.c_float),
-                ("rate_hz", ctypes.c_float), ("bandwidth_hz", ctypes.c_float), ("variant", ctypes.c_char * 24)]
+                ("rate_hz", ctypes.c_float), ("bandwidth_hz", ctypes.c_float),
+                ("truth_bandwidth_hz", ctypes.c_float), ("overlap", ctypes.c_float), ("variant", ctypes.c_char * 24)]
 
 
 def find_library(path=None):
@@ -105,7 +106,7 @@ def plan(split, first, count, n_classes, lengths=BUCKETS):
 
 INFO = np.dtype([("class_id", "<i4"), ("n_tokens", "<i4"), ("detected", "<i4"), ("snr_db", "<f4"),
                  ("measured_snr_db", "<f4"), ("share", "<f4"), ("rate_hz", "<f4"), ("bandwidth_hz", "<f4"),
-                 ("variant", "S24")])
+                 ("truth_bandwidth_hz", "<f4"), ("overlap", "<f4"), ("variant", "S24")])
 
 
 def outliers(info):

@@ -15,8 +15,8 @@
 #include "lib/dsp/frames.h"
 
 #define COLUMNS      (AT_FRAME_BINS + AT_AUX_COUNT)
-#define ENOUGH       64 /* tokens of a run that is worth more than the next */
-#define MAX_FOLLOWED 32 /* emissions of one scene whose tokens are kept */
+#define MAX_FOLLOWED 48 /* runs of one scene whose tokens are kept */
+#define FEW_TOKENS   4  /* of a run that is forgotten where another follows */
 #define MIN_FALSE    4  /* tokens of a false alarm that is worth an example */
 #define FIRST_ROOM   64 /* tokens allocated at first for each */
 
@@ -37,17 +37,20 @@ const char *at_example_label(int32_t class_id)
 
 /* ---- the band's answers ---- */
 
+/* One run of an emission's tokens. Where the edges move far or a gap comes, the next run is one of
+ * its own: what was heard before a burst, in the channel of a line beside it, is not the burst. */
 struct follower {
     uint64_t id;
     size_t n, room;
-    bool full;     /* a later run is not wanted */
-    bool taken;    /* an example came of it */
-    int place;     /* opened by hand for it; -1: by the detector */
-    float *frames; /* (room, COLUMNS) */
+    bool taken;        /* an example came of it */
+    int place;         /* opened by hand for it; -1: by the detector */
+    uint64_t from, to; /* samples that its tokens cover */
+    float *frames;     /* (room, COLUMNS) */
     struct at_emission emission;
 };
 
 struct catcher {
+    double rate_hz;
     size_t max_tokens, n;
     bool failed; /* no memory */
     uint64_t by_hand[AT_DRAFT_MAX];
@@ -61,9 +64,10 @@ static double overlap(double a_lo, double a_hi, double b_lo, double b_hi)
     return both > 0 ? both / fmax(a_hi - a_lo, b_hi - b_lo) : 0;
 }
 
+/* The newest run of an emission. */
 static struct follower *find(struct catcher *c, uint64_t id)
 {
-    for (size_t i = 0; i < c->n; i++)
+    for (size_t i = c->n; i-- > 0;)
         if (c->f[i].id == id)
             return &c->f[i];
     return NULL;
@@ -83,7 +87,7 @@ static size_t on_room(void *ctx, uint64_t id)
 {
     struct catcher *c = ctx;
     const struct follower *f = find(c, id);
-    return f && !f->full ? c->max_tokens - f->n : 0;
+    return f ? c->max_tokens - f->n : 0;
 }
 
 static bool make_room(struct catcher *c, struct follower *f, size_t n)
@@ -100,6 +104,22 @@ static bool make_room(struct catcher *c, struct follower *f, size_t n)
     return true;
 }
 
+/* The run that follows f: another follower, or f again where there is no place for one. */
+static struct follower *next_run(struct catcher *c, struct follower *f, const struct at_emission *e)
+{
+    if (f->n >= FEW_TOKENS && c->n < MAX_FOLLOWED) {
+        c->f[c->n] = (struct follower){.id = e->id, .place = f->place, .emission = *e};
+        return &c->f[c->n++];
+    }
+    f->n = 0;
+    return f;
+}
+
+static double bin_hz(const struct follower *f)
+{
+    return 1e3 * exp2((double)f->frames[AT_FRAME_BINS + AT_AUX_BIN_KHZ]);
+}
+
 static void on_tokens(void *ctx, const struct at_emission *e, const float *frames, size_t n,
                       unsigned flags, uint64_t index)
 {
@@ -107,40 +127,66 @@ static void on_tokens(void *ctx, const struct at_emission *e, const float *frame
     struct follower *f = find(c, e->id);
     if (!f)
         return;
-    if ((flags & AT_TOKENS_NEW_RUN) && f->n < ENOUGH)
-        f->n = 0; /* a session begins anew there; a run that was long enough is kept instead */
-    else if (flags & AT_TOKENS_NEW_RUN)
-        f->full = true;
+    if ((flags & AT_TOKENS_NEW_RUN) && f->n > 0)
+        f = next_run(c, f, e);
     if (n > c->max_tokens - f->n)
         n = c->max_tokens - f->n;
-    if (f->full || !make_room(c, f, f->n + n))
+    if (n == 0 || !make_room(c, f, f->n + n))
         return;
     memcpy(f->frames + f->n * COLUMNS, frames, n * COLUMNS * sizeof *frames);
+    if (f->n == 0) {
+        double span = (double)n * c->rate_hz / (2 * bin_hz(f)); /* hops of half a frame */
+        f->from = (double)index > span ? index - (uint64_t)span : 0;
+    }
+    f->to = index;
     f->n += n;
     f->emission = *e;
 }
 
 static void on_changed(void *ctx, const struct at_emission *e)
 {
-    struct follower *f = find(ctx, e->id);
-    if (f)
-        f->emission = *e;
+    struct catcher *c = ctx;
+    struct follower *f = find(c, e->id);
+    if (!f)
+        return;
+    const struct at_emission *was = &f->emission;
+    if (f->n == c->max_tokens && overlap(was->f_lo_hz, was->f_hi_hz, e->f_lo_hz, e->f_hi_hz) < 0.5)
+        f = next_run(c, f, e); /* full of what it was before */
+    f->emission = *e;
 }
 
 static void on_row(void *ctx, const struct at_row *row)
 {
 }
 
-/* The follower that is this place's signal: most of the truth's band, then most tokens. */
+/* Whether these tokens show this place's signal: its band in the channel, centred on it, with edges
+ * that are its own rather than those of a wider thing that holds it, and while it was on. */
+static bool shows(const struct follower *f, const struct at_place *p)
+{
+    double lo = f->emission.f_lo_hz, hi = f->emission.f_hi_hz, truth = p->f_hi_hz - p->f_lo_hz;
+    double bin = bin_hz(f), middle = (lo + hi) / 2, reach = 0.45 * AT_FRAME_BINS * bin;
+    double seen = fmin(p->f_hi_hz, middle + reach) - fmax(p->f_lo_hz, middle - reach);
+    double slack = 0.1 * truth + 2 * bin;
+    if (hi - lo > fmax(2.5 * truth, truth + 4 * bin) || seen < 0.6 * truth ||
+        middle < p->f_lo_hz - slack || middle > p->f_hi_hz + slack)
+        return false;
+    double on = (double)(p->last - p->first), heard = (double)(f->to - f->from);
+    double both = fmin((double)p->last, (double)f->to) - fmax((double)p->first, (double)f->from);
+    return both >= 0.5 * fmin(on, heard);
+}
+
+/* The run that is this place's signal: most of the truth's band, then most tokens. */
 static struct follower *best(struct catcher *c, const struct at_place *p)
 {
     struct follower *found = NULL;
-    double most = 0.15;
+    double most = 0;
     for (size_t i = 0; i < c->n; i++) {
         struct follower *f = &c->f[i];
+        if (f->place >= 0 || f->taken || f->n == 0 || !shows(f, p))
+            continue;
         double o = overlap(f->emission.f_lo_hz, f->emission.f_hi_hz, p->f_lo_hz, p->f_hi_hz);
-        double score = o * (1 + log2(1 + (double)f->n));
-        if (f->place < 0 && !f->taken && f->n > 0 && o > 0.15 && score > most) {
+        double score = (0.1 + o) * (1 + log2(1 + (double)f->n));
+        if (score > most) {
             most = score;
             found = f;
         }
@@ -224,15 +270,18 @@ static void take(struct harvest *h, struct follower *f, const struct at_place *p
     f->taken = true;
     double bw = f->emission.f_hi_hz - f->emission.f_lo_hz, rate = h->d->scene.rate_hz;
     struct at_example_info *i = &h->info[h->n];
-    *i = (struct at_example_info){.class_id = p->class_id == AT_CLASS_OUTLIER ? AT_EXAMPLE_OUTLIER
-                                                                              : p->class_id,
-                                  .n_tokens = (int32_t)f->n,
-                                  .detected = f->place < 0,
-                                  .snr_db = (float)p->snr_db,
-                                  .measured_snr_db = f->emission.snr_db,
-                                  .share = (float)(bw / rate),
-                                  .rate_hz = (float)rate,
-                                  .bandwidth_hz = (float)bw};
+    *i = (struct at_example_info){
+        .class_id = p->class_id == AT_CLASS_OUTLIER ? AT_EXAMPLE_OUTLIER : p->class_id,
+        .n_tokens = (int32_t)f->n,
+        .detected = f->place < 0,
+        .snr_db = (float)p->snr_db,
+        .measured_snr_db = f->emission.snr_db,
+        .share = (float)(bw / rate),
+        .rate_hz = (float)rate,
+        .bandwidth_hz = (float)bw,
+        .truth_bandwidth_hz = (float)(p->f_hi_hz - p->f_lo_hz),
+        .overlap =
+            (float)overlap(f->emission.f_lo_hz, f->emission.f_hi_hz, p->f_lo_hz, p->f_hi_hz)};
     memcpy(i->variant, p->variant, sizeof i->variant);
     float *to = h->frames + (size_t)h->n * h->max_tokens * COLUMNS;
     memcpy(to, f->frames, f->n * COLUMNS * sizeof *to);
@@ -244,8 +293,8 @@ static void take_place(struct harvest *h, struct catcher *c, size_t i)
 {
     const struct at_place *p = &h->d->places[i];
     struct follower *f = i < h->d->n_emitters && !c->only_by_hand[i] ? best(c, p) : NULL;
-    for (size_t k = 0; !f && k < c->n; k++)
-        f = c->f[k].place == (int)i ? &c->f[k] : NULL;
+    for (size_t k = 0; !(f && f->place < 0) && k < c->n; k++) /* the longest run of those by hand */
+        f = c->f[k].place == (int)i && (!f || c->f[k].n > f->n) ? &c->f[k] : f;
     if (f)
         take(h, f, p);
 }
@@ -321,7 +370,7 @@ int32_t at_examples_make(const struct at_example_spec *spec, int32_t max_example
     size_t n = (size_t)(d.scene.duration_s * d.scene.rate_hz);
     float *iq = n ? malloc(n * 2 * sizeof *iq) : NULL;
     struct at_signal_truth truth[64] = {0};
-    struct catcher c = {.max_tokens = spec->max_tokens};
+    struct catcher c = {.rate_hz = d.scene.rate_hz, .max_tokens = spec->max_tokens};
     struct harvest h = {&d, spec->max_tokens, 0, max_examples, frames, ret};
     e = iq ? at_scene_render(&d.scene, 0, iq, truth) : -ENOMEM;
     if (e == 0) {

@@ -27,7 +27,8 @@ struct at_example_info {
     int32_t detected;    /* 1: through the detector; 0: opened by hand at the true, jittered edges */
     float snr_db;        /* true, in the occupied bandwidth */
     float measured_snr_db;
-    float share, rate_hz, bandwidth_hz;
+    float share, rate_hz, bandwidth_hz; /* of the emission's edges */
+    float truth_bandwidth_hz, overlap;  /* what was sent, and how much of both edges agree, 0..1 */
     char variant[24];
 };
 

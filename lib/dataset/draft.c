@@ -237,15 +237,18 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
 {
     double bw = at_rng_log_uniform(r, 300, 10e6);
     draw_window(r, spec, bw, &d->scene);
+    bool bump = at_rng_uniform(r, 0, 1) < 0.1; /* the noise itself is not flat */
+    if (bump)
+        bw = d->scene.rate_hz * at_rng_uniform(r, 0.25, 0.9);
     double room = fmax(0, 0.98 * d->scene.rate_hz - bw) / 2;
     double middle = at_rng_uniform(r, -room, room);
-    if (at_rng_uniform(r, 0, 1) < 0.2) { /* the noise itself is not flat */
+    if (bump) {
         struct at_emitter e = {.signal = {.class_id = AT_CLASS_OUTLIER,
                                           .variant = AT_NOISE_BUMP,
                                           .seed = at_rng_next(r),
                                           .bandwidth_hz = bw},
                                .offset_hz = middle,
-                               .snr_db = at_rng_uniform(r, -10, 5)};
+                               .snr_db = at_rng_uniform(r, -10, 0)};
         add_place(d, &e, middle, bw);
         d->places[0].class_id = AT_CLASS_NOISE;
         return;
@@ -267,6 +270,9 @@ static void draw_receiver(struct at_rng *r, struct at_draft *d)
         over = fmax(over, d->places[i].snr_db + 10 * log10(width));
     }
     draw_channel(r, &d->scene.channel, level, over - 10 * log10(bw), bw);
+    for (size_t i = 0; i < d->n_places; i++) /* a receiver's line is no noise */
+        if (d->places[i].class_id == AT_CLASS_NOISE)
+            d->scene.channel.dc_dbfs = d->scene.channel.n_spurs = 0;
 }
 
 int at_draft_draw(struct at_rng *r, const struct at_draft_spec *spec, struct at_draft *ret)

@@ -81,7 +81,7 @@ double at_keyed_add(struct at_gen *g, const struct at_keyer *k, const struct at_
 static const struct at_variant cw_list[] = {
     {"cw_keyer", 110, 280, 0, 0},   {"cw_hand", 110, 280, 0, 0},   {"cw_chirpy", 190, 500, 0, 0},
     {"cw_clicks", 390, 1900, 0, 0}, {"cw_fading", 110, 280, 0, 0}, {"cw_beacon", 110, 280, 2, 20},
-    {"cw_qrss", 3.9, 15, 0, 0},
+    {"cw_slow", 8, 27, 0, 0},
 };
 
 static const struct at_variant *cw_at(size_t i)
@@ -126,10 +126,13 @@ static double room(const struct at_gen *g)
 
 static int cw_render(struct at_gen *g, size_t v)
 {
-    double wpm = v == 6   ? at_gen_lu(g, 0.4, 2)
+    /* slower than three words a minute each key is an emission of its own: carrier in bursts */
+    double wpm = v == 6   ? at_gen_lu(g, 2.8, 8)
                  : v == 5 ? at_gen_u(g, 5, 18)
                           : at_gen_lu(g, 5, 40),
            dot = 1.2 / wpm;
+    /* a window holds ten dots at least: fewer keys show nothing but a carrier in bursts */
+    dot = fmin(dot, (double)g->n / g->rate_hz / 10);
     double rise = v == 3 ? at_gen_lu(g, 0.0002, 0.002) : at_gen_lu(g, 0.0015, 0.006);
     if (rise > 0.1 * dot)
         rise = 0.1 * dot;
@@ -253,8 +256,11 @@ static int carrier_render(struct at_gen *g, size_t v)
             k.pull_hz = at_gen_u(g, -0.5, 0.5) * bw;
             k.pull_s = 0.1 * len;
         }
-        double gap = len * at_gen_lu(g, v == 2 ? 2 : 0.4, 12), same = at_gen_p(g, 0.8),
-               t = at_gen_first(g, len);
+        /* further apart than keys are: evenly keyed at tens of milliseconds is Morse or data */
+        double gap = len * at_gen_lu(g, v == 4 ? 0.4 : 3, v == 3 ? 40 : 12),
+               same = at_gen_p(g, 0.8), t = at_gen_first(g, len);
+        if (v != 3)
+            gap = fmax(gap, 0.6);
         while (t < end) {
             struct at_key key[1] = {{(float)(len * (same ? 1 : at_gen_u(g, 0.5, 1.5))), 1}};
             t = at_keyed_add(g, &k, key, 1, t, amp, f) + (same ? gap : gap * at_gen_u(g, 0.5, 2));

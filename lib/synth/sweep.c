@@ -112,10 +112,17 @@ static int css_render(struct at_gen *g, size_t v)
         rc = track_init(&tr, g);
     if (rc < 0)
         return rc;
-    double ts = ldexp(1, sf) / bw, end = at_gen_seconds(g);
+    double end = at_gen_seconds(g);
+    /* data is what makes it CSS: the window holds a preamble and some symbols where it can, else
+     * the slowest that fits begins within its data */
+    while (sf > m->sf_lo && ldexp(m->pre_lo + 12, sf) / bw > end)
+        sf--;
+    double ts = ldexp(1, sf) / bw;
     int payload = m->len_lo > 0 ? at_rng_int(&g->rng, m->len_lo, m->len_hi) : (int)(end / ts) + 8;
     double len = (m->pre_lo + 4.25 + payload) * ts, gap = len * at_gen_lu(g, 0.1, 3);
     double t = m->len_lo > 0 ? at_gen_first(g, len) : -at_gen_u(g, 0, 8) * ts;
+    if ((m->pre_lo + 8) * ts > end - t)
+        t = -(m->pre_lo + 4.25 + at_gen_u(g, 0, 1) * (payload / 2)) * ts;
     while (t < end)
         t = lay_packet(g, &tr, m, sf, bw, t, payload) + gap * at_gen_u(g, 0.7, 1.4);
     track_finish(&tr, g);
@@ -146,8 +153,9 @@ static const struct chirp_mode {
     {{"jammer_sweep", 1e6, 2e7, 0, 0}, 1e6, 2e7, 50, 1000, 1, 1, EITHER, 0},
     {{"hf_radar", 1e4, 1.5e5, 0, 0}, 1e4, 1.5e5, 300, 1e4, 0.5, 1, EITHER, 0},
     /* the slopes of LoRa, without its data: what tells the two apart */
-    {{"saw_lora_slope", 8e3, 1.6e6, 0, 0}, 8e3, 1.6e6, 32, 4096, 1, 1, EITHER, 0},
-    {{"triangle_slow", 8e3, 1.6e6, 0, 0}, 8e3, 1.6e6, 32, 4096, 1, 1, TRIANGLE, 0},
+    {{"saw_lora_slope", 8e3, 1.6e6, 0, 0}, 8e3, 1.6e6, 64, 4096, 1, 1, EITHER, 0},
+    /* faster than its channel's frames, a triangle is FM by a tone */
+    {{"triangle_slow", 8e3, 1.6e6, 0, 0}, 8e3, 1.6e6, 256, 4096, 1, 1, TRIANGLE, 0},
     {{"single_sweep", 1e4, 1e7, 0.001, 1}, 1e4, 1e7, 200, 2e4, 0.05, 0.5, EITHER, 0},
 };
 /* clang-format on */

@@ -1,10 +1,16 @@
 /* Accuracy of a model file on synthetic signals of the test seeds, under each backend, by the
  * shipped encoder:
  *
- *     build/tests/bench/synthetic models/attune-base.safetensors [SIGNALS [TOKENS]]
+ *     build/tests/bench/synthetic MODEL [SIGNALS [TOKENS]] [--backends flash,gqa,latent]
+ *         [--split test|calibration|outliers] [--snr LO:HI] [--ends 16,1024] [--each FILE]
  *
- * The same signals for every backend (paired). Test seeds have 3 in their top byte and meet no
- * training seed (1). Prints one JSON object. SPDX-License-Identifier: GPL-3.0-or-later */
+ * The same signals for every backend (paired). Test seeds have 3 in their top byte, calibration's
+ * 2; they meet no training seed (1). `outliers` are test signals of no class. Prints one JSON
+ * object; --each writes one JSON line per signal with its logits at the ends (tokens) that are
+ * asked for and at its own, which train/measure.py reads. SPDX-License-Identifier: GPL-3.0-or-later
+ */
+#include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,27 +22,46 @@
 #include "lib/model/encoder.h"
 #include "lib/synth/synth.h"
 
-#define N_BACKENDS 4
-#define N_THREADS  2
-#define MAX_TOKENS 1024
+#define MAX_BACKENDS 4
+#define N_THREADS    2
+#define MAX_TOKENS   16384
+#define MAX_ENDS     8
 
-static const char *const backends[N_BACKENDS] = {"mha", "flash", "gqa", "latent"};
 static const float edges_db[] = {-10, 0, 10, 20, 30};
 #define N_RANGES 4
 
+struct request {
+    const char *model, *each;
+    const char *backends[MAX_BACKENDS];
+    int n_backends, n_ends;
+    long signals, tokens;
+    size_t ends[MAX_ENDS]; /* rising */
+    uint64_t first_seed;
+    bool outliers;
+    double snr_lo_db, snr_hi_db;
+};
+
 struct tally {
-    long right[N_BACKENDS][N_RANGES], of[N_RANGES];
-    long class_right[AT_CLASS_COUNT], class_of[AT_CLASS_COUNT]; /* flash, 10 dB and more */
+    long right[MAX_BACKENDS][N_RANGES], of[N_RANGES];
+    long class_right[AT_CLASS_COUNT], class_of[AT_CLASS_COUNT]; /* first backend, 10 dB and more */
+    long noise_right[MAX_BACKENDS], noise_of;                   /* has no SNR */
     long detected;
 };
 
 struct job {
+    const struct request *req;
     const struct at_encoder *encoder;
-    long signals;
-    uint32_t tokens;
     _Atomic long *next;
+    FILE *each;
     struct tally tally;
     int failed;
+};
+
+struct bench {
+    struct at_session *s[MAX_BACKENDS];
+    struct at_worker *w;
+    float *frames, *in;                                      /* (tokens, columns) */
+    float logits[MAX_BACKENDS][MAX_ENDS + 1][AT_MAX_CLASSES]; /* the last: of all tokens */
 };
 
 static int range_of(float snr_db)
@@ -57,7 +82,8 @@ static int top_of(const float *logits, uint32_t n)
 }
 
 /* frames (n, columns), gathered to the columns that the model was trained on. */
-static void gather(const struct at_model *m, float *frames, size_t n, size_t columns, float *out)
+static void gather(const struct at_model *m, const float *frames, size_t n, size_t columns,
+                   float *out)
 {
     size_t width = m->config.n_bins + m->config.n_aux;
     for (size_t i = 0; i < n; i++) {
@@ -68,97 +94,165 @@ static void gather(const struct at_model *m, float *frames, size_t n, size_t col
     }
 }
 
-static void score(struct job *j, struct at_session **s, struct at_worker *w, const float *in,
-                  const struct at_example_info *info)
+/* Logits of each backend at each end that the signal reaches, then of all of it. */
+static void answer(const struct job *j, struct bench *b, size_t n)
 {
     const struct at_model *m = at_encoder_model(j->encoder);
+    size_t width = m->config.n_bins + m->config.n_aux;
+    for (int k = 0; k < j->req->n_backends; k++) {
+        size_t at = 0;
+        at_session_reset(b->s[k]);
+        for (int i = 0; i <= j->req->n_ends; i++) {
+            size_t end = i < j->req->n_ends && j->req->ends[i] < n ? j->req->ends[i] : n;
+            if (end > at)
+                at_session_push(b->s[k], b->w, b->in + at * width, end - at, width);
+            at = end;
+            at_session_logits(b->s[k], b->logits[k][i]);
+        }
+    }
+}
+
+static void score(struct job *j, const struct bench *b, const struct at_example_info *info)
+{
+    const struct at_model *m = at_encoder_model(j->encoder);
+    bool noise = info->class_id == AT_CLASS_NOISE;
     int range = range_of(info->snr_db),
         label = at_model_label_index(m, at_class_name(info->class_id));
-    j->tally.of[range]++;
+    j->tally.of[range] += !noise;
+    j->tally.noise_of += noise;
     j->tally.detected += info->detected;
-    for (int b = 0; b < N_BACKENDS; b++) {
-        float logits[AT_MAX_CLASSES];
-        at_session_reset(s[b]);
-        at_session_push(s[b], w, in, (size_t)info->n_tokens, m->config.n_bins + m->config.n_aux);
-        at_session_logits(s[b], logits);
-        int right = top_of(logits, m->config.n_classes) == label;
-        j->tally.right[b][range] += right;
-        if (b == 1 && info->snr_db >= 10) {
+    for (int k = 0; k < j->req->n_backends; k++) {
+        int right = top_of(b->logits[k][j->req->n_ends], m->config.n_classes) == label;
+        j->tally.right[k][range] += !noise && right;
+        j->tally.noise_right[k] += noise && right;
+        if (k == 0 && !noise && info->snr_db >= 10) {
             j->tally.class_of[info->class_id]++;
             j->tally.class_right[info->class_id] += right;
         }
     }
 }
 
+static void write_each(const struct job *j, const struct bench *b, uint64_t seed,
+                       const struct at_example_info *info)
+{
+    uint32_t n_classes = at_encoder_model(j->encoder)->config.n_classes;
+    flockfile(j->each);
+    fprintf(j->each,
+            "{\"seed\": %llu, \"class\": \"%s\", \"variant\": \"%s\", \"tokens\": %d, "
+            "\"detected\": %d, \"snr_db\": %.2f, \"measured_snr_db\": %.2f, \"share\": %.4f, "
+            "\"rate_hz\": %.0f, \"bandwidth_hz\": %.0f, \"truth_bandwidth_hz\": %.0f, "
+            "\"overlap\": %.3f, \"logits\": {",
+            (unsigned long long)seed,
+            info->class_id < 0 ? "outlier" : at_class_name(info->class_id), info->variant,
+            info->n_tokens, info->detected, (double)info->snr_db, (double)info->measured_snr_db,
+            (double)info->share, (double)info->rate_hz, (double)info->bandwidth_hz,
+            (double)info->truth_bandwidth_hz, (double)info->overlap);
+    for (int k = 0; k < j->req->n_backends; k++) {
+        fprintf(j->each, "%s\"%s\": [", k ? ", " : "", j->req->backends[k]);
+        for (int i = 0; i <= j->req->n_ends; i++) {
+            fprintf(j->each, "%s[", i ? ", " : "");
+            for (uint32_t c = 0; c < n_classes; c++)
+                fprintf(j->each, "%s%.4f", c ? ", " : "", (double)b->logits[k][i][c]);
+            fprintf(j->each, "]");
+        }
+        fprintf(j->each, "]");
+    }
+    fprintf(j->each, "}}\n");
+    funlockfile(j->each);
+}
+
+/* The i-th signal; draws again where nothing came of it. Returns its seed. */
+static uint64_t make(const struct request *req, long i, float *frames,
+                     struct at_example_info *ret)
+{
+    struct at_example_spec spec = {.class_id = req->outliers ? AT_EXAMPLE_OUTLIER
+                                                             : (int32_t)(i % AT_CLASS_COUNT),
+                                   .max_tokens = (uint32_t)req->tokens,
+                                   .snr_lo_db = (float)req->snr_lo_db,
+                                   .snr_hi_db = (float)req->snr_hi_db};
+    ret->n_tokens = 0;
+    for (uint64_t again = 0; again < 8 && ret->n_tokens == 0; again++) {
+        spec.seed = req->first_seed + (uint64_t)i + (again << 44);
+        if (at_example_make(&spec, frames, ret) < 0)
+            ret->n_tokens = 0;
+    }
+    return spec.seed;
+}
+
+static int prepare(const struct job *j, struct bench *b)
+{
+    struct at_session_shape shapes[MAX_BACKENDS];
+    struct at_error err = {""};
+    size_t each = (size_t)j->req->tokens * (size_t)at_example_columns();
+    b->frames = malloc(each * sizeof *b->frames);
+    b->in = malloc(each * sizeof *b->in);
+    int e = b->frames && b->in ? 0 : -ENOMEM;
+    for (int k = 0; k < j->req->n_backends && e == 0; k++) {
+        shapes[k] = (struct at_session_shape){.backend = at_attn_find(j->req->backends[k], &err),
+                                              .max_new = 256};
+        e = shapes[k].backend ? at_session_create(j->encoder, &shapes[k], &err, &b->s[k])
+                              : -ENOENT;
+    }
+    if (e == 0)
+        e = at_worker_create(j->encoder, shapes, (size_t)j->req->n_backends, &err, &b->w);
+    if (e < 0)
+        fprintf(stderr, "synthetic: %s\n", err.text[0] ? err.text : strerror(-e));
+    return e;
+}
+
 static void *work(void *arg)
 {
     struct job *j = arg;
-    struct at_session_shape shapes[N_BACKENDS];
-    struct at_session *s[N_BACKENDS] = {0};
-    struct at_worker *w = NULL;
-    struct at_error err;
-    size_t columns = (size_t)at_example_columns();
-    float *frames = malloc(MAX_TOKENS * columns * sizeof *frames),
-          *in = malloc(MAX_TOKENS * columns * sizeof *in);
-    j->failed = !frames || !in;
-    for (int b = 0; b < N_BACKENDS && !j->failed; b++) {
-        shapes[b] =
-            (struct at_session_shape){.backend = at_attn_find(backends[b], &err), .max_new = 256};
-        j->failed =
-            !shapes[b].backend || at_session_create(j->encoder, &shapes[b], &err, &s[b]) < 0;
-    }
-    if (!j->failed)
-        j->failed = at_worker_create(j->encoder, shapes, N_BACKENDS, &err, &w) < 0;
-    for (long i; !j->failed && (i = atomic_fetch_add(j->next, 1)) < j->signals;) {
+    struct bench b = {0};
+    j->failed = prepare(j, &b) < 0;
+    for (long i; !j->failed && (i = atomic_fetch_add(j->next, 1)) < j->req->signals;) {
         struct at_example_info info = {0};
-        for (uint64_t again = 0; again < 8 && info.n_tokens == 0; again++) {
-            struct at_example_spec spec = {.seed =
-                                               (UINT64_C(3) << 56 | (uint64_t)i) + (again << 44),
-                                           .class_id = (int32_t)(i % AT_CLASS_COUNT),
-                                           .max_tokens = j->tokens,
-                                           .snr_lo_db = -10,
-                                           .snr_hi_db = 30};
-            if (at_example_make(&spec, frames, &info) < 0)
-                break;
-        }
+        uint64_t seed = make(j->req, i, b.frames, &info);
         if (info.n_tokens == 0)
             continue;
-        gather(at_encoder_model(j->encoder), frames, (size_t)info.n_tokens, columns, in);
-        score(j, s, w, in, &info);
+        gather(at_encoder_model(j->encoder), b.frames, (size_t)info.n_tokens,
+               (size_t)at_example_columns(), b.in);
+        answer(j, &b, (size_t)info.n_tokens);
+        if (info.class_id >= 0)
+            score(j, &b, &info);
+        if (j->each)
+            write_each(j, &b, seed, &info);
         if (i % 1000 == 0)
-            fprintf(stderr, "%ld of %ld\n", i, j->signals);
+            fprintf(stderr, "%ld of %ld\n", i, j->req->signals);
     }
-    for (int b = 0; b < N_BACKENDS; b++)
-        at_session_destroy(s[b]);
-    at_worker_destroy(w);
-    free(frames);
-    free(in);
+    for (int k = 0; k < j->req->n_backends; k++)
+        at_session_destroy(b.s[k]);
+    at_worker_destroy(b.w);
+    free(b.frames);
+    free(b.in);
     return NULL;
 }
 
-static void print(const struct tally *t, uint32_t tokens)
+static void print(const struct request *req, const struct tally *t)
 {
-    long all = 0;
+    long all = t->noise_of;
     for (int r = 0; r < N_RANGES; r++)
         all += t->of[r];
-    printf("{\"signals\": %ld, \"tokens\": %u, \"detected\": %.3f, \"backends\": {", all, tokens,
-           (double)t->detected / (double)all);
-    for (int b = 0; b < N_BACKENDS; b++) {
-        long right = 0;
+    printf("{\"signals\": %ld, \"tokens\": %ld, \"detected\": %.3f, \"backends\": {", all,
+           req->tokens, (double)t->detected / (double)all);
+    for (int k = 0; k < req->n_backends; k++) {
+        long right = t->noise_right[k];
         for (int r = 0; r < N_RANGES; r++)
-            right += t->right[b][r];
+            right += t->right[k][r];
         double p = (double)right / (double)all;
-        printf("%s\"%s\": {\"overall\": %.4f, \"ci95\": %.4f", b ? ", " : "", backends[b], p,
-               1.96 * sqrt(p * (1 - p) / (double)all));
+        printf("%s\"%s\": {\"overall\": %.4f, \"ci95\": %.4f, \"noise\": %.4f",
+               k ? ", " : "", req->backends[k], p, 1.96 * sqrt(p * (1 - p) / (double)all),
+               (double)t->noise_right[k] / (double)(t->noise_of ? t->noise_of : 1));
         for (int r = 0; r < N_RANGES; r++)
-            printf(", \"%g..%g\": %.4f", (double)edges_db[r], (double)edges_db[r + 1],
-                   (double)t->right[b][r] / (double)t->of[r]);
+            if (t->of[r])
+                printf(", \"%g..%g\": %.4f", (double)edges_db[r], (double)edges_db[r + 1],
+                       (double)t->right[k][r] / (double)t->of[r]);
         printf("}");
     }
     printf("}, \"class_at_10db\": {");
     const char *comma = "";
     for (int c = 0; c < AT_CLASS_COUNT; c++) {
-        if (!t->class_of[c]) /* noise has no SNR */
+        if (!t->class_of[c])
             continue;
         printf("%s\"%s\": %.3f", comma, at_class_name(c),
                (double)t->class_right[c] / (double)t->class_of[c]);
@@ -175,40 +269,109 @@ static void add(struct tally *sum, const struct tally *t)
         a[i] += b[i];
 }
 
+/* "a,b,c" cut in place; how many. */
+static int cut(char *list, const char **ret, int most)
+{
+    int n = 0;
+    for (char *rest = list, *word; n < most && (word = strtok_r(rest, ",", &rest));)
+        ret[n++] = word;
+    return n;
+}
+
+static bool read_split(const char *name, struct request *r)
+{
+    r->outliers = !strcmp(name, "outliers");
+    r->first_seed = UINT64_C(3) << 56;
+    if (!strcmp(name, "calibration")) /* as train/data.py */
+        r->first_seed = (UINT64_C(2) << 56) + (UINT64_C(1) << 32);
+    else if (r->outliers)
+        r->first_seed += UINT64_C(1) << 34;
+    return r->outliers || !strcmp(name, "calibration") || !strcmp(name, "test");
+}
+
+static bool read_arguments(int argc, char **argv, struct request *r)
+{
+    static const struct option options[] = {
+        {"backends", 1, NULL, 'b'}, {"split", 1, NULL, 's'}, {"snr", 1, NULL, 'r'},
+        {"ends", 1, NULL, 'e'},     {"each", 1, NULL, 'f'},  {0}};
+    const char *ends[MAX_ENDS];
+    bool ok = true;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (o == 'b')
+            r->n_backends = cut(optarg, r->backends, MAX_BACKENDS);
+        else if (o == 's')
+            ok = ok && read_split(optarg, r);
+        else if (o == 'r')
+            ok = ok && sscanf(optarg, "%lf:%lf", &r->snr_lo_db, &r->snr_hi_db) == 2;
+        else if (o == 'f')
+            r->each = optarg;
+        else if (o == 'e')
+            for (r->n_ends = cut(optarg, ends, MAX_ENDS), o = 0; o < r->n_ends; o++)
+                r->ends[o] = strtoul(ends[o], NULL, 10);
+        else
+            ok = false;
+    }
+    argc -= optind;
+    r->model = argv[optind];
+    r->signals = argc > 1 ? atol(argv[optind + 1]) : 17408;
+    r->tokens = argc > 2 ? atol(argv[optind + 2]) : 256;
+    return ok && argc >= 1 && r->n_backends > 0 && r->signals > 0 && r->tokens > 0 &&
+           r->tokens <= MAX_TOKENS;
+}
+
+static int run(const struct request *req, const struct at_encoder *encoder)
+{
+    _Atomic long next = 0;
+    struct job jobs[N_THREADS];
+    pthread_t threads[N_THREADS];
+    struct tally sum = {0};
+    FILE *each = req->each ? fopen(req->each, "w") : NULL;
+    int failed = req->each && !each, started = 0;
+    if (failed)
+        perror(req->each);
+    for (; started < N_THREADS && !failed; started += !failed) {
+        jobs[started] =
+            (struct job){.req = req, .encoder = encoder, .next = &next, .each = each};
+        failed = pthread_create(&threads[started], NULL, work, &jobs[started]) != 0;
+    }
+    for (int i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+        failed |= jobs[i].failed;
+        add(&sum, &jobs[i].tally);
+    }
+    if (each && fclose(each) != 0) {
+        perror(req->each);
+        failed = 1;
+    }
+    if (!failed)
+        print(req, &sum);
+    return failed ? AT_EXIT_FAILED : AT_EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct at_error err = {""};
     struct at_model *model = NULL;
     struct at_encoder *encoder = NULL;
-    long signals = argc > 2 ? atol(argv[2]) : 17408, tokens = argc > 3 ? atol(argv[3]) : 256;
-    if (argc < 2 || signals < 1 || tokens < 1 || tokens > MAX_TOKENS) {
-        fprintf(stderr, "usage: synthetic MODEL [SIGNALS [TOKENS up to %d]]\n", MAX_TOKENS);
+    struct request req = {.backends = {"mha", "flash", "gqa", "latent"},
+                          .n_backends = 4,
+                          .first_seed = UINT64_C(3) << 56,
+                          .snr_lo_db = -10,
+                          .snr_hi_db = 30};
+    if (!read_arguments(argc, argv, &req)) {
+        fprintf(stderr,
+                "usage: synthetic MODEL [SIGNALS [TOKENS up to %d]] [--backends B,..] [--split "
+                "test|calibration|outliers] [--snr LO:HI] [--ends N,..] [--each FILE]\n",
+                MAX_TOKENS);
         return AT_EXIT_USAGE;
     }
-    if (at_model_read(NULL, argv[1], &err, &model) < 0 ||
-        at_encoder_create(NULL, model, NULL, &err, &encoder) < 0) {
+    int status = AT_EXIT_FAILED;
+    if (at_model_read(NULL, req.model, &err, &model) < 0 ||
+        at_encoder_create(NULL, model, NULL, &err, &encoder) < 0)
         fprintf(stderr, "synthetic: %s\n", err.text);
-        at_model_destroy(model);
-        return AT_EXIT_FAILED;
-    }
-    _Atomic long next = 0;
-    struct job jobs[N_THREADS];
-    pthread_t threads[N_THREADS];
-    struct tally sum = {0};
-    int failed = 0;
-    for (int i = 0; i < N_THREADS; i++) {
-        jobs[i] = (struct job){
-            .encoder = encoder, .signals = signals, .tokens = (uint32_t)tokens, .next = &next};
-        failed |= pthread_create(&threads[i], NULL, work, &jobs[i]) != 0;
-    }
-    for (int i = 0; i < N_THREADS && !failed; i++) {
-        pthread_join(threads[i], NULL);
-        failed |= jobs[i].failed;
-        add(&sum, &jobs[i].tally);
-    }
-    if (!failed)
-        print(&sum, (uint32_t)tokens);
+    else
+        status = run(&req, encoder);
     at_encoder_destroy(encoder);
     at_model_destroy(model);
-    return failed ? AT_EXIT_FAILED : AT_EXIT_OK;
+    return status;
 }

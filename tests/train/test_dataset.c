@@ -47,6 +47,71 @@ static void test_strong_signals_are_detected(void **state)
     assert_true(found >= n * 8 / 10);
 }
 
+/* The best mean of `width` neighbouring bins of a frame: 1 is 10 dB over the noise. */
+static float strongest(const float *frame, int width)
+{
+    float most = -4;
+    for (int k = 0; k + width <= at_example_bins(); k++) {
+        float sum = 0;
+        for (int i = 0; i < width; i++)
+            sum += frame[k + i];
+        most = fmaxf(most, sum / (float)width);
+    }
+    return most;
+}
+
+/* The tokens show what they are labelled with: edges of the signal's own width, and in two tokens
+ * at least its power over that width. What stood in the band before it (a line of the receiver), or
+ * the whole band as one emission, would not. */
+static void test_tokens_show_the_signal(void **state)
+{
+    static const int classes[] = {AT_CLASS_GFSK, AT_CLASS_FSK4, AT_CLASS_PSK_QAM,
+                                  AT_CLASS_OFDM, AT_CLASS_WFM,  AT_CLASS_OOK};
+    int n = 0, wide = 0, dark = 0;
+    for (size_t c = 0; c < sizeof classes / sizeof *classes; c++) {
+        for (uint64_t seed = 1; seed <= 12; seed++) {
+            struct at_example_info info;
+            float *x = make(seed * 7000 + c, classes[c], 25, &info);
+            double bin_hz = 1e3 * exp2((double)x[at_example_bins()]);
+            int width = (int)fmax(1, fmin(64, 0.4 * (double)info.bandwidth_hz / bin_hz)), lit = 0;
+            for (int t = 0; t < info.n_tokens; t++)
+                lit += strongest(x + (size_t)t * (size_t)at_example_columns(), width) > 1;
+            n += info.n_tokens > 0;
+            wide += info.bandwidth_hz > 2.5f * info.truth_bandwidth_hz &&
+                    (double)info.bandwidth_hz > (double)info.truth_bandwidth_hz + 5 * bin_hz;
+            dark += info.n_tokens > 0 && lit < 2;
+            free(x);
+        }
+    }
+    print_message("of %d: %d wider than sent, %d without power\n", n, wide, dark);
+    assert_true(n > 60);
+    assert_int_equal(wide, 0);
+    assert_true(dark <= 1);
+}
+
+/* No line of the receiver stands in what is shown as noise. */
+static void test_noise_holds_no_line(void **state)
+{
+    size_t columns = (size_t)at_example_columns(), bins = (size_t)at_example_bins();
+    int lines = 0, n = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct at_example_info info;
+        float *x = make(seed, AT_CLASS_NOISE, 0, &info);
+        if (info.n_tokens >= 128) {
+            float mean[512] = {0};
+            for (size_t i = 0; i < (size_t)info.n_tokens * bins; i++)
+                mean[i % bins] += x[i / bins * columns + i % bins] / (float)info.n_tokens;
+            for (size_t k = 8; k < bins - 8; k++)
+                lines += mean[k] > fmaxf(mean[k - 5], mean[k + 5]) + 0.6f;
+            n++;
+        }
+        free(x);
+    }
+    print_message("lines in %d examples of noise: %d\n", n, lines);
+    assert_true(n > 15);
+    assert_int_equal(lines, 0);
+}
+
 static void test_same_seed_same_example(void **state)
 {
     struct at_example_info a, b;
@@ -146,6 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strong_signals_are_detected),
+        cmocka_unit_test(test_tokens_show_the_signal),
+        cmocka_unit_test(test_noise_holds_no_line),
         cmocka_unit_test(test_same_seed_same_example),
         cmocka_unit_test(test_frames_are_finite),
         cmocka_unit_test(test_scenes_give_several),

@@ -233,6 +233,29 @@ static void test_bandwidth_truth(void **state)
     free(iq);
 }
 
+/* The receiver's filter: flat within 0.3 dB to a quarter of the rate, 20 dB down at its edges. */
+static void test_rolloff(void **state)
+{
+    enum { N = 1 << 15 };
+    static float iq[2 * N];
+    static const struct {
+        double f, down, within;
+    } points[] = {{0, 0, 0.1}, {0.25, 0, 0.3}, {0.5, 20, 0.1}, {-0.4, 4.3, 1.5}};
+    for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
+        struct at_channel_spec spec = {.edge_rolloff_db = 20};
+        double power = 0;
+        for (size_t i = 0; i < N; i++) {
+            iq[2 * i] = (float)cos(2 * M_PI * points[p].f * (double)i);
+            iq[2 * i + 1] = (float)sin(2 * M_PI * points[p].f * (double)i);
+        }
+        assert_int_equal(at_channel_apply(&spec, 1e6, 0, NULL, iq, N), 0);
+        for (size_t i = 2 * 64; i < 2 * (N - 64); i++)
+            power += (double)iq[i] * (double)iq[i] / (N - 128);
+        print_message("%g of the rate: %.2f dB\n", points[p].f, 10 * log10(power));
+        assert_true(fabs(-10 * log10(power) - points[p].down) < points[p].within);
+    }
+}
+
 static void test_refuses(void **state)
 {
     float iq[256];
@@ -273,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_natural_bandwidth_is_as_told),
         cmocka_unit_test(test_same_seed_same_samples),
         cmocka_unit_test(test_bandwidth_truth),
+        cmocka_unit_test(test_rolloff),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_short_windows),
     };
