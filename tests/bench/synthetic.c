@@ -60,7 +60,7 @@ struct job {
 struct bench {
     struct at_session *s[MAX_BACKENDS];
     struct at_worker *w;
-    float *frames, *in;                                      /* (tokens, columns) */
+    float *frames, *in;                                       /* (tokens, columns) */
     float logits[MAX_BACKENDS][MAX_ENDS + 1][AT_MAX_CLASSES]; /* the last: of all tokens */
 };
 
@@ -162,8 +162,7 @@ static void write_each(const struct job *j, const struct bench *b, uint64_t seed
 }
 
 /* The i-th signal; draws again where nothing came of it. Returns its seed. */
-static uint64_t make(const struct request *req, long i, float *frames,
-                     struct at_example_info *ret)
+static uint64_t make(const struct request *req, long i, float *frames, struct at_example_info *ret)
 {
     struct at_example_spec spec = {.class_id = req->outliers ? AT_EXAMPLE_OUTLIER
                                                              : (int32_t)(i % AT_CLASS_COUNT),
@@ -190,8 +189,7 @@ static int prepare(const struct job *j, struct bench *b)
     for (int k = 0; k < j->req->n_backends && e == 0; k++) {
         shapes[k] = (struct at_session_shape){.backend = at_attn_find(j->req->backends[k], &err),
                                               .max_new = 256};
-        e = shapes[k].backend ? at_session_create(j->encoder, &shapes[k], &err, &b->s[k])
-                              : -ENOENT;
+        e = shapes[k].backend ? at_session_create(j->encoder, &shapes[k], &err, &b->s[k]) : -ENOENT;
     }
     if (e == 0)
         e = at_worker_create(j->encoder, shapes, (size_t)j->req->n_backends, &err, &b->w);
@@ -240,8 +238,8 @@ static void print(const struct request *req, const struct tally *t)
         for (int r = 0; r < N_RANGES; r++)
             right += t->right[k][r];
         double p = (double)right / (double)all;
-        printf("%s\"%s\": {\"overall\": %.4f, \"ci95\": %.4f, \"noise\": %.4f",
-               k ? ", " : "", req->backends[k], p, 1.96 * sqrt(p * (1 - p) / (double)all),
+        printf("%s\"%s\": {\"overall\": %.4f, \"ci95\": %.4f, \"noise\": %.4f", k ? ", " : "",
+               req->backends[k], p, 1.96 * sqrt(p * (1 - p) / (double)all),
                (double)t->noise_right[k] / (double)(t->noise_of ? t->noise_of : 1));
         for (int r = 0; r < N_RANGES; r++)
             if (t->of[r])
@@ -291,9 +289,9 @@ static bool read_split(const char *name, struct request *r)
 
 static bool read_arguments(int argc, char **argv, struct request *r)
 {
-    static const struct option options[] = {
-        {"backends", 1, NULL, 'b'}, {"split", 1, NULL, 's'}, {"snr", 1, NULL, 'r'},
-        {"ends", 1, NULL, 'e'},     {"each", 1, NULL, 'f'},  {0}};
+    static const struct option options[] = {{"backends", 1, NULL, 'b'}, {"split", 1, NULL, 's'},
+                                            {"snr", 1, NULL, 'r'},      {"ends", 1, NULL, 'e'},
+                                            {"each", 1, NULL, 'f'},     {0}};
     const char *ends[MAX_ENDS];
     bool ok = true;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -330,8 +328,7 @@ static int run(const struct request *req, const struct at_encoder *encoder)
     if (failed)
         perror(req->each);
     for (; started < N_THREADS && !failed; started += !failed) {
-        jobs[started] =
-            (struct job){.req = req, .encoder = encoder, .next = &next, .each = each};
+        jobs[started] = (struct job){.req = req, .encoder = encoder, .next = &next, .each = each};
         failed = pthread_create(&threads[started], NULL, work, &jobs[started]) != 0;
     }
     for (int i = 0; i < started; i++) {
