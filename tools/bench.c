@@ -9,6 +9,7 @@
 
 #include "lib/base/cpu.h"
 #include "lib/config/value.h"
+#include "tools/bench_report.h"
 #include "tools/tools.h"
 
 extern const struct at_command at_command_bench;
@@ -40,7 +41,7 @@ struct plan {
     uint32_t new_tokens, sessions, segment;
     uint32_t threads, window_threads; /* of a batch; of one window */
     double seconds;
-    const char *model_path;
+    const char *model_path, *report_dir;
     bool json;
     unsigned n_lines;
 };
@@ -315,8 +316,40 @@ static const struct at_option options[] = {
     {"seconds", 's', AT_OPTION_NUMBER, OF(seconds), "S", "to measure for each line", 0.01, 600,
      "1"},
     {"model", 0, AT_OPTION_TEXT, OF(model_path), "FILE", "a model file; else random weights"},
+    {"report", 0, AT_OPTION_TEXT, OF(report_dir), "DIR",
+     "measure all of it and write the paper's table and figures as a page with SVG and JSON"},
     {0},
 };
+
+static int compare_windows(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Every backend, mode and norm that the lists leave; 1024 to 16384 tokens unless told otherwise. */
+static int report(struct plan *p)
+{
+    static struct bench_report r; /* some 100 KB */
+    struct at_error err;
+    for (uint32_t w = 1024; p->lists.windows == NULL && w <= 16384; w *= 2)
+        p->windows[p->n_windows++] = w;
+    qsort(p->windows, p->n_windows, sizeof *p->windows, compare_windows);
+    r = (struct bench_report){.dir = p->report_dir,
+                              .model_path = p->model_path,
+                              .backends = p->backends,
+                              .n_backends = p->n_backends,
+                              .windows = p->windows,
+                              .n_windows = p->n_windows,
+                              .threads = p->threads,
+                              .sessions = p->sessions,
+                              .new_tokens = p->new_tokens,
+                              .seconds = p->seconds};
+    if (bench_report_run(&r, &err) < 0)
+        return at_fail(SELF, AT_EXIT_FAILED, "%s", err.text);
+    printf("%s/index.html\n", p->report_dir);
+    return AT_EXIT_OK;
+}
 
 static int run(int argc, char **argv)
 {
@@ -336,6 +369,8 @@ static int run(int argc, char **argv)
         (code = read_list("window", p.lists.windows, visit_window, &p)))
         return code;
     set_defaults(&p);
+    if (p.report_dir)
+        return report(&p);
     code = print_peaks(&p);
     if (code == 0)
         code = p.model_path ? run_file(&p) : run_random(&p);
@@ -358,7 +393,9 @@ const struct at_command at_command_bench = {
     .examples =
         "attune bench                                       # every backend at window 1024\n"
         "attune bench --what window -b flash -W 1024,4096   # one session, empty cache\n"
-        "attune bench --what batch --sessions 64 -t 2 --json\n",
+        "attune bench --what batch --sessions 64 -t 2 --json\n"
+        "attune bench --report report -s 0.3                # some minutes; then open "
+        "report/index.html\n",
     .options = options,
     .run = run,
 };

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,39 @@ class Bench(unittest.TestCase):
         self.assertEqual(kv["flash", "stream", 512], 4 * 512 * 2 * 128 * 4)  # layers x W x (K, V) x width x float
         self.assertEqual(kv["flash", "batch", 512], 3 * kv["flash", "stream", 512])
         self.assertLess(kv["latent", "stream", 512], kv["flash", "stream", 512] / 2)
+
+    def test_bench_report(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "report"
+            r = attune("bench", "--report", str(out), "-s", "0.01", "-W", "128,64", "--sessions", "2")
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            data = json.loads((out / "report.json").read_text())
+            points = {(p["what"], p["backend"], p["mode"], p["norm"], p["window"]): p for p in data["points"]}
+            print(len(points), "points")
+            for backend in ("mha", "flash", "gqa", "latent"):
+                for mode in ("fp32", "bf16"):
+                    for window in (64, 128):
+                        for norm in ("rmsnorm", "layernorm"):
+                            self.assertGreater(points["stream", backend, mode, norm, window]["p50_ms"], 0)
+            kv = {b: points["stream", b, "fp32", "rmsnorm", 128]["kv_bytes"] for b in ("mha", "flash", "gqa")}
+            self.assertEqual(kv["mha"], 2 * kv["gqa"])
+            self.assertEqual(data["paper"][0]["p50_ms"], 22.0)
+            page = (out / "index.html").read_text()
+            names = {p.name for p in out.iterdir()}
+            self.assertEqual(names, {"index.html", "report.json", "growth.svg", "figure2-throughput.svg", "figure3-kv.svg",
+                                     "figure4-accuracy.svg", "figure5-latency.svg", "figure6-norms.svg"})
+            for name in names - {"index.html"}:
+                self.assertIn(name, page)
+            for svg in out.glob("*.svg"):
+                root = xml.etree.ElementTree.parse(svg).getroot()
+                self.assertEqual(root.tag, "{http://www.w3.org/2000/svg}svg")
+            bars = (out / "figure4-accuracy.svg").read_text()
+            for a in data["accuracy"]:
+                if a["window"] == 1024:
+                    self.assertIn(f"{100 * a['overall']:.1f}</text>", bars)
+            r = attune("bench", "--report", "/proc/none/report", "-s", "0.01", "-W", "64")
+            self.assertEqual(r.returncode, 1)
+            self.assertIn("/proc/none/report", r.stderr)
 
     def test_a_model_file_and_its_window(self):
         r = attune("bench", "--json", "-s", "0.01", "-w", "window", "-b", "mha", "--model", GOLDEN / "encoder-0.safetensors")
