@@ -1,5 +1,6 @@
 /* attune: the command line for people. SPDX-License-Identifier: GPL-3.0-or-later */
 #include <signal.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,6 +77,6 @@ int main(int argc, char **argv)
         return unknown_command(name);
     int code = c->run(argc - 1, argv + 1);
     if (fflush(stdout) != 0 && code == AT_EXIT_OK)
-        code = AT_EXIT_FAILED;
+        code = at_fail(NULL, AT_EXIT_FAILED, "standard output: %s", strerror(errno));
     return code;
 }

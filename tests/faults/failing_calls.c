@@ -3,8 +3,11 @@
  * by design, FFTW for one).
  *
  *   ATTUNE_FAIL=malloc:17         the 17th allocation of the program returns NULL with ENOMEM
+ *   ATTUNE_FAIL_IN=libsqlite3     not the program's own calls but those of the libraries so named
+ *   ATTUNE_FAIL_HELPER=MARK       not in the daemon but in the first radio helper that makes the
+ *                                 file MARK: the next life goes without a fault
  *   ATTUNE_FAIL_REPORT=report.txt at exit: calls of each kind, blocks that nobody freed, who
- * allocated them
+ *                                 allocated them; of a radio helper in report.txt.helper
  *
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #undef _FILE_OFFSET_BITS /* open and open64 are two names here */
@@ -14,6 +17,7 @@
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -23,6 +27,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,8 +42,13 @@ static const char *const kind_names[KINDS] = {
 static const int kind_errno[KINDS] = {ENOMEM, ENOMEM, EMFILE, ENOSPC, EIO,   ENOSPC,
                                       EAGAIN, EAGAIN, EMFILE, EMFILE, ENOMEM};
 
-static uintptr_t program_lo, program_hi;
-static uintptr_t program_base;
+struct range {
+    uintptr_t lo, hi, base;
+};
+enum { N_LIBRARIES = 8 };
+static struct range program, libraries[N_LIBRARIES];
+static size_t n_libraries;
+static int is_helper, is_silent; /* silent: a life of the helper without a fault */
 static _Atomic uint64_t calls[KINDS];
 static int fail_kind = -1;
 static uint64_t fail_at;
@@ -88,33 +98,54 @@ static void forget(void *block)
 }
 
 /* ---- who calls, and whether this is the one ---- */
-static int find_program(struct dl_phdr_info *info, size_t size, void *unused)
+static int find_object(struct dl_phdr_info *info, size_t size, void *first)
 {
-    (void)size, (void)unused;
-    program_base = info->dlpi_addr;
+    (void)size;
+    const char *in = getenv("ATTUNE_FAIL_IN"), *slash = strrchr(info->dlpi_name, '/');
+    const char *name = slash ? slash + 1 : info->dlpi_name;
+    struct range r = {.base = info->dlpi_addr};
+    int is_program = *(int *)first, wanted = 0;
+    *(int *)first = 0;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         if (p->p_type != PT_LOAD || !(p->p_flags & PF_X))
             continue;
-        program_lo = info->dlpi_addr + p->p_vaddr;
-        program_hi = program_lo + p->p_memsz;
+        r.lo = info->dlpi_addr + p->p_vaddr;
+        r.hi = r.lo + p->p_memsz;
     }
-    return 1; /* the first object is the program */
+    for (const char *at = in; !is_program && at && *at;) { /* NAME,NAME: what files begin with */
+        size_t n = strcspn(at, ",");
+        wanted |= n && strncmp(name, at, n) == 0;
+        at += n + (at[n] == ',');
+    }
+    if (is_program)
+        program = r;
+    else if (wanted && n_libraries < N_LIBRARIES)
+        libraries[n_libraries++] = r;
+    return 0;
 }
 
 static int ours(uintptr_t caller)
 {
-    return caller >= program_lo && caller < program_hi;
+    return caller >= program.lo && caller < program.hi;
+}
+
+static int may_fail(uintptr_t caller)
+{
+    for (size_t i = 0; i < n_libraries; i++)
+        if (caller >= libraries[i].lo && caller < libraries[i].hi)
+            return 1;
+    return !n_libraries && ours(caller);
 }
 
 static int fails(enum kind kind, uintptr_t caller)
 {
-    if (!ours(caller))
+    if (!may_fail(caller))
         return 0;
     uint64_t n = atomic_fetch_add(&calls[kind], 1) + 1;
     if ((int)kind != fail_kind || n != fail_at)
         return 0;
-    failed_caller = caller - program_base;
+    failed_caller = caller;
     errno = kind_errno[kind];
     return 1;
 }
@@ -167,12 +198,33 @@ static void resolve(void)
     real_malloc = found; /* last: from here on all of them are there */
 }
 
+/* Whether this process is the one that shall fail: the daemon, or the first life of a helper. */
+static int is_struck(void)
+{
+    const char *mark = getenv("ATTUNE_FAIL_HELPER");
+    char words[256] = {0};
+    int fd = openat(AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, words, sizeof words - 1);
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t i = 0; i < n; i += (ssize_t)strlen(words + i) + 1)
+        is_helper |= strcmp(words + i, "--radio-helper") == 0;
+    if (!is_helper || !mark)
+        return !is_helper && !mark;
+    fd = openat(AT_FDCWD, mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    is_silent = fd < 0;
+    return fd >= 0;
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     resolve();
-    dl_iterate_phdr(find_program, NULL);
+    int first = 1;
+    dl_iterate_phdr(find_object, &first);
     owner = getpid();
-    const char *what = getenv("ATTUNE_FAIL");
+    const char *what = is_struck() ? getenv("ATTUNE_FAIL") : NULL;
     const char *colon = what ? strchr(what, ':') : NULL;
     for (int k = 0; colon && k < KINDS; k++)
         if (strlen(kind_names[k]) == (size_t)(colon - what) &&
@@ -185,25 +237,30 @@ __attribute__((constructor)) static void begin(void)
 __attribute__((destructor)) static void report(void)
 {
     const char *path = getenv("ATTUNE_FAIL_REPORT");
-    if (!path || getpid() != owner)
+    char text[8192], own[4096];
+    if (!path || is_silent || getpid() != owner || strlen(path) > sizeof own - 16)
         return;
-    char text[8192];
+    strcat(strcpy(own, path), is_helper ? ".helper" : "");
     size_t n = 0, live = 0;
     for (int k = 0; k < KINDS; k++)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %llu\n", kind_names[k],
                               (unsigned long long)calls[k]);
-    n += (size_t)snprintf(text + n, sizeof(text) - n, "failed %#llx\n",
-                          (unsigned long long)failed_caller);
+    Dl_info at = {0};
+    uintptr_t failed = failed_caller;
+    if (failed && dladdr((void *)failed, &at))
+        failed -= (uintptr_t)at.dli_fbase;
+    n += (size_t)snprintf(text + n, sizeof(text) - n, "failed %s %#llx\n",
+                          at.dli_fname ? at.dli_fname : "-", (unsigned long long)failed);
     for (size_t i = 0; i < N_SLOTS; i++) {
         if (slots[i].block <= 1)
             continue;
         if (live++ < 16)
             n += (size_t)snprintf(text + n, sizeof(text) - n, "leak %zu bytes from %#llx\n",
                                   slots[i].bytes,
-                                  (unsigned long long)(slots[i].caller - program_base));
+                                  (unsigned long long)(slots[i].caller - program.base));
     }
     n += (size_t)snprintf(text + n, sizeof(text) - n, "live %zu\n", live);
-    int fd = (int)openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = openat(AT_FDCWD, own, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
     if (write(fd, text, n) < 0)
@@ -334,6 +391,12 @@ WRAP(FILE *, fopen64, OPEN, NULL, (const char *path, const char *mode), (path, m
 WRAP(ssize_t, write, WRITE, -1, (int fd, const void *data, size_t n), (fd, data, n))
 WRAP(size_t, fwrite, WRITE, 0, (const void *data, size_t size, size_t n, FILE *f),
      (data, size, n, f))
+WRAP(ssize_t, pwrite, WRITE, -1, (int fd, const void *data, size_t n, off_t at), (fd, data, n, at))
+WRAP(ssize_t, pwrite64, WRITE, -1, (int fd, const void *data, size_t n, off64_t at),
+     (fd, data, n, at))
+WRAP(int, ftruncate, WRITE, -1, (int fd, off_t n), (fd, n))
+WRAP(int, ftruncate64, WRITE, -1, (int fd, off64_t n), (fd, n))
+WRAP(int, fflush, WRITE, EOF, (FILE * f), (f))
 WRAP(int, fsync, FSYNC, -1, (int fd), (fd))
 WRAP(int, fdatasync, FSYNC, -1, (int fd), (fd))
 WRAP(int, rename, RENAME, -1, (const char *from, const char *to), (from, to))
@@ -341,6 +404,15 @@ WRAP(int, pthread_create, THREAD, EAGAIN,
      (pthread_t * t, const pthread_attr_t *a, void *(*f)(void *), void *ctx), (t, a, f, ctx))
 WRAP(pid_t, fork, FORK, -1, (void), ())
 WRAP(int, socket, SOCKET, -1, (int domain, int type, int protocol), (domain, type, protocol))
+WRAP(int, posix_spawn, FORK, EAGAIN,
+     (pid_t * pid, const char *path, const posix_spawn_file_actions_t *actions,
+      const posix_spawnattr_t *attr, char *const argv[], char *const env[]),
+     (pid, path, actions, attr, argv, env))
+WRAP(int, socketpair, SOCKET, -1, (int domain, int type, int protocol, int fds[2]),
+     (domain, type, protocol, fds))
+WRAP(int, pipe2, SOCKET, -1, (int fds[2], int flags), (fds, flags))
+WRAP(int, epoll_create1, EVENTFD, -1, (int flags), (flags))
+WRAP(int, signalfd, EVENTFD, -1, (int fd, const sigset_t *set, int flags), (fd, set, flags))
 WRAP(int, eventfd, EVENTFD, -1, (unsigned value, int flags), (value, flags))
 WRAP(int, memfd_create, MEMFD, -1, (const char *name, unsigned flags), (name, flags))
 

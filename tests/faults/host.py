@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faults of the host, one row each: what is done to a running attuned, what it counts, what it logs, how it comes back.
-Each row is asserted; samples must go on through all but the frozen stage. Rows of radios: tests/daemon/radios.py.
+Each row is asserted; samples must go on through all but the frozen stage. Rows of receivers: receiver.py.
 Usage: host.py ATTUNED MODULES (as root: disk full and the frozen stage need mounts and ptrace)"""
 import ctypes
 import json
@@ -126,6 +126,52 @@ def descriptors():
     row("no descriptors", "connections wait, the radio goes on", "`process_open_fds`", "-", "as soon as there is one")
 
 
+def no_memory():
+    """The address space may grow by 2 MB only, while much is asked for and the radio needs a new helper: what cannot be
+    had is refused, the rest goes on; with memory again all is as before."""
+    write_config("memory.yaml", "")
+    d = started("memory.yaml")
+    size = int(re.search(r"VmSize:\s+(\d+) kB", open(f"/proc/{d.p.pid}/status", encoding="ascii").read())[1])
+    subprocess.run(["prlimit", "--pid", str(d.p.pid), f"--as={(size + 2048) * 1024}:unlimited"], check=True)
+    seen = set()
+    body = bytes(1000) * 8000  # 4 million samples of cu8, which become 32 MB
+    until("no memory: something is refused", lambda: seen.add(post(d, body)) or seen - {200}, 30)
+    for _ in range(20):
+        for path in ("/api/v1/waterfall", "/api/v1/emissions?limit=500", "/metrics", "/healthz"):
+            try:
+                d.get(path)
+            except OSError:
+                pass  # refused is an answer too; ended is not
+    child = open(f"/proc/{d.p.pid}/task/{d.p.pid}/children", encoding="ascii").read().split() or [
+        c for t in os.listdir(f"/proc/{d.p.pid}/task") for c in open(f"/proc/{d.p.pid}/task/{t}/children", encoding="ascii").read().split()]
+    os.kill(int(child[0]), signal.SIGKILL)
+    until("no memory: the radio is seen to fail", lambda: any("was killed" in x for x in [radio(d).get("error", "")]) or
+          radio(d)["reconnects"], 30)
+    time.sleep(3)
+    check("no memory: the process lives", d.p.poll() is None)
+    subprocess.run(["prlimit", "--pid", str(d.p.pid), "--as=unlimited:unlimited"], check=True)
+    until("no memory: the radio is back", lambda: radio(d)["state"] == "running" and radio(d)["reconnects"] > 0)
+    moves(d, "memory again")
+    check("memory again: classified", until("classify", lambda: post(d, bytes(200000)) == 200), seen)
+    log = ended(d, "no memory")
+    check("no memory: the radio's fate is logged", any('"state":"failed"' in x for x in log), log[-5:])
+    row("no memory (address space may not grow)", "requests are refused, the radio goes on; a new helper has to wait", "answers by code",
+        "warning with the radio's reason", "at once with memory; the radio by its next try")
+
+
+def radio(d):
+    return d.json("/api/v1/radios")["items"][0]
+
+
+def post(d, body):
+    """The answer's code to samples that shall be classified; 0: the connection was closed."""
+    try:
+        return d.get("/api/v1/classify?datatype=cu8&rate_hz=250000&center_hz=433920000", "POST", body,
+                     {"Content-Type": "application/octet-stream"})[0]
+    except OSError:
+        return 0
+
+
 def full_disk():
     """A file system of 16 MB for history, filled: what cannot be written is counted, and it goes on after room is made."""
     os.makedirs("disk", exist_ok=True)
@@ -227,7 +273,7 @@ def frozen_stage():
         "by itself where it moves again")
 
 
-ROWS = [clock_jumps, descriptors, full_disk, read_only_cache, two_instances, hup_storm, no_systemd, frozen_stage]
+ROWS = [clock_jumps, descriptors, no_memory, full_disk, read_only_cache, two_instances, hup_storm, no_systemd, frozen_stage]
 
 
 def main():

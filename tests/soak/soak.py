@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs attuned for a long time with three simulated radios, faults at random, HTTP clients and reloads, and measures
 whether it stays what it was: memory by regression, descriptors, threads and processes at rest, the ledger of samples.
-Usage: soak.py BUILD MODEL [--seconds 300] [--seed 1] [--rate 250k] [--out soak-report]
+Usage: soak.py BUILD MODEL [--seconds 300] [--seed 1] [--rate 250k] [--kv-mb 480] [--out soak-report]
 SIGTERM or SIGINT ends it early, with a verdict on what there is. Leaves report.json, soak.svg, attuned.log in --out; exits with 1 where something is wrong."""
 import argparse
 import collections
@@ -50,6 +50,7 @@ def arguments():
     p.add_argument("--rate", default="250k")
     p.add_argument("--out", default="soak-report")
     p.add_argument("--fault-every", type=float, default=8, help="mean seconds from fault to fault")
+    p.add_argument("--kv-mb", type=float, default=480, help="megabytes for caches: a short run wants few, so that it has seen all of them")
     p.add_argument("--bound", type=float, default=None, help="MiB an hour that memory may grow; by the length where not given")
     return p.parse_args()
 
@@ -120,6 +121,13 @@ def cpu_s(pid):
         return 0.0
 
 
+def connections(port):
+    """TCP connections of the server's port that are not yet over on its side."""
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        words = [line.split() for line in f.readlines()[1:]]
+    return sum(w[1].endswith(f":{port:04X}") and w[3] not in ("0A", "06") for w in words)
+
+
 class Soak:
     def __init__(self, a):
         self.a, self.rng = a, random.Random(a.seed)
@@ -148,7 +156,7 @@ soapy: {{modules: [{os.path.abspath(self.a.build)}/soapy-sim]}}
 model: {{path: {os.path.abspath(self.a.model)}}}
 http: {{listen: "127.0.0.1:0", token_file: token}}
 history: {{path: history.db, max_mb: 16}}
-budget: {{latency_ms: {30 + self.change % 3}}}
+budget: {{latency_ms: {30 + self.change % 3}, kv_mb: {self.a.kv_mb:g}}}
 bandplan: ""
 cache_dir: cache
 {broken}
@@ -358,13 +366,18 @@ radios:
         return one
 
     def rest(self):
-        """Nobody asks, nothing breaks: all radios run, connections are closed. What it holds now, it holds at each rest."""
+        """Nobody asks, nothing breaks: all radios run, connections are closed (a stream that went while nothing happened is
+        seen by the next comment that is sent to it, after 15 s). What it holds now, it holds at each rest."""
         self.resting.set()
         end, calm = time.monotonic() + 60, 0
         while time.monotonic() < end and calm < 4:
             running = all(r["state"] == "running" for r in self.radios().values())
             calm = calm + 1 if running and len(children(self.p.pid)) == len(RADIOS) else 0
             time.sleep(1)
+        while connections(self.port) and time.monotonic() < end:
+            time.sleep(0.2)
+        if connections(self.port):
+            self.bad(f"at rest {connections(self.port)} connections are still open after 60 s")
         if calm < 4:
             self.bad(f"at rest not all radios run within 60 s: { {n: (r['state'], r.get('error')) for n, r in self.radios().items()} }")
         one = self.sample(rest=True)
