@@ -128,12 +128,15 @@ radios:
         check("counted", m["attune_mqtt_connected"] == 1 and m["attune_mqtt_acknowledged_total"] > 3, m)
 
         b.kill()
+        check("the loss is logged", wait(lambda: re.search(r"warning MQTT broker 127\.0\.0\.1:\d+ lost", Path(folder, "log").read_text())),
+              Path(folder, "log").read_text()[-800:])
         check("the loss is seen", wait(lambda: metrics(url)["attune_mqtt_connected"] == 0), metrics(url))
         check("and the daemon lives", d.poll() is None)
         time.sleep(2)
         b = Broker(folder, port)  # a new one, that has forgotten all
         check("online again", wait(lambda: ("attune/status", "online") in map(tuple, b.seen)), b.seen)
         check("emissions again", wait(lambda: len(b.topics("attune/emission/ism/.*")) >= 2), b.seen)
+        check("the return is logged", Path(folder, "log").read_text().count("connected") >= 2, Path(folder, "log").read_text()[-800:])
         check("discovery again", wait(lambda: b.topics("homeassistant/binary_sensor/test/ism_occupied/config")), b.seen)
         m = metrics(url)
         check("two connections, nothing dropped", m["attune_mqtt_connects_total"] == 2 and m['attune_mqtt_dropped_total{reason="queue"}'] == 0, m)

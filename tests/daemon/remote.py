@@ -115,6 +115,8 @@ def run():
             check(f"{name}: counted", r["reconnects"] >= 1 and r["samples"]["lost"]["stall"] > 1e6, r)
         code, took = d.stop()
         check("ends", code == 0 and took < 5, (code, took))
+        for name, words in (("udp", "no samples for"), ("tcp", "hangs in readStream")):
+            check(f"{name}: logged", any(f'"radio":"{name}"' in x and words in x for x in d.log), [x for x in d.log if "stalled" in x])
         d = None
     finally:
         for p in (d and d.p, server, bus):
