@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/clock.h"
 
 struct at_rows {
@@ -124,4 +123,44 @@ char *at_rows_to_json(const struct at_stored_row *row)
         return NULL;
     }
     return b.data; /* the buffer's memory is malloc's: the caller frees it */
+}
+
+static void put(struct at_buf *out, uint64_t value, size_t bytes)
+{
+    unsigned char b[8];
+    for (size_t i = 0; i < bytes; i++)
+        b[i] = (unsigned char)(value >> 8 * i);
+    at_buf_add(out, b, bytes);
+}
+
+static void put_double(struct at_buf *out, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put(out, bits, 8);
+}
+
+static void put_float(struct at_buf *out, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put(out, bits, 4);
+}
+
+void at_rows_to_bytes(const struct at_stored_row *row, struct at_buf *out)
+{
+    at_buf_add(out, "ATWF", 4);
+    put(out, 1, 2);
+    put(out, AT_ROW_HEAD, 2);
+    put(out, row->seq, 8);
+    put(out, (uint64_t)row->utc_ns, 8);
+    put_double(out, row->center_hz);
+    put_double(out, row->rate_hz);
+    put_double(out, row->span_s);
+    put_float(out, row->floor_dbfs_hz);
+    put_float(out, row->occupancy);
+    put(out, row->n, 4);
+    put(out, 0, 4);
+    for (unsigned i = 0; i < row->n; i++)
+        put(out, (uint16_t)row->centi_db[i], 2);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "daemon/view.h"
+#include "lib/base/buf.h"
 #include "lib/dsp/band.h"
 
 #define AT_ROW_BINS 1024 /* most bins of a row */
@@ -37,5 +38,11 @@ size_t at_rows_get(struct at_rows *s, size_t radio, uint64_t since, struct at_st
                    size_t max);
 /* One row as the events and the API show it; caller owns the string. NULL: no memory. */
 char *at_rows_to_json(const struct at_stored_row *row);
+
+#define AT_ROW_HEAD 64 /* bytes before the bins of a binary row */
+/* One row as bytes, little endian: "ATWF", u16 version 1, u16 AT_ROW_HEAD, u64 seq, i64 UTC ns, f64
+ * center_hz, rate_hz, span_s, f32 floor_dbfs_hz, occupancy, u32 n, u32 0; then i16 hundredths of
+ * dBFS (n), lowest frequency first. */
+void at_rows_to_bytes(const struct at_stored_row *row, struct at_buf *out);
 
 #endif

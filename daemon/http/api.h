@@ -128,6 +128,7 @@ struct at_route {
     bool big_body;                  /* up to at_api.max_body instead of AT_API_MAX_CONTROL */
     bool slow_change;               /* has an ETag */
     bool health;                    /* also on http.metrics_listen */
+    const char *other_type;         /* that an answer has by a parameter; NULL: none */
 };
 extern const struct at_route at_routes[];
 extern const size_t at_routes_n;

@@ -58,8 +58,13 @@ static json_t *content_json(const char *type, const char *schema)
 
 static json_t *responses_json(const struct at_route *route)
 {
-    json_t *o = json_pack("{s:{s:s, s:o}}", "200", "description", route->summary, "content",
-                          content_json(route->type, route->schema));
+    json_t *content = content_json(route->type, route->schema), *other = NULL;
+    if (route->other_type)
+        other = content_json(route->other_type, NULL);
+    json_object_update(content, other);
+    json_decref(other);
+    json_t *o =
+        json_pack("{s:{s:s, s:o}}", "200", "description", route->summary, "content", content);
     char codes[32];
     snprintf(codes, sizeof codes, "%s", route->statuses);
     for (char *save = NULL, *code = strtok_r(codes, ",", &save); code;

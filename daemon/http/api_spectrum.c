@@ -46,9 +46,31 @@ static void write_rows(struct at_reply *r, const struct at_stored_row *rows, siz
         at_reply_json(r, 500, NULL);
 }
 
+/* 1: the query wants bytes, 0: JSON, -1: the answer is made. */
+static int wants_binary(const struct at_request *q, struct at_reply *r)
+{
+    const char *format = at_request_param(q, "format");
+    if (!format || !strcmp(format, "json"))
+        return 0;
+    if (!strcmp(format, "binary"))
+        return 1;
+    at_reply_error(r, 400, "bad_parameter", "format: json or binary");
+    return -1;
+}
+
+static void write_bytes(struct at_reply *r, const struct at_stored_row *rows, size_t n)
+{
+    r->headers.type = "application/octet-stream";
+    for (size_t i = 0; i < n; i++)
+        at_rows_to_bytes(&rows[i], &r->body);
+    if (r->body.failed)
+        at_reply_json(r, 500, NULL);
+}
+
 void at_api_spectrum(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
-    int radio = find_radio(api, q, r);
+    int binary = wants_binary(q, r);
+    int radio = binary < 0 ? -1 : find_radio(api, q, r);
     if (radio < 0)
         return;
     struct at_stored_row *row = malloc(sizeof *row);
@@ -56,6 +78,8 @@ void at_api_spectrum(const struct at_api *api, const struct at_request *q, struc
         at_reply_json(r, 500, NULL);
     else if (!at_rows_get(api->rows, (size_t)radio, 0, row, 1))
         at_reply_error(r, 404, "no_spectrum", "this radio has not delivered a spectrum yet");
+    else if (binary)
+        write_bytes(r, row, 1);
     else
         write_rows(r, row, 1, false);
     free(row);
@@ -67,15 +91,19 @@ void at_api_waterfall(const struct at_api *api, const struct at_request *q, stru
     if (at_request_number(q, "limit", 1, AT_API_MAX_ITEMS, &limit, r) ||
         at_request_number(q, "since", 1, 9e15, &since, r))
         return;
-    int radio = find_radio(api, q, r);
+    int binary = wants_binary(q, r);
+    int radio = binary < 0 ? -1 : find_radio(api, q, r);
     if (radio < 0)
         return;
     struct at_stored_row *rows = calloc((size_t)limit, sizeof *rows);
+    size_t n = 0;
+    if (rows)
+        n = at_rows_get(api->rows, (size_t)radio, (uint64_t)since, rows, (size_t)limit);
     if (!rows)
         at_reply_json(r, 500, NULL);
+    else if (binary)
+        write_bytes(r, rows, n);
     else
-        write_rows(r, rows,
-                   at_rows_get(api->rows, (size_t)radio, (uint64_t)since, rows, (size_t)limit),
-                   true);
+        write_rows(r, rows, n, true);
     free(rows);
 }

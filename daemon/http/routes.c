@@ -12,8 +12,14 @@
 #define NUMBER   "{\"type\":\"number\"}"
 #define STATE    "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
 #define JSON     "application/json"
+#define BINARY   "application/octet-stream"
 #define DATATYPE "{\"type\":\"string\",\"enum\":[\"cu8\",\"ci8\",\"ci16_le\",\"cf32_le\"]}"
 
+#define FORMAT_PARAM                                                                               \
+    {                                                                                              \
+        "format", "{\"type\":\"string\",\"enum\":[\"json\",\"binary\"]}",                          \
+            "binary: 64 bytes of head and 16-bit bins a row (docs/http.md); json where not given"  \
+    }
 #define RADIO_PARAM                                                                                \
     {                                                                                              \
         "radio", TEXT, "Name of the radio; the first one where not given"                          \
@@ -170,8 +176,9 @@ const struct at_route at_routes[] = {
      JSON,
      "Row",
      "The newest spectrum",
-     "404",
-     {RADIO_PARAM}},
+     "400,404",
+     {RADIO_PARAM, FORMAT_PARAM},
+     .other_type = BINARY},
     {"/api/v1/waterfall",
      AT_ROUTE_PLAIN,
      at_api_waterfall,
@@ -181,7 +188,9 @@ const struct at_route at_routes[] = {
      "400,404",
      {RADIO_PARAM,
       {"since", CURSOR, "Rows after this `seq`"},
-      {"limit", COUNT, "Most rows, 100 where not given"}}},
+      {"limit", COUNT, "Most rows, 100 where not given"},
+      FORMAT_PARAM},
+     .other_type = BINARY},
     {"/api/v1/events",
      AT_ROUTE_EVENTS,
      NULL,

@@ -11,6 +11,29 @@ LABELS = ("noise carrier cw ook am ssb nfm wfm fsk2 gfsk fsk4 afsk psk_qam ofdm 
 failed = passed = 0
 
 
+def binary_rows(d):
+    """The rows as bytes are the rows as JSON."""
+    _, _, text = d.get("/api/v1/waterfall?limit=3")
+    items = json.loads(text)["items"]
+    status, head, data = d.get(f"/api/v1/waterfall?format=binary&since={items[0]['seq'] - 1}")
+    check("binary rows", status == 200 and head["Content-Type"] == "application/octet-stream", (status, dict(head)))
+    at, seen = 0, {}
+    while at < len(data):
+        magic, version, size, seq, _, center, rate, span, floor, occupancy, n, _ = struct.unpack_from("<4sHHQqdddffII", data, at)
+        bins = struct.unpack_from(f"<{n}h", data, at + size)
+        check("head of a binary row", (magic, version, size) == (b"ATWF", 1, 64), (magic, version, size))
+        seen[seq] = (center, rate, round(span, 6), round(floor, 1), [round(b / 100, 1) for b in bins])
+        at += size + 2 * n
+    check("binary rows end where the answer does", at == len(data), (at, len(data)))
+    for row in items:
+        center, rate, span, floor, bins = seen[row["seq"]]
+        same = center == row["center_hz"] and rate == row["rate_hz"] and abs(span - row["span_s"]) < 1e-5
+        close = len(bins) == len(row["dbfs"]) and all(abs(a - b) < 0.11 for a, b in zip(bins, row["dbfs"]))
+        check("a binary row is the row", same and close and abs(floor - row["floor_dbfs_hz"]) < 0.11, row["seq"])
+    status, _, _ = d.get("/api/v1/waterfall?format=xml")
+    check("an unknown format", status == 400, status)
+
+
 def check(what, ok, got=None):
     global failed, passed
     if ok:
@@ -149,6 +172,7 @@ def run_routes(folder):
     check("selector", sel["backend"] in b and sel["reason"] and len(sel["candidates"]) >= 4, sel)
     rows = d.wait("/api/v1/waterfall", lambda s, b: len(json.loads(b)["items"]) > 3)[1]
     check("waterfall", len(json.loads(rows)["items"]) > 3, rows[:200])
+    binary_rows(d)
     row = d.json("/api/v1/spectrum?radio=rec")
     peak = max(range(len(row["dbfs"])), key=lambda i: row["dbfs"][i])
     hz = row["center_hz"] + (peak + 0.5 - len(row["dbfs"]) / 2) * row["rate_hz"] / len(row["dbfs"])
