@@ -50,6 +50,7 @@ class Generator:
     """One process's handle on the library."""
 
     def __init__(self, path=None):
+        np.finfo(np.float32), np.finfo(np.float64)  # asked before the library flushes denormals, numpy does not warn of it
         self.lib = ctypes.CDLL(find_library(path))
         self.lib.at_example_label.restype = ctypes.c_char_p
         # newer libraries also make outliers (class -1), and several examples from one scene

@@ -214,7 +214,7 @@ static int open_by_hand(struct at_rng *r, const struct at_draft *d, struct at_ba
     for (size_t i = 0; i < d->n_places; i++) {
         const struct at_place *p = &d->places[i];
         double edges[2];
-        c->only_by_hand[i] = p->snr_db < -2 && at_rng_uniform(r, 0, 1) < 0.7;
+        c->only_by_hand[i] = p->by_hand || (p->snr_db < -2 && at_rng_uniform(r, 0, 1) < 0.7);
         jittered_edges(r, p, d->scene.rate_hz, edges);
         if ((best(c, p) && !c->only_by_hand[i]) || p->last <= p->first)
             continue;
@@ -398,4 +398,38 @@ int32_t at_example_make(const struct at_example_spec *spec, float *frames,
         memset(frames, 0, (size_t)spec->max_tokens * COLUMNS * sizeof *frames);
     *ret = info;
     return 0;
+}
+
+int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *frames,
+                       struct at_example_info *ret)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    double rate = cut->rate_hz;
+    if (!(rate >= 8e3 && rate <= 61.44e6) || !(cut->f_lo_hz < cut->f_hi_hz) ||
+        cut->f_lo_hz < -rate / 2 || cut->f_hi_hz > rate / 2 || cut->first >= cut->last ||
+        cut->last > cut->n || cut->max_tokens == 0)
+        return -EINVAL;
+    pthread_once(&once, keep_heap);
+    at_cpu_flush_denormals();
+    struct at_rng r;
+    at_rng_seed(&r, cut->seed);
+    struct at_draft d = {.scene = {.rate_hz = rate, .duration_s = (double)cut->n / rate},
+                         .places[0] = {.f_lo_hz = cut->f_lo_hz,
+                                       .f_hi_hz = cut->f_hi_hz,
+                                       .first = cut->first,
+                                       .last = cut->last,
+                                       .by_hand = cut->by_hand != 0},
+                         .n_places = 1,
+                         .n_emitters = 1};
+    struct catcher c = {.rate_hz = rate, .max_tokens = cut->max_tokens};
+    struct harvest h = {&d, cut->max_tokens, 0, 1, frames, ret};
+    ret->n_tokens = 0;
+    memset(frames, 0, (size_t)cut->max_tokens * COLUMNS * sizeof *frames);
+    int e = run_band(&r, &d, iq, cut->n, &c);
+    if (e == 0)
+        take_place(&h, &c, 0);
+    ret->snr_db = ret->measured_snr_db;
+    for (size_t i = 0; i < c.n; i++)
+        free(c.f[i].frames);
+    return e;
 }

@@ -46,4 +46,18 @@ AT_EXPORT int32_t at_example_make(const struct at_example_spec *spec, float *fra
 AT_EXPORT int32_t at_examples_make(const struct at_example_spec *spec, int32_t max_examples, float *frames,
                                    struct at_example_info *ret);
 
+/* A recording's annotated signal, for a fine-tune. */
+struct at_cut_spec {
+    uint64_t seed;           /* of the jitter */
+    uint64_t n, first, last; /* samples in all; the signal is on within [first, last) */
+    double rate_hz, f_lo_hz, f_hi_hz; /* edges against the recording's centre */
+    uint32_t max_tokens;
+    int32_t by_hand; /* 1: at the annotation's edges with jitter, whatever the detector says */
+};
+/* The tokens of one annotation of iq (n, 2): what the detector makes of it, else opened by hand. frames (max_tokens,
+ * columns), zeroed past ret->n_tokens (0: too short, or hidden); ret's class is 0, its SNR as measured. 0, -EINVAL
+ * (edges or samples outside the recording, rate outside 8 kHz to 61.44 MHz) or -ENOMEM. Any thread. */
+AT_EXPORT int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *frames,
+                                 struct at_example_info *ret);
+
 #endif

@@ -17,6 +17,7 @@ struct at_place {
     double snr_db;
     size_t first, last; /* samples in which it is on */
     int class_id;
+    bool by_hand; /* opened at its true edges, whatever the detector says */
     char variant[24];
 };
 
