@@ -145,7 +145,7 @@ static int pull(struct job *j, struct at_error *err)
         struct at_read got = {0};
         struct at_error why = {0};
         double elapsed_s = (double)(at_clock_mono_ns() - start_ns) / 1e9;
-        if (j->seconds > 0 && elapsed_s >= j->seconds)
+        if (j->reception.receiver && j->seconds > 0 && elapsed_s >= j->seconds)
             break;
         int ret = j->source->ops->read(j->source, j->iq, READ_SAMPLES, READ_MS, &got, &why);
         if (ret == -ENODATA)
