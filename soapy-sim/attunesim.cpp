@@ -94,7 +94,7 @@ class Sim : public SoapySDR::Device
     long long clock_shift = 0;
     uint64_t poison = 0; /* samples of the next block that are not finite */
     bool longer = false; /* the next block claims too much */
-    Clock::time_point began, silent_until{};
+    Clock::time_point began = Clock::now(), silent_until{};
 
     void log(const std::string &line) const
     {

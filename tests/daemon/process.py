@@ -360,8 +360,24 @@ def run_notify():
         check(f"notify: {word}", word in text, text)
     check("a missing radio does not starve the watchdog", text.count("WATCHDOG=1") >= 4, text)
     check("not ready, and why", d.get("/readyz")[0] == 503 and "missing.cu8" in d.json("/readyz")["reason"], d.get("/readyz"))
+    d.p.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 10
+    while "RELOADING=1" not in text or "READY=1" not in text.split("RELOADING=1")[1]:
+        if time.monotonic() > end:
+            break
+        try:
+            text += s.recv(4096).decode() + "\n"
+        except socket.timeout:
+            pass
+    check("notify: RELOADING, its time, then READY", re.search(r"RELOADING=1\nMONOTONIC_USEC=\d+\n(?s:.*)READY=1", text), text)
     code, took = d.stop(signal.SIGINT)
     check("SIGINT: 0 within 2 s", code == 0 and took < 2, (code, took))
+    while True:
+        try:
+            text += s.recv(4096).decode() + "\n"
+        except socket.timeout:
+            break
+    check("notify: STOPPING", "STOPPING=1" in text, text)
 
 
 def pages(d, query=""):

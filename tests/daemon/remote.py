@@ -30,11 +30,11 @@ URL = "tcp://127.0.0.1:55132"
 LIMIT_S = 120
 
 
-def until(what, good, seconds=LIMIT_S):
+def until(what, good, seconds=LIMIT_S, more=lambda: ""):
     end = time.monotonic() + seconds
     while not good():
         if time.monotonic() > end:
-            check(what, False, "not within %d s" % seconds)
+            check(what, False, f"not within {seconds} s; {more()}")
             return False
         time.sleep(0.1)
     return True
@@ -81,12 +81,21 @@ def run():
     bus = subprocess.Popen(["dbus-daemon", "--session", "--nofork", f"--address=unix:path={os.getcwd()}/bus"])
     os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={os.getcwd()}/bus"
     server, d = None, None
+
+    def up():
+        """The server, which may end a while after it began to listen, for want of an answer on its D-Bus."""
+        nonlocal server
+        if server.poll() is not None:
+            server = start_server()
+        return True
+
     try:
         until("a bus", lambda: os.path.exists("bus"))
         server = start_server()
         write_config("1M")
         d = Daemon("remote.yaml")
-        until("both run", lambda: both(d, "running") and all(r["samples"]["delivered"] > 2e6 for r in radios(d).values()))
+        until("both run", lambda: up() and both(d, "running") and all(r["samples"]["delivered"] > 2e6 for r in radios(d).values()),
+              more=lambda: ({n: (r["state"], r.get("error")) for n, r in radios(d).items()}, open("server.log").read()[-800:]))
         for name, r in radios(d).items():
             s, sim = r["samples"], counts(name + ".counts")
             print(f"remote: {name}: delivered {s['delivered']}, lost {s['lost']}, simulated {sim['handed']}", flush=True)
@@ -109,7 +118,7 @@ def run():
         check("HTTP answers meanwhile", slow < 2, slow)
         server = start_server()
         t = time.monotonic()
-        until("both are back", lambda: both(d, "running"))
+        until("both are back", lambda: up() and both(d, "running"))
         print(f"remote: back {time.monotonic() - t:.1f} s after the server", flush=True)
         for name, r in radios(d).items():
             check(f"{name}: counted", r["reconnects"] >= 1 and r["samples"]["lost"]["stall"] > 1e6, r)
