@@ -175,6 +175,16 @@ static bool send_to_journal(enum at_log_level level, const struct at_log_field *
     return sent;
 }
 
+/* Without memory for a whole line the bare words are better than none. */
+static void say_plainly(FILE *out, char *message)
+{
+    for (char *c = message; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    fprintf(out, "%s\n", message);
+    fflush(out);
+}
+
 void at_log(enum at_log_level level, const struct at_log_field *fields, const char *format, ...)
 {
     if (level < logger.level)
@@ -194,8 +204,10 @@ void at_log(enum at_log_level level, const struct at_log_field *fields, const ch
             add_json_line(&b, level, fields, message, left_out);
         else
             add_text_line(&b, level, message, left_out);
-        if (!b.failed && !(logger.journal && send_to_journal(level, fields, b.data, left_out))) {
-            FILE *out = logger.out ? logger.out : stderr;
+        FILE *out = logger.out ? logger.out : stderr;
+        if (b.failed) {
+            say_plainly(out, message);
+        } else if (!(logger.journal && send_to_journal(level, fields, b.data, left_out))) {
             fprintf(out, "%s\n", b.data);
             fflush(out);
         }

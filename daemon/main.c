@@ -10,6 +10,9 @@
 #include <sys/time.h>
 #include <poll.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "daemon/http/api.h"
 #include "daemon/check.h"
@@ -34,6 +37,7 @@
 #define N_SPECTRA     64
 #define N_ROWS        600 /* of each radio: a minute at ten a second */
 #define STOP_LIMIT_US 1800000
+#define LARGE_BLOCK   (256 * 1024) /* bytes */
 
 struct daemon {
     const char *path;
@@ -322,6 +326,16 @@ static int run(struct daemon *d)
     }
 }
 
+/* Caches, rings and bands, blocks of megabytes that come and go for years, are mapped by themselves, so
+ * that the system has them back at once. Left alone, glibc raises this limit to 32 MB with the first
+ * one that is freed, and its arenas then keep holes. */
+static void return_large_blocks(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+#endif
+}
+
 static int serve(const char *path, struct at_config *config, bool exit_when_done)
 {
     struct at_error err = {{0}};
@@ -335,6 +349,7 @@ static int serve(const char *path, struct at_config *config, bool exit_when_done
     d->path = path;
     d->exit_when_done = exit_when_done;
     d->watch.limit_ns = STUCK_NS;
+    return_large_blocks();
     at_log_init(config->log.level, !strcmp(config->log.format, "json"), NULL);
     d->signals = open_signals();
     if (d->signals < 0 || start(d, &err)) {
