@@ -177,7 +177,7 @@ static void show_backends(struct screen *s, const struct look *l)
         snprintf(latency, sizeof latency, "%.1f ms", ms);
     line(s, NULL,
          "latency p95 %10s  %s %.0f ms   KV %.1f of %.0f MB   decisions %.0f, over budget %.0f, "
-         "queue %.0f",
+         "%.0f tokens wait",
          latency, p95, limit_ms, at_show_number(l->status, "kv_bytes") / 1e6, limit_mb,
          at_show_number(d, "count"), at_show_number(d, "budget_exceeded"),
          at_show_number(d, "queue_depth"));

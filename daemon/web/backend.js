@@ -17,7 +17,7 @@ export function drawBudget(s) {
     gauge("decision latency p95", d.latency_p95_ms, limit, `${figure(d.latency_p95_ms, 1)} of ${limit} ms`),
     gauge("inference p95", d.inference_p95_ms, limit, `${figure(d.inference_p95_ms, 2)} ms (p50 ${figure(d.inference_p50_ms, 2)})`),
     gauge("KV caches", s.kv_bytes, s.budget.kv_mb * 1e6, `${bytes(s.kv_bytes)} of ${s.budget.kv_mb} MB, peak ${bytes(s.kv_peak_bytes)}`));
-  $("over").textContent = `${count(d.budget_exceeded)} of ${count(d.count)} decisions over budget, ${d.sessions} sessions, queue ${d.queue_depth}`;
+  $("over").textContent = `${count(d.budget_exceeded)} of ${count(d.count)} decisions over budget, ${d.sessions} sessions, ${count(d.queue_depth)} tokens wait`;
 }
 
 // Two rows: the figures, and below them why it runs or does not.
