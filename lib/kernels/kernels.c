@@ -2,6 +2,7 @@
 #include "lib/kernels/kernels.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/cpu.h"
@@ -47,6 +48,15 @@ const struct at_kernels *at_kernels_at(size_t i)
 const struct at_kernels *at_kernels_best(void)
 {
     return at_kernels_at(0);
+}
+
+void at_kernels_list(char *out, size_t n)
+{
+    size_t at = 0;
+    for (size_t v = 0; v < sizeof variants / sizeof *variants && at < n; v++) {
+        int more = snprintf(out + at, n - at, v ? ", %s" : "%s", variants[v]->name);
+        at += more > 0 ? (size_t)more : 0;
+    }
 }
 
 size_t at_kernels_panel_floats(size_t rows, size_t depth)

@@ -105,6 +105,10 @@ const struct at_kernels *at_kernels_at(size_t i);
 /* at_kernels_at(0), or NULL where the mask leaves none. */
 const struct at_kernels *at_kernels_best(void);
 
+/* The names of all variants that this build has, "amx, bf16, v4, ...", whatever runs here. Any
+ * thread. */
+void at_kernels_list(char *out, size_t n);
+
 /* Floats that panels (rows, depth) take. */
 size_t at_kernels_panel_floats(size_t rows, size_t depth);
 /* w (rows, depth) -> panels, the last one padded with zeros. Any thread. */

@@ -99,15 +99,14 @@ int at_encoder_create(struct at_mem *mem, const struct at_model *model,
 {
     const struct at_model_config *c = &model->config;
     kernels = kernels ? kernels : at_kernels_best();
-    if (!kernels)
+    if (!kernels) {
+        char names[96];
+        at_kernels_list(names, sizeof names);
         return at_error_set(
             err, -ENOTSUP,
-            "no kernel variant is left by the CPU mask (ATTUNE_CPU_MASK); this build has generic%s",
-#if defined(__x86_64__)
-            ", v3, v4, bf16");
-#else
-            " and that of its architecture");
-#endif
+            "no kernel variant is left by the CPU mask (ATTUNE_CPU_MASK); this build has %s",
+            names);
+    }
     if (!c->n_heads || c->d_model % c->n_heads || !c->n_layers || !c->pool_block)
         return at_error_set(err, -EINVAL,
                             "the model has %u heads in width %u, %u layers, pool block %u",
