@@ -332,7 +332,7 @@ static int end_epoch(struct at_band *b, bool last)
     struct at_region regions[2 * AT_TRACK_MAX_REGIONS];
     at_view_spectra(v, &b->blocks, &b->floor);
     memcpy(b->blocks.dc, v->dc, sizeof v->dc);
-    at_floor_update(&b->floor, v->fast, v->t_fast);
+    at_floor_update(&b->floor, v->fast, v->t_fast, v->looks_fast);
     struct at_epoch e = {.rate_hz = b->config.rate_hz,
                          .mirror = mirror,
                          .ctx = b,
@@ -387,10 +387,7 @@ static void begin_stretch(struct at_band *b, uint64_t index)
 /* A sample that is not finite would spoil every bin it touches: it counts as zero. */
 static const float *cleaned(struct at_band *b, const float *iq, size_t n)
 {
-    float s = 0;
-    for (size_t i = 0; i < 2 * n; i++)
-        s += iq[i] * 0;
-    if (s == 0)
+    if (!at_view_survey(&b->view, iq, n))
         return iq;
     for (size_t i = 0; i < 2 * n; i++)
         b->clean[i] = isfinite(iq[i]) ? iq[i] : 0;
@@ -411,7 +408,9 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
     while (n > 0) {
         int made = 0;
         size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
-        const float *good = cleaned(b, iq, part = part < CLEAN ? part : CLEAN);
+        part = part < CLEAN ? part : CLEAN;
+        part = part < at_blocks_room(&b->blocks) ? part : at_blocks_room(&b->blocks);
+        const float *good = cleaned(b, iq, part);
         size_t got = at_blocks_push(&b->blocks, good, part, &made);
         at_view_push(&b->view, good, got);
         iq += 2 * got;
@@ -420,8 +419,10 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
         b->next = index;
         b->stats.samples += got;
         int ret = 0;
-        if (made)
+        if (made) {
+            at_view_block(&b->view, at_blocks_get(&b->blocks, b->blocks.count - 1));
             run_feeds(b, false);
+        }
         if (at_view_room(&b->view) == 0) {
             ret = end_epoch(b, false);
             b->gap = false;

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/dsp/loops.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/window.h"
 
@@ -18,6 +19,7 @@ struct at_channel {
     struct at_channel_shape shape;
     double band_rate_hz;
     const struct at_plan *inverse;
+    const struct at_loops *loops;
     unsigned n, half;   /* inverse FFT points, samples kept of each */
     float proto[TAPS];  /* the filter over bins as taps */
     float *filter;      /* (n) real response in FFT order over 1 / N; flat for the whole band */
@@ -87,6 +89,7 @@ int at_channel_create(struct at_mem *mem, const struct at_channel_shape *shape, 
         return -ENOMEM;
     c->mem = mem;
     c->shape = *shape;
+    c->loops = at_loops_best();
     c->band_rate_hz = band_rate_hz;
     c->n = shape->n_inverse;
     c->half = c->n / 2;
@@ -145,17 +148,6 @@ unsigned at_channel_lag(const struct at_channel *c)
     return c->shape.decimation > 1 ? (TAPS - 1) / 2 : 0;
 }
 
-/* out (m, 2) = x (m, 2) filter (m) (cs + i sn). */
-static void turn_bins(const float *restrict x, const float *restrict filter, unsigned m, float cs,
-                      float sn, float *restrict out)
-{
-    for (unsigned k = 0; k < m; k++) {
-        float re = x[2 * k] * filter[k], im = x[2 * k + 1] * filter[k];
-        out[2 * k] = re * cs - im * sn;
-        out[2 * k + 1] = re * sn + im * cs;
-    }
-}
-
 /* The channel's bins times the filter. A shift by k bins turns by exp(-2 pi i k t / N) with t the
  * block's first sample; taken exactly by integers. */
 static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, const float *dc)
@@ -170,7 +162,8 @@ static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, cons
         unsigned from = (k0 + k + (k < n / 2 ? 0 : n_block - n)) & mask;
         unsigned end = k < n / 2 ? n / 2 : n,
                  m = n_block - from < end - k ? n_block - from : end - k;
-        turn_bins(spec + 2 * (size_t)from, c->filter + k, m, cs, sn, c->bins + 2 * (size_t)k);
+        c->loops->turn_bins(spec + 2 * (size_t)from, c->filter + k, m, cs, sn,
+                            c->bins + 2 * (size_t)k);
         if (from == 0 && dc) { /* a constant stands in bin 0 alone */
             float g = (float)n_block * c->filter[k];
             c->bins[2 * k] -= g * (dc[0] * cs - dc[1] * sn);
@@ -198,37 +191,6 @@ static void shift_fine(struct at_channel *c, const float *x, uint64_t seq)
     }
 }
 
-/* Two complex samples; every processor that this runs on has such registers. */
-typedef float quad __attribute__((vector_size(16)));
-
-static inline quad load(const float *x)
-{
-    quad q;
-    memcpy(&q, x, sizeof q);
-    return q;
-}
-
-static void decimate(struct at_channel *c, float *out)
-{
-    unsigned d = c->shape.decimation,
-             n = 2 * (c->n_taps - 1); /* n_taps is odd, the last is apart */
-    const float *h = c->pairs;
-    for (unsigned j = 0; j < c->half / d; j++) {
-        const float *x = c->line + 2 * (size_t)j * d;
-        quad a = {0}, b = {0}, e = {0}, f = {0};
-        for (unsigned i = 0; i < n; i += 16) { /* (TAPS - 1) d is a multiple of 8 */
-            a += load(x + i) * load(h + i);
-            b += load(x + i + 4) * load(h + i + 4);
-            e += load(x + i + 8) * load(h + i + 8);
-            f += load(x + i + 12) * load(h + i + 12);
-        }
-        a = (a + b) + (e + f);
-        out[2 * j] = a[0] + a[2] + x[n] * h[n];
-        out[2 * j + 1] = a[1] + a[3] + x[n + 1] * h[n + 1];
-    }
-    memmove(c->line, c->line + 2 * (size_t)c->half, (size_t)(c->n_taps - 1) * 2 * sizeof(float));
-}
-
 void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const float *dc,
                     float *out)
 {
@@ -241,7 +203,10 @@ void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const
     }
     if (c->shape.decimation > 1) {
         shift_fine(c, x, seq);
-        decimate(c, out);
+        c->loops->decimate(c->line, c->pairs, c->n_taps, c->shape.decimation,
+                           c->half / c->shape.decimation, out);
+        memmove(c->line, c->line + 2 * (size_t)c->half,
+                (size_t)(c->n_taps - 1) * 2 * sizeof(float));
     } else {
         memcpy(out, x, (size_t)c->half * 2 * sizeof(float));
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/dsp/floor.h"
+#include "lib/dsp/loops.h"
 
 #define HANN_SHARED       1.95 /* 1 + 2 (4/9 + 1/36): how many bins share their power through Hann */
 #define MARGIN            10.0 /* of the false-alarm rate: boxes of many sizes are not one test */
@@ -27,18 +28,22 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
     /* Cells an hour, both maps half-overlapped, times the box sizes that are not contained in one
      * another. */
     double boxes = rate_hz * 3600 * 2 * 2 * 3;
-    *d = (struct at_detector){
-        .mem = mem, .rate_hz = rate_hz, .p = false_per_hour / boxes / MARGIN, .max_bins = max_bins};
+    *d = (struct at_detector){.mem = mem,
+                              .rate_hz = rate_hz,
+                              .p = false_per_hour / boxes / MARGIN,
+                              .max_bins = max_bins,
+                              .loops = at_loops_best()};
     d->ratio = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
     d->last = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
     d->box = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
     d->best = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
     d->mask = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->sums = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->mean = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->sums = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->room = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->hit = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
-    if (!d->ratio || !d->last || !d->box || !d->best || !d->mask || !d->sums || !d->room ||
-        !d->hit) {
+    if (!d->ratio || !d->last || !d->box || !d->best || !d->mask || !d->mean || !d->sums ||
+        !d->room || !d->hit) {
         at_detector_finish(d);
         return -ENOMEM;
     }
@@ -47,7 +52,8 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
 
 void at_detector_finish(struct at_detector *d)
 {
-    float **list[] = {&d->ratio, &d->last, &d->box, &d->best, &d->mask, &d->sums, &d->room};
+    float **list[] = {&d->ratio, &d->last, &d->box,  &d->best,
+                      &d->mask,  &d->mean, &d->sums, &d->room};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(d->mem, *list[i]);
     at_mem_free(d->mem, d->hit);
@@ -89,45 +95,22 @@ static void begin_pass(struct at_detector *d, unsigned n, unsigned pass)
     }
 }
 
-/* Of one width: sums (count) over half boxes against threshold times room. */
-static void mark_boxes(struct at_detector *d, const float *room, unsigned count, unsigned h,
-                       float threshold)
-{
-    const float *s = d->sums;
-    int any = 0;
-    for (unsigned j = 0; j + 1 < count; j++)
-        any |= s[j] + s[j + 1] > threshold * room[j];
-    for (unsigned j = 0; any && j + 1 < count; j++)
-        if (s[j] + s[j + 1] > threshold * room[j])
-            memset(d->hit + (size_t)j * h, 1, (size_t)2 * h);
-}
-
 /* All boxes of this pass over a row (n) that is the mean of `rows`; limits: threshold per width. */
 static void mark_row(struct at_detector *d, const float *row, unsigned n, unsigned pass,
                      const float *limits)
 {
     if (pass == 0) {
-        uint8_t *restrict hit =
-            d->hit; /* bytes may alias anything: said apart, the loop runs in vectors */
-        const float limit = limits[0];
-        for (unsigned k = 0; k < n; k++)
-            hit[k] |= row[k] > limit;
+        d->loops->above(row, n, limits[0], d->hit);
         return;
     }
-    float *restrict sums = d->sums;
-    const float *restrict mask = d->mask;
-    for (unsigned k = 0; k < n; k++)
-        sums[k] = row[k] * mask[k];
-    const float *room = d->room;
-    unsigned i = 0;
-    for (unsigned h = 1; 2 * h <= widest(n, passes[pass].most); h *= 2) {
-        unsigned count = n / h;
-        if (2 * h >= passes[pass].least)
-            mark_boxes(d, room, count, h, limits[i++]);
-        room += count;
-        for (unsigned j = 0; j < count / 2; j++)
-            sums[j] = sums[2 * j] + sums[2 * j + 1];
-    }
+    const struct at_loops_boxes boxes = {.n = n,
+                                         .least = passes[pass].least,
+                                         .most = widest(n, passes[pass].most),
+                                         .mask = d->mask,
+                                         .room = d->room,
+                                         .sums = d->sums,
+                                         .hit = d->hit};
+    d->loops->boxes(&boxes, row, limits);
 }
 
 static void make_limits(const struct at_detector *d, unsigned pass, double rows, float *limits)
@@ -137,33 +120,26 @@ static void make_limits(const struct at_detector *d, unsigned pass, double rows,
         limits[i++] = box_threshold(d, rows, w);
 }
 
-/* One pass over all rows with boxes of 1, 2, 4 .. 128 rows, half overlapped. Leaves in best the
- * highest mean of 4 rows. */
+/* Rows one by one and in pairs, fours, and so on, each pair half-overlapping the next. */
 static void mark_map(struct at_detector *d, const struct at_map *map, unsigned pass)
 {
     unsigned n = map->n;
+    const struct at_loops *l = d->loops;
     float limits[AT_DETECT_LEVELS + 1][AT_DETECT_WIDTHS];
     for (unsigned i = 0; i <= AT_DETECT_LEVELS; i++)
-        make_limits(d, pass, 1u << i, limits[i]);
+        make_limits(d, pass, (double)map->looks * (1u << i), limits[i]);
     for (size_t t = 0; t < map->t; t++) {
-        const float *row = map->rows + t * n, *block = d->ratio;
-        float *restrict ratio = d->ratio;
-        const float *restrict floor = map->floor;
-        for (unsigned k = 0; k < n; k++)
-            ratio[k] = row[k] / floor[k];
+        const float *block = d->ratio;
+        l->ratio(map->rows + t * n, map->floor, n, d->ratio);
         mark_row(d, block, n, pass, limits[0]);
         for (unsigned i = 0; i < AT_DETECT_LEVELS; i++) {
-            float *restrict last = d->last + (size_t)i * d->max_bins;
-            float *restrict box = d->box + (size_t)i * d->max_bins;
+            float *box = d->box + (size_t)i * d->max_bins;
             bool first = t >> i == 0, even = (t >> i) % 2 == 0;
-            for (unsigned k = 0; k < n; k++) {
-                box[k] = 0.5f * (last[k] + block[k]);
-                last[k] = block[k];
-            }
+            l->pair(d->last + (size_t)i * d->max_bins, block, n, box);
             if (!first)
                 mark_row(d, box, n, pass, limits[i + 1]);
-            for (unsigned k = 0; k < n && i == 1 && pass == 0 && !first; k++)
-                d->best[k] = d->best[k] > box[k] ? d->best[k] : box[k];
+            if (i == 1 && pass == 0 && !first)
+                l->highest(box, n, d->best);
             if (even)
                 break;
             block = box;
@@ -173,12 +149,8 @@ static void mark_map(struct at_detector *d, const struct at_map *map, unsigned p
 
 static void mean_ratio(const struct at_map *map, float *out)
 {
-    memset(out, 0, map->n * sizeof *out);
-    for (size_t t = 0; t < map->t; t++)
-        for (unsigned k = 0; k < map->n; k++)
-            out[k] += map->rows[t * map->n + k];
     for (unsigned k = 0; k < map->n; k++)
-        out[k] /= map->floor[k] * (float)map->t;
+        out[k] = map->sum[k] / (map->floor[k] * (float)map->t);
 }
 
 /* One region around the highest of [lo, hi), edges within 30 dB of it, appended; then what is left
@@ -202,7 +174,7 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
                                       .f_hi_hz = (b - 0.5 * map->n - 0.5) * bin,
                                       .peak_hz = ((double)peak - 0.5 * map->n) * bin,
                                       .peak = level[peak],
-                                      .is_long = map->hop > 256};
+                                      .is_long = map->hop / map->looks > 256};
     /* Skirts fall away from the edges; what rises again is another one. */
     unsigned low = a, high = b;
     for (unsigned k = a; k-- > lo;)
@@ -257,24 +229,25 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
         return 0;
     memset(d->hit, 0, n);
     memset(d->best, 0, n * sizeof(float));
-    float limits[AT_DETECT_WIDTHS], *mean = d->box; /* free again after each mark_map */
+    float limits[AT_DETECT_WIDTHS], *mean = d->mean;
+    double looks = map->looks;
+    mean_ratio(map, mean);
     for (unsigned pass = 0; pass < PASSES; pass++) {
         begin_pass(d, n, pass);
         mark_map(d, map, pass);
-        mean_ratio(map, mean);
-        make_limits(d, pass, (double)map->t, limits);
+        make_limits(d, pass, looks * (double)map->t, limits);
         mark_row(d, mean, n, pass, limits);
         if (!slow)
             continue;
         for (unsigned k = 0; k < n; k++)
             d->ratio[k] = slow[k] / map->floor[k];
-        make_limits(d, pass, slow_rows, limits);
+        make_limits(d, pass, looks * slow_rows, limits);
         mark_row(d, d->ratio, n, pass, limits);
     }
     /* Bursts by the highest mean of four rows, steady ones by the mean of all: whatever stands
      * higher above its own noise. */
-    float noise4 = (float)at_floor_gamma_threshold(4, 1e-3 / (double)(map->t / 4 + 1));
-    float noise_all = fmaxf(2, (float)at_floor_gamma_threshold((double)map->t, 1e-3));
+    float noise4 = (float)at_floor_gamma_threshold(4 * looks, 1e-3 / (double)(map->t / 4 + 1));
+    float noise_all = fmaxf(2, (float)at_floor_gamma_threshold(looks * (double)map->t, 1e-3));
     for (unsigned k = 0; k < n; k++) {
         float a = map->t >= 4 ? d->best[k] / noise4 : 0, b = mean[k] / noise_all;
         d->best[k] = a > b ? a : b;

@@ -18,8 +18,10 @@ struct at_map {
     size_t t;           /* rows */
     const float *rows;  /* (t, n) */
     const float *floor; /* (n) */
+    const float *sum;   /* (n) over the rows */
+    unsigned looks;     /* spectra of which a row is the mean */
     uint64_t first;     /* absolute sample index of the first row's first sample */
-    unsigned hop, span; /* samples from row to row; samples of one row */
+    unsigned hop, span; /* samples from row to row; of one row: the middle half tells */
 };
 
 struct at_region {
@@ -42,8 +44,10 @@ struct at_detector {
     float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner
                   */
     unsigned max_bins;
-    /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), room (2, max_bins). */
-    float *ratio, *last, *box, *best, *mask, *sums, *room;
+    /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), sums and room (2,
+     * max_bins). */
+    float *ratio, *last, *box, *best, *mask, *mean, *sums, *room;
+    const struct at_loops *loops;
     uint8_t *hit; /* (max_bins) */
 };
 
@@ -52,7 +56,7 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
                      double false_per_hour, unsigned max_bins);
 void at_detector_finish(struct at_detector *d);
 /* Regions of one map: up to max into out, rising frequency; returns how many. slow (n): average of
- * earlier epochs and this one, slow_rows the rows in it (NULL, 0: none). RT-safe. */
+ * earlier epochs and this one, slow_rows the map's rows in it (NULL, 0: none). RT-safe. */
 size_t at_detector_run(struct at_detector *d, const struct at_map *map, const float *slow,
                        double slow_rows, struct at_region *out, size_t max);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/dsp/loops.h"
+
 #define GROUP    4    /* rows averaged before the quantile over time */
 #define LOW      0.2  /* quantile over an epoch's groups, and over a section's bins */
 #define SECTIONS 8    /* of the band, over which the floor may tilt */
@@ -42,7 +44,11 @@ double at_floor_gamma_quantile(double k, double prob)
 int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max_rows,
                   double assumed)
 {
-    *f = (struct at_floor){.mem = mem, .n = n, .assumed = assumed, .source = AT_FLOOR_ASSUMED};
+    *f = (struct at_floor){.mem = mem,
+                           .n = n,
+                           .assumed = assumed,
+                           .source = AT_FLOOR_ASSUMED,
+                           .loops = at_loops_best()};
     f->column_size = max_rows / GROUP + 1;
     if (f->column_size < n)
         f->column_size = n;
@@ -50,9 +56,10 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
         f->column_size = AT_FLOOR_HISTORY;
     f->history = at_mem_array(mem, AT_MEM_IQ, (size_t)AT_FLOOR_HISTORY * n, sizeof(float));
     f->column = at_mem_array(mem, AT_MEM_IQ, f->column_size, sizeof(float));
+    f->sums = at_mem_array(mem, AT_MEM_IQ, f->column_size * n, sizeof(float));
     f->local = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->density = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
-    if (!f->history || !f->column || !f->local || !f->density) {
+    if (!f->history || !f->column || !f->sums || !f->local || !f->density) {
         at_floor_finish(f);
         return -ENOMEM;
     }
@@ -66,9 +73,10 @@ void at_floor_finish(struct at_floor *f)
 {
     at_mem_free(f->mem, f->history);
     at_mem_free(f->mem, f->column);
+    at_mem_free(f->mem, f->sums);
     at_mem_free(f->mem, f->local);
     at_mem_free(f->mem, f->density);
-    f->history = f->column = f->local = f->density = NULL;
+    f->history = f->column = f->sums = f->local = f->density = NULL;
 }
 
 /* k-th smallest of a (n), which is reordered (Hoare's find, after Wirth). */
@@ -113,17 +121,15 @@ static float quantile_of_few(float *a, size_t n, double q)
     return low + (float)(at - (double)k) * (high - low);
 }
 
-static int silent(const float *row, unsigned n)
+static int silent(const struct at_floor *f, const float *row)
 {
-    float s = 0;
-    for (unsigned k = 0; k < n; k++)
-        s += row[k];
+    float s = f->loops->total(row, f->n);
     return !(s > 0) || !(s < 1e30f);
 }
 
 /* One row of history: the low quantile over groups of rows, put right to the mean. 0: nothing but
  * silence. */
-static int add_history(struct at_floor *f, const float *rows, size_t t)
+static int add_history(struct at_floor *f, const float *rows, size_t t, unsigned looks)
 {
     size_t n_groups = t / GROUP, used = 0;
     unsigned per = GROUP;
@@ -132,17 +138,18 @@ static int add_history(struct at_floor *f, const float *rows, size_t t)
         n_groups = t;
     }
     float *to = f->history + (size_t)f->next * f->n;
+    float bias = (float)at_floor_gamma_quantile((double)per * looks, LOW);
+    n_groups = n_groups < f->column_size ? n_groups : f->column_size;
+    for (size_t g = 0; g < n_groups; g++)
+        f->loops->sum_rows(rows + g * per * f->n, per, f->n, f->sums + g * f->n);
     for (unsigned k = 0; k < f->n; k++) {
         used = 0;
-        for (size_t g = 0; g < n_groups && used < f->column_size; g++) {
-            float s = 0;
-            for (unsigned i = 0; i < per; i++)
-                s += rows[(g * per + i) * f->n + k];
+        for (size_t g = 0; g < n_groups; g++) {
+            float s = f->sums[g * f->n + k];
             if (s > 0 && s < 1e30f)
                 f->column[used++] = s / (float)per;
         }
-        to[k] =
-            used ? quantile(f->column, used, LOW) / (float)at_floor_gamma_quantile(per, LOW) : 0;
+        to[k] = used ? quantile(f->column, used, LOW) / bias : 0;
     }
     return used > 0;
 }
@@ -186,14 +193,14 @@ static void levels_of_sections(struct at_floor *f, float *level)
         level[i - 1] = fminf(level[i - 1], level[i] * (float)TILT);
 }
 
-void at_floor_update(struct at_floor *f, const float *rows, size_t t)
+void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks)
 {
     size_t loud = 0;
     for (size_t i = 0; i < t; i++)
-        loud += !silent(rows + i * f->n, f->n);
-    if (loud == 0 || !add_history(f, rows, t))
+        loud += !silent(f, rows + i * f->n);
+    if (loud == 0 || !add_history(f, rows, t, looks))
         return;
-    f->groups = fmin(f->groups + (double)loud / GROUP, 1e6);
+    f->groups = fmin(f->groups + (double)loud * looks / GROUP, 1e6);
     f->next = (f->next + 1) % AT_FLOOR_HISTORY;
     if (f->n_history < AT_FLOOR_HISTORY)
         f->n_history++;

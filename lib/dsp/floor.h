@@ -21,9 +21,11 @@ struct at_floor {
     unsigned n;         /* bins of the short spectra, rising frequency over the band */
     unsigned n_history; /* epochs in it */
     unsigned next;
-    double groups;  /* of four rows, seen so far */
+    double groups;  /* of four spectra, seen so far */
     float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
     float *column;  /* scratch */
+    float *sums;    /* (column_size, n) means of groups, scratch */
+    const struct at_loops *loops;
     size_t column_size;
     float *local;   /* (n) */
     float *density; /* (n) the floor, full-scale^2 / Hz */
@@ -36,9 +38,9 @@ struct at_floor {
 int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max_rows,
                   double assumed);
 void at_floor_finish(struct at_floor *f);
-/* An epoch of short spectra rows (t, n), power per Hz; rows of exact zeros are no noise and left
- * out. RT-safe. */
-void at_floor_update(struct at_floor *f, const float *rows, size_t t);
+/* An epoch of short spectra rows (t, n), power per Hz, each the mean of `looks` spectra; rows of
+ * exact zeros are no noise and left out. RT-safe. */
+void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks);
 /* Relative error of a bin's figure: large while it is young. */
 float at_floor_doubt(const struct at_floor *f);
 /* Interpolated to m bins over the same band: out (m). RT-safe. */

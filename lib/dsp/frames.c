@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/dsp/loops.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/window.h"
 
@@ -20,7 +21,8 @@ struct at_framer {
     unsigned n, hop, fill;
     double rate_hz;
     const struct at_plan *forward, *inverse;
-    float *window;   /* (n) */
+    const struct at_loops *loops;
+    float *window;   /* (n, 2) each twice, for I and Q */
     float *inv_w2;   /* (n) 1 / w^2, 0 where the window is too small */
     float *in_w2;    /* (n) w^2, 0 likewise */
     float *response; /* (n) rising frequency, through the window */
@@ -48,45 +50,6 @@ static const char *const aux_names[AT_AUX_COUNT] = {
 const char *at_aux_name(unsigned column)
 {
     return column < AT_AUX_COUNT ? aux_names[column] : NULL;
-}
-
-/* log10 by exponent and a polynomial of the mantissa (error under 6e-6); plain code that the
- * compiler vectorises. */
-static inline float log10_fast(float x)
-{
-    union {
-        float f;
-        int32_t i;
-    } u = {.f = x};
-    float e = (float)((u.i >> 23) - 127);
-    u.i = (u.i & 0x007fffff) | 0x3f800000;
-    float m = u.f - 1.0f;
-    /* log2(1 + m) = m (c0 + m (c1 + ...)), least squares on [0, 1), exact at both ends. */
-    float p = m * (1.44183587f +
-                   m * (-0.70837215f + m * (0.41355505f + m * (-0.19126251f + m * 0.04424374f))));
-    return (e + p) * 0.30102999566f;
-}
-
-/* atan2 / (2 pi) by a polynomial (error under 2e-6 cycles); choices are factors of 0 or 1, so that
- * the compiler vectorises it. */
-static inline float cycles_fast(float im, float re)
-{
-    float ax = fabsf(re), ay = fabsf(im);
-    float hi = ax > ay ? ax : ay, lo = ax > ay ? ay : ax;
-    float t = lo / (hi + 1e-37f), s = t * t;
-    float r =
-        0.99987874f + s * (-0.33040552f + s * (0.18041246f + s * (-0.08540795f + s * 0.02093163f)));
-    r *= t * 0.15915494f;
-    r += (float)(ay > ax) * (0.25f - 2 * r);
-    r += (float)(re < 0) * (0.5f - 2 * r);
-    return copysignf(r, im);
-}
-
-/* To the nearest integer, |x| below 2^22. */
-static inline float rintf_fast(float x)
-{
-    const float big = 12582912.0f; /* 1.5 x 2^23: its last bit is worth 1 */
-    return (x + big) - big;
 }
 
 static void set_scale(struct at_framer *f, double noise_density)
@@ -131,7 +94,7 @@ static int take(struct at_framer *f)
         float **p;
         unsigned n;
     } list[] = {
-        {&f->window, 1}, {&f->inv_w2, 1}, {&f->in_w2, 1},  {&f->response, 1},
+        {&f->window, 2}, {&f->inv_w2, 1}, {&f->in_w2, 1},  {&f->response, 1},
         {&f->scale, 1},  {&f->x, 2},      {&f->a, 2},      {&f->b, 2},
         {&f->power, 1},  {&f->phase, 1},  {&f->weight, 1},
     };
@@ -165,14 +128,16 @@ int at_framer_create(struct at_mem *mem, const struct at_framer_config *config,
     f->n = n;
     f->hop = n / 2;
     f->rate_hz = config->rate_hz;
+    f->loops = at_loops_best();
     if (take(f) < 0) {
         at_framer_destroy(f);
         return at_error_set(err, -ENOMEM, "no memory for a framer");
     }
-    at_window_fill(AT_WINDOW_HANN, f->window, n);
-    f->w2_sum = at_window_power(f->window, n);
+    at_window_fill(AT_WINDOW_HANN, f->a, n);
+    f->w2_sum = at_window_power(f->a, n);
     for (unsigned i = 0; i < n; i++) {
-        float w2 = f->window[i] * f->window[i];
+        float w2 = f->a[i] * f->a[i];
+        f->window[2 * i] = f->window[2 * i + 1] = f->a[i];
         f->inv_w2[i] = w2 > WINDOW_FLOOR ? 1 / w2 : 0;
         f->in_w2[i] = w2 > WINDOW_FLOOR ? w2 : 0;
         f->in_sum += f->in_w2[i];
@@ -203,28 +168,10 @@ void at_framer_reset(struct at_framer *f)
 
 static void spectrum(struct at_framer *f, float *out)
 {
-    unsigned n = f->n, half = n / 2;
-    const float *restrict x = f->x, *restrict w = f->window, *restrict scale = f->scale;
-    float *restrict a = f->a, *restrict power = f->power;
-    for (unsigned i = 0; i < n; i++) {
-        a[2 * i] = x[2 * i] * w[i];
-        a[2 * i + 1] = x[2 * i + 1] * w[i];
-    }
+    static const float none[2];
+    f->loops->window(f->x, none, f->window, f->n, f->a);
     at_plan_run(f->forward, f->a, f->b);
-    const float *restrict b = f->b;
-    for (unsigned i = 0; i < half; i++)
-        power[i + half] = b[2 * i] * b[2 * i] + b[2 * i + 1] * b[2 * i + 1];
-    b += n;
-    for (unsigned i = 0; i < half; i++)
-        power[i] = b[2 * i] * b[2 * i] + b[2 * i + 1] * b[2 * i + 1];
-    for (unsigned k = 0; k < n; k++) {
-        float v = power[k] * scale[k];
-        v = v > 1e-5f ? v : 1e-5f; /* also takes a NaN out */
-        v = v < 1e9f ? v : 1e9f;
-        v = log10_fast(v);
-        v = v > -4 ? v : -4;
-        out[k] = v < 8 ? v : 8;
-    }
+    f->loops->frame(f->b, f->scale, f->n, f->power, out);
 }
 
 static void occupied(struct at_framer *f)
@@ -251,16 +198,8 @@ static void band_pass(struct at_framer *f)
     at_plan_run(f->inverse, f->b, f->a);
 }
 
-/* Sums in lanes: the order of additions is fixed, and a compiler makes vectors of it. */
-#define LANES 8
-
-static float sum_lanes(const float lane[LANES])
-{
-    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
-           ((lane[2] + lane[6]) + (lane[3] + lane[7]));
-}
-
-#define FREQ_STEPS (2 * AT_AUX_HIST + 1) /* from one bandwidth below the middle to one above */
+#define FREQ_STEPS AT_LOOPS_FREQ_STEPS
+_Static_assert(FREQ_STEPS == 2 * AT_AUX_HIST + 1, "a column is an eighth of the bandwidth");
 
 /* Sums of weights by bucket into out (n_out), times share; bucket numbers count from `first`, those
  * outside go to the ends. Four sums, so that neighbours in one bucket need not wait for one
@@ -278,93 +217,32 @@ static void histogram(const int32_t *restrict bucket, const float *restrict weig
     }
 }
 
-/* a (n, 2), the windowed samples: |a|^2 = w^2 |x|^2; p: |x|^2 where the window is not too small. */
-static void powers(const float *restrict a, const float *restrict inv_w2, unsigned n,
-                   float *restrict windowed, float *restrict p)
-{
-    for (unsigned i = 0; i < n; i++) {
-        windowed[i] = a[2 * i] * a[2 * i] + a[2 * i + 1] * a[2 * i + 1];
-        p[i] = windowed[i] * inv_w2[i];
-    }
-}
-
-static void to_buckets(const float *restrict p, unsigned n, float scale, int32_t *restrict bucket)
-{
-    for (unsigned i = 0; i < n; i++) {
-        float e = sqrtf(p[i] * scale);
-        bucket[i] = (int32_t)(e < AT_AUX_HIST - 1 ? e : AT_AUX_HIST - 1);
-    }
-}
-
 static void envelope(struct at_framer *f, float *aux)
 {
     unsigned n = f->n;
-    float l2[LANES] = {0}, l4[LANES] = {0};
-    powers(f->a, f->inv_w2, n, f->weight, f->power);
-    for (unsigned i = 0; i < n; i += LANES)
-        for (unsigned k = 0; k < LANES; k++) {
-            l2[k] += f->power[i + k] * f->in_w2[i + k];
-            l4[k] += f->weight[i + k] * f->power[i + k];
-        }
-    float s2 = sum_lanes(l2), s4 = sum_lanes(l4), s0 = f->in_sum;
+    float s[2];
+    f->loops->powers(f->a, f->inv_w2, n, f->weight, f->power);
+    f->loops->sums2(f->power, f->in_w2, f->weight, n, s);
+    float s2 = s[0], s4 = s[1], s0 = f->in_sum;
     if (!(s2 > 1e-30f) || !(s2 < 1e30f))
         return;
     float rms2 = s2 / s0, kurtosis = s4 / s0 / (rms2 * rms2), share = 1 / s0;
     aux[AT_AUX_KURTOSIS] = fminf(fmaxf(log2f(kurtosis), -1), 5);
-    to_buckets(f->power, n, 16 / rms2, f->bucket);
+    f->loops->buckets(f->power, n, 16 / rms2, AT_AUX_HIST - 1, f->bucket);
     histogram(f->bucket, f->in_w2, n, 0, share, aux + AT_AUX_ENV);
-}
-
-/* x (n, 2) -> each sample times the conjugate of the one before it, apart; the first is 0. */
-static void turns(const float *restrict x, unsigned n, float *restrict re, float *restrict im)
-{
-    re[0] = im[0] = 0;
-    for (unsigned i = 1; i < n; i++) {
-        const float *p = x + 2 * i - 2, *q = x + 2 * i;
-        re[i] = q[0] * p[0] + q[1] * p[1];
-        im[i] = q[1] * p[0] - q[0] * p[1];
-    }
-}
-
-/* Frequency against mid in units of 1 / inv, within +-1, its weight, and which of FREQ_STEPS it
- * falls into. Loops apart, since the compiler threads jumps through limits that follow each other.
- */
-static void to_frequency(const float *restrict re, const float *restrict im, unsigned n, float mid,
-                         float inv, float *restrict v, float *restrict weight,
-                         int32_t *restrict bucket)
-{
-    for (unsigned i = 0; i < n; i++) {
-        float cycles = cycles_fast(im[i], re[i]) - mid;
-        cycles -= rintf_fast(cycles); /* nearest turn to the emission's middle */
-        v[i] = cycles * inv;
-        weight[i] = sqrtf(re[i] * re[i] + im[i] * im[i]);
-    }
-    for (unsigned i = 0; i < n; i++)
-        v[i] = v[i] > -1 ? v[i] : -1;
-    for (unsigned i = 0; i < n; i++) {
-        v[i] = v[i] < 1 ? v[i] : 1;
-        bucket[i] = (int32_t)((v[i] + 1) * AT_AUX_HIST);
-    }
 }
 
 static void frequency(struct at_framer *f, float *aux)
 {
     unsigned n = f->n;
-    float l0[LANES] = {0}, l1[LANES] = {0}, l2[LANES] = {0};
-    float *re = f->power, *im = f->b, *v = f->phase, *weight = f->weight;
-    turns(f->a, n, re, im);
-    to_frequency(re, im, n, f->f_lo + f->f_width / 2, 1 / f->f_width, v, weight, f->bucket);
-    for (unsigned i = 0; i < n; i += LANES)
-        for (unsigned k = 0; k < LANES; k++) {
-            l0[k] += weight[i + k];
-            l1[k] += weight[i + k] * v[i + k];
-            l2[k] += weight[i + k] * v[i + k] * v[i + k];
-        }
-    float s0 = sum_lanes(l0);
-    if (!(s0 > 1e-30f) || !(s0 < 1e30f))
+    float *re = f->power, *im = f->b, *v = f->phase, *weight = f->weight, s[3];
+    f->loops->turns(f->a, n, re, im);
+    f->loops->frequency(re, im, n, f->f_lo + f->f_width / 2, 1 / f->f_width, v, weight, f->bucket);
+    f->loops->sums3(weight, v, n, s);
+    if (!(s[0] > 1e-30f) || !(s[0] < 1e30f))
         return;
-    float share = 1 / s0, mean = sum_lanes(l1) * share;
-    aux[AT_AUX_FREQ_STD] = sqrtf(fmaxf(sum_lanes(l2) * share - mean * mean, 0));
+    float share = 1 / s[0], mean = s[1] * share;
+    aux[AT_AUX_FREQ_STD] = sqrtf(fmaxf(s[2] * share - mean * mean, 0));
     histogram(f->bucket, weight, n, AT_AUX_HIST / 2, share, aux + AT_AUX_FREQ);
 }
 

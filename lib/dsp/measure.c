@@ -50,9 +50,8 @@ double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, 
     unsigned lo, hi;
     at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
     double s = 0;
-    for (size_t t = 0; t < m->t; t++)
-        for (unsigned k = lo; k < hi; k++)
-            s += m->rows[t * m->n + k];
+    for (unsigned k = lo; k < hi; k++)
+        s += m->sum[k];
     s = m->t ? s / (double)m->t - noise_between(m, lo, hi) : 0;
     return fmax(s, 0) * rate_hz / m->n;
 }
@@ -184,11 +183,12 @@ static void on_by_long_rows(const struct at_epoch *e, double rate_hz, double f_l
     double noise = noise_between(m, lo, hi) * rate_hz / m->n;
     float energy[64],
         strong = 0,
-        quiet =
-            (float)(noise *
-                    (at_floor_gamma_threshold(fmax((hi - lo) / HANN_SHARED, 1), LONG_ON_P) - 1));
+        quiet = (float)(noise * (at_floor_gamma_threshold(
+                                     m->looks * fmax((hi - lo) / HANN_SHARED, 1), LONG_ON_P) -
+                                 1));
     size_t n = m->t < 64 ? m->t : 64;
-    const struct at_map part = {m->n, n, m->rows, m->floor, m->first, m->hop, m->span};
+    struct at_map part = *m;
+    part.t = n;
     memset(on->rows, 1, f->t);
     if (n < 2)
         return;
@@ -224,7 +224,7 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
     row_power(m, rate_hz, wlo, whi, on->energy);
     for (size_t t = 0; t < m->t; t++)
         on->energy[t] -= (float)noise;
-    float quiet = (float)(noise * (at_floor_gamma_threshold(fmax(k, 1), ON_P) - 1));
+    float quiet = (float)(noise * (at_floor_gamma_threshold(m->looks * fmax(k, 1), ON_P) - 1));
     float strong = strong_rows(on->energy, m->t, quiet);
     on->noise_density = density;
     on->steady = strong < 2 * quiet && expected < CLEAR * (double)quiet;

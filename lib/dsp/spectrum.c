@@ -2,10 +2,14 @@
 #include "lib/dsp/spectrum.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "lib/dsp/loops.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/window.h"
+
+#define BATCH 1024 /* points */
 
 int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep)
 {
@@ -72,62 +76,108 @@ const float *at_blocks_get(const struct at_blocks *b, uint64_t seq)
     return b->spec + (size_t)(seq % b->n_keep) * b->n * 2;
 }
 
-int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, double rate_hz)
+int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned looks, double rate_hz)
 {
-    *s =
-        (struct at_stft){.mem = mem, .n = n, .hop = n / 2, .plan = at_plan_get(n, AT_PLAN_FORWARD)};
-    s->window = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
-    s->in = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 2, sizeof(float));
-    s->a = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 2, sizeof(float));
-    s->b = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 2, sizeof(float));
-    if (!s->plan || !s->window || !s->in || !s->a || !s->b) {
+    *s = (struct at_stft){.mem = mem,
+                          .n = n,
+                          .hop = n / 2,
+                          .looks = looks,
+                          .plan = at_plan_get(n, AT_PLAN_FORWARD),
+                          .loops = at_loops_best()};
+    s->window = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 2, sizeof(float));
+    s->in = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 4, sizeof(float));
+    s->batch = BATCH / n > 1 ? BATCH / n : 1;
+    s->a = at_mem_array(mem, AT_MEM_IQ, (size_t)s->batch * n * 2, sizeof(float));
+    s->b = at_mem_array(mem, AT_MEM_IQ, (size_t)s->batch * n * 2, sizeof(float));
+    s->sum = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    if (!s->plan || !s->window || !s->in || !s->a || !s->b || !s->sum) {
         at_stft_finish(s);
         return -ENOMEM;
     }
-    at_window_fill(AT_WINDOW_HANN, s->window, n);
-    s->scale = (float)(1 / (rate_hz * at_window_power(s->window, n)));
+    at_window_fill(AT_WINDOW_HANN, s->a, n);
+    s->scale = (float)(1 / (rate_hz * at_window_power(s->a, n)));
+    for (unsigned i = 0; i < 2 * n; i++)
+        s->window[i] = s->a[i / 2];
     return 0;
 }
 
 void at_stft_finish(struct at_stft *s)
 {
-    at_mem_free(s->mem, s->window);
-    at_mem_free(s->mem, s->in);
-    at_mem_free(s->mem, s->a);
-    at_mem_free(s->mem, s->b);
-    s->window = s->in = s->a = s->b = NULL;
+    float **list[] = {&s->window, &s->in, &s->a, &s->b, &s->sum};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        at_mem_free(s->mem, *list[i]);
+        *list[i] = NULL;
+    }
 }
 
 void at_stft_reset(struct at_stft *s)
 {
-    s->fill = 0;
+    s->fill = s->part = 0;
 }
 
-static void row(struct at_stft *s, float *out)
+/* One spectrum (n, 2) into the row being made; true: out was written. */
+static bool take(struct at_stft *s, const float *spec, float *out)
 {
-    unsigned n = s->n, half = n / 2;
-    for (unsigned i = 0; i < n; i++) {
-        s->a[2 * i] = s->in[2 * i] * s->window[i];
-        s->a[2 * i + 1] = s->in[2 * i + 1] * s->window[i];
+    if (s->looks == 1) {
+        s->loops->power(spec, s->n, s->scale, 0, out);
+        return true;
     }
-    at_plan_run(s->plan, s->a, s->b);
-    for (unsigned i = 0; i < half; i++) {
-        const float *neg = s->b + 2 * (i + half), *pos = s->b + 2 * i;
-        out[i] = (neg[0] * neg[0] + neg[1] * neg[1]) * s->scale;
-        out[i + half] = (pos[0] * pos[0] + pos[1] * pos[1]) * s->scale;
+    s->loops->power(spec, s->n, s->scale / (float)s->looks, s->part > 0, s->sum);
+    s->part = s->part + 1 == s->looks ? 0 : s->part + 1;
+    if (s->part == 0)
+        memcpy(out, s->sum, s->n * sizeof *out);
+    return s->part == 0;
+}
+
+/* `count` spectra of x, a hop apart; rows as in at_stft_run(), of which *made are there. */
+static void run(struct at_stft *s, const float *x, size_t count, const float *dc, float *rows,
+                size_t max, size_t *made)
+{
+    size_t size = 2 * (size_t)s->n;
+    while (count > 0) {
+        size_t some = count < s->batch ? count : s->batch;
+        for (size_t i = 0; i < some; i++)
+            s->loops->window(x + 2 * i * s->hop, dc, s->window, s->n, s->a + i * size);
+        for (size_t i = 0; i < some; i++)
+            at_plan_run(s->plan, s->a + i * size, s->b + i * size);
+        for (size_t i = 0; i < some; i++) {
+            bool room = *made < max;
+            *made += take(s, s->b + i * size, room ? rows + *made * s->n : s->a) && room;
+        }
+        x += 2 * some * s->hop;
+        count -= some;
     }
 }
 
-size_t at_stft_push(struct at_stft *s, const float *iq, size_t n, float *out, int *ret_row)
+size_t at_stft_run(struct at_stft *s, const float *iq, size_t n, const float *dc, float *rows,
+                   size_t max)
 {
-    size_t want = s->n - s->fill, got = n < want ? n : want;
-    memcpy(s->in + 2 * (size_t)s->fill, iq, got * 2 * sizeof(float));
-    s->fill += (unsigned)got;
-    *ret_row = s->fill == s->n;
-    if (*ret_row) {
-        row(s, out);
-        s->fill = s->n - s->hop;
-        memmove(s->in, s->in + 2 * (size_t)s->hop, (size_t)s->fill * 2 * sizeof(float));
+    static const float none[2];
+    size_t made = 0, borrowed = n < s->n ? n : s->n, have = s->fill + borrowed;
+    /* Those that begin before these samples, from a copy, which has no DC any more. */
+    float *more = s->in + 2 * (size_t)s->fill;
+    for (size_t i = 0; i < borrowed; i++) {
+        more[2 * i] = iq[2 * i] - dc[0];
+        more[2 * i + 1] = iq[2 * i + 1] - dc[1];
     }
-    return got;
+    size_t count = (s->fill + s->hop - 1) / s->hop,
+           fit = have < s->n ? 0 : (have - s->n) / s->hop + 1;
+    count = count < fit ? count : fit;
+    run(s, s->in, count, none, rows, max, &made);
+    size_t at = count * s->hop;
+    if (at < s->fill) { /* these samples were too few for the next */
+        s->fill = (unsigned)(have - at);
+        memmove(s->in, s->in + 2 * at, (size_t)s->fill * 2 * sizeof(float));
+        return made;
+    }
+    at -= s->fill;
+    count = n < at + s->n ? 0 : (n - at - s->n) / s->hop + 1;
+    run(s, iq + 2 * at, count, dc, rows, max, &made);
+    at += count * s->hop;
+    s->fill = (unsigned)(n - at);
+    for (unsigned i = 0; i < s->fill; i++) {
+        s->in[2 * i] = iq[2 * (at + i)] - dc[0];
+        s->in[2 * i + 1] = iq[2 * (at + i) + 1] - dc[1];
+    }
+    return made;
 }

@@ -31,6 +31,11 @@ void at_blocks_begin(struct at_blocks *b, uint64_t index);
 /* Takes samples up to the next block's end and returns how many; *ret_made is 1 where a block was
  * made. RT-safe. */
 size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n, int *ret_made);
+/* Samples up to the next block's end. */
+static inline size_t at_blocks_room(const struct at_blocks *b)
+{
+    return b->n - b->fill;
+}
 /* Makes one more block from zeros after the stretch's last sample. 0: every sample is already in
  * the output part of a block. RT-safe. */
 int at_blocks_pad(struct at_blocks *b);
@@ -38,20 +43,30 @@ int at_blocks_pad(struct at_blocks *b);
 const float *at_blocks_get(const struct at_blocks *b, uint64_t seq);
 
 /* Short-time spectra in time: Hann, hop n / 2, power in rising frequency, scaled so that noise of
- * density d (per Hz) reads d and bins add up: |.|^2 / (rate sum w^2). */
+ * density d (per Hz) reads d and bins add up: |.|^2 / (rate sum w^2). A row is the mean of `looks`
+ * spectra that follow each other. */
 struct at_stft {
     struct at_mem *mem;
     const struct at_plan *plan;
+    const struct at_loops *loops;
     unsigned n, hop, fill;
+    unsigned looks, part; /* spectra of a row, and of the row that is being made */
+    unsigned batch; /* transforms one after the other: what was just stored is not read at once */
     float scale;
-    float *window;     /* (n) */
-    float *in, *a, *b; /* (n, 2) */
+    float *window; /* (n, 2) each twice, for I and Q */
+    float *in;    /* (2 n, 2) fill samples that the next spectra begin with; room for the first that
+                     follow */
+    float *a, *b; /* (batch, n, 2) */
+    float *sum;   /* (n) of the row that is being made; looks above 1 */
 };
 
-int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, double rate_hz);
+/* n: power of two, at least 8. looks: at least 1. 0 or -ENOMEM. */
+int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned looks, double rate_hz);
 void at_stft_finish(struct at_stft *s);
 void at_stft_reset(struct at_stft *s);
-/* Takes samples up to the next row; *ret_row is 1 where out (n) was written. RT-safe. */
-size_t at_stft_push(struct at_stft *s, const float *iq, size_t n, float *out, int *ret_row);
+/* Takes n samples iq (n, 2), dc (2) taken off them; writes the rows that they complete, up to max
+ * of them, and returns how many. RT-safe. */
+size_t at_stft_run(struct at_stft *s, const float *iq, size_t n, const float *dc, float *rows,
+                   size_t max);
 
 #endif

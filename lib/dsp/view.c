@@ -6,14 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/dsp/loops.h"
 #include "lib/dsp/measure.h"
 #include "lib/dsp/window.h"
 
 #define EPOCH_S     0.02
 #define BLOCK_S     0.005 /* at most */
 #define FAST_S      60e-6
-#define SLOW_S      0.01 /* of the long spectra at low rates */
-#define SHARED_RATE 1e6  /* from here on the blocks are fine enough */
+#define SLOW_S      0.01  /* of the long spectra at low rates */
+#define SHARED_RATE 1e6   /* from here on the blocks are fine enough */
+#define FAST_HOP_S  27e-6 /* where spectra come faster, rows are means of several */
+#define SLOW_HOP_S  1.75e-3
 #define AVERAGE_S   0.5
 #define CHUNKS      64 /* of an epoch, to tell a DC line from a signal */
 #define QUIET       24 /* of them, the quietest */
@@ -41,28 +44,35 @@ static void set_sizes(struct at_view *v)
         v->n_slow = v->n_block;
     size_t epoch = (size_t)ceil(rate * EPOCH_S / v->n_slow);
     v->epoch = (epoch < 4 ? 4 : epoch) * v->n_slow;
-    v->max_fast = v->epoch / (v->n_fast / 2) + 2;
-    v->max_slow = v->epoch / (v->n_slow / 2) + 4;
+    v->looks_fast = pow2_below(FAST_HOP_S * rate / (v->n_fast / 2), 1, 64);
+    v->looks_slow = v->shared ? pow2_below(SLOW_HOP_S * rate / (v->n_slow / 2), 1, 64) : 1;
+    v->max_fast = v->epoch / (v->n_fast / 2) / v->looks_fast + 2;
+    v->max_slow = v->epoch / (v->n_slow / 2) / v->looks_slow + 4;
 }
 
 int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config)
 {
-    *v = (struct at_view){
-        .mem = mem, .rate_hz = config->rate_hz, .waterfall_bins = config->waterfall_bins};
+    *v = (struct at_view){.mem = mem,
+                          .rate_hz = config->rate_hz,
+                          .waterfall_bins = config->waterfall_bins,
+                          .loops = at_loops_best()};
     set_sizes(v);
     v->row_s = 1 / config->waterfall_rate;
     v->iq = at_mem_array(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
     v->fast = at_mem_array(mem, AT_MEM_IQ, v->max_fast * v->n_fast, sizeof(float));
     v->slow = at_mem_array(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
+    v->sum_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
+    v->sum_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
+    v->partial = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->floor_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->average = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->row = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->pooled = at_mem_array(mem, AT_MEM_IQ, v->waterfall_bins, sizeof(float));
-    int ret = at_stft_init(&v->stft_fast, mem, v->n_fast, v->rate_hz);
+    int ret = at_stft_init(&v->stft_fast, mem, v->n_fast, v->looks_fast, v->rate_hz);
     if (ret == 0 && !v->shared)
-        ret = at_stft_init(&v->stft_slow, mem, v->n_slow, v->rate_hz);
-    if (ret < 0 || !v->iq || !v->fast || !v->slow || !v->floor_slow || !v->average || !v->row ||
-        !v->pooled) {
+        ret = at_stft_init(&v->stft_slow, mem, v->n_slow, 1, v->rate_hz);
+    if (ret < 0 || !v->iq || !v->fast || !v->slow || !v->sum_fast || !v->sum_slow || !v->partial ||
+        !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
         return -ENOMEM;
     }
@@ -71,7 +81,8 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
 
 void at_view_finish(struct at_view *v)
 {
-    float **list[] = {&v->iq, &v->fast, &v->slow, &v->floor_slow, &v->average, &v->row, &v->pooled};
+    float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow,
+                      &v->partial, &v->floor_slow, &v->average, &v->row,      &v->pooled};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         at_mem_free(v->mem, *list[i]);
         *list[i] = NULL;
@@ -87,6 +98,8 @@ void at_view_begin(struct at_view *v, uint64_t index)
     v->rows_fast = 0;
     v->rows_slow = 0;
     v->row_rows = 0;
+    v->blocks = v->part = 0;
+    v->n_clipped = 0;
     v->clipped = false;
     at_stft_reset(&v->stft_fast);
     at_stft_reset(&v->stft_slow);
@@ -102,6 +115,13 @@ void at_view_push(struct at_view *v, const float *iq, size_t n)
     memcpy(v->iq + 2 * v->fill, iq, n * 2 * sizeof(float));
     v->fill += n;
     v->end += n;
+}
+
+int at_view_survey(struct at_view *v, const float *iq, size_t n)
+{
+    int bad;
+    v->n_clipped += v->loops->survey(iq, 2 * n, FULL_SCALE, &bad);
+    return bad;
 }
 
 /* ---- the DC line: constant over the whole epoch, which no signal is ---- */
@@ -139,13 +159,8 @@ static int by_away(const void *a, const void *b)
 static bool take_chunks(const struct at_view *v, struct chunk *c, size_t per)
 {
     for (size_t k = 0; k < CHUNKS; k++) {
-        double re = 0, im = 0, p = 0;
-        for (size_t i = k * per; i < (k + 1) * per; i++) {
-            float a = v->iq[2 * i], b = v->iq[2 * i + 1];
-            re += a;
-            im += b;
-            p += a * a + b * b;
-        }
+        double re, im, p;
+        v->loops->moments(v->iq + 2 * k * per, per, &re, &im, &p);
         c[k] = (struct chunk){
             .re = (float)(re / (double)per), .im = (float)(im / (double)per), .power = (float)p};
         if (!(p > 0) || !isfinite(p))
@@ -189,74 +204,91 @@ static void find_dc(struct at_view *v, const struct at_floor *floor)
 
 /* ---- spectra ---- */
 
-static size_t run_stft(struct at_stft *s, const float *iq, size_t n, float *rows, size_t max)
+void at_view_block(struct at_view *v, const float *block)
 {
-    size_t t = 0;
-    while (n > 0) {
-        int made;
-        size_t got = at_stft_push(s, iq, n, t < max ? rows + t * s->n : rows, &made);
-        t += made && t < max;
-        iq += 2 * got;
-        n -= got;
+    unsigned n = v->n_slow, looks = v->looks_slow;
+    float scale = (float)(1 / (v->rate_hz * n * 0.375)); /* sum of Hann squared is 3/8 n */
+    uint64_t seq = v->blocks++;
+    if (!v->shared || v->t_slow >= v->max_slow)
+        return;
+    if (looks == 1) {
+        v->loops->hann_power(block, n, scale, 0, v->slow + v->t_slow++ * n);
+        return;
     }
-    return t;
+    if (seq == 0) /* it begins with zeros */
+        return;
+    v->loops->hann_power(block, n, scale / (float)looks, v->part > 0, v->partial);
+    if (++v->part < looks)
+        return;
+    memcpy(v->slow + v->t_slow++ * n, v->partial, n * sizeof(float));
+    v->part = 0;
 }
 
-/* Long rows from the blocks whose samples are all of the stretch. */
-static size_t rows_of_blocks(struct at_view *v, const struct at_blocks *b)
+/* The first block of long row t of this epoch. */
+static uint64_t first_block(const struct at_view *v, size_t t)
 {
-    unsigned n = v->n_slow;
-    float scale = (float)(1 / (v->rate_hz * n * 0.375)); /* sum of Hann squared is 3/8 n */
-    size_t t = 0;
-    for (; v->rows_slow + t < b->count && t < v->max_slow; t++) {
-        uint64_t seq = v->rows_slow + t;
-        const float *x = at_blocks_get(b, seq);
-        if (!x || seq * b->advance + b->advance / 2 * 3 > b->taken)
-            break;
-        float *row = v->slow + t * n, *p = v->floor_slow; /* scratch until the epoch is made */
-        at_window_hann_bins(x, p, n);
-        if (v->has_dc) {
-            /* The constant stands in bin 0 of the unwindowed block; seen through Hann it is in
-             * three. */
+    return (v->rows_slow + t) * v->looks_slow + (v->looks_slow > 1);
+}
+
+/* Takes the DC line out of the long rows: it stands in bin 0 of an unwindowed block; seen through
+ * Hann it is in three. */
+static void without_dc(struct at_view *v, const struct at_blocks *b)
+{
+    unsigned n = v->n_slow, looks = v->looks_slow;
+    float scale = (float)(1 / (v->rate_hz * n * 0.375)) / (float)looks;
+    for (size_t t = 0; t < v->t_slow; t++) {
+        float sum[3] = {0};
+        for (unsigned l = 0; l < looks; l++) {
+            const float *x = at_blocks_get(b, first_block(v, t) + l);
             float y[10], near[5];
+            if (!x)
+                return;
             for (unsigned i = 0; i < 5; i++)
                 memcpy(y + 2 * i, x + 2 * ((i + n - 2) & (n - 1)), 2 * sizeof(float));
             y[4] -= v->dc[0] * (float)n;
             y[5] -= v->dc[1] * (float)n;
             at_window_hann_bins(y, near, 5);
-            p[n - 1] = near[1];
-            p[0] = near[2];
-            p[1] = near[3];
+            for (unsigned i = 0; i < 3; i++)
+                sum[i] += near[i + 1] * scale;
         }
-        for (unsigned k = 0; k < n; k++)
-            row[k] = p[(k + n / 2) & (n - 1)] * scale;
+        memcpy(v->slow + t * n + n / 2 - 1, sum, sizeof sum);
     }
-    return t;
-}
-
-static void look_for_clipping(struct at_view *v)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < 2 * v->fill; i++)
-        n += fabsf(v->iq[i]) > FULL_SCALE;
-    v->clipped = n > 16 && n > v->fill / 5000;
 }
 
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor)
 {
+    static const float none[2];
     find_dc(v, floor);
-    look_for_clipping(v);
-    if (v->has_dc)
-        for (size_t i = 0; i < v->fill; i++) {
-            v->iq[2 * i] -= v->dc[0];
-            v->iq[2 * i + 1] -= v->dc[1];
-        }
-    v->first_fast = v->stretch + v->rows_fast * (v->n_fast / 2);
-    v->first_slow = v->stretch + v->rows_slow * (v->n_slow / 2) - (v->shared ? v->n_slow / 4 : 0);
-    v->t_fast = run_stft(&v->stft_fast, v->iq, v->fill, v->fast, v->max_fast);
-    v->t_slow = v->shared ? rows_of_blocks(v, blocks)
-                          : run_stft(&v->stft_slow, v->iq, v->fill, v->slow, v->max_slow);
+    v->clipped = v->n_clipped > 16 && v->n_clipped > v->fill / 5000;
+    v->n_clipped = 0;
+    const float *dc = v->has_dc ? v->dc : none;
+    v->t_fast = at_stft_run(&v->stft_fast, v->iq, v->fill, dc, v->fast, v->max_fast);
+    if (!v->shared)
+        v->t_slow = at_stft_run(&v->stft_slow, v->iq, v->fill, dc, v->slow, v->max_slow);
+    else if (v->has_dc)
+        without_dc(v, blocks);
+    unsigned hop = v->n_fast / 2;
+    v->first_fast = v->stretch + v->rows_fast * v->looks_fast * hop;
+    hop = v->n_slow / 2;
+    v->first_slow = v->stretch + first_block(v, 0) * hop - (v->shared ? hop / 2 : 0);
+}
+
+/* Rows of means, so that the middle half of `span` from `first` on is what a row tells of. */
+static struct at_map make_map(const struct at_view *v, unsigned n, unsigned looks, size_t t,
+                              const float *rows, const float *floor, float *sum, uint64_t first)
+{
+    unsigned hop = n / 2 * looks;
+    v->loops->sum_rows(rows, t, n, sum);
+    return (struct at_map){.n = n,
+                           .t = t,
+                           .rows = rows,
+                           .floor = floor,
+                           .sum = sum,
+                           .looks = looks,
+                           .first = first + n / 4 - hop / 2,
+                           .hop = hop,
+                           .span = 2 * hop};
 }
 
 void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e)
@@ -266,15 +298,12 @@ void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_ep
     e->end = v->end;
     e->clipped = v->clipped;
     e->has_dc = v->has_dc;
-    e->fast = (struct at_map){v->n_fast,     v->t_fast,     v->fast,  floor->density,
-                              v->first_fast, v->n_fast / 2, v->n_fast};
-    e->slow = (struct at_map){v->n_slow,     v->t_slow,     v->slow,  v->floor_slow,
-                              v->first_slow, v->n_slow / 2, v->n_slow};
-    if (v->shared && v->rows_slow == 0 && v->t_slow > 1) { /* the first block begins with zeros */
-        e->slow.rows += v->n_slow;
-        e->slow.first += e->slow.hop;
-        e->slow.t--;
-    }
+    e->fast = make_map(v, v->n_fast, v->looks_fast, v->t_fast, v->fast, floor->density, v->sum_fast,
+                       v->first_fast);
+    /* The first block begins with zeros. */
+    unsigned skip = v->shared && v->looks_slow == 1 && v->rows_slow == 0 && v->t_slow > 1;
+    e->slow = make_map(v, v->n_slow, v->looks_slow, v->t_slow - skip, v->slow + skip * v->n_slow,
+                       v->floor_slow, v->sum_slow, v->first_slow + skip * (v->n_slow / 2));
 }
 
 void at_view_average(struct at_view *v, const struct at_map *slow, const struct at_detector *d)
@@ -285,10 +314,7 @@ void at_view_average(struct at_view *v, const struct at_map *slow, const struct 
     float a = (float)((double)slow->t / fmin(rows, cap + (double)slow->t)),
           per = 1 / (float)slow->t;
     for (unsigned k = 0; k < slow->n; k++) {
-        float s = 0;
-        for (size_t t = 0; t < slow->t; t++)
-            s += slow->rows[t * slow->n + k];
-        s *= per;
+        float s = slow->sum[k] * per;
         if (d->hit[k])
             s = slow->floor[k];
         v->average[k] = v->n_average ? v->average[k] + a * (s - v->average[k]) : s;
@@ -392,12 +418,8 @@ static void hand_row(struct at_view *v, unsigned n, double span_s, const struct 
 static float occupied_share(const struct at_map *m)
 {
     unsigned n = 0;
-    for (unsigned k = 0; k < m->n; k++) {
-        float s = 0;
-        for (size_t t = 0; t < m->t; t++)
-            s += m->rows[t * m->n + k];
-        n += s > 2 * m->floor[k] * (float)m->t;
-    }
+    for (unsigned k = 0; k < m->n; k++)
+        n += m->sum[k] > 2 * m->floor[k] * (float)m->t;
     return (float)n / (float)m->n;
 }
 
@@ -406,7 +428,7 @@ void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_b
 {
     /* Long rows where they are fine enough in time for this row rate, short ones else. */
     const struct at_map *m =
-        e->slow.t && v->row_s * v->rate_hz >= 2.0 * v->n_slow ? &e->slow : &e->fast;
+        e->slow.t && v->row_s * v->rate_hz >= 2.0 * v->n_slow * v->looks_slow ? &e->slow : &e->fast;
     if (m->t)
         stats->occupancy = occupied_share(m);
     uint64_t due = (uint64_t)(v->row_s * v->rate_hz);
@@ -420,8 +442,7 @@ void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_b
             v->row_index = at;
             memset(v->row, 0, m->n * sizeof(float));
         }
-        for (unsigned k = 0; k < m->n; k++)
-            v->row[k] += m->rows[t * m->n + k];
+        v->loops->add(m->rows + t * m->n, m->n, v->row);
         v->row_rows++;
         if (at + m->hop - v->row_index >= due || (last && t + 1 == m->t))
             hand_row(v, m->n, (double)(at + m->hop - v->row_index) / v->rate_hz, sink,

@@ -14,12 +14,17 @@ struct at_view {
     unsigned n_block;        /* of the block FFT, at most 5 ms */
     unsigned n_fast, n_slow; /* bins of the short and the long spectra */
     bool shared;             /* the long ones are the blocks, the window applied over bins */
-    size_t epoch, fill;      /* samples of an epoch, and of them now here */
-    uint64_t index, end;     /* absolute index of the epoch's first sample; one past the newest */
-    float *iq;               /* (epoch, 2) */
+    unsigned looks_fast, looks_slow; /* spectra of which a row is the mean, at high rates */
+    size_t epoch, fill;              /* samples of an epoch, and of them now here */
+    uint64_t index, end; /* absolute index of the epoch's first sample; one past the newest */
+    float *iq;           /* (epoch, 2) */
     struct at_stft stft_fast, stft_slow;
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
+    float *sum_fast, *sum_slow;      /* (n) over the epoch's rows */
+    float *partial;                  /* (n_slow) of the long row that is being made */
+    unsigned part;                   /* blocks in it */
+    uint64_t blocks;                 /* of the stretch, looked at */
     uint64_t first_fast, first_slow; /* absolute index of the first row's first sample */
     uint64_t rows_fast, rows_slow;   /* of the stretch, before this epoch */
     uint64_t stretch;                /* absolute index of its first sample */
@@ -35,7 +40,8 @@ struct at_view {
     unsigned waterfall_bins, row_rows, row_n;
     double row_s;
     uint64_t row_index;
-    float hits;
+    size_t n_clipped; /* values of this epoch at full scale */
+    const struct at_loops *loops;
 };
 
 int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config);
@@ -44,6 +50,10 @@ void at_view_begin(struct at_view *v, uint64_t index);
 /* Samples that still fit into this epoch. */
 size_t at_view_room(const struct at_view *v);
 void at_view_push(struct at_view *v, const float *iq, size_t n);
+/* What pushed samples tell: values at full scale are counted; 1: one is not finite. */
+int at_view_survey(struct at_view *v, const float *iq, size_t n);
+/* The next block of the stretch, of whose samples none is padding. */
+void at_view_block(struct at_view *v, const float *block);
 /* Makes the epoch's spectra. */
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor);

@@ -23,19 +23,14 @@ static double db(double x)
 static void measure(const float *iq, struct at_floor *f, int epochs)
 {
     struct at_stft s;
-    assert_int_equal(at_stft_init(&s, NULL, N, RATE), 0);
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE), 0);
     assert_int_equal(at_floor_init(f, NULL, N, ROWS + 1, 0), 0);
     float *rows = calloc((ROWS + 1) * N, sizeof *rows);
     size_t part = SAMPLES / (size_t)epochs;
     for (int e = 0; e < epochs; e++) {
-        size_t t = 0, at = 0;
-        int made;
-        while (at < part) {
-            at +=
-                at_stft_push(&s, iq + 2 * ((size_t)e * part + at), part - at, rows + t * N, &made);
-            t += (size_t)made;
-        }
-        at_floor_update(f, rows, t);
+        static const float none[2];
+        size_t t = at_stft_run(&s, iq + 2 * (size_t)e * part, part, none, rows, ROWS + 1);
+        at_floor_update(f, rows, t, 1);
     }
     free(rows);
     at_stft_finish(&s);

@@ -18,18 +18,15 @@ enum { N = 256, SAMPLES = 10000 };
 static void test_rows_read_densities_and_levels(void **state)
 {
     struct at_stft s;
-    assert_int_equal(at_stft_init(&s, NULL, N, RATE), 0);
-    float *iq = calloc(SAMPLES, 8), row[N];
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE), 0);
+    static const float none[2];
+    float *iq = calloc(SAMPLES, 8), *all = calloc(SAMPLES / (N / 2) * N, sizeof *all);
     sig_add_noise(iq, SAMPLES, -60, 1);
     sig_add_tone(iq, 0, SAMPLES, 0.2003, -30);
     double noise = 0, tone = 0;
-    int rows = 0, made;
-    for (size_t at = 0; at < SAMPLES;) {
-        at += at_stft_push(&s, iq + 2 * at, SAMPLES - at, row, &made);
-        for (unsigned k = 0; made && k < N; k++)
-            *(fabs(k - (0.5 + 0.2003) * N) < 4 ? &tone : &noise) += row[k] * RATE / N;
-        rows += made;
-    }
+    int rows = (int)at_stft_run(&s, iq, SAMPLES, none, all, SAMPLES / (N / 2));
+    for (unsigned k = 0; k < N * (unsigned)rows; k++)
+        *(fabs(k % N - (0.5 + 0.2003) * N) < 4 ? &tone : &noise) += all[k] * RATE / N;
     noise = 10 * log10(noise / rows * N / (N - 8));
     tone = 10 * log10(tone / rows);
     print_message("%d rows: noise %.2f dBFS (-60), tone %.2f dBFS (-30)\n", rows, noise, tone);
@@ -38,6 +35,50 @@ static void test_rows_read_densities_and_levels(void **state)
     assert_true(fabs(tone + 30) < 0.2);
     at_stft_finish(&s);
     free(iq);
+    free(all);
+}
+
+/* Pushed in pieces of any size the rows are the same; a mean of four is that of four; a constant
+ * that is told is gone. */
+static void test_rows_do_not_depend_on_pieces(void **state)
+{
+    static const float dc[2] = {0.25f, -0.125f};
+    enum { ROWS = SAMPLES / (N / 2) };
+    struct at_stft one, pieces, four;
+    assert_int_equal(at_stft_init(&one, NULL, N, 1, RATE), 0);
+    assert_int_equal(at_stft_init(&pieces, NULL, N, 1, RATE), 0);
+    assert_int_equal(at_stft_init(&four, NULL, N, 4, RATE), 0);
+    float *iq = calloc(SAMPLES, 8), *a = calloc(3 * ROWS * N, sizeof *a), *b = a + ROWS * N,
+          *c = b + ROWS * N;
+    sig_add_noise(iq, SAMPLES, -60, 1);
+    for (size_t i = 0; i < 2 * SAMPLES; i++)
+        iq[i] += dc[i % 2];
+    size_t rows = at_stft_run(&one, iq, SAMPLES, dc, a, ROWS), made = 0, fours = 0, at = 0;
+    for (size_t piece = 1; at < SAMPLES; at += piece, piece = piece * 7 % 601) {
+        piece = piece < SAMPLES - at ? piece : SAMPLES - at;
+        made += at_stft_run(&pieces, iq + 2 * at, piece, dc, b + made * N, ROWS - made);
+        fours += at_stft_run(&four, iq + 2 * at, piece, dc, c + fours * N, ROWS - fours);
+    }
+    double worst = 0, power = 0;
+    for (size_t i = 0; i < fours * N; i++) {
+        const float *x = a + i / N * 4 * N + i % N;
+        double mean = ((double)x[0] + (double)x[N] + (double)x[2 * N] + (double)x[3 * N]) / 4;
+        worst = fmax(worst, fabs(c[i] / mean - 1));
+        power += mean * RATE / N;
+    }
+    power = 10 * log10(power / (double)fours);
+    print_message("%zu rows, in pieces %zu; %zu means of four, worst %.1e off; %.2f dBFS (-60)\n",
+                  rows, made, fours, worst, power);
+    assert_int_equal(rows, made);
+    assert_memory_equal(a, b, rows * N * sizeof *a);
+    assert_int_equal(fours, rows / 4);
+    assert_true(worst < 1e-5);
+    assert_true(fabs(power + 60) < 0.5);
+    at_stft_finish(&one);
+    at_stft_finish(&pieces);
+    at_stft_finish(&four);
+    free(iq);
+    free(a);
 }
 
 static void test_blocks_stand_where_they_say(void **state)
@@ -71,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_read_densities_and_levels),
+        cmocka_unit_test(test_rows_do_not_depend_on_pieces),
         cmocka_unit_test(test_blocks_stand_where_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

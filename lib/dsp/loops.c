@@ -1,0 +1,437 @@
+/* loops.h says what they do. Plain code that a compiler makes vectors of. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
+#include "lib/dsp/loops.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/base/cpu.h"
+
+#define CAT_(a, b) at_##a##_##b
+#define CAT(a, b)  CAT_(a, b)
+#define TEXT_(x)   #x
+#define TEXT(x)    TEXT_(x)
+#define PIECE      256 /* complex values at once, on the stack */
+
+static size_t survey(const float *restrict x, size_t n, float limit, int *ret_bad)
+{
+    int32_t above = 0, bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        float size = fabsf(x[i]);
+        above += size > limit;
+        bad += !(size <= 3.4028235e38f);
+    }
+    *ret_bad = bad != 0;
+    return (size_t)above;
+}
+
+static void moments(const float *restrict iq, size_t n, double *ret_re, double *ret_im,
+                    double *ret_power)
+{
+    double x[16] = {0}, p[16] = {0}, re = 0, im = 0, power = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t k = 0; k < 16; k++) {
+            float a = iq[2 * i + k];
+            x[k] += (double)a;
+            p[k] += (double)(a * a);
+        }
+    for (size_t k = 0; k < 16; k += 2) {
+        re += x[k];
+        im += x[k + 1];
+        power += p[k] + p[k + 1];
+    }
+    for (; i < n; i++) {
+        float a = iq[2 * i], b = iq[2 * i + 1];
+        re += (double)a;
+        im += (double)b;
+        power += (double)(a * a + b * b);
+    }
+    *ret_re = re;
+    *ret_im = im;
+    *ret_power = power;
+}
+
+static void window(const float *restrict iq, const float *restrict dc, const float *restrict w,
+                   unsigned n, float *restrict out)
+{
+    float c[16];
+    for (size_t k = 0; k < 16; k++)
+        c[k] = dc[k & 1];
+    for (size_t i = 0; i < 2 * n; i += 16) /* n: a multiple of 8 */
+        for (size_t k = 0; k < 16; k++)
+            out[i + k] = (iq[i + k] - c[k]) * w[i + k];
+}
+
+static void half_power(const float *restrict x, unsigned n, float scale, int add,
+                       float *restrict out)
+{
+    if (add)
+        for (size_t i = 0; i < n; i++)
+            out[i] += (x[2 * i] * x[2 * i] + x[2 * i + 1] * x[2 * i + 1]) * scale;
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = (x[2 * i] * x[2 * i] + x[2 * i + 1] * x[2 * i + 1]) * scale;
+}
+
+static void power(const float *restrict x, unsigned n, float scale, int add, float *restrict out)
+{
+    unsigned half = n / 2;
+    half_power(x, half, scale, add, out + half);
+    half_power(x + n, half, scale, add, out);
+}
+
+static float hann(const float *a, const float *b, const float *c)
+{
+    float re = 0.5f * b[0] - 0.25f * (a[0] + c[0]), im = 0.5f * b[1] - 0.25f * (a[1] + c[1]);
+    return re * re + im * im;
+}
+
+/* m bins from x + 2 on, those before and after it are there. */
+static void hann_run(const float *restrict x, unsigned m, float scale, int add, float *restrict out)
+{
+    float y[2 * PIECE];
+    for (unsigned at = 0; at < m; at += PIECE) {
+        unsigned k = m - at < PIECE ? m - at : PIECE;
+        const float *restrict p = x + 2 * at;
+        for (size_t i = 0; i < 2 * k; i++)
+            y[i] = 0.5f * p[i + 2] - 0.25f * (p[i] + p[i + 4]);
+        half_power(y, k, scale, add, out + at);
+    }
+}
+
+static void hann_power(const float *restrict x, unsigned n, float scale, int add,
+                       float *restrict out)
+{
+    unsigned half = n / 2;
+    float first = hann(x + 2 * n - 2, x, x + 2) * scale,
+          last = hann(x + 2 * n - 4, x + 2 * n - 2, x) * scale;
+    out[half] = add ? out[half] + first : first;
+    hann_run(x, half - 1, scale, add, out + half + 1);
+    hann_run(x + 2 * (half - 1), half - 1, scale, add, out);
+    out[half - 1] = add ? out[half - 1] + last : last;
+}
+
+/* log10 by exponent and a polynomial of the mantissa (error under 6e-6). */
+static inline float log10_fast(float x)
+{
+    union {
+        float f;
+        int32_t i;
+    } u = {.f = x};
+    float e = (float)((u.i >> 23) - 127);
+    u.i = (u.i & 0x007fffff) | 0x3f800000;
+    float m = u.f - 1.0f;
+    /* log2(1 + m) = m (c0 + m (c1 + ...)), least squares on [0, 1), exact at both ends. */
+    float p = m * (1.44183587f +
+                   m * (-0.70837215f + m * (0.41355505f + m * (-0.19126251f + m * 0.04424374f))));
+    return (e + p) * 0.30102999566f;
+}
+
+static void decibels(const float *restrict x, size_t n, float *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = 10 * log10_fast(x[i] > 1e-24f ? x[i] : 1e-24f);
+}
+
+static void add(const float *restrict x, unsigned n, float *restrict out)
+{
+    for (size_t k = 0; k < n; k++)
+        out[k] += x[k];
+}
+
+static float total(const float *restrict x, unsigned n)
+{
+    float lane[16] = {0}, s = 0;
+    unsigned i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t k = 0; k < 16; k++)
+            lane[k] += x[i + k];
+    for (; i < n; i++)
+        s += x[i];
+    for (size_t k = 0; k < 16; k++)
+        s += lane[k];
+    return s;
+}
+
+static void sum_rows(const float *restrict rows, size_t t, unsigned n, float *restrict out)
+{
+    memset(out, 0, n * sizeof *out);
+    for (size_t i = 0; i < t; i++)
+        add(rows + i * n, n, out);
+}
+
+/* ---- detector ---- */
+
+static void ratio(const float *restrict x, const float *restrict y, unsigned n, float *restrict out)
+{
+    for (size_t k = 0; k < n; k++)
+        out[k] = x[k] / y[k];
+}
+
+static void pair(float *restrict last, const float *restrict block, unsigned n, float *restrict box)
+{
+    for (size_t k = 0; k < n; k++) {
+        box[k] = 0.5f * (last[k] + block[k]);
+        last[k] = block[k];
+    }
+}
+
+static void highest(const float *restrict x, unsigned n, float *restrict best)
+{
+    for (size_t k = 0; k < n; k++)
+        best[k] = best[k] > x[k] ? best[k] : x[k];
+}
+
+/* Most rows show nothing: bytes are touched only where one does. */
+static void above(const float *restrict x, unsigned n, float limit, uint8_t *restrict hit)
+{
+    for (unsigned at = 0; at < n; at += PIECE) {
+        unsigned m = n - at < PIECE ? n - at : PIECE;
+        const float *restrict y = x + at;
+        int32_t any = 0;
+        for (size_t k = 0; k < m; k++)
+            any |= y[k] > limit;
+        for (size_t k = 0; any && k < m; k++)
+            hit[at + k] |= y[k] > limit;
+    }
+}
+
+static void mark_boxes(const float *restrict s, const float *restrict room, unsigned count,
+                       unsigned h, float threshold, uint8_t *restrict hit)
+{
+    int32_t any = 0;
+    for (size_t j = 0; j + 1 < count; j++)
+        any |= s[j] + s[j + 1] > threshold * room[j];
+    for (size_t j = 0; any && j + 1 < count; j++)
+        if (s[j] + s[j + 1] > threshold * room[j])
+            memset(hit + (size_t)j * h, 1, (size_t)2 * h);
+}
+
+static void join(const float *restrict from, unsigned n, float *restrict to)
+{
+    for (size_t j = 0; j < n; j++)
+        to[j] = from[2 * j] + from[2 * j + 1];
+}
+
+static void times(const float *restrict x, const float *restrict y, unsigned n, float *restrict out)
+{
+    for (size_t k = 0; k < n; k++)
+        out[k] = x[k] * y[k];
+}
+
+static void boxes(const struct at_loops_boxes *b, const float *row, const float *limits)
+{
+    float *now = b->sums, *next = b->sums + b->n;
+    const float *room = b->room;
+    unsigned i = 0;
+    times(row, b->mask, b->n, now);
+    for (size_t h = 1; 2 * h <= b->most; h *= 2) {
+        unsigned count = b->n / h;
+        if (2 * h >= b->least)
+            mark_boxes(now, room, count, h, limits[i++], b->hit);
+        room += count;
+        if (4 * h > b->most)
+            break;
+        join(now, count / 2, next);
+        float *t = now;
+        now = next;
+        next = t;
+    }
+}
+
+/* ---- channelizer ---- */
+
+static void turn_bins(const float *restrict x, const float *restrict filter, unsigned m, float cs,
+                      float sn, float *restrict out)
+{
+    for (size_t k = 0; k < m; k++) {
+        float re = x[2 * k] * filter[k], im = x[2 * k + 1] * filter[k];
+        out[2 * k] = re * cs - im * sn;
+        out[2 * k + 1] = re * sn + im * cs;
+    }
+}
+
+#define TAKE 16 /* floats at once */
+typedef float lanes __attribute__((vector_size(4 * TAKE)));
+typedef float lanes_u __attribute__((vector_size(4 * TAKE), aligned(4), may_alias));
+
+static inline __attribute__((always_inline)) void decimate_some(const float *x, const float *h,
+                                                                unsigned n, unsigned step,
+                                                                const unsigned some, float *out)
+{
+    lanes acc[4] = {{0}};
+    for (size_t i = 0; i < n; i += TAKE) { /* n is a multiple of 16 */
+        lanes tap = *(const lanes_u *)(h + i);
+        for (size_t j = 0; j < some; j++)
+            acc[j] += *(const lanes_u *)(x + (size_t)j * step + i) * tap;
+    }
+    for (size_t j = 0; j < some; j++) {
+        float s[4];
+        for (size_t k = 0; k < 4; k++)
+            s[k] = (acc[j][k] + acc[j][k + 4]) + (acc[j][k + 8] + acc[j][k + 12]);
+        out[2 * j] = s[0] + s[2] + x[(size_t)j * step + n] * h[n];
+        out[2 * j + 1] = s[1] + s[3] + x[(size_t)j * step + n + 1] * h[n + 1];
+    }
+}
+
+static void decimate(const float *line, const float *pairs, unsigned n_taps, unsigned d,
+                     unsigned n_out, float *out)
+{
+    unsigned n = 2 * (n_taps - 1), j = 0; /* n_taps is odd, the last is apart */
+    for (; j + 4 <= n_out; j += 4)
+        decimate_some(line + 2 * (size_t)j * d, pairs, n, 2 * d, 4, out + 2 * (size_t)j);
+    for (; j < n_out; j++)
+        decimate_some(line + 2 * (size_t)j * d, pairs, n, 2 * d, 1, out + 2 * (size_t)j);
+}
+
+/* ---- framer ---- */
+
+static void frame(const float *restrict b, const float *restrict scale, unsigned n,
+                  float *restrict powers, float *restrict out)
+{
+    power(b, n, 1, 0, powers);
+    for (size_t k = 0; k < n; k++) {
+        float v = powers[k] * scale[k];
+        v = v > 1e-5f ? v : 1e-5f; /* also takes a NaN out */
+        v = v < 1e9f ? v : 1e9f;
+        v = log10_fast(v);
+        v = v > -4 ? v : -4;
+        out[k] = v < 8 ? v : 8;
+    }
+}
+
+static void powers(const float *restrict a, const float *restrict inv_w2, unsigned n,
+                   float *restrict windowed, float *restrict p)
+{
+    for (size_t i = 0; i < n; i++) {
+        windowed[i] = a[2 * i] * a[2 * i] + a[2 * i + 1] * a[2 * i + 1];
+        p[i] = windowed[i] * inv_w2[i];
+    }
+}
+
+static void buckets(const float *restrict p, unsigned n, float scale, int top,
+                    int32_t *restrict bucket)
+{
+    const float most = (float)top;
+    for (size_t i = 0; i < n; i++) {
+        float e = sqrtf(p[i] * scale);
+        bucket[i] = (int32_t)(e < most ? e : most);
+    }
+}
+
+static void turns(const float *restrict x, unsigned n, float *restrict re, float *restrict im)
+{
+    re[0] = im[0] = 0;
+    for (size_t i = 1; i < n; i++) {
+        const float *p = x + 2 * i - 2, *q = x + 2 * i;
+        re[i] = q[0] * p[0] + q[1] * p[1];
+        im[i] = q[1] * p[0] - q[0] * p[1];
+    }
+}
+
+/* atan2 / (2 pi) by a polynomial (error under 2e-6 cycles); choices are factors of 0 or 1, so that
+ * the compiler vectorises it. */
+static inline float cycles_fast(float im, float re)
+{
+    float ax = fabsf(re), ay = fabsf(im);
+    float hi = ax > ay ? ax : ay, lo = ax > ay ? ay : ax;
+    float t = lo / (hi + 1e-37f), s = t * t;
+    float r =
+        0.99987874f + s * (-0.33040552f + s * (0.18041246f + s * (-0.08540795f + s * 0.02093163f)));
+    r *= t * 0.15915494f;
+    r += (float)(ay > ax) * (0.25f - 2 * r);
+    r += (float)(re < 0) * (0.5f - 2 * r);
+    return copysignf(r, im);
+}
+
+/* To the nearest integer, |x| below 2^22. */
+static inline float rintf_fast(float x)
+{
+    const float big = 12582912.0f; /* 1.5 x 2^23: its last bit is worth 1 */
+    return (x + big) - big;
+}
+
+/* Loops apart, since the compiler threads jumps through limits that follow each other. */
+static void frequency(const float *restrict re, const float *restrict im, unsigned n, float mid,
+                      float inv, float *restrict v, float *restrict weight,
+                      int32_t *restrict bucket)
+{
+    for (size_t i = 0; i < n; i++) {
+        float cycles = cycles_fast(im[i], re[i]) - mid;
+        cycles -= rintf_fast(cycles); /* nearest turn to the emission's middle */
+        v[i] = cycles * inv;
+        weight[i] = sqrtf(re[i] * re[i] + im[i] * im[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        v[i] = v[i] > -1 ? v[i] : -1;
+    for (size_t i = 0; i < n; i++) {
+        v[i] = v[i] < 1 ? v[i] : 1;
+        bucket[i] = (int32_t)((v[i] + 1) * (AT_LOOPS_FREQ_STEPS / 2));
+    }
+}
+
+/* Sums in lanes: the order of additions is fixed, and a compiler makes vectors of it. */
+#define LANES 8
+
+static float sum_lanes(const float lane[LANES])
+{
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
+           ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+static void sums2(const float *restrict p, const float *restrict q, const float *restrict w,
+                  unsigned n, float ret[2])
+{
+    float l0[LANES] = {0}, l1[LANES] = {0};
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            l0[k] += p[i + k] * q[i + k];
+            l1[k] += w[i + k] * p[i + k];
+        }
+    ret[0] = sum_lanes(l0);
+    ret[1] = sum_lanes(l1);
+}
+
+static void sums3(const float *restrict w, const float *restrict v, unsigned n, float ret[3])
+{
+    float l0[LANES] = {0}, l1[LANES] = {0}, l2[LANES] = {0};
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            l0[k] += w[i + k];
+            l1[k] += w[i + k] * v[i + k];
+            l2[k] += w[i + k] * v[i + k] * v[i + k];
+        }
+    ret[0] = sum_lanes(l0);
+    ret[1] = sum_lanes(l1);
+    ret[2] = sum_lanes(l2);
+}
+
+extern const struct at_loops CAT(loops, AT_ISA);
+const struct at_loops CAT(loops, AT_ISA) = {
+    .level = AT_ISA_LEVEL,
+    .name = TEXT(AT_ISA),
+    .survey = survey,
+    .moments = moments,
+    .window = window,
+    .power = power,
+    .hann_power = hann_power,
+    .decibels = decibels,
+    .add = add,
+    .total = total,
+    .sum_rows = sum_rows,
+    .ratio = ratio,
+    .pair = pair,
+    .highest = highest,
+    .above = above,
+    .boxes = boxes,
+    .turn_bins = turn_bins,
+    .decimate = decimate,
+    .frame = frame,
+    .powers = powers,
+    .buckets = buckets,
+    .turns = turns,
+    .frequency = frequency,
+    .sums2 = sums2,
+    .sums3 = sums3,
+};

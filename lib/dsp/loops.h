@@ -1,0 +1,77 @@
+/* The inner loops of this room, compiled once per ISA (lib/kernels has the same scheme). No
+ * operation is contracted or reordered, so that all variants give the same bits.
+ *
+ * All are RT-safe; complex arrays are (n, 2). Arrays do not overlap unless said.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_LOOPS_H
+#define AT_DSP_LOOPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AT_LOOPS_FREQ_STEPS 17 /* from one bandwidth below the middle to one above */
+
+/* Boxes of widths 2 half, 4 half, ... over one row. */
+struct at_loops_boxes {
+    unsigned n, least, most; /* bins; narrowest and widest box */
+    const float *mask;       /* (n) 1: free */
+    const float *room;       /* per width, n / half values: what a box's sum is compared with */
+    float *sums;             /* (2, n) scratch */
+    uint8_t *hit;            /* (n) out */
+};
+
+struct at_loops {
+    uint32_t level;
+    const char *name;
+    /* Values of x (n) above limit in size; *ret_bad: one is not finite. */
+    size_t (*survey)(const float *x, size_t n, float limit, int *ret_bad);
+    /* Sums over iq (n, 2): re, im, |.|^2. */
+    void (*moments)(const float *iq, size_t n, double *ret_re, double *ret_im, double *ret_power);
+    /* out (n, 2) = (iq (n, 2) - dc (2)) w (n, 2 alike); n: a multiple of 8. */
+    void (*window)(const float *iq, const float *dc, const float *w, unsigned n, float *out);
+    /* Power of x (n, 2) in FFT order times scale, rising frequency: out = or, where add, +=. */
+    void (*power)(const float *x, unsigned n, float scale, int add, float *out);
+    /* The same seen through a Hann window laid over bins. */
+    void (*hann_power)(const float *x, unsigned n, float scale, int add, float *out);
+    /* out (n) = 10 log10 of max(x (n), 1e-24), within 6e-5 dB. */
+    void (*decibels)(const float *x, size_t n, float *out);
+    /* out (n) += x (n); out (n) = sum of rows (t, n). */
+    void (*add)(const float *x, unsigned n, float *out);
+    float (*total)(const float *x, unsigned n); /* sum of x (n), in lanes */
+    void (*sum_rows)(const float *rows, size_t t, unsigned n, float *out);
+    /* detector: out (n) = x (n) / y (n); box (n) = mean of last and block, which becomes last; best
+     * (n) = highest; hit (n) where x (n) > limit; boxes. */
+    void (*ratio)(const float *x, const float *y, unsigned n, float *out);
+    void (*pair)(float *last, const float *block, unsigned n, float *box);
+    void (*highest)(const float *x, unsigned n, float *best);
+    void (*above)(const float *x, unsigned n, float limit, uint8_t *hit);
+    void (*boxes)(const struct at_loops_boxes *b, const float *row, const float *limits);
+    /* channelizer: out (m, 2) = x (m, 2) filter (m) (cs + i sn); decimation by d of line with taps
+     * pairs (n_taps, 2 alike), n_taps - 1 a multiple of 8, n_out samples out. */
+    void (*turn_bins)(const float *x, const float *filter, unsigned m, float cs, float sn,
+                      float *out);
+    void (*decimate)(const float *line, const float *pairs, unsigned n_taps, unsigned d,
+                     unsigned n_out, float *out);
+    /* framer: b (n, 2) FFT -> power (n) and frame (n) of clipped log10 ratios, rising frequency. */
+    void (*frame)(const float *b, const float *scale, unsigned n, float *power, float *frame);
+    /* a (n, 2): |a|^2 and the same times inv_w2. */
+    void (*powers)(const float *a, const float *inv_w2, unsigned n, float *windowed, float *p);
+    /* Each 0 .. top by the root of p scale. */
+    void (*buckets)(const float *p, unsigned n, float scale, int top, int32_t *bucket);
+    /* x (n, 2): each sample times the conjugate of the one before it; the first is 0. */
+    void (*turns)(const float *x, unsigned n, float *re, float *im);
+    /* Frequency against mid in units of 1 / inv, within +-1, its weight, and which of
+     * AT_LOOPS_FREQ_STEPS it falls into. */
+    void (*frequency)(const float *re, const float *im, unsigned n, float mid, float inv, float *v,
+                      float *weight, int32_t *bucket);
+    /* Sums over n (a multiple of 8) in lanes of eight: p q, w p; and w, w v, w v v. */
+    void (*sums2)(const float *p, const float *q, const float *w, unsigned n, float ret[2]);
+    void (*sums3)(const float *w, const float *v, unsigned n, float ret[3]);
+};
+
+/* The i-th that runs here, best first; NULL past the end. Any thread. */
+const struct at_loops *at_loops_at(size_t i);
+/* The best. */
+const struct at_loops *at_loops_best(void);
+
+#endif

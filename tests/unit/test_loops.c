@@ -1,0 +1,138 @@
+/* Every variant of the loops gives the same bits; the plainest is held to what it should be by the
+ * tests of those who use it. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/dsp/loops.h"
+#include "tests/support/signals.h"
+
+enum { N = 512, PARTS = 24, TAPS = 65, D = 4 };
+
+/* What one variant makes of x (4 N): all outputs one after the other. */
+struct outputs {
+    float part[PARTS][2 * N];
+    int32_t bucket[2][N];
+    uint8_t hit[2][N];
+    double moments[3];
+    size_t above;
+    int bad;
+};
+
+static void run_spectra(const struct at_loops *l, const float *x, struct outputs *o)
+{
+    static const float dc[2] = {0.01f, -0.02f};
+    o->above = l->survey(x, 2 * N - 3, 1, &o->bad);
+    l->moments(x, N - 3, &o->moments[0], &o->moments[1], &o->moments[2]);
+    l->window(x, dc, x + 2 * N, N, o->part[0]);
+    l->power(x, N, 0.3f, 0, o->part[1]);
+    l->power(x + N, N, 0.7f, 1, o->part[1]);
+    l->hann_power(x, N, 0.3f, 0, o->part[2]);
+    l->hann_power(x + N, N, 0.7f, 1, o->part[2]);
+    l->decibels(o->part[1], N, o->part[3]);
+    l->sum_rows(o->part[1], 1, N - 5, o->part[4]);
+    l->add(o->part[2], N - 5, o->part[4]);
+    o->part[5][0] = l->total(o->part[1], N - 5);
+}
+
+static void run_detector(const struct at_loops *l, const float *x, struct outputs *o)
+{
+    float mask[N], room[2 * N], sums[2 * N], limits[8] = {3, 2.8f, 2.5f, 2.2f, 2, 1.8f, 1.6f, 1.5f};
+    for (int k = 0; k < N; k++) {
+        mask[k] = k % 37 != 0;
+        o->part[7][k] = o->part[8][k] = fabsf(x[k]);
+    }
+    unsigned at = 0;
+    for (unsigned h = 1; 2 * h <= 256; at += N / h, h *= 2)
+        for (unsigned j = 0; j < N / h; j++)
+            room[at + j] = (float)(2 * h);
+    l->ratio(o->part[1], o->part[2], N - 1, o->part[6]);
+    l->pair(o->part[7], o->part[6], N - 1, o->part[9]);
+    l->highest(o->part[9], N - 1, o->part[8]);
+    l->above(o->part[6], N - 1, 4, o->hit[0]);
+    const struct at_loops_boxes b = {N, 2, 256, mask, room, sums, o->hit[1]};
+    l->boxes(&b, o->part[6], limits);
+}
+
+static void run_tokens(const struct at_loops *l, const float *x, struct outputs *o)
+{
+    float line[2 * (TAPS - 1) * D + 2 * D * 31], pairs[2 * (TAPS - 1) * D + 2];
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++)
+        line[i] = x[i % (4 * N)];
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        pairs[i] = x[i / 2];
+    l->turn_bins(x, x + 2 * N, N - 3, 0.6f, -0.8f, o->part[10]);
+    l->decimate(line, pairs, (TAPS - 1) * D + 1, D, 31, o->part[11]);
+    l->frame(x, o->part[1], N, o->part[12], o->part[13]);
+    l->powers(x, o->part[1], N, o->part[14], o->part[15]);
+    l->buckets(o->part[14], N, 20, 7, o->bucket[0]);
+    l->turns(x, N, o->part[16], o->part[17]);
+    l->frequency(o->part[16], o->part[17], N, 0.1f, 5, o->part[18], o->part[19], o->bucket[1]);
+    l->sums2(o->part[14], o->part[15], o->part[1], N, o->part[20]);
+    l->sums3(o->part[19], o->part[18], N, o->part[21]);
+}
+
+static void run_all(const struct at_loops *l, const float *x, struct outputs *o)
+{
+    memset(o, 0, sizeof *o);
+    run_spectra(l, x, o);
+    run_detector(l, x, o);
+    run_tokens(l, x, o);
+}
+
+static void test_variants_agree_to_the_bit(void **state)
+{
+    static struct outputs plain, other;
+    static float x[4 * N];
+    size_t n = 0, hits = 0;
+    sig_add_noise(x, 2 * N, 0, 7);
+    while (at_loops_at(n + 1))
+        n++;
+    run_all(at_loops_at(n), x, &plain);
+    assert_string_equal(at_loops_at(n)->name, "generic");
+    for (size_t k = 0; k < N; k++)
+        hits += plain.hit[0][k] + plain.hit[1][k];
+    print_message("%zu above, %zu hits, power %.3f, %zu variants beside generic\n", plain.above,
+                  hits, plain.moments[2], n);
+    assert_true(plain.above > 0 && hits > 0 && hits < 2 * N && plain.moments[2] > 0);
+    for (size_t i = 0; i < n; i++) {
+        const struct at_loops *l = at_loops_at(i);
+        run_all(l, x, &other);
+        for (int p = 0; p < PARTS; p++)
+            for (int k = 0; k < 2 * N; k++)
+                if (memcmp(&plain.part[p][k], &other.part[p][k], sizeof(float)) != 0)
+                    fail_msg("%s: output %d, value %d: %.9g, generic %.9g", l->name, p, k,
+                             (double)other.part[p][k], (double)plain.part[p][k]);
+        assert_memory_equal(&plain, &other, sizeof plain);
+    }
+}
+
+static void test_a_value_that_is_not_finite_is_found(void **state)
+{
+    for (size_t i = 0; at_loops_at(i); i++)
+        for (int k = 0; k < 35; k++) {
+            float x[35] = {0};
+            int bad;
+            assert_int_equal(at_loops_at(i)->survey(x, 35, 0.5f, &bad), 0);
+            assert_false(bad);
+            x[k] = k % 2 ? NAN : -INFINITY;
+            at_loops_at(i)->survey(x, 35, 0.5f, &bad);
+            assert_true(bad);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_variants_agree_to_the_bit),
+        cmocka_unit_test(test_a_value_that_is_not_finite_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
