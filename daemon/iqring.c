@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/dsp/loops.h"
+
 struct at_iqring {
     pthread_mutex_t lock;
     int16_t *iq; /* (size, 2); sample i stands at i % size */
@@ -14,6 +16,7 @@ struct at_iqring {
     uint64_t end; /* one past the newest */
     char prefix[96];
     double rate_hz, center_hz;
+    const struct at_loops *loops;
 };
 
 struct at_iqring *at_iqring_create(size_t n)
@@ -23,6 +26,7 @@ struct at_iqring *at_iqring_create(size_t n)
         return NULL;
     pthread_mutex_init(&r->lock, NULL);
     r->size = n ? n : 1;
+    r->loops = at_loops_best();
     r->iq = calloc(r->size, 2 * sizeof *r->iq);
     if (!r->iq) {
         at_iqring_destroy(r);
@@ -51,14 +55,6 @@ void at_iqring_begin(struct at_iqring *r, const char *prefix, double rate_hz, do
     pthread_mutex_unlock(&r->lock);
 }
 
-static int16_t to_int16(float x)
-{
-    float v = x * 32768.0f;
-    return (int16_t)(v > 32767.0f    ? 32767
-                     : v < -32768.0f ? -32768
-                                     : (int)(v < 0 ? v - 0.5f : v + 0.5f));
-}
-
 void at_iqring_push(struct at_iqring *r, const float *iq, size_t n, uint64_t index)
 {
     if (n > r->size) {
@@ -69,12 +65,9 @@ void at_iqring_push(struct at_iqring *r, const float *iq, size_t n, uint64_t ind
     pthread_mutex_lock(&r->lock);
     if (index != r->end)
         r->have = 0;
-    size_t at = (size_t)(index % r->size);
-    for (size_t i = 0; i < n; i++) {
-        r->iq[2 * at] = to_int16(iq[2 * i]);
-        r->iq[2 * at + 1] = to_int16(iq[2 * i + 1]);
-        at = at + 1 == r->size ? 0 : at + 1;
-    }
+    size_t at = (size_t)(index % r->size), head = r->size - at < n ? r->size - at : n;
+    r->loops->to_int16(iq, 2 * head, r->iq + 2 * at);
+    r->loops->to_int16(iq + 2 * head, 2 * (n - head), r->iq);
     r->have = r->have + n < r->size ? r->have + n : r->size;
     r->end = index + n;
     pthread_mutex_unlock(&r->lock);

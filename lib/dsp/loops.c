@@ -13,6 +13,27 @@
 #define TEXT(x)    TEXT_(x)
 #define PIECE      256 /* complex values at once, on the stack */
 
+static void from_int16(const void *x, size_t n, float scale, float *restrict out)
+{
+    const unsigned char *restrict in = x;
+    for (size_t i = 0; i < n; i++) {
+        int16_t v;
+        memcpy(&v, in + 2 * i, sizeof v);
+        out[i] = (float)v * scale;
+    }
+}
+
+static void to_int16(const float *restrict x, size_t n, int16_t *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i] * 32768.0f;
+        v += copysignf(0.5f, v);
+        v = v < 32767.0f ? v : 32767.0f;
+        v = v > -32768.0f ? v : -32768.0f;
+        out[i] = (int16_t)(int32_t)v;
+    }
+}
+
 static size_t survey(const float *restrict x, size_t n, float limit, int *ret_bad)
 {
     int32_t above = 0, bad = 0;
@@ -411,6 +432,8 @@ extern const struct at_loops CAT(loops, AT_ISA);
 const struct at_loops CAT(loops, AT_ISA) = {
     .level = AT_ISA_LEVEL,
     .name = TEXT(AT_ISA),
+    .from_int16 = from_int16,
+    .to_int16 = to_int16,
     .survey = survey,
     .moments = moments,
     .window = window,

@@ -23,6 +23,10 @@ struct at_loops_boxes {
 struct at_loops {
     uint32_t level;
     const char *name;
+    /* x (n) of 16 bits, any alignment, times scale. */
+    void (*from_int16)(const void *x, size_t n, float scale, float *out);
+    /* The reverse, full scale 32768, to nearest, halves away from 0, clipped. */
+    void (*to_int16)(const float *x, size_t n, int16_t *out);
     /* Values of x (n) above limit in size; *ret_bad: one is not finite. */
     size_t (*survey)(const float *x, size_t n, float limit, int *ret_bad);
     /* Sums over iq (n, 2): re, im, |.|^2. */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/dsp/loops.h"
+
 #define LARGEST 1e10f
 
 static const struct {
@@ -60,15 +62,6 @@ static void convert_cs8(const int8_t *in, size_t n, float scale, float *out)
         out[i] = (float)in[i] * scale;
 }
 
-static void convert_cs16(const unsigned char *in, size_t n, float scale, float *out)
-{
-    for (size_t i = 0; i < 2 * n; i++) {
-        int16_t x; /* in may stand at any byte of a file */
-        memcpy(&x, in + 2 * i, sizeof x);
-        out[i] = (float)x * scale;
-    }
-}
-
 static size_t convert_cf32(const void *in, size_t n, float scale, float *out)
 {
     size_t masked = 0;
@@ -95,7 +88,7 @@ size_t at_iq_convert(enum at_iq_format format, double full_scale, const void *in
         convert_cs8(in, n, scale, out);
         return 0;
     case AT_IQ_CS16:
-        convert_cs16(in, n, scale, out);
+        at_loops_best()->from_int16(in, 2 * n, scale, out);
         return 0;
     default:
         return convert_cf32(in, n, scale, out);

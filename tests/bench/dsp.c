@@ -5,7 +5,7 @@
  * "spectrum": CS16 in, windowed, FFT, rows of 128 bins in dB out, hop 64, beside FFTW alone on the
  * same transforms, turn about. Then a band of each rate on a rendered loop of CS16, as the daemon
  * feeds it: conversion apart, tokens supplied as to a live radio. Times are the thread's CPU time,
- * so that a loaded machine spoils them little. Fails where a band loses all emissions.
+ * so that a loaded machine spoils them little. Fails where a band has no emission.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static int by_value(const void *a, const void *b)
 
 /* ---- the spectrum path alone ---- */
 
-enum { BINS = 128, ROUND = 1 << 16, ROUNDS = 101, PIECE = 4096, ROWS = ROUND / (BINS / 2) + 2 };
+enum { BINS = 128, ROUND = 1 << 16, ROUNDS = 101, PIECE = 2048, ROWS = PIECE / (BINS / 2) + 2 };
 
 static void noise(int16_t *iq, size_t n)
 {
@@ -68,9 +68,9 @@ static int spectrum(void)
         size_t t = 0;
         for (size_t at = 0; at < ROUND; at += PIECE) {
             at_iq_convert(AT_IQ_CS16, FULL_SCALE, raw + 2 * at, PIECE, iq);
-            t += at_stft_run(&stft, iq, PIECE, none, rows + t * BINS, ROWS);
+            t = at_stft_run(&stft, iq, PIECE, none, rows, ROWS);
+            at_loops_best()->decibels(rows, t * BINS, db);
         }
-        at_loops_best()->decibels(rows, t * BINS, db);
         double t1 = cpu_s();
         for (size_t i = 0; i < ROUND / (BINS / 2); i++)
             at_plan_run(plan, iq + 2 * BINS * (i % 8), iq + 2 * BINS * (8 + i % 8));

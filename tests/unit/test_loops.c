@@ -21,6 +21,7 @@ struct outputs {
     float part[PARTS][2 * N];
     int32_t bucket[2][N];
     uint8_t hit[2][N];
+    int16_t raw[2 * N];
     double moments[3];
     size_t above;
     int bad;
@@ -30,6 +31,8 @@ static void run_spectra(const struct at_loops *l, const float *x, struct outputs
 {
     static const float dc[2] = {0.01f, -0.02f};
     o->above = l->survey(x, 2 * N - 3, 1, &o->bad);
+    l->to_int16(x, 2 * N, o->raw);
+    l->from_int16((const char *)o->raw + 1, 2 * N - 1, 0.1f, o->part[22]);
     l->moments(x, N - 3, &o->moments[0], &o->moments[1], &o->moments[2]);
     l->window(x, dc, x + 2 * N, N, o->part[0]);
     l->power(x, N, 0.3f, 0, o->part[1]);
@@ -128,10 +131,26 @@ static void test_a_value_that_is_not_finite_is_found(void **state)
         }
 }
 
+static void test_sixteen_bits_to_nearest_and_clipped(void **state)
+{
+    static const float x[] = {0, 1.5f / 32768, -1.5f / 32768, 1.4f / 32768, 0.99999f, 2, -2, -1};
+    static const int16_t want[] = {0, 2, -2, 1, 32767, 32767, -32768, -32768};
+    for (size_t i = 0; at_loops_at(i); i++) {
+        int16_t got[8];
+        at_loops_at(i)->to_int16(x, 8, got);
+        for (int k = 0; k < 8; k++) {
+            if (got[k] != want[k])
+                print_message("%g: %d, wanted %d\n", (double)x[k], got[k], want[k]);
+            assert_int_equal(got[k], want[k]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variants_agree_to_the_bit),
+        cmocka_unit_test(test_sixteen_bits_to_nearest_and_clipped),
         cmocka_unit_test(test_a_value_that_is_not_finite_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
