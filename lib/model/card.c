@@ -129,7 +129,7 @@ static int read_calibration(struct at_model *m, json_t *map, struct at_error *er
         json_t *word = json_string(name);
         int r = copy_word(word, m->calibration[i].backend, sizeof m->calibration[i].backend);
         json_decref(word);
-        if (r < 0 || number_in(item, "a", 1, &m->calibration[i].a) < 0 ||
+        if (r < 0 || !json_is_object(item) || number_in(item, "a", 1, &m->calibration[i].a) < 0 ||
             number_in(item, "b", 0, &m->calibration[i].b) < 0 ||
             number_in(item, "c", 0, &m->calibration[i].c) < 0 ||
             number_in(item, "min", 0.05, &m->calibration[i].min) < 0 ||

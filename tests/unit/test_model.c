@@ -287,6 +287,7 @@ static void test_refuses_cards(void **state)
     refuse_meta("accuracy", "{}", "a list of at most");
     refuse_meta("calibration", "{\"mha\":{\"a\":1,\"min\":0,\"max\":2}}", "0 < min <= max");
     refuse_meta("calibration", "{\"mha\":{\"a\":\"1\"}}", "0 < min <= max");
+    refuse_meta("calibration", "{\"mha\":3}", "mha needs numbers");
     refuse_meta("unknown", "{\"mha\":null}", "finite energy");
     refuse_meta("unknown", "[]", "an object by backend");
     refuse_meta("weak", "3", "weak:");
