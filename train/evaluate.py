@@ -4,7 +4,10 @@
 temperatures, the unknown thresholds, the limit below which an answer is `weak`.
 
     train/evaluate.py --checkpoint run/checkpoint.pt --pool pool --out run/eval.json
+    train/evaluate.py --engine calibration.jsonl test.jsonl outliers.jsonl --out eval.json     # of a model file, below
 
+The second reads what the shipped encoder answered (build/tests/bench/synthetic MODEL N 1024 --ends 4,16,64,256,1024
+--backends flash,gqa,latent --split calibration|test|outliers --each FILE), so that it needs no GPU and no trainer.
 Validation and test have their own seeds (data.py). Temperatures and thresholds come from validation only.
 """
 import argparse
@@ -26,15 +29,20 @@ SNR_BINS = ((-10, -5), (-5, 0), (0, 5), (5, 10), (10, 20), (20, 30), (30, 50))
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--checkpoint", type=Path, required=True)
-    p.add_argument("--pool", type=Path, required=True, help="folder with calibration and test examples (train/examples.py)")
+    p.add_argument("--checkpoint", type=Path)
+    p.add_argument("--pool", type=Path, help="folder with calibration and test examples (train/examples.py)")
+    p.add_argument("--engine", type=Path, nargs="+", help="answers of the shipped encoder: calibration, test[, outliers]")
+    p.add_argument("--model", type=Path, help="with --engine: whose calibration is judged instead of a new one")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--count", type=int, default=0, help="test signals to wait for")
     p.add_argument("--wait", type=float, default=0, help="seconds to wait for them")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--segment", type=int, default=32)
     p.add_argument("--logits", type=Path, help="also keep logits and pooled states here (.npz)")
-    return p.parse_args()
+    args = p.parse_args()
+    if not args.engine and not (args.checkpoint and args.pool):
+        p.error("--checkpoint and --pool, or --engine")
+    return args
 
 
 def load(path, device):
@@ -110,6 +118,11 @@ def ece(prob, right, bins=15):
     return float(sum(len(p) * abs(prob[p].mean() - right[p].mean()) for p in parts if len(p)) / max(1, len(prob)))
 
 
+def reliability(prob, right, bins=15):
+    """[confidence, share right] of equal-mass bins."""
+    return [[round(float(prob[p].mean()), 4), round(float(right[p].mean()), 4)] for p in np.array_split(np.argsort(prob), bins) if len(p)]
+
+
 def wilson(k, n):
     if n == 0:
         return [0.0, 1.0]
@@ -168,6 +181,7 @@ def report(logits, info, labels, fixed):
             "class_at_10db": {labels[c]: round(float(last[m].mean()), 4) for c in range(len(labels)) for m in [(y == c) & (snr >= 10)] if m.any()},
             "class_snr": {labels[c]: {k: round(float(last[m & (y == c)].mean()), 4) for k, m in bins.items() if (m & (y == c)).any()} for c in range(len(labels))},
         }
+        r[b]["reliability"] = {k: reliability(prob[m], last[m]) for k, m in ranges.items() if m.any()}
         if b == "mha":
             confusion = np.zeros((len(labels), len(labels)), int)
             np.add.at(confusion, (y[snr >= 0], top[snr >= 0, -1]), 1)
@@ -200,8 +214,36 @@ def energy_of(logits):
     return -np.log(np.exp(logits - top[..., None]).sum(-1)) - top
 
 
-def main():
-    args = arguments()
+def read_engine(path, labels):
+    """Logits {backend: (N, K, n_classes)} and INFO of a file of build/tests/bench/synthetic."""
+    rows, fields = [json.loads(line) for line in path.open()], data.INFO.names[2:-1]
+    if len(rows) == 0 or len(rows[0]["logits"]["flash"]) != len(PREFIXES) + 1:
+        raise SystemExit(f"{path}: logits at --ends {','.join(map(str, PREFIXES))} expected")
+    info = np.array([(labels.index(r["class"]) if r["class"] in labels else -1, r["tokens"]) + tuple(r[f] for f in fields)
+                     + (r["variant"].encode(),) for r in rows], data.INFO)
+    stack = lambda b: np.array([r["logits"][b] for r in rows], np.float32)
+    return {"mha": stack("flash"), "gqa": stack("gqa"), "latent": stack("latent")}, info
+
+
+def of_engine(args):
+    """Labels, logits and infos by split from --engine."""
+    import export  # noqa: E402  the reference, which reads model files
+    labels = data.Generator().labels()
+    if args.model:
+        meta = export.reference.read_safetensors(args.model)[1]
+        labels = json.loads(meta["labels"])
+    logits, infos = {}, {}
+    for split, path in zip(("calibration", "test"), args.engine):
+        logits[split], infos[split] = read_engine(path, labels)
+    if len(args.engine) > 2:
+        more, info = read_engine(args.engine[2], labels)
+        logits["test"] = {b: np.concatenate([v, more[b]]) for b, v in logits["test"].items()}
+        infos["test"] = np.concatenate([infos["test"], info])
+    return labels, logits, infos, {k: json.loads(meta[k]) for k in ("calibration", "unknown", "weak")} if args.model else None
+
+
+def of_checkpoint(args):
+    """The same from --checkpoint and --pool, by the trainer's encoder."""
     net, checkpoint = load(args.checkpoint, args.device)
     labels, kept, logits, infos = checkpoint["labels"], {}, {}, {}
     for split in ("calibration", "test"):
@@ -212,9 +254,15 @@ def main():
         logits[split], infos[split] = lg, chunk.info
     if args.logits:
         np.savez_compressed(args.logits, **kept)
+    return labels, logits, infos, None
+
+
+def main():
+    args = arguments()
+    labels, logits, infos, fixed = of_engine(args) if args.engine else of_checkpoint(args)
     known = {s: ~data.outliers(i) for s, i in infos.items()}
     pick = lambda s: ({b: v[known[s]] for b, v in logits[s].items()}, infos[s][known[s]])
-    fixed = calibrate(*pick("calibration"))
+    fixed = fixed or calibrate(*pick("calibration"))
     lg, info = pick("test")
     result = {"labels": labels, "segment": args.segment, "test": report(lg, info, labels, fixed), "detected": float(info["detected"].mean()), **fixed}
     odd = ~known["test"] & (infos["test"]["snr_db"] >= 10) & (infos["test"]["n_tokens"] >= 16)

@@ -46,11 +46,37 @@ def confusion(evaluation, out):
     figure.savefig(out / "confusion.svg")
 
 
+def reliability(evaluation, out):
+    figure, axis = plt.subplots(figsize=(4.4, 4.2))
+    for (name, rows), colour in zip(evaluation["test"]["mha"]["reliability"].items(), COLOURS.values()):
+        axis.plot(*np.array(rows).T, "o-", color=colour, label=f"{name} dB", lw=1.2, ms=4)
+    axis.plot([0, 1], [0, 1], color="grey", lw=.8)
+    axis.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02), title="mha, 15 bins of equal mass")
+    axis.grid(alpha=.3)
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(out / "reliability.svg")
+
+
+def by_length(evaluation, out):
+    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    for backend, colour in COLOURS.items():
+        rows = evaluation["test"][backend]["tokens_at_10db"]
+        axis.semilogx([int(k) for k in rows], [100 * v for v in rows.values()], "o-", base=2, color=colour, label=backend)
+    axis.set(xlabel="tokens (prefixes of the same signals)", ylabel="right at 10 dB and more / %")
+    axis.grid(alpha=.3)
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(out / "length.svg")
+
+
 def main():
     evaluation, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     accuracy_against_snr(evaluation, out)
     confusion(evaluation, out)
+    reliability(evaluation, out)
+    by_length(evaluation, out)
 
 
 if __name__ == "__main__":
