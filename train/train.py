@@ -42,7 +42,7 @@ def arguments(argv=None):
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--seconds", type=float, default=0, help="training time in all")
     p.add_argument("--steps", type=int, default=0, help="or steps in all")
-    p.add_argument("--start-from", type=Path, help="checkpoint whose weights begin this run")
+    p.add_argument("--start-from", type=Path, help="checkpoint or model file whose weights begin this run")
     p.add_argument("--batch-tokens", type=int, default=131072)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--weight-decay", type=float, default=0.02)
@@ -345,6 +345,32 @@ def read_checkpoint(path, device):
         return torch.load(path, map_location=device)
 
 
+def from_model_file(net, path, labels):
+    """The weights of a model file. The scaling of its aux columns is folded in; unfold() takes it out."""
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    head = json.loads(raw[8:8 + size])
+    if json.loads(head.pop("__metadata__")["labels"]) != list(labels):
+        raise SystemExit(f"{path} has other labels than the examples")
+    state = net.state_dict()
+    for name in state:
+        if name != "aux_dropped":
+            lo, hi = head[name]["data_offsets"] if name in head else (0, 0)
+            if hi - lo != 4 * state[name].numel():
+                raise SystemExit(f"{path}: {name}: {tuple(state[name].shape)} of F32 expected")
+            state[name] = torch.from_numpy(np.frombuffer(raw[8 + size + lo:8 + size + hi], "<f4").reshape(state[name].shape).copy())
+    net.load_state_dict(state)
+
+
+@torch.no_grad()
+def unfold(net, trainer):
+    """Weights for aux columns as they come -> for columns of the net's statistics; the answers stay."""
+    aux = net.embed.weight[:, net.config["n_bins"]:]
+    net.embed.bias += aux @ net.aux_shift
+    aux /= net.aux_scale
+    trainer.ema = {k: v.detach().clone() for k, v in net.state_dict().items()}
+
+
 def save_checkpoint(path, trainer, progress, seconds, statistics, config, labels, args):
     state = {"net": trainer.ema, "live": trainer.net.state_dict(), "opt": trainer.opt.state_dict(), "step": trainer.step_number,
              "progress": progress, "seconds": seconds, "statistics": statistics, "config": config, "labels": labels,
@@ -388,7 +414,10 @@ def prepare(args, log, n_bins, n_columns, labels):
                   norm=args.norm, d_ff=args.d_ff)
     net, before, statistics = new_net(config, args.device), {"step": 0, "seconds": 0.0, "progress": 0.0}, None
     checkpoint = args.out / "checkpoint.pt"
-    if not checkpoint.exists() and args.start_from:
+    if not checkpoint.exists() and args.start_from and args.start_from.suffix == ".safetensors":
+        from_model_file(net, args.start_from, labels)
+        log({"start_from": str(args.start_from)})
+    elif not checkpoint.exists() and args.start_from:
         c = read_checkpoint(args.start_from, args.device)
         if list(c["labels"]) != list(labels):
             raise SystemExit(f"{args.start_from} has other labels: {', '.join(c['labels'])}")
@@ -419,9 +448,12 @@ def run(args, validation=None):
     feed = Feed(args.pool)
     came = fill(pool, feed, args.wait)
     pool.refresh()
-    if statistics is None:
+    fresh = statistics is None
+    if fresh:
         statistics = aux_statistics(pool.aux[:pool.write].float().cpu().numpy())
     set_statistics(net, *statistics)
+    if fresh and args.start_from and args.start_from.suffix == ".safetensors":
+        unfold(net, trainer)
     net.train()
     if args.device == "cuda" and not args.no_compile and hasattr(torch, "compile"):
         def trial(i):
