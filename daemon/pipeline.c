@@ -14,6 +14,7 @@
 
 #define MAX_PLAN      32768
 #define LOST_EVERY_NS (5 * AT_NS_PER_S)
+#define WARN_EVERY_NS (60 * AT_NS_PER_S)
 
 /* What the supervisor saw last of a radio. */
 struct seen {
@@ -29,6 +30,14 @@ struct radio {
     struct at_puller puller;
     struct at_config_radio conf;
     char boot[32];
+};
+
+/* What was last said of the choice under one budget. */
+struct told {
+    double budget_ms;
+    char running[32];
+    bool over_budget;
+    int64_t warned_ns; /* 0: never */
 };
 
 struct at_pipeline {
@@ -61,7 +70,7 @@ struct at_pipeline {
     int once;
     /* Supervisor's own. */
     struct seen seen[AT_MAX_RADIOS];
-    char running[24];
+    struct told told[AT_MAX_POLICIES];
 };
 
 struct at_classifier_config at_pipeline_classifier_config(const struct at_config *config,
@@ -443,39 +452,88 @@ static void poll_radio(struct at_pipeline *p, size_t i, const struct at_radio_vi
     free(text);
 }
 
-static void record_change(struct at_pipeline *p, const struct at_view *v, const char *to)
+/* The first of the reason's parts: figures in a label would make a series of each. */
+static void count_change(struct at_pipeline *p, const struct at_selector_change *change)
 {
-    struct at_selector_change change = {.utc_ns = at_clock_utc_ns()};
-    snprintf(change.from, sizeof change.from, "%s", p->running);
+    char reason[sizeof change->reason];
+    snprintf(reason, sizeof reason, "%s", change->reason);
+    reason[strcspn(reason, ";")] = 0;
+    at_metrics_count(p->outlets.metrics, AT_COUNT_SELECTOR, change->from, change->to, reason);
+}
+
+static void record_change(struct at_pipeline *p, const struct at_view *v, size_t policy,
+                          const char *to)
+{
+    const struct at_policy_state *now = &v->selector.policies[policy];
+    struct told *told = &p->told[policy];
+    struct at_selector_change change = {.utc_ns = at_clock_utc_ns(), .budget_ms = now->budget_ms};
+    char budget[24];
+    snprintf(budget, sizeof budget, "%g", now->budget_ms);
+    snprintf(change.from, sizeof change.from, "%s", told->running);
     snprintf(change.to, sizeof change.to, "%s", to);
-    snprintf(change.reason, sizeof change.reason, "%s", v->selector.choice.reason);
+    snprintf(change.reason, sizeof change.reason, "%s", now->reason);
     pthread_mutex_lock(&p->lock);
     if (p->n_changes == AT_MAX_CHANGES)
         memmove(p->changes, p->changes + 1, --p->n_changes * sizeof *p->changes);
     p->changes[p->n_changes++] = change;
     pthread_mutex_unlock(&p->lock);
-    at_log(v->selector.choice.over_budget ? AT_LOG_WARN : AT_LOG_INFO,
+    at_log(now->over_budget ? AT_LOG_WARN : AT_LOG_INFO,
            AT_FIELDS({"from", change.from}, {"backend", to}, {"kernel", v->selector.kernel},
-                     {"reason", change.reason}),
-           "backend %s (kernel %s): %s", to, v->selector.kernel, change.reason);
+                     {"reason", change.reason}, {"budget_ms", budget}),
+           "backend %s (kernel %s, budget %s ms): %s", to, v->selector.kernel, budget,
+           change.reason);
     if (change.from[0])
-        at_metrics_count(p->outlets.metrics, AT_COUNT_SELECTOR, change.from, to, change.reason);
+        count_change(p, &change);
     char *text = at_api_selector_event(&change);
     at_events_publish(p->outlets.events, AT_EVENT_SELECTOR, text);
     free(text);
-    snprintf(p->running, sizeof p->running, "%s", to);
+    snprintf(told->running, sizeof told->running, "%s", to);
+    told->over_budget = now->over_budget;
 }
 
-static void poll_selector(struct at_pipeline *p, const struct at_view *v)
+/* A budget that what runs can no longer keep, and nothing else can: at most once a minute. */
+static void record_budget(const struct at_policy_state *now, struct told *told, int64_t now_ns)
+{
+    if (now->over_budget == told->over_budget ||
+        (now->over_budget && told->warned_ns && now_ns - told->warned_ns < WARN_EVERY_NS))
+        return;
+    if (now->over_budget) {
+        told->warned_ns = now_ns;
+        at_log(AT_LOG_WARN, AT_FIELDS({"backend", told->running}, {"reason", now->reason}),
+               "budget of %g ms is not kept by %s: %s", now->budget_ms, told->running, now->reason);
+    } else {
+        at_log(AT_LOG_INFO, AT_FIELDS({"backend", told->running}),
+               "budget of %g ms is kept again by %s", now->budget_ms, told->running);
+    }
+    told->over_budget = now->over_budget;
+}
+
+static void poll_policy(struct at_pipeline *p, const struct at_view *v, size_t i, int64_t now_ns)
+{
+    const struct at_policy_state *now = &v->selector.policies[i];
+    struct told *told = &p->told[i];
+    char name[sizeof told->running];
+    if (now->choice < 0 || (i > 0 && now->receivers == 0))
+        return;
+    if (i > 0 && told->budget_ms != now->budget_ms) /* another band's since */
+        *told = (struct told){0};
+    told->budget_ms = now->budget_ms;
+    const struct at_candidate *c = &v->selector.candidates[now->choice];
+    snprintf(name, sizeof name, "%.12s/%s/%u", c->backend, at_mode_name(c->mode), c->window);
+    if (strcmp(name, told->running))
+        record_change(p, v, i, name);
+    else
+        record_budget(now, told, now_ns);
+}
+
+static void poll_selector(struct at_pipeline *p, const struct at_view *v, int64_t now_ns)
 {
     int i = v->selector.choice.index;
     if (!v->model || i < 0)
         return;
     const struct at_candidate *c = &v->selector.candidates[i];
-    char name[24];
-    snprintf(name, sizeof name, "%.12s/%s", c->backend, at_mode_name(c->mode));
-    if (strcmp(name, p->running))
-        record_change(p, v, name);
+    for (size_t k = 0; k < v->selector.n_policies; k++)
+        poll_policy(p, v, k, now_ns);
     pthread_mutex_lock(&p->lock);
     size_t k = 0;
     while (k < p->n_kv_peak && strcmp(p->kv_peak[k].backend, c->backend))
@@ -504,7 +562,7 @@ void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w)
         at_watch_mark(w, stage, since != 0, (uint64_t)since, now);
     }
     at_watch_drop(w, "radio ", now);
-    poll_selector(p, v);
+    poll_selector(p, v, now);
     at_watch_mark(w, "classifier", at_view_has_work(v), v->stats.decisions + v->stats.tokens, now);
     pthread_mutex_lock(&p->lock);
     p->stuck = at_watch_stuck(w, now);

@@ -34,7 +34,8 @@ struct at_radio_view {
 
 struct at_selector_change {
     int64_t utc_ns;
-    char from[24], to[24], reason[96]; /* "flash/fp32", empty from: the first choice */
+    double budget_ms; /* under which: the classifier's, or that of bands */
+    char from[32], to[32], reason[96]; /* "flash/fp32/1024", empty from: the first choice */
 };
 
 struct at_view {

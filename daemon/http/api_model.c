@@ -131,6 +131,7 @@ static json_t *change_json(const struct at_selector_change *c)
     at_json_set_text(o, "from", c->from);
     at_json_set_text(o, "to", c->to);
     at_json_set_text(o, "reason", c->reason);
+    at_json_set_real(o, "budget_ms", c->budget_ms);
     return o;
 }
 
@@ -140,6 +141,28 @@ char *at_api_selector_event(const struct at_selector_change *c)
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     return text;
+}
+
+/* What runs under each budget: the daemon's own first, then those of bands. */
+static json_t *budgets_json(const struct at_selector_state *s)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < s->n_policies; i++) {
+        const struct at_policy_state *p = &s->policies[i];
+        if (p->choice < 0 || (i > 0 && p->receivers == 0))
+            continue;
+        const struct at_candidate *c = &s->candidates[p->choice];
+        json_t *o = json_object();
+        at_json_set_real(o, "latency_ms", p->budget_ms);
+        json_object_set_new(o, "of_bands", json_boolean(i > 0));
+        at_json_set_text(o, "backend", c->backend);
+        at_json_set_text(o, "mode", at_mode_name(c->mode));
+        json_object_set_new(o, "window", json_integer(c->window));
+        json_object_set_new(o, "over_budget", json_boolean(p->over_budget));
+        at_json_set_text(o, "reason", p->reason);
+        json_array_append_new(all, o);
+    }
+    return all;
 }
 
 void at_api_selector(const struct at_api *api, const struct at_request *q, struct at_reply *r)
@@ -170,6 +193,7 @@ void at_api_selector(const struct at_api *api, const struct at_request *q, struc
     at_json_set_real(input, "sessions", s->input.sessions);
     at_json_set_real(input, "load_ratio", s->input.load);
     at_json_set_real(input, "queue", s->input.queue);
+    json_object_set_new(root, "budgets", budgets_json(s));
     json_object_set_new(root, "load", input);
     for (size_t i = 0; i < s->n_candidates; i++)
         json_array_append_new(candidates, candidate_json(v, i));

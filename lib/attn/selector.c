@@ -185,9 +185,14 @@ static void say_what_would_fit(const struct view *v, struct at_choice *ret)
                                ms / AT_SELECTOR_ENTER);
         sep = ", ";
     }
-    if (at < size && v->in->budget_kv_bytes > 0 && bytes > v->in->budget_kv_bytes)
+    if (at < size && v->in->budget_kv_bytes > 0 && bytes > v->in->budget_kv_bytes) {
         snprintf(ret->reason + at, size - at, "%skv_mb %.4g", sep,
                  ceil(bytes / 1e6 / AT_SELECTOR_ENTER));
+        sep = ", ";
+    }
+    if (at < size && sep[0] == ';' && (v->in->queue > 1 || v->in->load > AT_SELECTOR_LOAD_STAY))
+        snprintf(ret->reason + at, size - at, "; more cores would help (load %.2f, queue %.3g)",
+                 v->in->load, v->in->queue);
 }
 
 /* Nothing fits: the memory budget is kept as far as it goes, then speed decides. */

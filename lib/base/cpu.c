@@ -20,8 +20,13 @@ static const struct {
     enum at_cpu_level level;
     const char *name;
 } names[] = {
-    {AT_CPU_GENERIC, "generic"}, {AT_CPU_X86_V3, "v3"},   {AT_CPU_X86_V4, "v4"},
-    {AT_CPU_X86_BF16, "bf16"},   {AT_CPU_X86_AMX, "amx"}, {AT_CPU_NEON, "neon"},
+    {AT_CPU_GENERIC, "generic"},
+#if defined(__x86_64__)
+    {AT_CPU_X86_V3, "v3"},       {AT_CPU_X86_V4, "v4"},
+    {AT_CPU_X86_BF16, "bf16"},   {AT_CPU_X86_AMX, "amx"},
+#elif defined(__aarch64__)
+    {AT_CPU_NEON, "neon"},
+#endif
 };
 
 #if defined(__x86_64__)
@@ -74,6 +79,20 @@ static uint32_t mask_from_environment(void)
         }
     }
     return mask;
+}
+
+uint32_t at_cpu_found(void)
+{
+    return detect();
+}
+
+void at_cpu_names(uint32_t levels, char *out, size_t n)
+{
+    size_t at = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names && at < n; i++)
+        if (names[i].level & levels)
+            at += (size_t)snprintf(out + at, n - at, "%s%s", at ? ", " : "", names[i].name);
 }
 
 uint32_t at_cpu_levels(void)

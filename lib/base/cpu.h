@@ -22,6 +22,10 @@ enum at_cpu_level {
 uint32_t at_cpu_levels(void);
 /* Replaces the mask, for tests and benchmarks; 0 restores what the processor has. */
 void at_cpu_set_mask(uint32_t mask);
+/* Mask of levels that the processor and its operating system support, whatever the masks say. */
+uint32_t at_cpu_found(void);
+/* The names of these levels, of those that this architecture knows: "generic, v3". out: n bytes. */
+void at_cpu_names(uint32_t levels, char *out, size_t n);
 /* "v3" for AT_CPU_X86_V3 and so on. */
 const char *at_cpu_level_name(enum at_cpu_level level);
 /* The processor's own name, for reports ("AMD EPYC"). out: n bytes. */

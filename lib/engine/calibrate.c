@@ -1,5 +1,6 @@
 /* What one decision costs on this host, per candidate: measured at start within CALIBRATE_MS,
- * extrapolated by flops for what is left, and kept in a file by CPU, kernel and model.
+ * extrapolated by flops for what is left, and kept in a file by CPU, kernel and model. What a busy
+ * host left unmeasured is tried again at the next starts, CALIBRATE_STARTS in all.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <fcntl.h>
 #include <jansson.h>
@@ -14,10 +15,11 @@
 #include "lib/base/cpu.h"
 #include "lib/engine/internal.h"
 
-#define CALIBRATE_MS   1500.0 /* in all */
-#define CALIBRATE_RUNS 7      /* pushes timed per candidate; the slowest but one stands for p95 */
-#define CACHE_VERSION  1
-#define CACHE_MAX      (256 * 1024)
+#define CALIBRATE_MS     1500.0 /* in all */
+#define CALIBRATE_RUNS   7      /* pushes timed per candidate; the slowest but one stands for p95 */
+#define CALIBRATE_STARTS 3
+#define CACHE_VERSION    2
+#define CACHE_MAX        (256 * 1024)
 
 /* The whole of what a figure depends on, so that another host's or model's is never believed. */
 static void make_key(const struct at_classifier *c, char *out, size_t n)
@@ -55,41 +57,46 @@ static struct at_candidate *find(struct at_classifier *c, const char *backend, c
     return NULL;
 }
 
-/* True when every candidate that can run has its figure. A file that is not ours, old or broken is
- * as good as none. */
-static bool load(struct at_classifier *c, const char *path, const char *key)
+static bool is_known(const struct at_candidate *k)
+{
+    return k->probe_error != 0 || isfinite(k->calibrated_ms);
+}
+
+static void load_item(struct at_classifier *c, const json_t *item)
+{
+    const char *backend = json_string_value(json_object_get(item, "backend"));
+    const char *mode = json_string_value(json_object_get(item, "mode"));
+    double ms = json_number_value(json_object_get(item, "p95_ms"));
+    struct at_candidate *k =
+        backend && mode
+            ? find(c, backend, mode, json_integer_value(json_object_get(item, "window")))
+            : NULL;
+    if (k && ms > 0 && ms < 1e6)
+        k->calibrated_ms = ms;
+}
+
+/* What earlier starts measured; returns how many those were. A file that is not ours, old or broken
+ * is as good as none. */
+static unsigned load(struct at_classifier *c, const char *path, const char *key)
 {
     struct stat st;
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > CACHE_MAX)
-        return false;
+        return 0;
     json_t *root = json_load_file(path, 0, NULL), *item;
     const char *said = json_string_value(json_object_get(root, "key"));
+    json_int_t starts = json_integer_value(json_object_get(root, "starts"));
     size_t i;
-    if (said && strcmp(said, key) == 0) {
-        json_array_foreach(json_object_get(root, "items"), i, item)
-        {
-            const char *backend = json_string_value(json_object_get(item, "backend"));
-            const char *mode = json_string_value(json_object_get(item, "mode"));
-            double ms = json_number_value(json_object_get(item, "p95_ms"));
-            struct at_candidate *k =
-                backend && mode
-                    ? find(c, backend, mode, json_integer_value(json_object_get(item, "window")))
-                    : NULL;
-            if (k && ms > 0 && ms < 1e6)
-                k->calibrated_ms = ms;
-        }
-    }
+    if (!said || strcmp(said, key) != 0 || starts < 1)
+        starts = 0;
+    else
+        json_array_foreach(json_object_get(root, "items"), i, item) load_item(c, item);
     json_decref(root);
-    for (i = 0; i < c->state.n_candidates; i++)
-        if (c->state.candidates[i].probe_error == 0 &&
-            !isfinite(c->state.candidates[i].calibrated_ms))
-            return false;
-    return true;
+    return starts < CALIBRATE_STARTS ? (unsigned)starts : CALIBRATE_STARTS;
 }
 
-/* Whole or not at all; a cache that cannot be written is no error, the next start measures again.
- */
-static void save(const struct at_classifier *c, const char *path, const char *key)
+/* What was measured, whole or not at all; a cache that cannot be written is no error, the next
+ * start measures again. */
+static void save(const struct at_classifier *c, const char *path, const char *key, unsigned starts)
 {
     char tmp[4096 + 32];
     json_t *items = json_array();
@@ -100,7 +107,7 @@ static void save(const struct at_classifier *c, const char *path, const char *ke
                                                    "mode", at_mode_name(k->mode), "window",
                                                    (int)k->window, "p95_ms", k->calibrated_ms));
     }
-    json_t *root = json_pack("{s:s,s:o}", "key", key, "items", items);
+    json_t *root = json_pack("{s:s,s:i,s:o}", "key", key, "starts", (int)starts, "items", items);
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(root);
     if (!text)
@@ -168,32 +175,43 @@ static double extrapolate(const struct at_classifier *c, size_t i, const double 
     return ms;
 }
 
+/* Every candidate that can run and is not known yet, while there is time. */
+static void measure_missing(struct at_classifier *c, struct server *server)
+{
+    fill_noise(server->frames, AT_PACE_NEXT * c->columns);
+    int64_t deadline_ns = at_clock_mono_ns() + (int64_t)(CALIBRATE_MS * 1e6);
+    for (size_t i = 0; i < c->state.n_candidates; i++) {
+        struct at_candidate *k = &c->state.candidates[i];
+        if (!is_known(k) && k->kv_bytes <= c->budget_bytes && at_clock_mono_ns() < deadline_ns)
+            k->calibrated_ms = measure(c, i, server, deadline_ns);
+    }
+}
+
 void at_calibrate(struct at_classifier *c, const char *cache_dir)
 {
     char key[512], path[4096];
+    bool all = true, cached = cache_dir && strlen(cache_dir) < 3900;
+    unsigned starts = 0;
     make_key(c, key, sizeof(key));
-    if (cache_dir && strlen(cache_dir) < 3900) {
+    if (cached) {
         make_path(cache_dir, key, path, sizeof(path));
-        if (load(c, path, key))
-            return;
+        starts = load(c, path, key);
     }
+    for (size_t i = 0; i < c->state.n_candidates; i++)
+        all &= is_known(&c->state.candidates[i]);
     struct server server;
-    double measured[AT_MAX_CANDIDATES];
-    if (at_server_init(c, &server, NULL) == 0) {
-        fill_noise(server.frames, AT_PACE_NEXT * c->columns);
-        int64_t deadline_ns = at_clock_mono_ns() + (int64_t)(CALIBRATE_MS * 1e6);
-        for (size_t i = 0; i < c->state.n_candidates; i++) {
-            struct at_candidate *k = &c->state.candidates[i];
-            bool can = k->probe_error == 0 && k->kv_bytes <= c->budget_bytes &&
-                       at_clock_mono_ns() < deadline_ns;
-            measured[i] = can ? measure(c, i, &server, deadline_ns) : (double)NAN;
+    if (!all && starts < CALIBRATE_STARTS) {
+        if (at_server_init(c, &server, NULL) == 0) {
+            measure_missing(c, &server);
+            if (cached)
+                save(c, path, key, starts + 1);
         }
-        for (size_t i = 0; i < c->state.n_candidates; i++) {
-            struct at_candidate *k = &c->state.candidates[i];
-            k->calibrated_ms = isfinite(measured[i]) ? measured[i] : extrapolate(c, i, measured);
-        }
-        if (cache_dir && strlen(cache_dir) < 3900)
-            save(c, path, key);
+        at_server_finish(&server);
     }
-    at_server_finish(&server);
+    double measured[AT_MAX_CANDIDATES];
+    for (size_t i = 0; i < c->state.n_candidates; i++)
+        measured[i] = c->state.candidates[i].calibrated_ms;
+    for (size_t i = 0; i < c->state.n_candidates; i++)
+        if (!is_known(&c->state.candidates[i]))
+            c->state.candidates[i].calibrated_ms = extrapolate(c, i, measured);
 }

@@ -223,23 +223,47 @@ static bool choose_for(struct at_classifier *c, struct policy *p, int64_t now_ns
     return true;
 }
 
+static void tell_policy(struct at_classifier *c, size_t i, const struct at_choice *choice)
+{
+    struct at_policy_state *p = &c->state.policies[i];
+    *p = (struct at_policy_state){c->policies[i].receivers,
+                                  c->policies[i].budget_ms,
+                                  c->policies[i].choice,
+                                  choice->over_budget,
+                                  {0}};
+    snprintf(p->reason, sizeof(p->reason), "%s", choice->reason);
+}
+
+bool at_choose_wants(const struct at_classifier *c, int candidate)
+{
+    for (size_t i = 0; i < c->n_policies; i++)
+        if ((i == 0 || c->policies[i].receivers > 0) && c->policies[i].choice == candidate)
+            return true;
+    return false;
+}
+
 void at_choose_again(struct at_classifier *c, int64_t now_ns)
 {
     if (now_ns - c->chosen_ns < CHOOSE_EVERY_NS && c->chosen_ns != 0)
         return;
-    int before = c->policies[0].choice;
+    int before[AT_MAX_POLICIES];
     if (c->chosen_ns == 0)
         read_kernel(c);
     else
         read_live(c, now_ns);
     fill_input(c, c->chosen_ns == 0 ? 0 : (double)(now_ns - c->chosen_ns));
-    c->state.input.current = before;
+    c->state.input.current = c->policies[0].choice;
     for (size_t i = c->n_policies; i-- > 0;) { /* the first last, whose words are kept */
-        bool changed = choose_for(c, &c->policies[i], now_ns, &c->state.choice);
-        c->state.changes += i == 0 && changed;
+        before[i] = c->policies[i].choice;
+        if (i > 0 && c->policies[i].receivers == 0)
+            continue;
+        c->state.changes += choose_for(c, &c->policies[i], now_ns, &c->state.choice);
+        tell_policy(c, i, &c->state.choice);
     }
-    if (before >= 0 && before != c->policies[0].choice)
-        at_recent_reset(&c->live[before]); /* so that it can come back by its calibration */
+    c->state.n_policies = c->n_policies;
+    for (size_t i = 0; i < c->n_policies; i++) /* so that it can come back by its calibration */
+        if (before[i] >= 0 && !at_choose_wants(c, before[i]))
+            at_recent_reset(&c->live[before[i]]);
     c->chosen_ns = now_ns;
     c->busy_ns = 0;
 }
@@ -250,30 +274,53 @@ int at_choose_of(const struct at_receiver *r)
     return r->inline_ ? c->file_choice : c->policies[r->policy].choice;
 }
 
+/* The one with this budget, else one that nobody uses, else the next. */
+static size_t find_policy(const struct at_classifier *c, double budget_ms)
+{
+    size_t unused = c->n_policies;
+    for (size_t i = 1; i < c->n_policies; i++) { /* the first follows at_classifier_set_budget() */
+        if (c->policies[i].receivers > 0 && c->policies[i].budget_ms == budget_ms)
+            return i;
+        if (c->policies[i].receivers == 0)
+            unused = i;
+    }
+    return unused;
+}
+
 int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_error *err,
                          size_t *ret_policy)
 {
     int ret = 0;
     pthread_mutex_lock(&c->lock);
-    size_t i = 1; /* the first follows at_classifier_set_budget() */
-    while (i < c->n_policies && c->policies[i].budget_ms != budget_ms)
-        i++;
-    if (i == MAX_POLICIES) {
+    size_t i = find_policy(c, budget_ms);
+    if (i == AT_MAX_POLICIES) {
         ret = at_error_set(err, -E2BIG, "more than %d different budgets of bands; let some agree",
-                           MAX_POLICIES - 1);
-    } else if (i == c->n_policies) {
+                           AT_MAX_POLICIES - 1);
+    } else if (i == c->n_policies || c->policies[i].receivers == 0) {
         struct at_choice *choice = at_mem_alloc(c->mem, AT_MEM_OTHER, sizeof(*choice));
-        c->policies[i] = (struct policy){budget_ms, -1};
         if (choice) {
+            c->policies[i] = (struct policy){.budget_ms = budget_ms, .choice = -1};
             choose_for(c, &c->policies[i], at_clock_mono_ns(), choice);
-            c->n_policies++;
+            c->n_policies = i == c->n_policies ? i + 1 : c->n_policies;
+            tell_policy(c, i, choice);
+            c->state.n_policies = c->n_policies;
         } else {
             ret = at_error_set(err, -ENOMEM, "no memory for the budget of a band");
         }
         at_mem_free(c->mem, choice);
     }
-    if (ret == 0)
+    if (ret == 0) {
+        c->state.policies[i].receivers = ++c->policies[i].receivers;
         *ret_policy = i;
+    }
     pthread_mutex_unlock(&c->lock);
     return ret;
+}
+
+void at_choose_drop_budget(struct at_classifier *c, size_t policy)
+{
+    pthread_mutex_lock(&c->lock);
+    if (policy > 0)
+        c->state.policies[policy].receivers = --c->policies[policy].receivers;
+    pthread_mutex_unlock(&c->lock);
 }

@@ -31,13 +31,25 @@ int at_classifier_create(struct at_mem *mem, const struct at_classifier_config *
 void at_classifier_destroy(struct at_classifier *c);
 const struct at_model *at_classifier_model(const struct at_classifier *c);
 
+/* What was chosen under one budget of latency: the classifier's own, or that of bands. */
+#define AT_MAX_POLICIES 16
+struct at_policy_state {
+    unsigned receivers;          /* that have this budget as their band's own; 0 and not the first: unused */
+    double budget_ms;
+    int choice;                  /* index of the candidate; -1: none yet */
+    bool over_budget;
+    char reason[96];
+};
+
 /* What the selector sees and chose, for the log and /api/v1/selector. Any thread. */
 struct at_selector_state {
     struct at_candidate candidates[AT_MAX_CANDIDATES];
     size_t n_candidates;
     struct at_selector_input input;
     struct at_choice choice;
-    uint64_t changes;
+    struct at_policy_state policies[AT_MAX_POLICIES]; /* the first is the classifier's own: choice in short */
+    size_t n_policies;
+    uint64_t changes; /* of all of them */
     char kernel[16];
     double budget_ms, budget_kv_mb;
 };

@@ -21,7 +21,6 @@
 #define MAX_THREADS  16
 #define SERVE_MAX    4 /* streams that a worker serves at once: 256 rows fill an encoder's pass */
 #define FIGURES      1024 /* newest decisions that p50 and p95 speak of, half of them at least */
-#define MAX_POLICIES 16   /* different budgets of bands */
 /* The live p50 and p95 of a candidate come from its newest decisions of a few seconds. */
 #define LIVE_NEWEST   256
 #define LIVE_AGE_NS   (4 * AT_NS_PER_S)
@@ -35,6 +34,7 @@ struct policy {
     double budget_ms;
     int choice;
     int64_t changed_ns; /* when the choice last changed */
+    unsigned receivers; /* that are held to it; of none but the first: free for another budget */
 };
 
 /* One thread's means to serve streams. */
@@ -116,7 +116,7 @@ struct at_classifier {
     struct at_classifier_stats stats;
     struct at_recent inference, latency;
     struct at_recent live[AT_MAX_CANDIDATES]; /* of live receivers' decisions, by candidate */
-    struct policy policies[MAX_POLICIES];     /* the first is the state's own budget and choice */
+    struct policy policies[AT_MAX_POLICIES];     /* the first is the state's own budget and choice */
     size_t n_policies;
     int64_t busy_ns, chosen_ns; /* worker time since the last choice */
     bool stop;
@@ -195,9 +195,12 @@ int at_choose_init(struct at_classifier *c, const struct at_classifier_config *c
 double at_candidate_ms(const struct at_candidate *k);
 /* The candidate that a receiver's sessions should run under; lock held. */
 int at_choose_of(const struct at_receiver *r);
-/* A policy for budget_ms, an equal one where there is; 0: the classifier's own. -E2BIG. */
+/* A policy for one more receiver's budget_ms, an equal one where there is. -E2BIG. */
 int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_error *err,
                          size_t *ret_policy);
+/* Whether it is chosen under any budget; lock held. */
+bool at_choose_wants(const struct at_classifier *c, int candidate);
+void at_choose_drop_budget(struct at_classifier *c, size_t policy); /* 0, the classifier's: nothing */
 void at_choose_again(struct at_classifier *c,
                      int64_t now_ns); /* lock held; at most once a second */
 

@@ -275,6 +275,7 @@ void at_receiver_destroy(struct at_receiver *r)
     at_band_destroy(r->band);
     at_server_finish(&r->server);
     at_bandplan_destroy(r->bandplan);
+    at_choose_drop_budget(c, r->policy);
     pthread_mutex_destroy(&r->publish);
     at_mem_free(c->mem, r);
 }

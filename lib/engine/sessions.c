@@ -98,9 +98,7 @@ int at_sessions_acquire(struct at_classifier *c, struct stream *s)
 /* Spare for another stream, where one may want it. */
 static void put_back(struct at_classifier *c, struct at_session *session, int candidate)
 {
-    bool wanted = candidate == c->file_choice;
-    for (size_t i = 0; i < c->n_policies; i++)
-        wanted |= candidate == c->policies[i].choice;
+    bool wanted = candidate == c->file_choice || at_choose_wants(c, candidate);
     if (c->n_spare < SPARE_MAX && wanted) {
         c->spare[c->n_spare].session = session;
         c->spare[c->n_spare++].candidate = candidate;

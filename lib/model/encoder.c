@@ -3,6 +3,7 @@
 #include "lib/model/encoder_impl.h"
 
 #include <sched.h>
+#include <stdlib.h>
 
 #include "lib/base/cpu.h"
 
@@ -93,20 +94,25 @@ static int pack_all(struct at_encoder *e, struct at_error *err)
     return 0;
 }
 
+static int refuse_mask(struct at_error *err)
+{
+    char built[96], here[96];
+    at_kernels_list(built, sizeof built);
+    at_cpu_names(at_cpu_found(), here, sizeof here);
+    return at_error_set(err, -ENOTSUP,
+                        "no kernel variant is left by the CPU mask (ATTUNE_CPU_MASK); this build "
+                        "has %s; this processor has %s",
+                        built, here);
+}
+
 int at_encoder_create(struct at_mem *mem, const struct at_model *model,
                       const struct at_kernels *kernels, struct at_error *err,
                       struct at_encoder **ret_encoder)
 {
     const struct at_model_config *c = &model->config;
     kernels = kernels ? kernels : at_kernels_best();
-    if (!kernels) {
-        char names[96];
-        at_kernels_list(names, sizeof names);
-        return at_error_set(
-            err, -ENOTSUP,
-            "no kernel variant is left by the CPU mask (ATTUNE_CPU_MASK); this build has %s",
-            names);
-    }
+    if (!kernels)
+        return refuse_mask(err);
     if (!c->n_heads || c->d_model % c->n_heads || !c->n_layers || !c->pool_block)
         return at_error_set(err, -EINVAL,
                             "the model has %u heads in width %u, %u layers, pool block %u",

@@ -112,6 +112,11 @@ static const struct row rows[] = {
     {"nothing fits: smallest", IN(30, 480, 2000, -1, .load = 0), .want = LATENT, .over = true,
      .reason = "nothing fits: the smallest KV cache; would fit: kv_mb 1250", .each_of = LATENT,
      .each = "KV 1000 MB"},
+    {"nothing fits: too few cores", IN(30, 480, 1, LATENT, .load = 1, .queue = 3), .want = LATENT,
+     .over = true,
+     .reason = "nothing fits: none is clearly faster than this; more cores would help (load 1.00, "
+               "queue 3)",
+     .each_of = LATENT, .each = "falling behind (queue 3)"},
     {"nothing fits, KV kept", IN(2, 1, 1, -1, .load = 0), .want = LATENT, .over = true,
      .reason = "nothing fits: the fastest", .each_of = GQA, .each = "p95 12 ms"},
     {"what runs now broke", IN(30, 480, 1, FLASH, .load = 0), .broken_of = FLASH, .broken = -EINVAL,
