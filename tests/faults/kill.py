@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned killed with SIGKILL at random moments, of the start and the first calibration too: each time its history is
 whole, what was committed is there, no file is half-written, its helper goes with it, and the next start succeeds.
-Usage: kill.py ATTUNED MODULES [--count 30] [--jobs 2] [--seed 1]"""
+Usage: kill.py ATTUNED MODULES [--count 30] [--jobs 2] [--seed 1] (SIGTERM ends it early, with a verdict)"""
 import argparse
 import concurrent.futures
 import json
@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -28,7 +29,7 @@ p.add_argument("--seed", type=int, default=1)
 a = p.parse_args()
 ATTUNED, MODULES = os.path.abspath(a.attuned), os.path.abspath(a.modules)
 LIMIT_S = 90  # a loaded machine is slow, not wrong
-lock = threading.Lock()
+lock, enough = threading.Lock(), threading.Event()
 total = {"kills": 0, "before ready": 0, "committed": 0, "while calibrating": 0, "at work": 0, "failures": 0}
 
 
@@ -175,13 +176,15 @@ class Worker:
 
     def run(self, lives):
         for n in range(lives):
-            self.life(n)
+            if not enough.is_set():
+                self.life(n)
         self.last()
 
 
 def main():
     sys.argv = [sys.argv[0], ATTUNED]
     import process
+    signal.signal(signal.SIGTERM, lambda *_: enough.set())
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as shared:
         process.write_model(os.path.join(shared, "model.safetensors"))
