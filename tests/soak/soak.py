@@ -397,8 +397,11 @@ radios:
         for name, script in self.scripts.items():
             if not script.ask(len(RADIOS[name]), 60):
                 self.bad(f"{name}: could not be silenced at the end")
-        time.sleep(4)
-        now = self.radios()
+        end, before, now = time.monotonic() + 60, None, self.radios()
+        while before != [r["samples"] for r in now.values()] and time.monotonic() < end:
+            before = [r["samples"] for r in now.values()]
+            time.sleep(4)  # for what still is in the rings
+            now = self.radios()
         self.check_ledger(now)
         out = {}
         for name, r in now.items():
