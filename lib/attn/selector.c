@@ -109,7 +109,8 @@ static bool load_refuses(const struct view *v, size_t i, char *out, size_t size)
     double limit = same ? AT_SELECTOR_LOAD_STAY : AT_SELECTOR_LOAD_ENTER;
     if (!(same || mine > now) || !(expected > limit))
         return false;
-    snprintf(out, size, "load %.3g above %.3g", expected, limit);
+    snprintf(out, size, "%s the workers %.0f %% busy, above %.0f %%", same ? "keeps" : "would keep",
+             100 * expected, 100 * limit);
     return true;
 }
 
