@@ -52,11 +52,15 @@ void at_command_help(const struct at_command *c, FILE *out)
     static const struct at_option help = {"help", 'h',  AT_OPTION_FLAG,
                                           0,      NULL, "print this and exit"};
     unsigned width = at_text_width(out, NULL);
-    char name[64];
+    char name[64], text[256];
     if (width > MAX_WIDTH)
         width = MAX_WIDTH;
     title(c, name);
-    fprintf(out, "Usage: %s %s\n\n%s.\n", name, c->usage, c->summary);
+    snprintf(text, sizeof text, "%s %s", name, c->usage);
+    at_text_wrap(out, text, (unsigned)fprintf(out, "Usage: "), 7, width);
+    fputc('\n', out);
+    snprintf(text, sizeof text, "%s.", c->summary);
+    at_text_wrap(out, text, 0, 0, width);
     if (c->details) {
         fputc('\n', out);
         at_text_wrap(out, c->details, 0, 0, width);
