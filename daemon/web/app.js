@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 import { $, ask, count, hz, mhz, option, pill, seconds } from "./dom.js";
 import { drawBudget, drawSelector } from "./backend.js";
+import { kindLegend, paintScale } from "./colours.js";
 import { Details } from "./details.js";
 import { Emissions, fillSelect } from "./emissions.js";
 import { History } from "./history.js";
@@ -105,7 +106,9 @@ function onRow(row) {
 
 function drawTuned() {
   const row = fall.newest;
-  if (!row) return;
+  if (!row || fall.low === null) return;
+  $("s-low").textContent = `${fall.low.toFixed(0)}`;
+  $("s-high").textContent = `${(fall.low + fall.range).toFixed(0)} dBFS`;
   $("tuned").textContent = `${mhz(row.center_hz, 3)} MHz, ${hz(row.rate_hz)} wide`;
   $("floor").textContent = row.floor_dbfs_hz === undefined ? "" : `floor ${row.floor_dbfs_hz.toFixed(0)} dBFS/Hz, ${(100 * (row.occupancy_ratio ?? 0)).toFixed(0)} % occupied`;
 }
@@ -177,6 +180,8 @@ function startControls() {
 }
 
 startControls();
+$("kinds").replaceChildren(...kindLegend());
+paintScale($("scale"));
 fall.reset();
 new Stream("api/v1/events?types=emission,decision,selector,radio,spectrum", onEvent, onState);
 setInterval(refresh, 2000);

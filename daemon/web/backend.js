@@ -1,6 +1,6 @@
 // Backend and budget: what runs, what it costs against the budget, why it runs, and what changed when.
 // SPDX-License-Identifier: GPL-3.0-or-later
-import { $, bytes, clock, count, el, figure, meter } from "./dom.js";
+import { $, bytes, clock, count, el, figure, meter, ms } from "./dom.js";
 
 // The line at the limit stands at two thirds: what is over the budget can be seen as such.
 function gauge(label, value, limit, text) {
@@ -13,11 +13,11 @@ function gauge(label, value, limit, text) {
 export function drawBudget(s) {
   const d = s.decisions, limit = s.budget.latency_ms;
   $("meters").replaceChildren(
-    gauge("decision latency p50", d.latency_p50_ms, limit, `${figure(d.latency_p50_ms, 1)} of ${limit} ms`),
-    gauge("decision latency p95", d.latency_p95_ms, limit, `${figure(d.latency_p95_ms, 1)} of ${limit} ms`),
-    gauge("inference p95", d.inference_p95_ms, limit, `${figure(d.inference_p95_ms, 2)} ms (p50 ${figure(d.inference_p50_ms, 2)})`),
+    gauge("decision latency p50", d.latency_p50_ms, limit, `${ms(d.latency_p50_ms)} of ${limit} ms`),
+    gauge("decision latency p95", d.latency_p95_ms, limit, `${ms(d.latency_p95_ms)} of ${limit} ms`),
+    gauge("inference p95", d.inference_p95_ms, limit, `${ms(d.inference_p95_ms, 2)} (p50 ${ms(d.inference_p50_ms, 2)})`),
     gauge("KV caches", s.kv_bytes, s.budget.kv_mb * 1e6, `${bytes(s.kv_bytes)} of ${s.budget.kv_mb} MB, peak ${bytes(s.kv_peak_bytes)}`));
-  $("over").textContent = `${count(d.budget_exceeded)} of ${count(d.count)} decisions over budget, ${d.sessions} sessions, ${count(d.queue_depth)} tokens wait`;
+  $("over").textContent = `${count(d.budget_exceeded)} of ${count(d.count)} decisions took more than ${limit} ms to compute, ${d.sessions} sessions, ${count(d.queue_depth)} tokens wait`;
 }
 
 // Two rows: the figures, and below them why it runs or does not.

@@ -18,8 +18,19 @@ export const LEVELS = (() => {
 const KIND = { fsk2: 0, gfsk: 0, fsk4: 0, afsk: 1, nfm: 1, wfm: 1, am: 2, ssb: 2, carrier: 3, cw: 4, ook: 4, ppm: 4, psk_qam: 5, ofdm: 5, css: 6, chirp: 6 };
 const COLOURS = ["#56b4e9", "#e69f00", "#f0e442", "#ffffff", "#ff9ecf", "#2fd3a2", "#ff7a45", "#aab4bd"];
 const MARKS = ["■", "●", "▲", "│", "▬", "◆", "╱", "?"];
+const KIND_NAMES = ["data by frequency", "FM voice, music", "AM, SSB voice", "carrier", "on/off keyed", "wide digital", "sweep", "not known"];
+
+const WHAT = {
+  carrier: "an unmodulated line", cw: "Morse, slow keying of a carrier", ook: "on/off keyed data: remotes, sensors, key fobs",
+  am: "AM voice or broadcast", ssb: "single-sideband voice", nfm: "FM voice", wfm: "FM broadcast",
+  fsk2: "two-level FSK: pagers, sensors", gfsk: "shaped two-level FSK: AIS, Bluetooth, DECT", fsk4: "four-level FSK: DMR, P25, NXDN",
+  afsk: "audio FSK: APRS, ACARS", psk_qam: "single-carrier digital: TETRA, VDL2, satellites", ofdm: "many carriers: DAB, DVB-T, LTE, Wi-Fi",
+  css: "chirp spread spectrum: LoRa", ppm: "pulse position: aircraft's Mode S", chirp: "linear sweep: radar, sounders",
+  noise: "nothing there", unknown: "none of the classes it knows", weak: "too weak or too short to say",
+};
 
 export const classColour = name => COLOURS[KIND[name] ?? 7];
+export const classWhat = name => WHAT[name] ?? "";
 export const classMark = name => MARKS[KIND[name] ?? 7];
 
 export function classChip(name) {
@@ -27,4 +38,23 @@ export function classChip(name) {
   chip.style.background = classColour(name);
   chip.setAttribute("aria-hidden", "true");
   return chip;
+}
+
+// What the marks and colours mean.
+export function kindLegend() {
+  return KIND_NAMES.map((name, k) => {
+    const item = el("span", null, "key"), mark = el("span", MARKS[k], "chip");
+    mark.style.background = COLOURS[k];
+    item.append(mark, name);
+    return item;
+  });
+}
+
+// The scale of levels as a picture for the foot of the waterfall.
+export function paintScale(canvas) {
+  canvas.width = 256;
+  canvas.height = 1;
+  const g = canvas.getContext("2d"), image = g.createImageData(256, 1);
+  new Uint32Array(image.data.buffer).set(LEVELS);
+  g.putImageData(image, 0, 0);
 }

@@ -20,6 +20,12 @@ export const mhz = (f, digits = 4) => (f / 1e6).toFixed(digits);
 export const clock = t => new Date(t).toLocaleTimeString();
 export const figure = (x, digits, unit = "") => x === undefined || x === null ? "–" : x.toFixed(digits) + unit;
 
+// Milliseconds, or seconds where those are many.
+export function ms(x, digits = 1) {
+  if (x === undefined || x === null) return "–";
+  return x >= 1000 ? (x / 1000).toFixed(1) + " s" : x.toFixed(x >= 100 ? 0 : digits) + " ms";
+}
+
 export function hz(n) {
   if (n >= 1e6) return (n / 1e6).toFixed(2) + " MHz";
   if (n >= 1e4) return (n / 1e3).toFixed(0) + " kHz";

@@ -1,6 +1,6 @@
 // The emissions that are known here, and their list: filters, keyboard. SPDX-License-Identifier: GPL-3.0-or-later
-import { $, clock, el, figure, hz, meter, mhz, option, seconds } from "./dom.js";
-import { classChip } from "./colours.js";
+import { $, clock, el, figure, hz, meter, mhz, ms, option, seconds } from "./dom.js";
+import { classChip, classWhat } from "./colours.js";
 
 const KEEP = 400, SHOW = 200;
 
@@ -51,7 +51,7 @@ export class Emissions {
   row(e) {
     const seen = e.state === "active" ? "alive " + seconds((Date.now() - e.start_ms) / 1000) : clock(e.start_ms);
     const cells = [mhz(e.center_hz), hz(e.bandwidth_hz ?? e.f_hi_hz - e.f_lo_hz), figure(e.snr_db, 1), e.class, e.group, Math.round(100 * e.confidence),
-      e.service ?? "", e.backend ? e.backend + (e.mode ? " " + e.mode : "") : "", figure(e.latency_ms, 1, " ms"), seen, e.band];
+      e.service ?? "", e.backend ? e.backend + (e.mode ? " " + e.mode : "") : "", e.latency_ms === undefined ? "" : ms(e.latency_ms), seen, e.band];
     const said = cells.join("|") + e.state + (e.id === this.picked);
     let r = this.rows.get(e.id);
     if (r && r.said === said) return r.tr;
@@ -59,6 +59,7 @@ export class Emissions {
     tr.className = (e.state === "active" ? "" : "ended") + (e.id === this.picked ? " picked" : "");
     tr.dataset.id = e.id;
     name.append(classChip(e.class), e.class ? e.class + (e.group && e.group !== e.class ? ` (${e.group})` : "") : "deciding");
+    name.title = classWhat(e.class);
     if (e.confidence !== undefined) box.append(meter(e.confidence), el("span", cells[5] + " %"));
     conf.append(box);
     tr.replaceChildren(el("td", cells[0], "n"), el("td", cells[1], "n"), el("td", cells[2], "n"), name, conf, el("td", cells[6]),

@@ -1,6 +1,9 @@
 // Waterfall and spectrum on canvases. SPDX-License-Identifier: GPL-3.0-or-later
-import { LEVELS, classColour, classMark } from "./colours.js";
-import { niceStep, surface } from "./dom.js";
+import { LEVELS, classColour, classMark, classWhat } from "./colours.js";
+import { ms, niceStep, surface } from "./dom.js";
+
+const SMALL = "11px system-ui, sans-serif", BOLD = "600 " + SMALL;
+const LANES = 3, LANE = 16, SCALE = 24;   // of the strip between spectrum and waterfall: names above frequencies
 
 export class Waterfall {
   // onPick(id): a box was clicked.
@@ -17,7 +20,10 @@ export class Waterfall {
     this.boxes = true;
     this.hits = [];
     this.picked = null;
+    this.names = [];
     this.overlay.addEventListener("click", e => this.pick(e, onPick));
+    this.axis.addEventListener("click", e => { const n = this.nameAt(e); if (n) onPick(n.e.id); });
+    this.axis.addEventListener("mousemove", e => { this.axis.style.cursor = this.nameAt(e) ? "pointer" : ""; });
     this.overlay.addEventListener("mousemove", e => this.hover(e));
     this.overlay.addEventListener("mouseleave", () => { this.mouse = null; this.hovered = null; this.dirty = true; });
     new ResizeObserver(() => { this.dirty = true; }).observe(this.overlay);
@@ -63,7 +69,8 @@ export class Waterfall {
     }
     const sorted = Float32Array.from(row.dbfs).sort(), base = sorted[Math.floor(n * 0.2)], top = sorted[n - 1];
     this.low = this.low === null ? base - 4 : this.low + 0.05 * (base - 4 - this.low);
-    this.range += 0.02 * (Math.max(35, Math.min(90, top - this.low)) - this.range);
+    const wanted = Math.max(35, Math.min(120, top + 6 - this.low));
+    this.range += (wanted > this.range ? 0.3 : 0.01) * (wanted - this.range);
   }
 
   // Share of the height at which time t (ms) stands; 0 is the newest row.
@@ -82,82 +89,114 @@ export class Waterfall {
     this.dirty = false;
     this.paintRows();
     this.drawSpectrum();
-    this.drawAxis();
-    this.drawBoxes([...emissions.values()]);
+    const all = [...emissions.values()].filter(e => e.radio === this.newest?.radio);
+    this.drawAxis(this.boxes ? all.filter(e => e.state === "active") : []);
+    this.drawBoxes(this.boxes ? all : []);
   }
 
   drawSpectrum() {
     const [g, w, h] = surface(this.spectrum), row = this.newest;
     if (!row) return;
     const y = db => h - 4 - (h - 8) * (db - this.low) / this.range, n = row.dbfs.length;
-    g.font = "11px system-ui, sans-serif";
-    for (let db = Math.ceil(this.low / 20) * 20; db < this.low + this.range; db += 20) {
-      g.fillStyle = "#ffffff1c"; g.fillRect(0, y(db), w, 1);
-      g.fillStyle = "#9fb0bd"; if (y(db) < h - 14) g.fillText(db + " dBFS", 4, y(db) - 3);
-    }
+    const marks = [];
+    for (let db = Math.ceil(this.low / 20) * 20; db < this.low + this.range; db += 20) marks.push(db);
+    g.fillStyle = "#ffffff1c";
+    for (const db of marks) g.fillRect(0, y(db), w, 1);
     g.beginPath();
     row.dbfs.forEach((db, i) => g.lineTo((i + 0.5) / n * w, y(db)));
     g.strokeStyle = "#7fd4ff"; g.lineWidth = 1.2; g.stroke();
     g.lineTo(w, h); g.lineTo(0, h); g.fillStyle = "#7fd4ff22"; g.fill();
+    g.font = SMALL;
+    for (const db of marks) if (y(db) > 14 && y(db) < h - 3) this.tag(g, `${db < 0 ? "−" : ""}${Math.abs(db)}${db === marks[marks.length - 1] || y(db + 20) <= 14 ? " dBFS" : ""}`, 4, y(db) - 14, "#c4d0d9");
   }
 
-  drawAxis() {
-    const [g, w] = surface(this.axis), row = this.newest;
+  // Text on a ground of its own, 14 px high; its width.
+  tag(g, text, x, y, colour) {
+    const width = g.measureText(text).width + 8;
+    g.textAlign = "left"; g.fillStyle = "#0b0f14e6"; g.fillRect(x, y, width, 14);
+    g.fillStyle = colour; g.fillText(text, x + 4, y + 11);
+    return width;
+  }
+
+  // Frequencies, and above them the names of what is on the air, each with a line to its place.
+  drawAxis(active) {
+    const [g, w, h] = surface(this.axis), row = this.newest;
+    this.names = [];
     if (!row) return;
-    const lo = row.center_hz - row.rate_hz / 2, step = niceStep(row.rate_hz / Math.max(3, w / 110));
-    g.font = "11px system-ui, sans-serif"; g.fillStyle = "#c4d0d9"; g.textAlign = "center";
+    const lo = row.center_hz - row.rate_hz / 2, step = niceStep(row.rate_hz / Math.max(3, w / 110)), base = h - SCALE;
+    g.font = SMALL; g.textAlign = "center";
     for (let f = Math.ceil(lo / step) * step; f < lo + row.rate_hz; f += step) {
       const x = (f - lo) / row.rate_hz * w;
-      g.fillRect(x, 0, 1, 5);
-      if (x > 28 && x < w - 62) g.fillText((f / 1e6).toFixed(step < 1e4 ? 4 : step < 1e5 ? 3 : 2), x, 18);
+      g.fillStyle = "#c4d0d9"; g.fillRect(x, base, 1, 5);
+      if (x > 28 && x < w - 62) g.fillText((f / 1e6).toFixed(step < 1e4 ? 4 : step < 1e5 ? 3 : 2), x, base + 17);
     }
-    g.textAlign = "right"; g.fillStyle = "#8fa0ad"; g.fillText("MHz", w - 4, 18);
+    g.textAlign = "right"; g.fillStyle = "#8fa0ad"; g.fillText("MHz", w - 4, base + 17);
+    this.placeNames(g, active, lo, row.rate_hz, w);
+    for (const n of this.names) { g.fillStyle = classColour(n.e.class) + "b0"; g.fillRect(Math.round(n.at), n.y + 14, 1, base - n.y - 14); }
+    g.font = BOLD;
+    for (const n of this.names) {
+      this.tag(g, n.text, n.x, n.y, classColour(n.e.class));
+      if (n.e.id === this.picked) { g.strokeStyle = classColour(n.e.class); g.lineWidth = 1; g.strokeRect(n.x + 0.5, n.y + 0.5, n.w - 1, 13); }
+    }
+  }
+
+  // Longest on the air first, so that names stay where they are; who finds no free lane is named by its box and the list.
+  placeNames(g, active, lo, rate_hz, w) {
+    g.font = BOLD;
+    const order = active.filter(e => e.class).sort((p, q) => (p.id === this.picked ? 0 : 1) - (q.id === this.picked ? 0 : 1) || p.start_ms - q.start_ms);
+    for (const e of order) {
+      const at = (e.center_hz - lo) / rate_hz * w;
+      const text = nameOf(e, w > 600), width = g.measureText(text).width + 8, x = Math.max(0, Math.min(w - width, at - width / 2));
+      for (let lane = LANES - 1; lane >= 0 && at >= 0 && at <= w; lane--) {
+        const y = lane * LANE;
+        if (this.names.some(n => n.y === y && x < n.x + n.w + 3 && n.x < x + width + 3)) continue;
+        this.names.push({ e, at, text, x, y, w: width });
+        break;
+      }
+    }
+  }
+
+  nameAt(ev) {
+    const b = this.axis.getBoundingClientRect(), x = ev.clientX - b.left, y = ev.clientY - b.top;
+    return this.names.find(n => x >= n.x && x <= n.x + n.w && y >= n.y && y <= n.y + LANE);
   }
 
   drawBoxes(emissions) {
     const [g, w, h] = surface(this.overlay), row = this.newest;
     this.hits = [];
     if (!row) return;
-    const lo = row.center_hz - row.rate_hz / 2, oldest = this.times[this.times.length - 1];
-    g.font = "600 11px system-ui, sans-serif";
-    const taken = [];
-    const order = [...emissions].sort((p, q) => (p.state === "active" ? 0 : 1) - (q.state === "active" ? 0 : 1) || (q.snr_db ?? 0) - (p.snr_db ?? 0));
-    for (const e of this.boxes ? order : []) {
-      const end = e.state === "active" ? Infinity : e.end_ms;
-      if (end < oldest || e.radio !== row.radio) continue;
-      let x = (e.f_lo_hz - lo) / row.rate_hz * w, width = Math.max(3, (e.f_hi_hz - e.f_lo_hz) / row.rate_hz * w);
-      const top = this.place(end) * h, bottom = Math.min(this.place(e.start_ms), this.times.length / this.height) * h;
-      const colour = classColour(e.class);
-      g.strokeStyle = colour; g.lineWidth = e.id === this.picked ? 2.5 : 1.2;
-      g.globalAlpha = e.state === "active" || e.id === this.picked ? 1 : 0.65;
-      g.strokeRect(x - 1, top + 0.5, width + 2, Math.max(3, bottom - top - 1));
+    const lo = row.center_hz - row.rate_hz / 2, oldest = this.times[this.times.length - 1], taken = [];
+    const order = emissions.sort((p, q) => (p.state === "active" ? 1 : 0) - (q.state === "active" ? 1 : 0) || (q.snr_db ?? 0) - (p.snr_db ?? 0));
+    for (const e of order) {
+      const alive = e.state === "active", end = alive ? Infinity : e.end_ms, picked = e.id === this.picked;
+      if (end < oldest) continue;
+      const x = (e.f_lo_hz - lo) / row.rate_hz * w, width = Math.max(3, (e.f_hi_hz - e.f_lo_hz) / row.rate_hz * w);
+      const top = this.place(end) * h, bottom = Math.min(this.place(e.start_ms), this.times.length / this.height) * h, high = Math.max(3, bottom - top - 1);
+      g.lineWidth = picked ? 4.5 : 3; g.strokeStyle = "#0b0f1480"; g.strokeRect(x - 1, top + 0.5, width + 2, high);
+      g.lineWidth = picked ? 2.5 : 1.2; g.strokeStyle = classColour(e.class) + (alive || picked ? "" : "c0"); g.strokeRect(x - 1, top + 0.5, width + 2, high);
       this.hits.push({ x: x - 3, y: top - 2, w: width + 6, h: Math.max(6, bottom - top + 4), e });
-      this.label(g, e, x, top, w, taken, colour);
-      g.globalAlpha = 1;
+      if (!alive) this.label(g, e, x, top, w, h, taken);
     }
     if (this.mouse) this.drawMouse(g, w, h, lo, row);
-    g.fillStyle = "#c4d0d9"; g.font = "11px system-ui, sans-serif"; g.textAlign = "left";
+    g.font = SMALL;
     const span = this.times.length > 1 ? (this.times[0] - oldest) / 1000 : 0;
-    if (span > 0) g.fillText("−" + span.toFixed(span < 10 ? 1 : 0) + " s", 4, Math.min(h - 4, this.times.length / this.height * h - 4));
+    if (span > 0) this.tag(g, "−" + span.toFixed(span < 10 ? 1 : 0) + " s", 4, Math.min(h - 18, this.times.length / this.height * h - 18), "#c4d0d9");
   }
 
-  label(g, e, x, top, w, taken, colour) {
-    const text = e.class ? classMark(e.class) + " " + e.class + (e.confidence ? " " + Math.round(100 * e.confidence) + "%" : "") : "…";
-    const width = g.measureText(text).width + 8;
-    let left = Math.min(Math.max(0, x - 1), w - width), y = top + 2;
-    const blocked = () => taken.some(t => left < t.x + t.w && t.x < left + width && y < t.y + 15 && t.y < y + 15);
-    // A label gives way downwards to those that stand there already; past ones and crowds go without.
-    for (let k = 0; k < 5 && e.state === "active" && blocked(); k++) y += 15;
-    if (blocked() && e.id !== this.picked) return;
+  // What has ended is named where it ended, as long as names don't crowd.
+  label(g, e, x, top, w, h, taken) {
+    g.font = BOLD;
+    const text = nameOf(e, false), width = g.measureText(text).width + 8, left = Math.max(0, Math.min(x - 1, w - width)), y = Math.max(1, top + 2);
+    const crowded = taken.some(t => left < t.x + t.w + 4 && t.x < left + width + 4 && y < t.y + 34 && t.y < y + 34);
+    if (y > this.times.length / this.height * h - 14 || crowded && e.id !== this.picked) return;
     taken.push({ x: left, y, w: width });
-    g.fillStyle = "#0b0f14cc"; g.fillRect(left, y, width, 14);
-    g.fillStyle = colour; g.textAlign = "left"; g.fillText(text, left + 4, y + 11);
+    this.tag(g, text, left, y, classColour(e.class));
   }
 
   drawMouse(g, w, h, lo, row) {
     const f = lo + this.mouse.x / w * row.rate_hz, text = (f / 1e6).toFixed(4) + " MHz";
     g.fillStyle = "#ffffff66"; g.fillRect(this.mouse.x, 0, 1, h);
-    g.font = "11px system-ui, sans-serif";
+    g.font = SMALL;
     const width = g.measureText(text).width + 8, x = Math.min(this.mouse.x + 6, w - width);
     g.fillStyle = "#0b0f14dd"; g.fillRect(x, h - 20, width, 16);
     g.fillStyle = "#fff"; g.textAlign = "left"; g.fillText(text, x + 4, h - 8);
@@ -166,10 +205,10 @@ export class Waterfall {
 
   // What is under the pointer, beside it.
   drawTip(g, w, h, e) {
-    const lines = [`${classMark(e.class)} ${e.class ?? "not decided yet"}${e.confidence === undefined ? "" : " " + Math.round(100 * e.confidence) + "%"}`,
-      `${(e.center_hz / 1e6).toFixed(4)} MHz, ${((e.f_hi_hz - e.f_lo_hz) / 1e3).toFixed(1)} kHz`, `SNR ${(e.snr_db ?? 0).toFixed(1)} dB${e.service ? ", " + e.service : ""}`];
-    if (e.backend) lines.push(`${e.backend} ${e.mode ?? ""}, ${(e.latency_ms ?? 0).toFixed(1)} ms`);
-    g.font = "11px system-ui, sans-serif";
+    const lines = [e.class ? nameOf(e, true) : "not decided yet", classWhat(e.class),
+      `${(e.center_hz / 1e6).toFixed(4)} MHz, ${((e.f_hi_hz - e.f_lo_hz) / 1e3).toFixed(1)} kHz`, `SNR ${(e.snr_db ?? 0).toFixed(1)} dB${e.service ? ", " + e.service : ""}`].filter(Boolean);
+    if (e.backend) lines.push(`${e.backend} ${e.mode ?? ""}, ${ms(e.latency_ms)}`);
+    g.font = SMALL;
     const width = Math.max(...lines.map(t => g.measureText(t).width)) + 12, height = 15 * lines.length + 6;
     const x = this.mouse.x + width + 14 < w ? this.mouse.x + 12 : Math.max(0, this.mouse.x - width - 12), y = Math.max(0, Math.min(this.mouse.y + 10, h - height - 22));
     g.fillStyle = "#0b0f14ee"; g.fillRect(x, y, width, height);
@@ -197,3 +236,5 @@ export class Waterfall {
     if (e) onPick(e.id);
   }
 }
+
+const nameOf = (e, sure) => e.class ? `${classMark(e.class)} ${e.class}${sure && e.confidence ? ` ${Math.round(100 * e.confidence)} %` : ""}` : "…";
