@@ -73,6 +73,9 @@ static const struct mode modes[] = {
     {V("car_fob", 1.2e4, 3.3e4, 0.05, 0.6), PAIRS, 180, 500, {1, 2}, {2, 1}, 10, 60, 1, 1, 2, 10, 0, 60, 90, 1, 5, 30, 60},
     {V("shallow_ask", 3900, 7.3e4, 0.01, 0.3), NRZ, 20, 600, {0}, {0}, 8, 32, 1, 1, 0, 0, 0, 50, 300, 1, 3, 20, 200},
     {V("rfid_reader", 2e5, 8e5, 0, 0), MANCHESTER, 2.3f, 4.8f, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 16, 160, 1, 1, 20, 300},
+    /* little on-time: pulses far apart for their length, which must not pass for ppm */
+    {V("sparse_ppm", 1.1e4, 5e4, 0.3, 1.5), PAIRS, 200, 550, {1, 1}, {5, 10}, 0, 1, 1, 5, 1, 18, 1, 36, 40, 4, 12, 0, 0},
+    {V("short_ppm", 3.6e4, 1.4e5, 0.05, 0.6), PAIRS, 70, 170, {1, 1}, {6, 14}, 0, 8, 1, 6, 1, 30, 1, 24, 48, 3, 12, 0, 0},
 };
 /* clang-format on */
 enum { SWITCH_ASK = 35, SHALLOW = 38, RFID = 39, MAX_KEYS = 4096 };
