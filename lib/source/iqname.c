@@ -177,8 +177,7 @@ void at_iq_name_parse(const char *path, struct at_iq_name *ret)
     *ret = (struct at_iq_name){.format = -1};
     const char *slash = strrchr(path, '/');
     char name[256];
-    if (snprintf(name, sizeof name, "%s", slash ? slash + 1 : path) < 0)
-        return;
+    snprintf(name, sizeof name, "%s", slash ? slash + 1 : path);
     char *dot = strrchr(name, '.');
     if (dot && !isdigit((unsigned char)dot[1])) {
         ret->format = format_of_extension(dot + 1);

@@ -98,11 +98,33 @@ static void test_bad_lines_name_their_place(void **state)
            "bandwidth: 1k-2k, service: NAME}");
 }
 
+static void test_lines_have_a_ceiling(void **state)
+{
+    struct at_error err = {""};
+    struct at_bandplan *plan = NULL;
+    for (int n = 480; n <= 481; n++) {
+        char path[] = "/tmp/attune-plan-XXXXXX";
+        FILE *f = fdopen(mkstemp(path), "w");
+        fputs("services:\n", f);
+        for (int i = 0; i < n; i++)
+            fputs("  - {class: a, f: 1M-2M, service: b}\n", f);
+        fclose(f);
+        assert_int_equal(at_bandplan_load(path, &err, &plan), n == 480 ? 0 : -E2BIG);
+        unlink(path);
+        if (n == 480)
+            assert_int_equal(at_bandplan_count(plan), 480);
+        at_bandplan_destroy(plan);
+        plan = NULL;
+    }
+    assert_non_null(strstr(err.text, "services: more than 480 lines; remove some"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_class_frequency_and_bandwidth_all_count),
         cmocka_unit_test(test_bad_lines_name_their_place),
+        cmocka_unit_test(test_lines_have_a_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -337,6 +337,48 @@ static void test_conf_d_overrides_values_and_adds_lists(void **state)
     assert_int_equal(system(name), 0);
 }
 
+static void test_bands_have_a_ceiling(void **state)
+{
+    char text[4096] = "radios:\n  - {device: file=x.cu8, name: a, bands: [";
+    for (int i = 0; i <= AT_CONFIG_MAX_BANDS; i++)
+        strcat(text, i ? ", {name: b}" : "{name: b}");
+    strcat(text, "]}\n");
+    struct at_error err = {""};
+    struct at_config *c = NULL;
+    write_bytes(path, text, strlen(text));
+    assert_int_equal(at_config_load(path, &err, &c), -EINVAL);
+    assert_non_null(strstr(err.text, "radios[].bands: more than"));
+}
+
+static void test_conf_d_is_found_by_its_name_alone(void **state)
+{
+    char name[160], old[64];
+    snprintf(name, sizeof name, "%s/[a*b?]", dir); /* a folder's name is no pattern */
+    assert_int_equal(mkdir(name, 0700), 0);
+    memcpy(old, path, sizeof old);
+    snprintf(path, sizeof path, "%s/[a*b?]/a.yaml", dir);
+    snprintf(name, sizeof name, "%s/[a*b?]/conf.d", dir);
+    assert_int_equal(mkdir(name, 0700), 0);
+    for (int i = 0; i < 65; i++) {
+        snprintf(name, sizeof name, "%s/[a*b?]/conf.d/%02d.yaml", dir, i);
+        write_bytes(name, "log: {level: error}\n", 20);
+        if (i == 63) {
+            struct at_config *c =
+                load_ok("log: {level: debug}\nhttp: {metrics_listen: \"127.0.0.1:9100\"}\n");
+            assert_string_equal(c->log.level, "error");
+            assert_string_equal(c->http.metrics_host, "127.0.0.1");
+            at_config_destroy(c);
+        }
+    }
+    struct at_error err;
+    struct at_config *c = NULL;
+    assert_int_equal(at_config_load(path, &err, &c), -E2BIG);
+    assert_non_null(strstr(err.text, "more than 64 files in conf.d beside it; remove some"));
+    snprintf(name, sizeof name, "rm -r '%s/[a*b?]'", dir);
+    assert_int_equal(system(name), 0);
+    memcpy(path, old, sizeof path);
+}
+
 static void test_what_is_printed_loads_to_the_same(void **state)
 {
     struct at_config *a = load_ok(
@@ -418,6 +460,8 @@ int main(void)
         cmocka_unit_test(test_size_depth_and_number_have_ceilings),
         cmocka_unit_test(test_only_a_regular_file_is_read),
         cmocka_unit_test(test_conf_d_overrides_values_and_adds_lists),
+        cmocka_unit_test(test_bands_have_a_ceiling),
+        cmocka_unit_test(test_conf_d_is_found_by_its_name_alone),
         cmocka_unit_test(test_what_is_printed_loads_to_the_same),
         cmocka_unit_test(test_the_shipped_file_is_the_table),
         cmocka_unit_test(test_presets_follow_the_folders_of_the_service),

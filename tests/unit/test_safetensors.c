@@ -91,6 +91,14 @@ static void test_reads_what_is_there(void **state)
     assert_ptr_equal(at_safetensors_at(f, 0), a);
     assert_null(at_safetensors_at(f, 2));
     assert_null(at_safetensors_find(f, "c"));
+    struct at_error large;
+    struct at_safetensors *none = NULL;
+    assert_int_equal(at_safetensors_parse(NULL, "", AT_SAFETENSORS_MAX_BYTES + 1, &large, &none),
+                     -EFBIG);
+    char long_name[300];
+    memset(long_name, 'a', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = 0;
+    assert_null(at_safetensors_find(f, long_name));
     assert_true(a->data[0] == 1.0f && a->data[1] == 1.0f && a->n_dims == 1 && !a->bf16);
     assert_true(b->data[0] == 1.0f && b->data[1] == -3.140625f && b->n_dims == 2 && b->bf16);
     assert_int_equal((uintptr_t)b->data % 64, 0);

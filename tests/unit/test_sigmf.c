@@ -155,6 +155,16 @@ static void depth_size_and_missing_data(void **state)
     open_bad(put_meta("{" GLOBAL "}}"), NULL, -ENOENT, "x.sigmf-data");
     put("x.sigmf-data", "", 0);
     open_bad(put_meta("{" GLOBAL "}}"), NULL, -EINVAL, "no samples");
+    snprintf(path, sizeof path, "%s/none.sigmf-meta", folder);
+    open_bad(path, NULL, -ENOENT, "none.sigmf-meta");
+    static char text[6000];
+    int n = snprintf(text, sizeof text, "{" GLOBAL ", \"core:dataset\": \"");
+    memset(text + n, 'x', 5000);
+    strcpy(text + n + 5000, "\"}}");
+    open_bad(put_meta(text), NULL, -ENAMETOOLONG, "too long");
+    put_data(100);
+    open_bad(put_meta("{" GLOBAL "}, \"captures\": [{}, {\"core:sample_start\": -1}]}"), NULL,
+             -EINVAL, "core:sample_start");
 }
 
 int main(void)

@@ -129,6 +129,8 @@ static void test_ranges_and_addresses(void **state)
     assert_int_equal(at_value_range("433.1M-433.2M", &lo, &hi), 0);
     assert_true(lo == 433.1e6 && hi == 433.2e6);
     assert_int_equal(at_value_range("1e3 - 2e3Hz", &lo, &hi), 0);
+    assert_int_equal(at_value_range("1e3Hz - 2e3Hz", &lo, &hi), 0);
+    assert_true(lo == 1e3 && hi == 2e3);
     assert_true(lo == 1000 && hi == 2000);
     const char *bad[] = {"", "1M", "2M-1M", "1M-1M", "-1-2", "1M-", "-", "1M-2M-3M", "1M..2M"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

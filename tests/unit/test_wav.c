@@ -154,6 +154,19 @@ static void a_cut_file_gives_what_it_has(void **state)
     s->ops->destroy(s);
 }
 
+/* As a writer on a pipe leaves it: the length of data is 0. */
+static void data_without_a_length_reaches_to_the_end(void **state)
+{
+    static struct wav w;
+    float iq[16];
+    begin(&w, "RIFF", 1, 2, 48000, 16);
+    chunk(&w, "data", "", 0);
+    add(&w, "abcdefghijkl", 12);
+    struct at_source *s = open_wav(&w, "pipe.wav");
+    assert_int_equal(read_all(s, iq, 4, 4), 3);
+    s->ops->destroy(s);
+}
+
 static void bad_wavs_say_what_is_wrong(void **state)
 {
     static struct wav w;
@@ -172,6 +185,14 @@ static void bad_wavs_say_what_is_wrong(void **state)
     chunk(&w, "data", "abcd", 4);
     open_bad(put("rate0.wav", w.data, w.n), NULL, -EINVAL, "--rate");
     w.n = 0;
+    add(&w, "RIFF\0\0\0\0WAVEfmt \10\0\0\0\1\0\2\0\200\273\0\0", 28);
+    open_bad(put("shortfmt.wav", w.data, w.n), NULL, -EINVAL, "fmt chunk is cut short");
+    static struct wav other;
+    begin(&w, "RIFF", 1, 2, 48000, 16);
+    begin(&other, "RIFF", 1, 2, 96000, 16);
+    add(&w, other.data + 12, other.n - 12);
+    open_bad(put("twofmt.wav", w.data, w.n), NULL, -EINVAL, "two fmt chunks disagree");
+    w.n = 0;
     add(&w, "RIFF\0\0\0\0WAVEdata\4\0\0\0abcd", 24);
     open_bad(put("nofmt.wav", w.data, w.n), NULL, -EINVAL, "before the fmt chunk");
     w.n = 0;
@@ -187,6 +208,7 @@ int main(void)
         cmocka_unit_test(auxi_says_centre_and_time),
         cmocka_unit_test(rf64_takes_its_size_from_ds64),
         cmocka_unit_test(a_cut_file_gives_what_it_has),
+        cmocka_unit_test(data_without_a_length_reaches_to_the_end),
         cmocka_unit_test(bad_wavs_say_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

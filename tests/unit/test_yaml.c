@@ -109,6 +109,21 @@ static void test_the_sink_can_end_it(void **state)
     assert_int_equal(c.scalars, 1);
 }
 
+static void test_what_cannot_be_a_value_or_be_read(void **state)
+{
+    static const char text[] = "a: \"x\\0y\"\n";
+    struct counts c = {0};
+    char message[512];
+    assert_int_equal(read_text(text, sizeof text - 1, &c, message), -EINVAL);
+    assert_string_equal(message, ":1:4: NUL in a value; remove it");
+    /* A regular file by its type, and every read of its first byte fails. */
+    const struct at_yaml_sink sink = {
+        .ctx = &c, .open = on_open, .close = on_close, .key = on_key, .scalar = on_scalar};
+    struct at_error err = {""};
+    assert_int_equal(at_yaml_read("/proc/self/mem", &sink, &err), -EIO);
+    assert_string_equal(err.text, "/proc/self/mem: Input/output error; check the disk");
+}
+
 static void test_no_bytes_crash_it(void **state)
 {
     static const char seed_text[] =
@@ -137,6 +152,7 @@ static void test_no_bytes_crash_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_cannot_be_a_value_or_be_read),
         cmocka_unit_test(test_depth_has_a_ceiling),
         cmocka_unit_test(test_values_are_counted),
         cmocka_unit_test(test_the_sink_can_end_it),
