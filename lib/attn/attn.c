@@ -2,6 +2,7 @@
 #include "lib/attn/attn.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/kernels/kernels.h"
@@ -58,14 +59,28 @@ int at_attn_shape_check(const struct at_attn_shape *s, uint32_t caps)
     return needs & ~caps ? -ENOTSUP : 0;
 }
 
+/* The names of those that can do this shape. */
+static void list_able(const struct at_attn_shape *s, char *out, size_t n)
+{
+    out[0] = 0;
+    for (size_t i = 0, at = 0; at_attn_registry[i] && at < n; i++)
+        if (at_attn_shape_check(s, at_attn_registry[i]->caps) == 0)
+            at += (size_t)snprintf(out + at, n - at, "%s%s", at ? ", " : "",
+                                   at_attn_registry[i]->name);
+}
+
 /* What a person should know about a shape that a backend refused. */
 static int refuse(const struct at_attn_backend *b, const struct at_attn_shape *s, int code,
                   struct at_error *err)
 {
-    if (code == -ENOTSUP)
-        return at_error_set(err, code, "backend %s cannot do mask %s, mode %s, dropout %g together",
+    if (code == -ENOTSUP) {
+        char able[128];
+        list_able(s, able, sizeof able);
+        return at_error_set(err, code,
+                            "backend %s cannot do mask %s, mode %s, dropout %g together; %s can",
                             b->name, s->mask == AT_MASK_NONE ? "none" : "causal",
-                            at_mode_name(s->mode), (double)s->dropout);
+                            at_mode_name(s->mode), (double)s->dropout, able[0] ? able : "none");
+    }
     return at_error_set(err, code,
                         "backend %s: bad shape (heads %u, head width %u, groups %u, segment %u, "
                         "window %u, capacity %u, "

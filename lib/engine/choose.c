@@ -123,6 +123,10 @@ int at_choose_init(struct at_classifier *c, const struct at_classifier_config *c
     int ret = read_forced(c, config->backend, err);
     if (ret < 0)
         return ret;
+    if (c->model->config.mask == AT_MASK_NONE)
+        return at_error_set(err, -ENOTSUP,
+                            "the model sees its whole sequence at once (mask none): it can't "
+                            "follow a signal; one with mask causal can");
     size_t n_windows =
         list_windows(c->model, config->window, windows, sizeof(windows) / sizeof(windows[0]));
     for (size_t w = 0; w < n_windows; w++)
@@ -132,7 +136,9 @@ int at_choose_init(struct at_classifier *c, const struct at_classifier_config *c
                     continue;
                 if (forced_mode && strcmp(forced_mode, at_mode_name((enum at_mode)mode)) != 0)
                     continue;
-                struct at_error *first = why.text[0] ? NULL : &why;
+                /* of the forced one, where one is: that is what was asked for */
+                bool asked = !c->forced[0] || strcmp(c->forced, at_attn_registry[b]->name) == 0;
+                struct at_error *first = why.text[0] || !asked ? NULL : &why;
                 add_candidate(c, at_attn_registry[b], (enum at_mode)mode, windows[w], first);
             }
     if (!can_run(c))

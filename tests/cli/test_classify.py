@@ -21,7 +21,7 @@ RATE = 250_000
 LABELS = ["gfsk", "ook", "carrier", "nfm"]
 
 
-def write_model(path, seed=3, d=32, layers=2):
+def write_model(path, seed=3, d=32, layers=2, mask="causal"):
     rng = np.random.default_rng(seed)
 
     def matrix(rows, cols):
@@ -33,8 +33,9 @@ def write_model(path, seed=3, d=32, layers=2):
         t |= {f"layers.{i}.attn.{n}.weight": matrix(d, d) for n in "qkvo"}
         t |= {f"layers.{i}.norm{k}.weight": np.ones(d, np.float32) for k in (1, 2)}
         t |= {f"layers.{i}.mlp.up.weight": matrix(2 * d, d), f"layers.{i}.mlp.down.weight": matrix(d, 2 * d)}
-    config = dict(n_bins=128, n_aux=2, d_model=d, n_layers=layers, n_heads=2, d_ff=2 * d, n_classes=len(LABELS), window=256, kv_groups=1,
-                  segment=32, pool_block=32, mask="causal", norm="rmsnorm", rope_base=1e4, aux=["share", "bin_khz"])
+    config = dict(n_bins=128, n_aux=2, d_model=d, n_layers=layers, n_heads=2, d_ff=2 * d, n_classes=len(LABELS),
+                  window=256 if mask == "causal" else 0, kv_groups=1,
+                  segment=32, pool_block=32, mask=mask, norm="rmsnorm", rope_base=1e4, aux=["share", "bin_khz"])
     reference.write_safetensors(path, t, {"format": "attune-1", "config": json.dumps(config), "labels": json.dumps(LABELS)})
 
 
@@ -181,6 +182,19 @@ class Classify(Case):
         self.refused(2, ["one file"], "classify", good, good)
         self.refused(2, ["cu8"], "classify", "--format", "mp3", good)
         self.refused(2, ["--rate"], "classify", "--rate", "fast", good)
+
+    def test_what_cannot_run_says_what_can(self):
+        good = self.dir / "tone_433.92M_250k.cu8"
+        write_model(self.dir / "none.safetensors", mask="none")
+        for words, args, env in [
+                (["ATTUNE_BACKEND", "'linear'", "flash, gqa, latent, mha"], [], {"ATTUNE_BACKEND": "linear"}),
+                (["ATTUNE_CPU_MASK", "this build has", "generic", "this processor has"], [], {"ATTUNE_CPU_MASK": "none"}),
+                (["mask none", "causal"], ["-m", self.dir / "none.safetensors", "-b", "latent"], {}),
+                (["window 33", "multiple"], ["-w", "33", "-b", "flash"], {})]:
+            r = self.attune("classify", *args, good, **env)
+            self.assertEqual((r.returncode, r.stdout, r.stderr.count(b"\n")), (1, b"", 1), r.stderr)
+            for word in words:
+                self.assertIn(word, r.stderr.decode())
 
     def test_nan_inf_and_zeros_do_not_crash(self):
         zeros = self.dir / "zeros_1M.cf32"
