@@ -48,6 +48,7 @@ function drawStatus(s) {
   $("n-seen").textContent = count(s.emissions.seen);
   $("n-decisions").textContent = count(s.decisions.count);
   $("uptime").textContent = seconds(s.uptime_s);
+  $("ready").title = s.ready ? "" : s.not_ready_reason;
   pill($("ready"), s.ready ? "samples moving" : s.not_ready_reason, s.ready ? "good" : "bad");
   drawBudget(s);
 }
@@ -82,7 +83,7 @@ async function refresh() {
     if (nClasses === 0) await loadClasses();
     drawSelector(await ask("api/v1/selector"));
   } catch (e) {
-    $("why").textContent = e.message;
+    if (!(e instanceof TypeError)) $("why").textContent = e.message;   // no answer at all: the stream says so
   }
 }
 
@@ -107,6 +108,7 @@ function onRow(row) {
 function drawTuned() {
   const row = fall.newest;
   if (!row || fall.low === null) return;
+  $("s-low").parentElement.hidden = false;
   $("s-low").textContent = `${fall.low.toFixed(0)}`;
   $("s-high").textContent = `${(fall.low + fall.range).toFixed(0)} dBFS`;
   $("tuned").textContent = `${mhz(row.center_hz, 3)} MHz, ${hz(row.rate_hz)} wide`;

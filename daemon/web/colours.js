@@ -18,7 +18,7 @@ export const LEVELS = (() => {
 const KIND = { fsk2: 0, gfsk: 0, fsk4: 0, afsk: 1, nfm: 1, wfm: 1, am: 2, ssb: 2, carrier: 3, cw: 4, ook: 4, ppm: 4, psk_qam: 5, ofdm: 5, css: 6, chirp: 6 };
 const COLOURS = ["#56b4e9", "#e69f00", "#f0e442", "#ffffff", "#ff9ecf", "#2fd3a2", "#ff7a45", "#aab4bd"];
 const MARKS = ["■", "●", "▲", "│", "▬", "◆", "╱", "?"];
-const KIND_NAMES = ["data by frequency", "FM voice, music", "AM, SSB voice", "carrier", "on/off keyed", "wide digital", "sweep", "not known"];
+const KIND_NAMES = ["FSK data", "FM", "AM, SSB", "carrier", "on/off keyed", "PSK, OFDM", "sweep", "not known"];
 
 const WHAT = {
   carrier: "an unmodulated line", cw: "Morse, slow keying of a carrier", ook: "on/off keyed data: remotes, sensors, key fobs",

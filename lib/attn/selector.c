@@ -109,8 +109,11 @@ static bool load_refuses(const struct view *v, size_t i, char *out, size_t size)
     double limit = same ? AT_SELECTOR_LOAD_STAY : AT_SELECTOR_LOAD_ENTER;
     if (!(same || mine > now) || !(expected > limit))
         return false;
-    snprintf(out, size, "%s the workers %.0f %% busy, above %.0f %%", same ? "keeps" : "would keep",
-             100 * expected, 100 * limit);
+    if (!same && expected > 2)
+        snprintf(out, size, "would need %.3g times the workers that there are", expected);
+    else
+        snprintf(out, size, "%s the workers %.0f %% busy, above %.0f %%",
+                 same ? "keeps" : "would keep", 100 * expected, 100 * limit);
     return true;
 }
 

@@ -93,6 +93,8 @@ static const struct row rows[] = {
      .each_of = FLASH, .each = "keeps the workers 97 % busy, above 95 %"},
     {"load keeps from rising", IN(30, 480, 1, GQA, .load = 0.5), .want = GQA, .reason = "highest",
      .each_of = FLASH, .each = "would keep the workers 83 % busy, above 70 %"},
+    {"far too much for this host", IN(30, 480, 1, LATENT, .load = 0.65), .want = LATENT,
+     .reason = "highest", .each_of = FLASH, .each = "would need 2."},
     {"falling behind steps down", IN(30, 480, 1, FLASH, .load = 0.9, .queue = 1.5), .want = GQA,
      .reason = "highest", .each_of = FLASH, .each = "falling behind (queue 1.5)"},
     {"recovers", IN(30, 480, 1, GQA, .load = 0.3), .want = FLASH, .reason = "highest",
