@@ -159,14 +159,21 @@ static void begin_look_back(struct at_puller *r, const char *boot)
     at_iqring_begin(ring, prefix, r->info.rate_hz, r->info.center_hz);
 }
 
+static void to_baseband(const struct at_config_range *ranges, uint32_t n, double center_hz,
+                        double *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        out[2 * i] = ranges[i].lo_hz - center_hz;
+        out[2 * i + 1] = ranges[i].hi_hz - center_hz;
+    }
+}
+
 static int create_receiver(struct at_puller *r, struct at_error *err,
                            struct at_receiver **ret_receiver)
 {
-    double ignore[2 * AT_CONFIG_MAX_IGNORE];
-    for (uint32_t i = 0; i < r->band->n_ignore; i++) {
-        ignore[2 * i] = r->band->ignore[i].lo_hz - r->info.center_hz;
-        ignore[2 * i + 1] = r->band->ignore[i].hi_hz - r->info.center_hz;
-    }
+    double ignore[2 * AT_CONFIG_MAX_IGNORE], watch[2 * AT_CONFIG_MAX_WATCH];
+    to_baseband(r->band->ignore, r->band->n_ignore, r->info.center_hz, ignore);
+    to_baseband(r->band->watch, r->band->n_watch, r->info.center_hz, watch);
     /* Each life counts its emissions from 1: the id says which life. */
     char boot[40];
     snprintf(boot, sizeof boot, r->lives ? "%s.%u" : "%s", r->boot, r->lives);
@@ -180,6 +187,8 @@ static int create_receiver(struct at_puller *r, struct at_error *err,
         .budget_ms = r->band->latency_ms,
         .live = r->live,
         .file = r->conf->file[0] != 0,
+        .watch = watch,
+        .n_watch = r->band->n_watch,
         .band_config = {.rate_hz = r->info.rate_hz,
                         .assumed_floor_dbfs_hz = r->info.assumed_floor_dbfs_hz,
                         .ignore = ignore,

@@ -16,6 +16,7 @@
 #define AT_CONFIG_MAX_RADIOS  16
 #define AT_CONFIG_MAX_BANDS   16
 #define AT_CONFIG_MAX_IGNORE  32
+#define AT_CONFIG_MAX_WATCH   32
 #define AT_CONFIG_MAX_MODULES 8
 #define AT_CONFIG_MAX_HOSTS   8
 #define AT_CONFIG_HOST_SIZE   128
@@ -48,6 +49,8 @@ struct at_config_band {
     double latency_ms;   /* budget of this band; 0: budget.latency_ms */
     struct at_config_range ignore[AT_CONFIG_MAX_IGNORE];
     uint32_t n_ignore;
+    struct at_config_range watch[AT_CONFIG_MAX_WATCH];
+    uint32_t n_watch;
 };
 
 struct at_config_radio {

@@ -27,6 +27,10 @@ _Static_assert(offsetof(struct at_config_band, n_ignore) ==
                    offsetof(struct at_config_band, ignore) +
                        sizeof(((struct at_config_band *)0)->ignore),
                "a list's count stands behind it");
+_Static_assert(offsetof(struct at_config_band, n_watch) ==
+                   offsetof(struct at_config_band, watch) +
+                       sizeof(((struct at_config_band *)0)->watch),
+               "a list's count stands behind it");
 
 /* clang-format off */
 const struct at_config_key at_config_table[] = {
@@ -145,6 +149,8 @@ const struct at_config_key at_config_table[] = {
      "what one decision may take in this band, p95 in ms; 0: budget.latency_ms"},
     {"radios[].bands[].ignore", AT_CONFIG_RANGES, BAND(ignore), 0, AT_CONFIG_MAX_IGNORE, NULL, NULL,
      "[433.1M-433.2M]", "frequencies that are not looked at"},
+    {"radios[].bands[].watch", AT_CONFIG_RANGES, BAND(watch), 0, AT_CONFIG_MAX_WATCH, NULL, NULL,
+     "[433.9M-434.0M]", "frequencies whose emissions are decided first and keep their sessions under overload"},
 };
 /* clang-format on */
 const size_t at_config_table_n = sizeof at_config_table / sizeof *at_config_table;

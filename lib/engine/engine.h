@@ -89,6 +89,10 @@ struct at_receiver_config {
                                       * decisions run inside at_receiver_push whatever the classifier's threads, by the
                                       * most accurate backend whatever its latency, so that they repeat */
     int file;                        /* 1: results carry start_s and end_s though live (a paced file) */
+    /* (n_watch, 2) f_lo, f_hi in baseband Hz, copied: emissions that reach into one are served before all others, and
+     * give their sessions up to each other only */
+    const double *watch;
+    size_t n_watch;
     struct at_band_config band_config;
     const char *bandplan_path;       /* NULL: no service hints */
 };

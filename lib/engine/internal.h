@@ -57,6 +57,7 @@ struct stream {
     struct at_mark marks[QUEUE_TOKENS];
     uint64_t head, tail; /* tokens put, taken */
     bool ended, busy;
+    bool watched;     /* reaches into a range of the receiver's watch */
     uint64_t starved; /* generation at which no session was to be had; 0: not so */
     /* supply */
     struct at_supply supply;
@@ -131,6 +132,8 @@ struct at_receiver {
     struct at_bandplan *bandplan;
     char radio[32], band_name[32], boot[32];
     double center_hz, rate_hz;
+    double (*watch)[2];                /* (n_watch) baseband Hz, owned */
+    size_t n_watch;
     size_t policy;                     /* of the classifier's */
     bool live, file, inline_, closing; /* closing: under the lock */
     uint32_t n_bins;                   /* of a frame; the model's */

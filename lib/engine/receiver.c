@@ -97,14 +97,24 @@ static void tell_opened(struct at_receiver *r, const struct stream *s)
 
 /* ---- what the band calls ---- */
 
+static bool is_watched(const struct at_receiver *r, const struct at_emission *e)
+{
+    for (size_t i = 0; i < r->n_watch; i++)
+        if (e->f_lo_hz < r->watch[i][1] && e->f_hi_hz > r->watch[i][0])
+            return true;
+    return false;
+}
+
 static void on_opened(void *ctx, const struct at_emission *e)
 {
     struct at_receiver *r = ctx;
     struct at_classifier *c = r->c;
     pthread_mutex_lock(&c->lock);
     struct stream *s = at_stream_create(r, e);
-    if (s)
+    if (s) {
         s->serial = ++c->serial;
+        s->watched = is_watched(r, e);
+    }
     pthread_mutex_unlock(&c->lock);
     if (!s) {
         r->failed = -ENOMEM;
@@ -134,8 +144,10 @@ static struct stream *update(struct at_receiver *r, const struct at_emission *e)
 {
     pthread_mutex_lock(&r->c->lock);
     struct stream *s = *slot(r, e->id);
-    if (s)
+    if (s) {
         s->emission = *e;
+        s->watched = is_watched(r, e);
+    }
     pthread_mutex_unlock(&r->c->lock);
     return s;
 }
@@ -199,6 +211,18 @@ static int open_band(struct at_receiver *r, const struct at_band_config *wanted,
     return at_band_create(r->c->mem, &config, &sink, err, &r->band);
 }
 
+static int take_watch(struct at_receiver *r, const struct at_receiver_config *config)
+{
+    if (config->n_watch == 0)
+        return 0;
+    r->watch = at_mem_array(r->c->mem, AT_MEM_OTHER, config->n_watch, sizeof(*r->watch));
+    if (!r->watch)
+        return -ENOMEM;
+    memcpy(r->watch, config->watch, config->n_watch * sizeof(*r->watch));
+    r->n_watch = config->n_watch;
+    return 0;
+}
+
 int at_receiver_create(struct at_classifier *c, const struct at_receiver_config *config,
                        const struct at_receiver_sink *sink, struct at_error *err,
                        struct at_receiver **ret_receiver)
@@ -226,6 +250,11 @@ int at_receiver_create(struct at_classifier *c, const struct at_receiver_config 
         ret = 0;
     if (ret < 0)
         goto fail;
+    ret = take_watch(r, config);
+    if (ret < 0) {
+        at_error_set(err, ret, "no memory for a receiver");
+        goto fail;
+    }
     ret = config->bandplan_path ? at_bandplan_load(config->bandplan_path, err, &r->bandplan) : 0;
     if (ret < 0)
         goto fail;
@@ -276,6 +305,7 @@ void at_receiver_destroy(struct at_receiver *r)
     at_server_finish(&r->server);
     at_bandplan_destroy(r->bandplan);
     at_choose_drop_budget(c, r->policy);
+    at_mem_free(c->mem, r->watch);
     pthread_mutex_destroy(&r->publish);
     at_mem_free(c->mem, r);
 }

@@ -75,6 +75,8 @@ void at_supply_take(struct at_supply *s, size_t n)
 
 static bool before(const struct at_task *a, const struct at_task *b)
 {
+    if (a->watched != b->watched)
+        return a->watched;
     if (a->fresh != b->fresh)
         return a->fresh;
     if (!a->fresh && a->served != b->served)
@@ -91,14 +93,21 @@ size_t at_sched_pick(const struct at_task *tasks, size_t n)
     return best;
 }
 
-size_t at_sched_victim(const struct at_task *tasks, size_t n)
+static bool rather_cut(const struct at_task *a, const struct at_task *b)
+{
+    return a->watched != b->watched ? b->watched : a->served > b->served;
+}
+
+size_t at_sched_victim(const struct at_task *tasks, size_t n, bool for_watched)
 {
     size_t best = AT_NO_TASK;
     for (size_t i = 0; i < n; i++) {
         const struct at_task *t = &tasks[i];
         if (!t->has_session || t->busy || t->fresh || (t->run_tokens < AT_RUN_MIN && t->queued > 0))
             continue;
-        if (best == AT_NO_TASK || t->served > tasks[best].served)
+        if (t->watched && !for_watched)
+            continue;
+        if (best == AT_NO_TASK || rather_cut(t, &tasks[best]))
             best = i;
     }
     return best;

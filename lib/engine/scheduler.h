@@ -72,6 +72,7 @@ struct at_task {
     bool runnable; /* has a chunk that can be pushed, is not being served, and has or can have a
                       session */
     bool fresh;    /* no decision yet */
+    bool watched;  /* the configuration asks for it first */
     bool has_session;
     bool busy;
     uint64_t serial;     /* rises with each emission */
@@ -81,13 +82,14 @@ struct at_task {
 };
 #define AT_NO_TASK SIZE_MAX
 
-/* New emissions first, the oldest of them before the others; then the one whose last decision is
- * oldest. AT_NO_TASK: nothing can run. */
+/* Watched emissions before all others; among each kind new ones first, the oldest of them before
+ * the others, then the one whose last decision is oldest. AT_NO_TASK: nothing can run. */
 size_t at_sched_pick(const struct at_task *tasks, size_t n);
 
 /* Whose session is given to another when the KV budget is spent: not one being served, nor one that
  * has not decided, nor one amid a run shorter than AT_RUN_MIN; of the rest the one that decided
- * last, whose answer is freshest. AT_NO_TASK: none may be cut. */
-size_t at_sched_victim(const struct at_task *tasks, size_t n);
+ * last, whose answer is freshest. A watched one is cut for another watched one (for_watched) only,
+ * and only where no other may be. AT_NO_TASK: none may be cut. */
+size_t at_sched_victim(const struct at_task *tasks, size_t n, bool for_watched);
 
 #endif

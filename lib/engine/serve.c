@@ -311,6 +311,7 @@ static struct stream *pick(struct at_classifier *c, size_t *ret_waiting)
         c->task_streams[n] = s;
         c->tasks[n++] = (struct at_task){.runnable = chunk.n > 0 || chunk.decide || chunk.done,
                                          .fresh = s->pace.decisions == 0,
+                                         .watched = s->watched,
                                          .serial = s->serial,
                                          .served = s->served_ns};
         waiting += c->tasks[n - 1].runnable;

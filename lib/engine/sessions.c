@@ -35,7 +35,7 @@ static void drop_spares(struct at_classifier *c)
 }
 
 /* Another stream's session of the same kind; NULL where none may be cut. */
-static struct at_session *take_victim(struct at_classifier *c, int candidate)
+static struct at_session *take_victim(struct at_classifier *c, int candidate, bool for_watched)
 {
     size_t n = 0;
     for (struct stream *t = c->streams; t && n < c->max_tasks; t = t->next) {
@@ -45,11 +45,12 @@ static struct at_session *take_victim(struct at_classifier *c, int candidate)
         c->tasks[n++] = (struct at_task){.has_session = true,
                                          .busy = t->busy,
                                          .fresh = t->pace.decisions == 0,
+                                         .watched = t->watched,
                                          .served = t->served_ns,
                                          .run_tokens = t->pace.run_tokens,
                                          .queued = (size_t)(t->head - t->tail)};
     }
-    size_t i = at_sched_victim(c->tasks, n);
+    size_t i = at_sched_victim(c->tasks, n, for_watched);
     if (i == AT_NO_TASK)
         return NULL;
     struct stream *t = c->task_streams[i];
@@ -80,7 +81,7 @@ int at_sessions_acquire(struct at_classifier *c, struct stream *s)
     if (!session && !at_sessions_affords(c, need))
         drop_spares(c);
     if (!session && c->n_sessions > 0 && !at_sessions_affords(c, need)) {
-        session = take_victim(c, candidate);
+        session = take_victim(c, candidate, s->watched);
         if (!session)
             return -EAGAIN;
     }

@@ -120,7 +120,7 @@ static void test_the_words_of_the_design_come_out_as_numbers(void **state)
         "    bias_tee: true\n"
         "    bands:\n"
         "      - {name: ism433, center: 433.92M, rate: 1.024M, gain: auto, lo_offset: 200k,\n"
-        "         ignore: [433.1M-433.2M, 434e6-434_500_000]}\n"
+        "         ignore: [433.1M-433.2M, 434e6-434_500_000], watch: [433.9M-434M]}\n"
         "  - {device: 'file=sub/x.cu8', pace: fast, loop: true}\n"
         "  - {device: driver=x, bands: [{center: 162MHz, rate: 2_88_000, gain: 32.8}]}\n");
     assert_int_equal(c->n_radios, 3);
@@ -131,6 +131,7 @@ static void test_the_words_of_the_design_come_out_as_numbers(void **state)
     assert_true(b->center_hz == 433920000 && b->rate_hz == 1024000 && b->lo_offset_hz == 200000);
     assert_true(isnan(b->gain.db) && b->n_ignore == 2);
     assert_true(b->ignore[0].lo_hz == 433.1e6 && b->ignore[1].hi_hz == 434.5e6);
+    assert_true(b->n_watch == 1 && b->watch[0].lo_hz == 433.9e6 && b->watch[0].hi_hz == 434e6);
     b = &c->radios[2].bands[0];
     assert_string_equal(b->name, "band1");
     assert_true(b->center_hz == 162e6 && b->rate_hz == 288000 && b->gain.db == 32.8);
@@ -389,7 +390,7 @@ static void test_what_is_printed_loads_to_the_same(void **state)
         "m.st}\n"
         "radios:\n  - {device: 'driver=a,label=\"b\"', settings: 'x=1,y=2', channel: 1, bands: [\n"
         "    {center: 433.920001M, rate: 1.023999M, gain: 'LNA=20,VGA=12', ignore: [1.5-2.25, "
-        "3G-3.1G]}]}\n"
+        "3G-3.1G], watch: [4-5.5]}]}\n"
         "  - {device: driver=b, bands: [{center: 0, rate: 8k, gain: -3.3}]}\n"
         "  - {device: file=/x/y.wav}\n  - {device: file=r.cu8, format: cu8, bands: [{rate: "
         "250k}]}\n");

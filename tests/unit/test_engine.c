@@ -105,7 +105,8 @@ static void on_result(void *ctx, const struct at_result *r)
     s->last = *r;
 }
 
-static unsigned turn; /* not 0: the choice is another every so many pushes */
+static const double *watch; /* one range, for the plays that follow; NULL: none */
+static unsigned turn;       /* not 0: the choice is another every so many pushes */
 
 /* As the selector would, at once: what runs is candidate i. */
 static void put_choice(struct at_classifier *c, unsigned i)
@@ -130,6 +131,8 @@ static struct log *play(const struct at_classifier_config *config, int live, siz
                                     .center_hz = 433.92e6,
                                     .live = live,
                                     .file = 1,
+                                    .watch = watch,
+                                    .n_watch = watch != NULL,
                                     .band_config = {.rate_hz = RATE}};
     struct at_receiver_sink sink = {.ctx = l, .result = on_result, .opened = on_opened};
     if (at_classifier_create(NULL, config, &err, &c) < 0 ||
@@ -354,6 +357,48 @@ static void test_each_bands_budget_has_its_choice(void **state)
     free(l);
 }
 
+/* Shares seen of two steady tones, at 25 and at -62.5 kHz, with room for one session. */
+static void play_watched(const double *range, double ret_share[2])
+{
+    struct at_classifier_config config = {
+        .model_path = model_path, .backend = "mha", .budget_kv_mb = 0.9};
+    struct at_classifier_stats stats;
+    watch = range;
+    struct log *l = play(&config, 0, 10000, &stats);
+    watch = NULL;
+    assert_true(stats.kv_peak_bytes <= 900000);
+    ret_share[0] = ret_share[1] = NAN;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct at_result *r = &l->seen[i].last;
+        double center_hz = (r->emission.f_lo_hz + r->emission.f_hi_hz) / 2;
+        if (fabs(center_hz - 25000) < 2000)
+            ret_share[0] = (double)r->share_seen;
+        if (fabs(center_hz + 62500) < 2000)
+            ret_share[1] = (double)r->share_seen;
+    }
+    print_message("shares seen: %.3f and %.3f\n", ret_share[0], ret_share[1]);
+    free(l);
+}
+
+static void test_what_is_watched_keeps_its_session(void **state)
+{
+    static const double first[2] = {24000, 26000}, second[2] = {-63000, -62000};
+    double a[2], b[2], none[2];
+    float *before = scene;
+    scene = calloc(2 * N, sizeof(*scene));
+    sig_add_noise(scene, N, -70, 1);
+    sig_add_tone(scene, 50000, 450000, 0.1, -30);
+    sig_add_tone(scene, 100000, 450000, -0.25, -30);
+    play_watched(NULL, none);
+    play_watched(first, a);
+    play_watched(second, b);
+    free(scene);
+    scene = before;
+    assert_true(none[0] < 0.9); /* unwatched, it loses its session to the newer one */
+    assert_true(a[0] > 0.99 && a[1] < none[1]);
+    assert_true(b[1] >= none[1]);
+}
+
 static void test_wrong_names_say_what_there_is(void **state)
 {
     struct at_error err = {0};
@@ -459,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_switching_amid_runs),
         cmocka_unit_test(test_a_small_budget_is_kept),
         cmocka_unit_test(test_each_bands_budget_has_its_choice),
+        cmocka_unit_test(test_what_is_watched_keeps_its_session),
         cmocka_unit_test(test_wrong_names_say_what_there_is),
         cmocka_unit_test(test_any_allocation_may_fail),
         cmocka_unit_test(test_calibration_is_kept),

@@ -179,9 +179,36 @@ static void test_who_gives_up_its_session(void **state)
         {.has_session = true, .served = 95, .run_tokens = 999, .fresh = true},
         {.has_session = false, .served = 99},
     };
-    assert_int_equal(at_sched_victim(tasks, 6), 2);
-    assert_int_equal(at_sched_victim(tasks + 3, 3), 0);
-    assert_int_equal(at_sched_victim(tasks + 4, 2), AT_NO_TASK);
+    assert_int_equal(at_sched_victim(tasks, 6, false), 2);
+    assert_int_equal(at_sched_victim(tasks + 3, 3, false), 0);
+    assert_int_equal(at_sched_victim(tasks + 4, 2, false), AT_NO_TASK);
+}
+
+/* Watched ones come before all others, in their own order, and are cut for each other only. */
+static void test_watched_ones_come_first_and_stay(void **state)
+{
+    const struct at_task waiting[] = {
+        {.runnable = true, .serial = 1, .fresh = true},
+        {.runnable = true, .serial = 2, .served = 10},
+        {.runnable = true, .serial = 3, .served = 90, .watched = true},
+        {.runnable = true, .serial = 4, .served = 80, .watched = true},
+        {.runnable = true, .serial = 5, .fresh = true, .watched = true},
+        {.runnable = false, .serial = 0, .fresh = true, .watched = true},
+    };
+    assert_int_equal(at_sched_pick(waiting, 6), 4);
+    assert_int_equal(at_sched_pick(waiting, 4), 3);
+    assert_int_equal(at_sched_pick(waiting, 3), 2);
+    assert_int_equal(at_sched_pick(waiting, 2), 0);
+    const struct at_task holders[] = {
+        {.has_session = true, .served = 90, .run_tokens = 1000, .watched = true},
+        {.has_session = true, .served = 95, .run_tokens = 1000, .watched = true},
+        {.has_session = true, .served = 20, .run_tokens = 1000},
+        {.has_session = true, .served = 10, .run_tokens = 1000},
+    };
+    assert_int_equal(at_sched_victim(holders, 4, false), 2);
+    assert_int_equal(at_sched_victim(holders, 4, true), 2);
+    assert_int_equal(at_sched_victim(holders, 2, true), 1);
+    assert_int_equal(at_sched_victim(holders, 2, false), AT_NO_TASK);
 }
 
 int main(void)
@@ -194,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_new_ones_first_then_the_stalest),
         cmocka_unit_test(test_nobody_starves),
         cmocka_unit_test(test_who_gives_up_its_session),
+        cmocka_unit_test(test_watched_ones_come_first_and_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
