@@ -145,9 +145,13 @@ class Classify(Case):
             write_iq(self.dir / f"{name}_250k.cu8", seconds=n)
             png = self.dir / f"{name}.png"
             r = self.attune("classify", "-o", png, self.dir / f"{name}_250k.cu8")
+            if b"built without libcairo" in r.stderr:
+                self.assertEqual((r.returncode, png.exists()), (1, False))
+                continue
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertEqual(png_size(png), (1280, 800))
-        self.refused_picture(self.dir / "no/x.png")
+        if b"built without libcairo" not in r.stderr:
+            self.refused_picture(self.dir / "no/x.png")
         self.assertEqual([p.name for p in self.dir.iterdir() if ".part" in p.name], [])
 
     def refused_picture(self, path):
