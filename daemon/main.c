@@ -38,6 +38,7 @@
 #define N_ROWS        600 /* of each radio: a minute at ten a second */
 #define STOP_LIMIT_US 1800000
 #define LARGE_BLOCK   (256 * 1024) /* bytes */
+#define N_ARENAS      2
 
 struct daemon {
     const char *path;
@@ -327,12 +328,13 @@ static int run(struct daemon *d)
 }
 
 /* Caches, rings and bands, blocks of megabytes that come and go for years, are mapped by themselves, so
- * that the system has them back at once. Left alone, glibc raises this limit to 32 MB with the first
- * one that is freed, and its arenas then keep holes. */
-static void return_large_blocks(void)
+ * that the system has them back at once: left alone, glibc raises this limit to 32 MB with the first
+ * one that is freed. And threads share few arenas, so that the holes one leaves serve the next. */
+static void hold_little(void)
 {
 #ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+    mallopt(M_ARENA_MAX, N_ARENAS);
 #endif
 }
 
@@ -349,7 +351,7 @@ static int serve(const char *path, struct at_config *config, bool exit_when_done
     d->path = path;
     d->exit_when_done = exit_when_done;
     d->watch.limit_ns = STUCK_NS;
-    return_large_blocks();
+    hold_little();
     at_log_init(config->log.level, !strcmp(config->log.format, "json"), NULL);
     d->signals = open_signals();
     if (d->signals < 0 || start(d, &err)) {
