@@ -157,6 +157,37 @@ static void test_any_chunks_give_the_same_tokens(void **state)
     free(iq);
 }
 
+/* Where rows are means of several spectra a burst of 120 us stands where it is still, and chunks
+ * make no difference. */
+static void test_a_wide_band_finds_a_short_burst(void **state)
+{
+    enum { N = 1500000, FROM = 700000, TO = FROM + 2400 };
+    const double wide = 20e6;
+    float *iq = noise(N, -50, 1);
+    struct band_log l[2] = {{0}, {0}};
+    sig_add_wide(iq, FROM, TO, 0.1, 0.05, -48, 2); /* 15 dB in its own width */
+    run(&l[0], iq, N, wide);
+    struct at_band *b = log_band(&l[1], NULL, wide);
+    for (size_t at = 0, step = 1; at < N; at += step, step = 1 + step * 7919 % 50021) {
+        step = N - at < step ? N - at : step;
+        assert_int_equal(at_band_push(b, iq + 2 * at, step, at), 0);
+    }
+    at_band_flush(b);
+    at_band_destroy(b);
+    assert_int_equal(l[0].n, 1);
+    double start = ((double)l[0].e[0].start - FROM) / wide,
+           end = ((double)l[0].e[0].end - TO) / wide;
+    print_message("start %.1f us, end %.1f us off; %zu and %zu tokens\n", 1e6 * start, 1e6 * end,
+                  l[0].n_frames, l[1].n_frames);
+    assert_true(fabs(start) < 52e-6 && fabs(end) < 52e-6); /* two hops of the rows */
+    assert_true(l[0].n_frames > 10);
+    assert_int_equal(l[0].n_frames, l[1].n_frames);
+    assert_memory_equal(l[0].frames, l[1].frames, l[0].n_frames * LOG_COLUMNS * 4);
+    free(l[0].frames);
+    free(l[1].frames);
+    free(iq);
+}
+
 static void test_a_gap_ends_the_run(void **state)
 {
     enum { N = 200000, GAP = 1000 };
@@ -292,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_a_carrier_is_one_emission_of_its_level),
         cmocka_unit_test(test_packets_are_bursts_of_one),
         cmocka_unit_test(test_any_chunks_give_the_same_tokens),
+        cmocka_unit_test(test_a_wide_band_finds_a_short_burst),
         cmocka_unit_test(test_a_gap_ends_the_run),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
         cmocka_unit_test(test_a_full_session_pauses_the_run),
