@@ -18,6 +18,7 @@
 #define CALIBRATE_MS     1500.0 /* in all */
 #define CALIBRATE_RUNS   7      /* pushes timed per candidate; the slowest but one stands for p95 */
 #define CALIBRATE_STARTS 3
+#define GUESS            8 /* mha, the plain baseline, takes 7 times what flash takes for a flop */
 #define CACHE_VERSION    2
 #define CACHE_MAX        (256 * 1024)
 
@@ -160,19 +161,20 @@ static double measure(struct at_classifier *c, size_t i, struct server *server, 
     return runs > 2 ? second : (double)NAN;
 }
 
-/* By cost from the nearest that was measured: the same backend's before another's. */
+/* By cost: from the same backend's rate where one was measured, else GUESS times the slowest rate
+ * of all, so that a guess is not preferred to what was measured. */
 static double extrapolate(const struct at_classifier *c, size_t i, const double *measured)
 {
-    double ms = NAN;
-    bool own = false;
+    double own = NAN, slowest = NAN; /* ms per flop; fmax() passes NAN over */
     for (size_t k = 0; k < c->state.n_candidates; k++) {
-        bool same = strcmp(c->state.candidates[k].backend, c->state.candidates[i].backend) == 0;
-        if (!isfinite(measured[k]) || !(c->flops[k] > 0) || (own && !same))
+        if (!isfinite(measured[k]) || !(c->flops[k] > 0))
             continue;
-        ms = measured[k] * c->flops[i] / c->flops[k];
-        own = same;
+        double rate = measured[k] / c->flops[k];
+        slowest = fmax(slowest, rate);
+        if (strcmp(c->state.candidates[k].backend, c->state.candidates[i].backend) == 0)
+            own = fmax(own, rate);
     }
-    return ms;
+    return c->flops[i] * (isfinite(own) ? own : GUESS * slowest);
 }
 
 /* Every candidate that can run and is not known yet, while there is time. */
