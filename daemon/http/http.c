@@ -25,6 +25,7 @@
 #define MEMORY_LIMIT   (32u << 10) /* of a connection: request line, headers */
 #define KEEP_ALIVE_NS  (15 * AT_NS_PER_S)
 #define PUMP_NS        (20 * 1000 * 1000)
+#define DRAIN_NS       (300 * 1000 * 1000)
 #define STUCK_NS       (10 * AT_NS_PER_S) /* a handler that takes longer stops the watchdog's count */
 
 /* A connection; the list is what the deadline is checked on. */
@@ -570,10 +571,28 @@ int at_http_start(const struct at_http_config *config, const struct at_api *api,
     return 0;
 }
 
+/* Those that are connected get their answer, as long as that takes no longer than DRAIN_NS. */
+static void drain(struct at_http *h)
+{
+    const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
+    int64_t end_ns = at_clock_mono_ns() + DRAIN_NS;
+    bool any = true;
+    while (any && at_clock_mono_ns() < end_ns) {
+        pthread_mutex_lock(&h->lock);
+        any = h->peers != NULL;
+        pthread_mutex_unlock(&h->lock);
+        if (any)
+            nanosleep(&pause, NULL);
+    }
+}
+
 void at_http_stop(struct at_http *h)
 {
     if (!h)
         return;
+    /* From here on connections wait in the listener, which behind a socket unit is the next
+     * process's. */
+    MHD_socket listener = h->daemon ? MHD_quiesce_daemon(h->daemon) : MHD_INVALID_SOCKET;
     pthread_mutex_lock(&h->lock);
     h->stopping = true;
     pthread_mutex_unlock(&h->lock);
@@ -581,10 +600,13 @@ void at_http_stop(struct at_http *h)
      */
     if (h->pump_runs)
         pthread_join(h->pump, NULL);
+    drain(h);
     atomic_store(&h->cancelled, true);
     at_jobs_destroy(h->jobs); /* each has resumed its connection */
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
+    if (listener != MHD_INVALID_SOCKET)
+        close(listener);
     at_access_destroy(h->access);
     pthread_mutex_destroy(&h->lock);
     free(h);
