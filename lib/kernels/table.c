@@ -6,27 +6,52 @@
 #define STRING_(x) #x
 #define STRING(x)  STRING_(x)
 
+/* A variant that only adds instructions for some operations takes the others from the one below it.
+ */
+#ifndef AT_ISA_BASE
+#define AT_ISA_BASE AT_ISA
+#endif
+#define AT_BASE(name) AT_CAT(name, AT_ISA_BASE)
+
+#define DECLARE(name) extern __typeof__(*(((struct at_kernels *)0)->name)) AT_BASE(name);
+DECLARE(dot)
+DECLARE(axpy)
+DECLARE(softmax)
+DECLARE(gelu_tanh)
+DECLARE(rmsnorm)
+DECLARE(layernorm)
+DECLARE(linear)
+DECLARE(rope_table)
+DECLARE(rope_rows)
+DECLARE(rope_panels)
+DECLARE(attend_begin)
+DECLARE(attend)
+DECLARE(attend_end)
+DECLARE(to_bf16)
+DECLARE(rope_panels_bf16)
+DECLARE(pair_rows)
+
 extern const struct at_kernels AT_FN(kernels);
 const struct at_kernels AT_FN(kernels) = {
     .version = AT_KERNELS_VERSION,
     .level = AT_ISA_LEVEL,
     .name = STRING(AT_ISA),
-    .dot = AT_FN(dot),
-    .axpy = AT_FN(axpy),
-    .softmax = AT_FN(softmax),
-    .gelu_tanh = AT_FN(gelu_tanh),
-    .rmsnorm = AT_FN(rmsnorm),
-    .layernorm = AT_FN(layernorm),
-    .linear = AT_FN(linear),
-    .rope_table = AT_FN(rope_table),
-    .rope_rows = AT_FN(rope_rows),
-    .rope_panels = AT_FN(rope_panels),
-    .attend_begin = AT_FN(attend_begin),
-    .attend = AT_FN(attend),
-    .attend_end = AT_FN(attend_end),
+    .dot = AT_BASE(dot),
+    .axpy = AT_BASE(axpy),
+    .softmax = AT_BASE(softmax),
+    .gelu_tanh = AT_BASE(gelu_tanh),
+    .rmsnorm = AT_BASE(rmsnorm),
+    .layernorm = AT_BASE(layernorm),
+    .linear = AT_BASE(linear),
+    .rope_table = AT_BASE(rope_table),
+    .rope_rows = AT_BASE(rope_rows),
+    .rope_panels = AT_BASE(rope_panels),
+    .attend_begin = AT_BASE(attend_begin),
+    .attend = AT_BASE(attend),
+    .attend_end = AT_BASE(attend_end),
     .linear_bf16 = AT_FN(linear_bf16),
-    .to_bf16 = AT_FN(to_bf16),
-    .rope_panels_bf16 = AT_FN(rope_panels_bf16),
-    .pair_rows = AT_FN(pair_rows),
+    .to_bf16 = AT_BASE(to_bf16),
+    .rope_panels_bf16 = AT_BASE(rope_panels_bf16),
+    .pair_rows = AT_BASE(pair_rows),
     .attend_bf16 = AT_FN(attend_bf16),
 };
