@@ -56,7 +56,7 @@ class Radio(Case):
         self.assertEqual(r.returncode, 0, r.stderr)
         print("listen:", count, "samples and lost,", len(r.stdout.splitlines()), "lines")
         # A loaded machine, or a sanitizer, loses some while it plans its transforms; what is exact stands in test_soapy.
-        self.assertGreater(sum(count), 2_000_000)
+        self.assertGreater(sum(count), 1_000_000)
         self.assertGreater(count[0], 200_000)
         for line in r.stdout.splitlines():
             self.assertIn("f_lo_hz", json.loads(line))
