@@ -237,13 +237,25 @@ static void take_headers(struct at_exchange *x, struct text *rest)
     }
 }
 
+/* A string of it; the input ends without a NUL. */
+static char *copy(struct text t)
+{
+    char *s = malloc(t.n + 1);
+    if (s) {
+        if (t.n)
+            memcpy(s, t.at, t.n);
+        s[t.n] = 0;
+    }
+    return s;
+}
+
 static void answer(struct text all, bool public)
 {
     struct at_exchange x;
     char *kept[2 * LINES_MAX];
     struct text version = cut(&all, '\n'), method = cut(&version, ' ');
     struct text query = cut(&version, ' '), path = cut(&query, '?');
-    char *m = strndup(method.at, method.n), *v = strndup(version.at, version.n), *p = decode(path);
+    char *m = copy(method), *v = copy(version), *p = decode(path);
     at_exchange_init(&x, m, p);
     size_t n_kept = take_query(&x, query, kept);
     take_headers(&x, &all);
