@@ -326,7 +326,8 @@ int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_er
 void at_choose_drop_budget(struct at_classifier *c, size_t policy)
 {
     pthread_mutex_lock(&c->lock);
-    if (policy > 0)
+    if (policy > 0) /* what at_choose_add_budget() gave: below AT_MAX_POLICIES */
+        /* cppcheck-suppress arrayIndexOutOfBoundsCond */
         c->state.policies[policy].receivers = --c->policies[policy].receivers;
     pthread_mutex_unlock(&c->lock);
 }
