@@ -4,7 +4,11 @@
 /*
  * Arguments of the device:
  *   scene=demo seed=1 duration=S   a scene of lib/synth, rendered once at the rate that is set, then looped without a seam
- *   scene=tone                     a carrier at 1/8 of the rate, half of full scale
+ *   scene=tone                     a tone at 1/8 of the rate, half of full scale, and nothing else
+ *   scene=carrier                  a carrier there, 50 dB over noise
+ *   scene=NAME@HZ;NAME@HZ          scenes with places in frequency (without @HZ: around the first centre that is set): at
+ *                                  another centre another part of the nearest one is heard
+ *   settle=MS                      so long after a frequency was set it still hears the old one (5)
  *   scene=count                    CS16 samples that say their own number: I the low 15 bits, Q the next 15
  *   file=PATH [format=cs16]        a raw recording, looped (format: by its name, where it says so)
  *   serial=SIM0 native=CS16|CF32 time=0|1
@@ -22,7 +26,7 @@
  *     throw       an exception from the read             code:K      returns -K        zero   returns 0
  *     timeout:MS  nothing for so long (0: for ever, from life to life)   hang:MS     the read does not come back for so long
  *     unplug:MS   nothing for ever, gone from the list for so long   abort, crash   the process dies
- *   bad_call=CALL:WHAT[:MS]        CALL find, make, rate, activate, deactivate, close; WHAT hang, throw, abort, crash;
+ *   bad_call=CALL:WHAT[:MS]        CALL find, make, rate, tune, activate, deactivate, close; WHAT hang, throw, abort, crash;
  *     bad_lives=K                  only in the first K lives
  *   wrong_rate=HZ wrong_serial=S   what it says it is set to, or is
  */
@@ -86,11 +90,15 @@ class Sim : public SoapySDR::Device
     const std::string serial, native;
     attunesim_counts *const counts;
     sim::Faults faults;
+    sim::Air air;
     const bool has_time, numbers, has_gains, corrects;
+    const double settle_s;
     double rate = 2.4e6, freq = 100e6, ppm = 0, lna = 20, vga = 10;
-    bool cf32 = false;
-    std::shared_ptr<sim::Loop> loop;
-    long long n = 0; /* number of the next sample since activate */
+    bool cf32 = false, streams = false;
+    std::mutex tuning; /* what stands below: a server of SoapyRemote tunes in another thread */
+    std::shared_ptr<sim::Loop> loop, next_loop;
+    long long next_from = 0; /* number of the sample with which next_loop begins */
+    long long n = 0;         /* number of the next sample since activate */
     long long clock_shift = 0;
     uint64_t poison = 0; /* samples of the next block that are not finite */
     bool longer = false; /* the next block claims too much */
@@ -124,7 +132,18 @@ class Sim : public SoapySDR::Device
             p[i] = static_cast<int16_t>(std::lround(std::clamp(p[i] * g, -32768., 32767.)));
     }
 
-    void fill(void *out, size_t m) const
+    /* The loop that sample `number` is taken from, and how many from there on. */
+    std::shared_ptr<sim::Loop> loop_at(long long number, size_t &most)
+    {
+        std::lock_guard<std::mutex> hold(tuning);
+        if (next_loop && number >= next_from)
+            loop = std::move(next_loop);
+        if (next_loop)
+            most = std::min(most, static_cast<size_t>(next_from - number));
+        return loop;
+    }
+
+    void fill(void *out, size_t m)
     {
         auto *p = static_cast<int16_t *>(out);
         for (size_t i = 0; numbers && i < m; i++) {
@@ -133,12 +152,14 @@ class Sim : public SoapySDR::Device
         }
         if (numbers)
             return;
-        const size_t bytes = cf32 ? 8 : 4, length = loop->size() / bytes;
-        size_t at = static_cast<size_t>(n) % length;
-        for (size_t done = 0; done < m; at = 0) {
-            const size_t k = std::min(m - done, length - at);
-            std::memcpy(static_cast<char *>(out) + done * bytes, &(*loop)[at * bytes], k * bytes);
-            done += k;
+        const size_t bytes = cf32 ? 8 : 4;
+        for (size_t done = 0, k; done < m; done += k) {
+            const long long number = n + static_cast<long long>(done);
+            k = m - done;
+            const auto from = loop_at(number, k);
+            const size_t length = from->size() / bytes, at = static_cast<size_t>(number) % length;
+            k = std::min(k, length - at);
+            std::memcpy(static_cast<char *>(out) + done * bytes, &(*from)[at * bytes], k * bytes);
         }
         if (has_gains && !cf32)
             follow_gain(p, m);
@@ -254,9 +275,10 @@ class Sim : public SoapySDR::Device
   public:
     explicit Sim(const Kwargs &a)
         : args(a), serial(get(a, "serial", "SIM0")), native(get(a, "native", "CS16")),
-          counts(sim::open_counts(get(a, "counts", ""))), faults(a, counts),
-          has_time(get_number(a, "time", 1) != 0), numbers(get(a, "scene", "") == "count"),
-          has_gains(get_number(a, "gains", 0) != 0), corrects(get_number(a, "correction", 0) != 0)
+          counts(sim::open_counts(get(a, "counts", ""))), faults(a, counts), air(a),
+          has_time(get_number(a, "time", 1) != 0), numbers(air.is_count()),
+          has_gains(get_number(a, "gains", 0) != 0), corrects(get_number(a, "correction", 0) != 0),
+          settle_s(1e-3 * get_number(a, "settle", 5))
     {
         if (!sim::plugged_in(*counts))
             throw std::runtime_error("attunesim: no device with serial " + serial);
@@ -374,8 +396,16 @@ class Sim : public SoapySDR::Device
     {
         if (!(f >= 0) || f > 10e9)
             throw std::runtime_error("attunesim: frequencies up to 10 GHz");
+        faults.call("tune");
         freq = f;
         log("frequency " + std::to_string(f));
+        if (!streams)
+            return;
+        counts->retunes++;
+        auto heard = numbers ? nullptr : air.look(freq, rate, cf32);
+        std::lock_guard<std::mutex> hold(tuning);
+        next_from = due() + static_cast<long long>(settle_s * rate);
+        next_loop = std::move(heard);
     }
     double getFrequency(const int, const size_t, const std::string &) const override
     {
@@ -432,8 +462,12 @@ class Sim : public SoapySDR::Device
         faults.call("activate");
         if (args.count("says"))
             std::fprintf(stderr, "%s\n", args.at("says").c_str());
-        if (!numbers)
-            loop = sim::find_loop(args, rate, cf32);
+        if (!numbers) {
+            air.begin(freq, rate, cf32);
+            loop = air.look(freq, rate, cf32);
+        }
+        next_loop.reset();
+        streams = true;
         n = clock_shift = 0;
         counts->activations++;
         began = Clock::now();
@@ -443,6 +477,7 @@ class Sim : public SoapySDR::Device
     int deactivateStream(SoapySDR::Stream *, const int, const long long) override
     {
         faults.call("deactivate");
+        streams = false;
         return 0;
     }
 

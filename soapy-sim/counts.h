@@ -27,6 +27,7 @@ struct attunesim_counts {
     uint64_t gain_mdb;    /* of the newest setting, thousandths of a dB */
     uint64_t mute;        /* silent for ever (timeout without an end), in later lives too */
     uint64_t play_ns;     /* processor time spent on making samples: the simulator's own share */
+    uint64_t retunes;     /* frequencies set while it streamed */
 };
 
 #endif

@@ -22,7 +22,7 @@ std::string get(const SoapySDR::Kwargs &args, const char *key, const char *fallb
     return it == args.end() ? fallback : it->second;
 }
 
-static double number(const std::string &key, const std::string &text)
+double number(const std::string &key, const std::string &text)
 {
     char *end;
     const double x = std::strtod(text.c_str(), &end);

@@ -14,6 +14,8 @@ namespace sim
 {
 
 std::string get(const SoapySDR::Kwargs &args, const char *key, const char *fallback);
+/* Of key=text; throws where that is no number. */
+double number(const std::string &key, const std::string &text);
 double get_number(const SoapySDR::Kwargs &args, const char *key, double fallback);
 
 /* The counts of this device: a mapped file, or memory of this process. Lives on after the device. */

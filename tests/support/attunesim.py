@@ -3,7 +3,7 @@
 import struct
 
 WORDS = ("magic lives activations handed not_finite overflow late gap corrupt silent steps since_step gone_until unplugged "
-         "gain_mdb mute play_ns").split()
+         "gain_mdb mute play_ns retunes").split()
 MAGIC = 0x313030746e756f63
 
 
