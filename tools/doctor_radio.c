@@ -141,14 +141,16 @@ static int measure_stream(struct doctor *d, struct radio *r, struct at_error *er
 static double retune(struct radio *r, double center_hz, struct at_error *err)
 {
     int64_t begin = at_clock_mono_ns(), now = begin;
-    if (r->s->ops->tune(r->s, center_hz, NAN, err) < 0)
+    struct at_tuning t = {.center_hz = center_hz, .ppm = NAN, .gain_db = NAN};
+    uint64_t number;
+    if (r->s->ops->tune(r->s, &t, &number, err) < 0)
         return NAN;
     while (!at_interrupted && now - begin < (int64_t)(RETUNE_S * 1e9)) {
         struct at_read got;
         if (read_some(r, &got, err) < 0)
             return NAN;
         now = at_clock_mono_ns();
-        if (got.n && fabs(got.center_hz - center_hz) < 1)
+        if (got.n && got.tuning == number)
             return (double)(now - begin) / 1e6;
     }
     at_error_set(err, -ETIMEDOUT, "no samples from the new frequency within %.0f s", RETUNE_S);
@@ -201,6 +203,7 @@ static int open_radio(struct doctor *d, struct radio *r, struct at_error *err)
     if (!r->iq)
         return at_error_set(err, -ENOMEM, "no memory");
     d->radio.log = on_driver_line;
+    d->radio.settle_s = AT_SETTLE_S;
     int rc = at_source_open_soapy(&d->radio, err, &r->s);
     rc = rc < 0 ? rc : r->s->ops->start(r->s, err);
     rc = rc < 0 ? rc : wait_for_first(r, err);

@@ -2,7 +2,7 @@
 import { $, count, el, hz, mhz, seconds } from "./dom.js";
 
 const KIND = { running: "good", ended: "", starting: "warn", stalled: "bad", failed: "bad" };
-const REASON = { overflow: "overflow in the driver", gap: "gap in the times", ring_full: "this host was too slow", stall: "no samples came", corrupt: "not numbers" };
+const REASON = { overflow: "overflow in the driver", gap: "gap in the times", ring_full: "this host was too slow", stall: "no samples came", corrupt: "not numbers", retune: "the tuner settled" };
 
 function lossLine(samples) {
   const some = Object.entries(samples.lost).filter(x => x[1]);

@@ -402,7 +402,8 @@ static void stop(struct at_source *s)
     atomic_store(&self(s)->state, AT_SOURCE_ENDED);
 }
 
-static int tune(struct at_source *s, double center_hz, double gain_db, struct at_error *err)
+static int tune(struct at_source *s, const struct at_tuning *tuning, uint64_t *ret_number,
+                struct at_error *err)
 {
     return at_error_set(err, -ENOTSUP, "%s: a recording can't be retuned", self(s)->info.name);
 }

@@ -57,23 +57,30 @@ static int run_radio(struct at_radio_page *page)
 {
     const char *folders[MODULES_MAX + 1];
     struct at_radio_orders *o = &page->orders;
+    char settings[sizeof o->settings + sizeof o->tuning.settings +
+                  1]; /* the radio's, then the band's */
     list_folders(o, folders);
+    snprintf(settings, sizeof settings, "%s%s%s", o->has_settings ? o->settings : "",
+             o->has_settings && o->settings[0] && o->tuning.settings[0] ? "," : "",
+             o->tuning.settings);
     struct at_radio r = {
         .driver_ops = at_soapy_driver(),
         .options = {.device = o->device,
                     .rate_hz = o->rate_hz,
-                    .center_hz = o->center_hz,
-                    .gain_db = o->gain_db,
-                    .gains = o->has_gains ? o->gains : NULL,
-                    .antenna = o->has_antenna ? o->antenna : NULL,
-                    .ppm = o->ppm,
+                    .center_hz = o->tuning.center_hz,
+                    .gain_db = o->tuning.gain_db,
+                    .gains = o->tuning.gains[0] ? o->tuning.gains : NULL,
+                    .antenna = o->tuning.antenna[0] ? o->tuning.antenna : NULL,
+                    .ppm = o->tuning.ppm,
                     .bias_tee = o->bias_tee,
-                    .settings = o->has_settings ? o->settings : NULL,
+                    .settings = settings[0] ? settings : NULL,
                     .modules = folders,
                     .channel = o->channel},
-        .auto_gain = o->auto_gain,
+        .tuning = o->tuning,
+        .number = o->number,
         .stalled_ns = o->stalled_ns,
         .busy_ns = o->busy_ns,
+        .settle_ns = o->settle_ns,
         .ring_bytes = o->ring_bytes,
         .page = page,
         .socket = AT_HELPER_SOCKET,

@@ -136,6 +136,14 @@ static void on_opened(struct at_keeper *k, const struct at_helper_message *m)
     wake_reader(k);
 }
 
+/* What was asked for last is what the next life begins with. Lock held. */
+static void take_tuning(struct at_keeper *k)
+{
+    at_tuning_merge(&k->set, &k->tune.wanted);
+    k->info.center_hz = k->set.center_hz;
+    k->number = k->tune.sent;
+}
+
 static void on_tuned(struct at_keeper *k, const struct at_helper_message *m)
 {
     pthread_mutex_lock(&k->lock);
@@ -143,12 +151,8 @@ static void on_tuned(struct at_keeper *k, const struct at_helper_message *m)
         k->tune.answered = m->number;
         k->tune.result = m->code < 0 ? m->code : 0;
         snprintf(k->tune.err.text, sizeof k->tune.err.text, "%.500s", m->text);
-        if (m->code == 0 && isfinite(m->center_hz))
-            k->info.center_hz = k->options.center_hz = m->center_hz;
-        if (m->code == 0 && !isnan(k->tune.gain_db)) {
-            k->options.gain_db = k->tune.gain_db;
-            k->auto_gain = false;
-        }
+        if (m->code == 0)
+            take_tuning(k);
         pthread_cond_broadcast(&k->changed);
     }
     pthread_mutex_unlock(&k->lock);
@@ -184,19 +188,12 @@ static bool hear(struct at_keeper *k)
 static void pass_tune(struct at_keeper *k, bool alive)
 {
     pthread_mutex_lock(&k->lock);
-    struct at_helper_message m = {.word = AT_WORD_TUNE,
-                                  .number = k->tune.asked,
-                                  .center_hz = k->tune.center_hz,
-                                  .gain_db = k->tune.gain_db};
+    struct at_helper_message m = {
+        .word = AT_WORD_TUNE, .number = k->tune.asked, .tuning = k->tune.wanted};
     bool news = k->tune.asked != k->tune.sent;
     if (news && !alive) {
-        k->options.center_hz = isnan(m.center_hz) ? k->options.center_hz : m.center_hz;
-        k->info.center_hz = k->options.center_hz;
-        if (!isnan(m.gain_db)) {
-            k->options.gain_db = m.gain_db;
-            k->auto_gain = false;
-        }
         k->tune.sent = k->tune.answered = m.number;
+        take_tuning(k);
         k->tune.result = 0;
         pthread_cond_broadcast(&k->changed);
     }
@@ -224,23 +221,22 @@ static int put_text(char *out, size_t n, const char *text, bool *ret_has)
     return 0;
 }
 
-static int give_orders(const struct at_keeper *k, struct at_radio_orders *o)
+static int give_orders(struct at_keeper *k, struct at_radio_orders *o)
 {
     const struct at_soapy_options *from = &k->options;
     bool has;
     o->mode = AT_HELPER_RADIO;
     o->rate_hz = from->rate_hz;
-    o->center_hz = from->center_hz;
-    o->gain_db = from->gain_db;
-    o->ppm = from->ppm;
+    pthread_mutex_lock(&k->lock);
+    o->tuning = k->set;
+    o->number = k->number;
+    pthread_mutex_unlock(&k->lock);
     o->channel = (uint32_t)from->channel;
     o->bias_tee = from->bias_tee;
-    o->auto_gain = k->auto_gain;
     o->stalled_ns = k->times.stalled_ns;
     o->busy_ns = k->times.busy_ns;
+    o->settle_ns = (int64_t)(from->settle_s * 1e9);
     int r = put_text(o->device, sizeof o->device, from->device, &has);
-    r = r ? r : put_text(o->gains, sizeof o->gains, from->gains, &o->has_gains);
-    r = r ? r : put_text(o->antenna, sizeof o->antenna, from->antenna, &o->has_antenna);
     r = r ? r : put_text(o->settings, sizeof o->settings, from->settings, &o->has_settings);
     return r ? r : at_process_put_folders(o, from->modules);
 }
@@ -382,8 +378,10 @@ static void end_life(struct at_keeper *k, enum end end)
     struct at_process *p = &k->life.process;
     char fate[64], text[512];
     int32_t gain_mdb = atomic_load(&p->page->gain_mdb);
-    if (k->auto_gain && atomic_load(&k->life.opened) && abs(gain_mdb) < GAIN_MAX_MDB)
-        k->options.gain_db = gain_mdb * 1e-3; /* the next life begins where this one was */
+    pthread_mutex_lock(&k->lock);
+    if (k->set.auto_gain && atomic_load(&k->life.opened) && abs(gain_mdb) < GAIN_MAX_MDB)
+        k->set.gain_db = gain_mdb * 1e-3; /* the next life begins where this one was */
+    pthread_mutex_unlock(&k->lock);
     atomic_store(&p->page->stop, 1);
     if (end != END_HUNG && end != END_DAMAGED)
         await_end(k, k->times.hang_ns);

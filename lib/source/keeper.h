@@ -29,8 +29,9 @@ struct at_life {
 };
 
 struct at_keeper {
-    struct at_soapy_options options; /* strings owned by the source; centre and gain: for the next life */
-    bool auto_gain;
+    struct at_soapy_options options; /* strings owned by the source */
+    struct at_tuning set;            /* what the next life begins with; under the lock once there is a thread */
+    uint64_t number;                 /* of it; likewise */
     struct at_radio_times times;
     int wake; /* eventfd: something was asked */
     pthread_t thread;
@@ -47,7 +48,7 @@ struct at_keeper {
     struct at_error error; /* why it is not running */
     struct {
         uint64_t asked, sent, answered;
-        double center_hz, gain_db;
+        struct at_tuning wanted;
         int result;
         struct at_error err;
     } tune;
@@ -61,7 +62,7 @@ struct at_keeper {
     unsigned lines, lines_left_out;
 };
 
-/* k: zeroed but for options and auto_gain. 0 or a negative errno. */
+/* k: zeroed but for options and set. 0 or a negative errno. */
 int at_keeper_init(struct at_keeper *k, struct at_error *err);
 int at_keeper_start(struct at_keeper *k, struct at_error *err);
 /* Ends the helper (politely, then not) and the thread, frees. */

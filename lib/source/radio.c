@@ -22,8 +22,9 @@
 #define ABSURD_S        3600
 #define TIME_TOLERANCE                                                                             \
     2e-4 /* of the samples between two timestamps: oscillators, host-made stamps */
-#define EXACT_STAMPS 8
-#define EXACT_WITHIN 0.1 /* of a sample */
+#define EXACT_STAMPS  8
+#define EXACT_WITHIN  0.1 /* of a sample */
+#define SETTLE_MOST_S 1   /* what a driver may hold back of the old frequency, at most */
 #define CLOCK_GAP_S                                                                                \
     0.25 /* a driver without timestamps is this far behind the clock: it lost samples */
 
@@ -43,8 +44,11 @@ struct owner {
     unsigned exact; /* timestamps in a row that were right to the sample */
     int pending;    /* reason of a loss whose size the next samples tell; -1: none */
     unsigned overlong;
-    double center_hz, gain_db;
-    bool auto_gain;
+    struct at_tuning set; /* what the device is set to */
+    uint64_t number;      /* of it */
+    uint64_t settled;     /* index of the first sample that is sure to be of it */
+    bool settling;        /* samples have been dropped since it was set */
+    double gain_db;
     struct at_gain_control gain;
     struct at_anchors anchors;
     uint64_t lost[AT_LOST_REASONS]; /* not yet told of: they travel with the next samples */
@@ -63,7 +67,7 @@ static void enter(const struct owner *o, enum at_radio_call call)
 
 static void say(const struct owner *o, struct at_helper_message *m)
 {
-    m->center_hz = o->center_hz;
+    m->center_hz = o->set.center_hz;
     m->gain_db = o->gain_db;
     if (o->r->socket >= 0)
         send(o->r->socket, m, sizeof *m, MSG_NOSIGNAL);
@@ -136,26 +140,28 @@ static void settle_losses(struct owner *o, const struct at_driver_read *got, int
     }
 }
 
-static void control_gain(struct owner *o, size_t n, int64_t now_ns)
+static void control_gain(struct owner *o, const void *samples, size_t n, int64_t now_ns)
 {
+    struct at_tuning t = {.center_hz = NAN, .ppm = NAN};
     float look[2 * LOOK_SAMPLES];
     size_t k = n < LOOK_SAMPLES ? n : LOOK_SAMPLES;
-    at_iq_convert(o->info.format, o->info.full_scale, o->buf, k, look);
+    at_iq_convert(o->info.format, o->info.full_scale, samples, k, look);
     struct at_error err;
     if (!at_gain_control_push(&o->gain, look, k, now_ns))
         return;
     enter(o, AT_CALL_TUNE);
-    if (o->r->driver_ops->tune(o->driver, NAN, o->gain.gain_db, &err) == 0)
-        o->gain_db = o->gain.gain_db;
+    t.gain_db = o->gain.gain_db;
+    o->r->driver_ops->tune(o->driver, &t, &o->gain_db, &err);
 }
 
-static void deliver(struct owner *o, size_t n, int64_t now_ns)
+static void deliver(struct owner *o, const void *samples, size_t n, int64_t now_ns)
 {
     atomic_store(&o->r->page->gain_mdb, (int32_t)lrint(o->gain_db * 1e3));
     struct at_iq_record rec = {
         .index = o->index,
         .delivered_ns = now_ns,
-        .center_hz = o->center_hz,
+        .center_hz = o->set.center_hz,
+        .tuning = o->number,
         .gain_db = (float)o->gain_db,
         .full_scale = (float)o->info.full_scale,
         .format = (uint32_t)o->info.format,
@@ -164,13 +170,28 @@ static void deliver(struct owner *o, size_t n, int64_t now_ns)
     memcpy(rec.lost, o->lost, sizeof rec.lost);
     memcpy(rec.events, o->events, sizeof rec.events);
     at_anchors_update(&o->anchors, o->index + n, now_ns, 0);
-    if (at_iq_ring_push(&o->r->ring, &rec, o->buf) < 0) {
+    if (at_iq_ring_push(&o->r->ring, &rec, samples) < 0) {
         lose(o, AT_LOST_RING_FULL, n);
         return;
     }
     o->index += n;
     memset(o->lost, 0, sizeof o->lost);
     memset(o->events, 0, sizeof o->events);
+}
+
+/* How many of n new samples came before the tuner had settled; they are lost. */
+static size_t drop_unsettled(struct owner *o, size_t n, int64_t now_ns)
+{
+    if (o->index >= o->settled)
+        return 0;
+    uint64_t left = o->settled - o->index;
+    size_t drop = left < n ? (size_t)left : n;
+    o->index += drop;
+    o->lost[AT_LOST_RETUNE] += drop;
+    o->events[AT_LOST_RETUNE] += !o->settling;
+    o->settling = true;
+    at_anchors_update(&o->anchors, o->index + (n - drop), now_ns, 0);
+    return drop;
 }
 
 static void take_samples(struct owner *o, const struct at_driver_read *got)
@@ -189,12 +210,50 @@ static void take_samples(struct owner *o, const struct at_driver_read *got)
     o->streaming = true;
     o->last_data_ns = now;
     atomic_fetch_add(&o->r->page->reads, 1);
-    deliver(o, got->n, now);
-    if (o->auto_gain)
-        control_gain(o, got->n, now);
+    size_t drop = drop_unsettled(o, got->n, now), n = got->n - drop;
+    const unsigned char *samples = o->buf + drop * at_iq_format_size(o->info.format);
+    if (n == 0)
+        return;
+    deliver(o, samples, n, now);
+    if (o->set.auto_gain)
+        control_gain(o, samples, n, now);
 }
 
 /* ---- tuning ---- */
+
+/* From here on all is dropped until the tuner is sure to have settled: what was taken before now
+ * may still be on its way, and our clock says how much that is at least. */
+static void settle(struct owner *o)
+{
+    uint64_t due = at_anchors_due(&o->anchors, at_clock_mono_ns());
+    uint64_t most = o->index + (uint64_t)(SETTLE_MOST_S * o->info.rate_hz);
+    due = due < o->index ? o->index : due > most ? most : due;
+    o->settled = due + (uint64_t)((double)o->r->settle_ns * 1e-9 * o->info.rate_hz);
+    o->settling = false;
+}
+
+/* Sets what differs; where a part is refused, all that stood before is set again. */
+static int retune(struct owner *o, const struct at_tuning *wanted, struct at_error *err)
+{
+    struct at_tuning before = o->set, t = *wanted;
+    struct at_error ignored;
+    if (t.auto_gain && isnan(t.gain_db))
+        t.gain_db =
+            o->info.gain_min_db + AT_START_GAIN_SHARE * (o->info.gain_max_db - o->info.gain_min_db);
+    before.gain_db = before.gains[0] ? before.gain_db : o->gain_db;
+    struct at_tuning all = t;
+    at_tuning_difference(&before, &t);
+    int code = o->r->driver_ops->tune(o->driver, &t, &o->gain_db, err);
+    if (code < 0)
+        o->r->driver_ops->tune(o->driver, &before, &o->gain_db, &ignored);
+    else
+        at_tuning_merge(&o->set, &all);
+    if (at_tuning_sets_gain(&all) && code == 0)
+        o->gain = (struct at_gain_control){
+            .min_db = o->info.gain_min_db, .max_db = o->info.gain_max_db, .gain_db = o->gain_db};
+    settle(o);
+    return code;
+}
 
 static void answer_tune(struct owner *o)
 {
@@ -207,12 +266,9 @@ static void answer_tune(struct owner *o)
         struct at_helper_message answer = {.word = AT_WORD_TUNED, .number = m.number};
         struct at_error err = {{0}};
         enter(o, AT_CALL_TUNE);
-        answer.code = o->r->driver_ops->tune(o->driver, m.center_hz, m.gain_db, &err);
-        if (answer.code == 0) {
-            o->center_hz = isnan(m.center_hz) ? o->center_hz : m.center_hz;
-            o->auto_gain = isnan(m.gain_db) ? o->auto_gain : false;
-            o->gain_db = isnan(m.gain_db) ? o->gain_db : m.gain_db;
-        }
+        answer.code = retune(o, &m.tuning, &err);
+        if (answer.code == 0)
+            o->number = m.number;
         at_recording_copy_text(answer.text, sizeof answer.text, err.text);
         say(o, &answer);
     }
@@ -300,10 +356,7 @@ static int open_device(struct owner *o, struct at_error *err)
 
 int at_radio_run(struct at_radio *r)
 {
-    struct owner o = {.r = r,
-                      .center_hz = r->options.center_hz,
-                      .gain_db = r->options.gain_db,
-                      .auto_gain = r->auto_gain};
+    struct owner o = {.r = r, .set = r->tuning, .number = r->number, .gain_db = r->options.gain_db};
     struct at_error err = {{0}};
     at_cpu_flush_denormals();
     int code = open_device(&o, &err);

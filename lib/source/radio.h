@@ -36,9 +36,18 @@ struct at_driver_ops {
                 struct at_driver **ret_driver);
     /* 0; -ETIMEDOUT; -EOVERFLOW and -EBADMSG (corrupt): samples were lost, go on; -EIO: anything else. */
     int (*read)(struct at_driver *d, void *buf, size_t max, int timeout_ms, struct at_driver_read *ret);
-    int (*tune)(struct at_driver *d, double center_hz, double gain_db, struct at_error *err); /* NAN: leave */
+    /* *ret_gain_db: what the gain is now, where t sets it. -EINVAL: refused; what comes before it is set. */
+    int (*tune)(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db, struct at_error *err);
     void (*close)(struct at_driver *d);
 };
+#define AT_START_GAIN_SHARE 0.6 /* of the range, where our own control begins */
+
+/* Puts what t sets into the place of what stands in into. Any process. */
+void at_tuning_merge(struct at_tuning *into, const struct at_tuning *t);
+/* Takes out of t what is as now already. */
+void at_tuning_difference(const struct at_tuning *now, struct at_tuning *t);
+bool at_tuning_sets_gain(const struct at_tuning *t);
+
 /* NULL: built without SoapySDR. */
 const struct at_driver_ops *at_soapy_driver(void);
 
@@ -55,7 +64,7 @@ enum at_helper_mode { AT_HELPER_RADIO = 1, AT_HELPER_FIND };
 /* Which call on the device the helper is in. */
 enum at_radio_call { AT_CALL_NONE, AT_CALL_OPEN, AT_CALL_READ, AT_CALL_TUNE, AT_CALL_CLOSE, AT_CALLS };
 
-#define AT_PAGE_MAGIC   UINT64_C(0x617474756e650001) /* "attune", and the layout's number */
+#define AT_PAGE_MAGIC   UINT64_C(0x617474756e650002) /* "attune", and the layout's number */
 #define AT_PAGE_MODULES 16384
 
 /* The helper's orders: written by us before it starts, so that no secret stands on a command line. */
@@ -63,11 +72,13 @@ struct at_radio_orders {
     uint32_t mode; /* enum at_helper_mode */
     int32_t parent;
     uint64_t ring_bytes; /* of samples */
-    double rate_hz, center_hz, gain_db, ppm;
+    double rate_hz;
+    struct at_tuning tuning; /* to begin with */
+    uint64_t number;         /* of it */
     uint32_t channel;
-    bool bias_tee, has_gains, has_antenna, has_settings, has_module, has_driver, auto_gain;
-    int64_t stalled_ns, busy_ns;
-    char device[2048], gains[256], antenna[128], settings[1024], module[2048], driver[128];
+    bool bias_tee, has_settings, has_module, has_driver;
+    int64_t stalled_ns, busy_ns, settle_ns;
+    char device[2048], settings[1024], module[2048], driver[128];
     char modules[AT_PAGE_MODULES]; /* folders, each ended by NUL, then an empty one */
 };
 
@@ -88,6 +99,7 @@ struct at_helper_message {
     uint64_t number; /* TUNE, TUNED: which */
     uint32_t format; /* OPENED */
     double rate_hz, center_hz, gain_db, full_scale;
+    struct at_tuning tuning; /* TUNE */
     char label[128], hardware[64];
     char text[1024]; /* OPENED: message; FAILED, TUNED: error; FOUND: device string */
 };
@@ -96,8 +108,9 @@ struct at_helper_message {
 struct at_radio {
     const struct at_driver_ops *driver_ops;
     struct at_soapy_options options;
-    bool auto_gain; /* our own control; options.gain_db is where it begins, NAN: the driver chooses */
-    int64_t stalled_ns, busy_ns;
+    struct at_tuning tuning; /* as options say; auto_gain: gain_db is where it begins, NAN: the driver chooses */
+    uint64_t number;         /* of it */
+    int64_t stalled_ns, busy_ns, settle_ns;
     struct at_iq_writer ring;
     size_t ring_bytes;
     struct at_radio_page *page;

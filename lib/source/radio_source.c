@@ -20,7 +20,7 @@ struct radio_source {
     struct at_source base;
     struct at_keeper keeper;
     bool started;
-    char *strings[5];
+    char *strings[3];
     char *modules[MODULES_MAX + 1];
     /* the reader's */
     uint64_t base_index; /* absolute index of this life's first sample */
@@ -70,16 +70,21 @@ static int copy_options(struct radio_source *s, const struct at_soapy_options *o
     struct at_soapy_options *mine = &s->keeper.options;
     *mine = *o;
     int r = copy_string(s, 0, o->device, &mine->device);
-    r = r ? r : copy_string(s, 1, o->gains, &mine->gains);
-    r = r ? r : copy_string(s, 2, o->antenna, &mine->antenna);
-    r = r ? r : copy_string(s, 3, o->settings, &mine->settings);
-    r = r ? r : copy_string(s, 4, o->name, &mine->name);
+    r = r ? r : copy_string(s, 1, o->settings, &mine->settings);
+    r = r ? r : copy_string(s, 2, o->name, &mine->name);
+    mine->gains = mine->antenna = NULL; /* they stand in keeper.set */
     mine->modules = o->modules ? (const char *const *)s->modules : NULL;
     for (size_t i = 0; r == 0 && o->modules && o->modules[i] && i < MODULES_MAX; i++) {
         s->modules[i] = strdup(o->modules[i]);
         r = s->modules[i] ? 0 : -ENOMEM;
     }
-    s->keeper.auto_gain = isnan(o->gain_db) && !o->gains;
+    struct at_tuning *set = &s->keeper.set;
+    *set = (struct at_tuning){.center_hz = o->center_hz,
+                              .ppm = o->ppm,
+                              .gain_db = o->gain_db,
+                              .auto_gain = isnan(o->gain_db) && !o->gains};
+    snprintf(set->gains, sizeof set->gains, "%s", o->gains ? o->gains : "");
+    snprintf(set->antenna, sizeof set->antenna, "%s", o->antenna ? o->antenna : "");
     return r;
 }
 
@@ -98,6 +103,13 @@ static int check_options(const struct at_soapy_options *o, struct at_error *err)
         return at_error_set(err, -EINVAL,
                             "%.80s: a frequency of %g Hz can't be; say --freq 433.92M", o->device,
                             o->center_hz);
+    struct at_tuning *t = NULL;
+    if ((o->gains && strlen(o->gains) >= sizeof t->gains) ||
+        (o->antenna && strlen(o->antenna) >= sizeof t->antenna))
+        return at_error_set(err, -EINVAL, "%.80s: gains or antenna are too long", o->device);
+    if (!(o->settle_s >= 0) || o->settle_s > 10)
+        return at_error_set(err, -EINVAL, "%.80s: a tuner does not take %g s to settle", o->device,
+                            o->settle_s);
     if (isinf(o->gain_db) || !isfinite(o->ppm) || fabs(o->ppm) > 1000)
         return at_error_set(err, -EINVAL, "%.80s: gain and ppm must be numbers a receiver can have",
                             o->device);
@@ -215,6 +227,7 @@ static void take(struct radio_source *s, const struct at_iq_record *rec, const v
         .delivered_ns = s->delivered_ns,
         .utc_ns = at_anchors_utc(&s->anchors, index),
         .center_hz = rec->center_hz,
+        .tuning = rec->tuning,
         .gain_db = (double)rec->gain_db,
     };
     atomic_fetch_add(&s->popped, n);
@@ -323,20 +336,22 @@ static int read_samples(struct at_source *base, float *iq, size_t max, int timeo
     }
 }
 
-static int tune(struct at_source *base, double center_hz, double gain_db, struct at_error *err)
+static int tune(struct at_source *base, const struct at_tuning *t, uint64_t *ret_number,
+                struct at_error *err)
 {
     struct at_keeper *k = &self(base)->keeper;
-    if (isinf(center_hz) || center_hz < 0 || isinf(gain_db))
+    if (isinf(t->center_hz) || t->center_hz < 0 || isinf(t->gain_db) || isinf(t->ppm))
         return at_error_set(err, -EINVAL, "a frequency of %g Hz or a gain of %g dB can't be",
-                            center_hz, gain_db);
+                            t->center_hz, t->gain_db);
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += TUNE_TIMEOUT_NS / AT_NS_PER_S;
     pthread_mutex_lock(&k->lock);
     uint64_t number = ++k->tune.asked;
-    k->tune.center_hz = center_hz;
-    k->tune.gain_db = gain_db;
+    k->tune.wanted = *t;
     pthread_mutex_unlock(&k->lock);
+    if (ret_number)
+        *ret_number = number;
     at_keeper_wake(k);
     int wait = 0;
     pthread_mutex_lock(&k->lock);

@@ -20,6 +20,7 @@ struct at_iq_record {
     uint32_t n;
     int64_t delivered_ns;
     double center_hz;
+    uint64_t tuning; /* at_read.tuning */
     float gain_db, full_scale;
     uint64_t position; /* set by push: where its bytes begin, counted from the ring's start of life */
 };

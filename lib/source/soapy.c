@@ -20,13 +20,12 @@
 #include "lib/source/radio.h"
 #include "lib/source/recording.h"
 
-#define RATE_TOLERANCE   0.01 /* of the rate asked for; what is nearer is taken over and said */
-#define BUFFER_S         0.010
-#define USB_BLOCK        16384 /* bytes; librtlsdr's transfers are multiples of it */
-#define BUFFER_SAMPLES   1024
-#define MTU_DEFAULT      16384
-#define START_GAIN_SHARE 0.6 /* of the range, where our own control begins */
-#define DEVICES_MAX      256
+#define RATE_TOLERANCE 0.01 /* of the rate asked for; what is nearer is taken over and said */
+#define BUFFER_S       0.010
+#define USB_BLOCK      16384 /* bytes; librtlsdr's transfers are multiples of it */
+#define BUFFER_SAMPLES 1024
+#define MTU_DEFAULT    16384
+#define DEVICES_MAX    256
 
 struct at_driver {
     SoapySDRDevice *dev;
@@ -172,17 +171,17 @@ static int set_frequency(struct at_driver *d, double center_hz, const char *devi
 }
 
 /* "LNA=20,VGA=12" */
-static int set_gain_elements(struct at_driver *d, const struct at_soapy_options *o,
+static int set_gain_elements(struct at_driver *d, const char *gains, const char *device,
                              struct at_error *err)
 {
-    SoapySDRKwargs list = SoapySDRKwargs_fromString(o->gains);
+    SoapySDRKwargs list = SoapySDRKwargs_fromString(gains);
     int r = 0;
     for (size_t i = 0; r == 0 && i < list.size; i++) {
         char *end;
         double db = strtod(list.vals[i], &end);
         if (end == list.vals[i] || *end || !isfinite(db) ||
             SoapySDRDevice_setGainElement(d->dev, SOAPY_SDR_RX, d->channel, list.keys[i], db) != 0)
-            r = at_error_set(err, -EINVAL, "%.120s: gain element %.40s=%.40s is refused", o->device,
+            r = at_error_set(err, -EINVAL, "%.120s: gain element %.40s=%.40s is refused", device,
                              list.keys[i], list.vals[i]);
     }
     SoapySDRKwargs_clear(&list);
@@ -206,13 +205,13 @@ static int set_gain(struct at_driver *d, const struct at_soapy_options *o, struc
         info->gain_max_db = range.maximum;
     }
     if (o->gains) {
-        int r = set_gain_elements(d, o, err);
+        int r = set_gain_elements(d, o->gains, o->device, err);
         info->gain_db = SoapySDRDevice_getGain(d->dev, SOAPY_SDR_RX, d->channel);
         return r;
     }
     double db = o->gain_db;
     if (isnan(db))
-        db = info->gain_min_db + START_GAIN_SHARE * (info->gain_max_db - info->gain_min_db);
+        db = info->gain_min_db + AT_START_GAIN_SHARE * (info->gain_max_db - info->gain_min_db);
     if (SoapySDRDevice_setGain(d->dev, SOAPY_SDR_RX, d->channel, db) != 0)
         return fail(err, -EINVAL, o->device, "refuses the gain");
     info->gain_db = SoapySDRDevice_getGain(d->dev, SOAPY_SDR_RX, d->channel);
@@ -233,16 +232,34 @@ static int set_bias_tee(struct at_driver *d, const struct at_soapy_options *o, s
                  : at_error_set(err, -EINVAL, "%.120s: it has no bias tee to switch on", o->device);
 }
 
-static int set_settings(struct at_driver *d, const struct at_soapy_options *o, struct at_error *err)
+static int set_settings(struct at_driver *d, const char *settings, const char *device,
+                        struct at_error *err)
 {
-    SoapySDRKwargs list = SoapySDRKwargs_fromString(o->settings);
+    SoapySDRKwargs list = SoapySDRKwargs_fromString(settings);
     int r = 0;
     for (size_t i = 0; r == 0 && i < list.size; i++)
         if (SoapySDRDevice_writeSetting(d->dev, list.keys[i], list.vals[i]) != 0)
-            r = at_error_set(err, -EINVAL, "%.120s: setting %.40s=%.40s is refused", o->device,
+            r = at_error_set(err, -EINVAL, "%.120s: setting %.40s=%.40s is refused", device,
                              list.keys[i], list.vals[i]);
     SoapySDRKwargs_clear(&list);
     return r;
+}
+
+static int set_antenna(struct at_driver *d, const char *antenna, const char *device,
+                       struct at_error *err)
+{
+    return SoapySDRDevice_setAntenna(d->dev, SOAPY_SDR_RX, d->channel, antenna) == 0
+               ? 0
+               : fail(err, -EINVAL, device, "refuses the antenna");
+}
+
+/* Where the device does not correct itself, each frequency is set aside. */
+static void set_ppm(struct at_driver *d, double ppm)
+{
+    d->ppm = ppm;
+    if (SoapySDRDevice_hasFrequencyCorrection(d->dev, SOAPY_SDR_RX, d->channel) &&
+        SoapySDRDevice_setFrequencyCorrection(d->dev, SOAPY_SDR_RX, d->channel, ppm) == 0)
+        d->ppm = 0;
 }
 
 static int configure(struct at_driver *d, const struct at_soapy_options *o, struct at_error *err,
@@ -251,22 +268,20 @@ static int configure(struct at_driver *d, const struct at_soapy_options *o, stru
     if (d->channel >= SoapySDRDevice_getNumChannels(d->dev, SOAPY_SDR_RX))
         return at_error_set(err, -EINVAL, "%.120s: it has no receive channel %zu", o->device,
                             d->channel);
-    if (o->antenna && SoapySDRDevice_setAntenna(d->dev, SOAPY_SDR_RX, d->channel, o->antenna) != 0)
-        return fail(err, -EINVAL, o->device, "refuses the antenna");
+    if (o->antenna && set_antenna(d, o->antenna, o->device, err) < 0)
+        return -EINVAL;
     int r = set_rate(d, o, err, info);
     if (r < 0)
         return r;
-    d->ppm = o->ppm;
-    if (o->ppm != 0 && SoapySDRDevice_hasFrequencyCorrection(d->dev, SOAPY_SDR_RX, d->channel) &&
-        SoapySDRDevice_setFrequencyCorrection(d->dev, SOAPY_SDR_RX, d->channel, o->ppm) == 0)
-        d->ppm = 0;
+    if (o->ppm != 0)
+        set_ppm(d, o->ppm);
     r = set_frequency(d, o->center_hz, o->device, err);
     if (r == 0)
         r = set_gain(d, o, err, info);
     if (r == 0 && o->bias_tee)
         r = set_bias_tee(d, o, err);
     if (r == 0 && o->settings)
-        r = set_settings(d, o, err);
+        r = set_settings(d, o->settings, o->device, err);
     info->center_hz = o->center_hz;
     return r;
 }
@@ -504,12 +519,35 @@ static int read_driver(struct at_driver *d, void *buf, size_t max, int timeout_m
     }
 }
 
-static int tune_driver(struct at_driver *d, double center_hz, double gain_db, struct at_error *err)
+static int tune_gain(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db,
+                     struct at_error *err)
 {
-    int r = isnan(center_hz) ? 0 : set_frequency(d, center_hz, "radio", err);
-    if (r == 0 && d->has_gain && !isnan(gain_db) &&
-        SoapySDRDevice_setGain(d->dev, SOAPY_SDR_RX, d->channel, gain_db) != 0)
+    if (!d->has_gain || (!t->gains[0] && isnan(t->gain_db)))
+        return 0;
+    int r = 0;
+    if (t->gains[0])
+        r = set_gain_elements(d, t->gains, "radio", err);
+    else if (SoapySDRDevice_setGain(d->dev, SOAPY_SDR_RX, d->channel, t->gain_db) != 0)
         r = fail(err, -EINVAL, "radio", "refuses the gain");
+    if (r == 0)
+        *ret_gain_db =
+            t->gains[0] ? SoapySDRDevice_getGain(d->dev, SOAPY_SDR_RX, d->channel) : t->gain_db;
+    return r;
+}
+
+/* What is refused most often comes first. */
+static int tune_driver(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db,
+                       struct at_error *err)
+{
+    if (!isnan(t->ppm))
+        set_ppm(d, t->ppm);
+    int r = isnan(t->center_hz) ? 0 : set_frequency(d, t->center_hz, "radio", err);
+    if (r == 0 && t->antenna[0])
+        r = set_antenna(d, t->antenna, "radio", err);
+    if (r == 0)
+        r = tune_gain(d, t, ret_gain_db, err);
+    if (r == 0 && t->settings[0])
+        r = set_settings(d, t->settings, "radio", err);
     return r;
 }
 

@@ -6,7 +6,7 @@ const char *at_lost_reason_name(enum at_lost_reason reason)
     static const char *const names[AT_LOST_REASONS] = {
         [AT_LOST_OVERFLOW] = "overflow",   [AT_LOST_GAP] = "gap",
         [AT_LOST_RING_FULL] = "ring_full", [AT_LOST_STALL] = "stall",
-        [AT_LOST_CORRUPT] = "corrupt",
+        [AT_LOST_CORRUPT] = "corrupt",     [AT_LOST_RETUNE] = "retune",
     };
     return (unsigned)reason < AT_LOST_REASONS ? names[reason] : "unknown";
 }

@@ -17,6 +17,7 @@ enum at_lost_reason {
     AT_LOST_RING_FULL, /* we were too slow */
     AT_LOST_STALL,     /* nothing came: unplugged, hung, re-opened */
     AT_LOST_CORRUPT,   /* NaN, Inf, over-long or otherwise unusable, masked */
+    AT_LOST_RETUNE,    /* while the tuner settled: of no known frequency, dropped */
     AT_LOST_REASONS,
 };
 const char *at_lost_reason_name(enum at_lost_reason reason); /* "overflow", "gap", ... */
@@ -46,6 +47,7 @@ struct at_read {
     int64_t utc_ns;       /* UTC of iq[0]; 0 where unknown */
     double center_hz;     /* these samples were taken at; changes with tune and between SigMF captures, never inside a read */
     double gain_db;       /* likewise; 0 for files. A step resets the noise floor */
+    uint64_t tuning;      /* likewise: number that tune() gave; 0: as it was opened */
 };
 
 /* requested = delivered + sum(lost) to the sample, once the source has stopped or ended. */
@@ -53,6 +55,14 @@ struct at_ledger {
     uint64_t requested, delivered, lost[AT_LOST_REASONS];
     uint64_t events[AT_LOST_REASONS]; /* how often, beside how many */
     uint64_t reconnects;
+};
+
+/* What a radio is set to for a band. */
+struct at_tuning {
+    double center_hz, ppm; /* NAN: as it is */
+    double gain_db;        /* NAN: as it is; with auto_gain: where our own control begins, NAN: where it did at opening */
+    bool auto_gain;        /* our own slow control from here on */
+    char gains[256], antenna[128], settings[1024]; /* gains: "LNA=20,VGA=12" instead of gain_db; empty: as they are */
 };
 
 struct at_source;
@@ -68,14 +78,16 @@ struct at_source_ops {
     int (*read)(struct at_source *s, float *iq, size_t max, int timeout_ms, struct at_read *ret, struct at_error *err);
     /* Ends delivery; a blocked read returns soon. */
     void (*stop)(struct at_source *s);
-    /* Retunes a radio while it streams: frequency and gain of the next band. -ENOTSUP for files. */
-    int (*tune)(struct at_source *s, double center_hz, double gain_db, struct at_error *err);
+    /* Retunes a radio while it streams, at most 2 s; what stood before is set again where a part of it is refused.
+     * ret_number (may be NULL, set on failure too): what at_read.tuning of its samples says. -ENOTSUP for files; -EINVAL:
+     * refused; -ETIMEDOUT: it will be done when the radio comes back. */
+    int (*tune)(struct at_source *s, const struct at_tuning *tuning, uint64_t *ret_number, struct at_error *err);
     void (*get_info)(const struct at_source *s, struct at_source_info *ret);      /* any thread */
     void (*get_ledger)(const struct at_source *s, struct at_ledger *ret);          /* any thread */
     enum at_source_state (*get_state)(const struct at_source *s);                  /* any thread */
     void (*destroy)(struct at_source *s); /* NULL is fine */
 };
-#define AT_SOURCE_VERSION 1
+#define AT_SOURCE_VERSION 2
 
 /* First member of every source. */
 struct at_source {
@@ -98,6 +110,8 @@ struct at_file_options {
 int at_source_open_file(const char *path, const struct at_file_options *options, struct at_error *err,
                         struct at_source **ret_source);
 
+#define AT_SETTLE_S 0.01 /* what tuners take at most, with a margin: PLLs lock within 1 to 5 ms */
+
 struct at_soapy_options {
     const char *device;        /* "driver=rtlsdr,serial=00000002"; must name its driver */
     double rate_hz, center_hz; /* RF at baseband 0 */
@@ -109,6 +123,7 @@ struct at_soapy_options {
     const char *settings;      /* "key=value,..." passed to writeSetting, or NULL */
     const char *const *modules; /* extra module folders, NULL-terminated, or NULL */
     size_t channel;
+    double settle_s;           /* so much is dropped behind each tuning, while the tuner settles; 0: nothing */
     double time_scale;         /* of the stall and retry rules; 0: 1. Tests compress time with it */
     const char *name;          /* of the radio, for the process list; NULL: the driver's */
     /* What the driver prints, a line at a time, at most 20 in 10 s; NULL: thrown away. Thread: the source's own. */

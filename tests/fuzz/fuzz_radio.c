@@ -72,7 +72,8 @@ static int read_driver(struct at_driver *d, void *buf, size_t max, int timeout_m
     return 0;
 }
 
-static int tune_driver(struct at_driver *d, double center_hz, double gain_db, struct at_error *err)
+static int tune_driver(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db,
+                       struct at_error *err)
 {
     return take(1) & 1 ? -EINVAL : 0;
 }
@@ -115,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct at_iq_reader in;
     struct at_radio r = {.driver_ops = &ops,
                          .options = {.device = "driver=fuzz", .rate_hz = 1e6, .gain_db = NAN},
-                         .auto_gain = true,
+                         .tuning = {.center_hz = 1e8, .auto_gain = true},
                          .stalled_ns = 1000,
                          .busy_ns = 10,
                          .ring_bytes = RING_BYTES,

@@ -1,0 +1,260 @@
+/* A radio that changes its band: what reaches the driver, and that no sample of the old frequency
+ * is taken for the new one's. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/base/clock.h"
+#include "lib/source/helper.h"
+#include "lib/source/source.h"
+#include "soapy-sim/counts.h"
+
+#define RATE   1e6
+#define CHUNK  4096
+#define WAIT_S 60 /* a loaded machine is slow, not wrong */
+
+static char module_folder[512], counts_path[64];
+static const char *modules[2] = {module_folder, NULL};
+static volatile struct attunesim_counts *counts;
+
+/* A fresh file of counts for each radio; mapped here as well. */
+static void new_counts(void)
+{
+    if (counts)
+        munmap((void *)(uintptr_t)counts, sizeof *counts);
+    strcpy(counts_path, "/tmp/attunesim-XXXXXX");
+    int fd = mkstemp(counts_path);
+    assert_true(fd >= 0 && ftruncate(fd, sizeof *counts) == 0);
+    void *memory = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(memory != MAP_FAILED);
+    counts = memory;
+    close(fd);
+}
+
+static struct at_source *open_radio(const char *device, struct at_soapy_options *o)
+{
+    char text[512];
+    struct at_error err = {{0}};
+    struct at_source *s;
+    new_counts();
+    snprintf(text, sizeof text, "%s,counts=%s", device, counts_path);
+    o->device = text;
+    o->modules = modules;
+    if (at_source_open_soapy(o, &err, &s) != 0 || s->ops->start(s, &err) != 0)
+        fail_msg("%s: %s", device, err.text);
+    return s;
+}
+
+static void close_radio(struct at_source *s)
+{
+    s->ops->destroy(s);
+    unlink(counts_path);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no helper is left */
+}
+
+static struct at_soapy_options plain(void)
+{
+    return (struct at_soapy_options){
+        .rate_hz = RATE, .center_hz = 433e6, .gain_db = NAN, .time_scale = 0.5};
+}
+
+static void print_ledger(const char *device, const struct at_ledger *l)
+{
+    print_message("%s: requested %llu, delivered %llu, lost:", device,
+                  (unsigned long long)l->requested, (unsigned long long)l->delivered);
+    for (int i = 0; i < AT_LOST_REASONS; i++)
+        print_message(" %s %llu in %llu", at_lost_reason_name((enum at_lost_reason)i),
+                      (unsigned long long)l->lost[i], (unsigned long long)l->events[i]);
+    print_message("; %llu re-opened\n", (unsigned long long)l->reconnects);
+}
+
+static int tune_to(struct at_source *s, double center_hz, uint64_t *ret_number,
+                   struct at_error *err)
+{
+    struct at_tuning t = {.center_hz = center_hz, .ppm = NAN, .gain_db = NAN};
+    return s->ops->tune(s, &t, ret_number, err);
+}
+
+static void retuning_changes_the_centre_of_later_reads(void **state)
+{
+    static float iq[2 * CHUNK];
+    struct at_soapy_options o = plain();
+    struct at_source *s = open_radio("driver=attunesim,scene=count", &o);
+    struct at_read got = {0};
+    struct at_error err = {{0}};
+    while (got.n == 0)
+        assert_int_equal(s->ops->read(s, iq, CHUNK, 500, &got, &err), 0);
+    assert_true(got.center_hz == 433e6);
+    uint64_t number;
+    assert_int_equal(tune_to(s, 868e6, &number, &err), 0);
+    uint64_t before = got.index;
+    for (int i = 0; i < 1000 && got.center_hz != 868e6; i++)
+        assert_int_equal(s->ops->read(s, iq, CHUNK, 500, &got, &err), 0);
+    print_message("868 MHz from sample %llu on, asked for after %llu\n",
+                  (unsigned long long)got.index, (unsigned long long)before);
+    assert_true(got.center_hz == 868e6);
+    assert_true(got.tuning == number);
+    assert_int_equal(tune_to(s, 20e9, &number, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "refuses a frequency"));
+    struct at_source_info info;
+    s->ops->get_info(s, &info);
+    assert_true(info.center_hz == 868e6);
+    int64_t late = at_clock_utc_ns() - got.utc_ns;
+    assert_true(late >= 0 && late < WAIT_S * AT_NS_PER_S);
+    close_radio(s);
+}
+
+/* Samples of the read that are not those of a tone at 1/8 of the rate, above the centre or below.
+ */
+static uint64_t count_others(const float *iq, size_t n, double side)
+{
+    uint64_t others = 0;
+    for (size_t i = 0; i + 1 < n; i++) {
+        const float *a = iq + 2 * i, *b = iq + 2 * i + 2;
+        double re = a[0] * b[0] + a[1] * b[1], im = a[0] * b[1] - a[1] * b[0];
+        others += !(fabs(atan2(im, re) - side * M_PI / 4) < 0.01) || !(re > 0.1);
+    }
+    return others;
+}
+
+/* The simulated receiver goes on hearing the old frequency for a while, and holds samples back:
+ * none of these may be taken for the new one's, and all of them are in the ledger. */
+static void samples_before_the_tuner_has_settled_are_lost_and_counted(void **state)
+{
+    enum { TURNS = 20 };
+    static float iq[2 * CHUNK];
+    struct at_soapy_options o = plain();
+    o.center_hz = 100e6;
+    o.settle_s = 0.05;
+    struct at_source *s = open_radio("driver=attunesim,scene=tone@100e6,settle=5", &o);
+    struct at_read got = {0};
+    struct at_error err = {{0}};
+    uint64_t number = 0, read = 0, others = 0, expected = 0;
+    for (int turn = 0; turn <= TURNS; turn++) {
+        double side = turn % 2 ? -1 : 1;
+        uint64_t begin = 0;
+        if (turn > 0)
+            assert_int_equal(tune_to(s, 100e6 + (turn % 2 ? RATE / 4 : 0), &number, &err), 0);
+        for (bool there = false; !there || got.index < begin + 100000;) {
+            assert_int_equal(s->ops->read(s, iq, CHUNK, 500, &got, &err), 0);
+            assert_true(got.tuning == number || got.tuning + 1 == number);
+            if (got.n > 0 && got.index != expected && got.tuning == number)
+                print_message("turn %d: %llu samples lost\n", turn,
+                              (unsigned long long)(got.index - expected));
+            expected = got.n > 0 ? got.index + got.n : expected;
+            begin = !there && got.n > 0 && got.tuning == number ? got.index : begin;
+            there = there || (got.n > 0 && got.tuning == number);
+            others += count_others(iq, got.n, got.tuning == number ? side : -side);
+            read += got.n;
+        }
+    }
+    s->ops->stop(s);
+    while (s->ops->read(s, iq, CHUNK, 500, &got, &err) == 0)
+        read += got.n;
+    struct at_ledger l;
+    s->ops->get_ledger(s, &l);
+    print_ledger("20 turns", &l);
+    assert_int_equal(others, 0);
+    assert_int_equal(counts->retunes, TURNS);
+    assert_int_equal(l.events[AT_LOST_RETUNE], TURNS);
+    assert_true(l.lost[AT_LOST_RETUNE] >= TURNS * 50000);
+    assert_int_equal(l.delivered, read);
+    uint64_t lost = 0;
+    for (int i = 0; i < AT_LOST_REASONS; i++)
+        lost += l.lost[i];
+    assert_int_equal(l.requested, l.delivered + lost);
+    assert_int_equal(l.requested, expected);
+    close_radio(s);
+}
+
+/* What a band says reaches the driver, and what it does not change is left alone. */
+static void a_tuning_sets_what_differs(void **state)
+{
+    static float iq[2 * CHUNK];
+    char device[256], text[2048] = "", log[] = "/tmp/attunesim-log-XXXXXX";
+    close(mkstemp(log));
+    struct at_soapy_options o = plain();
+    o.antenna = "RX";
+    snprintf(device, sizeof device, "driver=attunesim,scene=tone,gains=1,correction=1,log=%s", log);
+    struct at_source *s = open_radio(device, &o);
+    struct at_read got = {0};
+    struct at_error err = {{0}};
+    struct at_tuning t = {
+        .center_hz = 500e6, .ppm = 2, .gain_db = 12, .antenna = "RX2", .settings = "direct_samp=1"};
+    uint64_t number;
+    while (got.n == 0)
+        assert_int_equal(s->ops->read(s, iq, CHUNK, 500, &got, &err), 0);
+    assert_int_equal(truncate(log, 0), 0);
+    assert_int_equal(s->ops->tune(s, &t, &number, &err), 0);
+    assert_int_equal(counts->gain_mdb, 12000);
+    assert_int_equal(s->ops->tune(s, &t, &number, &err), 0); /* nothing differs */
+    t.center_hz = 501e6;
+    t.gain_db = NAN;
+    strcpy(t.gains, "LNA=7,VGA=3");
+    assert_int_equal(s->ops->tune(s, &t, &number, &err), 0);
+    strcpy(t.antenna, "none");
+    t.center_hz = 502e6;
+    assert_int_equal(s->ops->tune(s, &t, &number, &err), -EINVAL); /* and is put back */
+    FILE *f = fopen(log, "r");
+    assert_true(f && fread(text, 1, sizeof text - 1, f) > 0);
+    fclose(f);
+    unlink(log);
+    print_message("%s", text);
+    static const char *const want[] = {"ppm 2.0",
+                                       "frequency 500000000",
+                                       "antenna RX2",
+                                       "gain LNA",
+                                       "gain VGA",
+                                       "setting direct_samp",
+                                       "frequency 501000000",
+                                       "gain LNA 7",
+                                       "gain VGA 3",
+                                       "frequency 502000000",
+                                       "ppm 2.0",
+                                       "frequency 501000000"};
+    const char *at = text;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const char *found = strstr(at, want[i]);
+        if (!found)
+            fail_msg("%s is not there, or not in order", want[i]);
+        at = found + 1;
+    }
+    const char *once = strstr(text, "frequency 500000000");
+    assert_null(strstr(once + 1, "frequency 500000000"));
+    close_radio(s);
+}
+
+int main(int argc, char **argv)
+{
+    int helper = at_helper_main(argc, argv);
+    if (helper >= 0)
+        return helper;
+    snprintf(module_folder, sizeof module_folder, "%s/soapy-sim",
+             getenv("ATTUNE_BUILD") ? getenv("ATTUNE_BUILD") : ".");
+    struct at_error err;
+    struct at_source *s;
+    struct at_soapy_options o = plain();
+    o.device = "driver=attunesim";
+    if (at_source_open_soapy(&o, &err, &s) == -ENOTSUP) {
+        fprintf(stderr, "skipped: %s\n", err.text);
+        return 77;
+    }
+    s->ops->destroy(s);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(retuning_changes_the_centre_of_later_reads),
+        cmocka_unit_test(samples_before_the_tuner_has_settled_are_lost_and_counted),
+        cmocka_unit_test(a_tuning_sets_what_differs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
