@@ -184,8 +184,7 @@ static bool starve(struct at_classifier *c, struct stream *s, int error)
         c->stats.tokens_skipped += s->head - s->tail;
         s->tail = s->head;
         s->throttled = true;
-        s->starved = c->generation;
-        return s->ended;
+        return s->ended; /* not `starved`: the next tokens ask again, whether or not another ends */
     }
     s->starved = c->generation;
     return false;

@@ -464,6 +464,51 @@ static void test_any_allocation_may_fail(void **state)
     assert_true(errors > 10);
 }
 
+/* Of a live radio the n-th allocation fails once the first samples are in: what the emission that is
+ * alone on the air loses is that moment, and it goes on being decided. */
+static void test_a_live_emission_outlives_a_failed_allocation(void **state)
+{
+    const size_t piece = 2000;
+    int met = 0;
+    for (long n = 1; n <= 40; n++) {
+        struct at_mem mem = {0};
+        struct at_error err = {0};
+        struct at_classifier *c = NULL;
+        struct at_receiver *r = NULL;
+        struct log *l = calloc(1, sizeof(*l));
+        struct at_classifier_config config = {
+            .model_path = model_path, .backend = "flash", .threads = 1};
+        struct at_receiver_config rc = {
+            .radio = "roof", .boot = "b", .live = 1, .band_config = {.rate_hz = RATE}};
+        struct at_receiver_sink sink = {.ctx = l, .result = on_result};
+        struct at_classifier_stats s = {0};
+        if (at_classifier_create(&mem, &config, &err, &c) < 0 ||
+            at_receiver_create(c, &rc, &sink, &err, &r) < 0)
+            fail_msg("%s", err.text);
+        mem.fail_at = n;
+        int told = 0; /* the push itself failed: its caller knows */
+        for (size_t i = 50000; !told && i < 250000; i += piece) { /* as slow as it takes */
+            told = at_receiver_push(r, scene + 2 * i, piece, i - 50000, at_clock_mono_ns(), 0);
+            for (int wait = 0; wait < 400; wait++) {
+                at_classifier_get_stats(c, &s);
+                if (s.queue_depth < 128)
+                    break;
+                usleep(500);
+            }
+        }
+        if (mem.fail_at <= 0 && !told && s.decisions < 3)
+            fail_msg("allocation %ld failed, then %d decisions, %zu tokens wait", n,
+                     (int)s.decisions, (size_t)s.queue_depth);
+        met += mem.fail_at <= 0 && !told;
+        at_receiver_flush(r);
+        at_receiver_destroy(r);
+        at_classifier_destroy(c);
+        free(l);
+    }
+    print_message("%d allocations failed under way\n", met);
+    assert_true(met > 0);
+}
+
 /* Measured, at the first starts on a busy host, then read back. */
 static void test_calibration_is_kept(void **state)
 {
@@ -507,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_what_is_watched_keeps_its_session),
         cmocka_unit_test(test_wrong_names_say_what_there_is),
         cmocka_unit_test(test_any_allocation_may_fail),
+        cmocka_unit_test(test_a_live_emission_outlives_a_failed_allocation),
         cmocka_unit_test(test_calibration_is_kept),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
