@@ -40,6 +40,7 @@ struct at_band {
     float *clean;    /* (CLEAN, 2) copy of samples among which some were not finite */
     uint64_t next;   /* index that goes on without a gap */
     bool begun, gap; /* something was pushed; this stretch begins after a gap */
+    bool paused;     /* the last stretch has been ended, the radio is elsewhere */
 };
 
 static int bad_config(const struct at_band_config *c, struct at_error *err)
@@ -297,7 +298,8 @@ static int settle(struct at_band *b, bool last)
         bool due = k->by_hand ? b->view.end > k->e.start
                               : over || (life >= LONG_HOP_S && (k->sure || !k->fringe));
         if (k->pending && due) {
-            if (over && !k->by_hand && (life < b->config.min_duration_s || (!k->sure && !last))) {
+            if (over && !k->by_hand &&
+                (life < b->config.min_duration_s || (!k->sure && (!last || b->paused)))) {
                 drop_track(b, k);
                 continue;
             }
@@ -397,8 +399,11 @@ static const float *cleaned(struct at_band *b, const float *iq, size_t n)
 int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
 {
     at_cpu_flush_denormals();
-    if (!b->begun || index != b->next) {
-        int ret = b->begun ? end_stretch(b, false) : 0;
+    if (!b->begun || b->paused || index != b->next) {
+        int ret = b->begun && !b->paused ? end_stretch(b, false) : 0;
+        if (b->paused && index > b->next)
+            at_tracker_absent(&b->tracker, index - b->next);
+        b->paused = false;
         b->gap = b->begun;
         b->begun = true;
         begin_stretch(b, index);
@@ -433,12 +438,27 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
     return 0;
 }
 
+int at_band_pause(struct at_band *b)
+{
+    if (!b->begun || b->paused)
+        return 0;
+    at_cpu_flush_denormals();
+    b->paused = true;
+    return end_stretch(b, false);
+}
+
 int at_band_flush(struct at_band *b)
 {
     if (!b->begun)
         return 0;
     at_cpu_flush_denormals();
     b->begun = false;
+    if (b->paused) {
+        b->paused = false;
+        while (b->tracker.n_tracks)
+            close_track(b, b->tracker.tracks[0]);
+        return 0;
+    }
     return end_stretch(b, true);
 }
 

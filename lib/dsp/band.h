@@ -84,6 +84,12 @@ void at_band_destroy(struct at_band *b);
  * Any n. 0 or -ENOMEM. */
 int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index);
 
+/* The radio goes elsewhere for a while: decides what is still undecided of what has come, as far as it is sure; emissions
+ * live on. The next push, whenever it comes, goes on with the floor as it is and the emissions as they were: those that
+ * are still there keep their ids, in a new run and with `gap`; those that are not end after their hang time, where they
+ * were last seen. 0 or -ENOMEM. */
+int at_band_pause(struct at_band *b);
+
 /* End of the stream: decides what is still undecided (a file may be shorter than the detector's
  * reaction) and closes every emission. */
 int at_band_flush(struct at_band *b);

@@ -133,6 +133,16 @@ void at_tracker_remove(struct at_tracker *t, struct at_track *k)
     }
 }
 
+void at_tracker_absent(struct at_tracker *t, uint64_t n)
+{
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        struct at_track *k = t->tracks[i];
+        k->silent_since += n;
+        k->decayed += n;
+        k->absent += n;
+    }
+}
+
 bool at_tracker_over(const struct at_tracker *t, const struct at_track *k, uint64_t now)
 {
     if (k->by_hand)
@@ -453,13 +463,13 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     k->epochs++;
     bool seen_enough = k->epochs > 1 || !on.steady || on.n_on < e->fast.t || r->peak > SURE;
     if (k->fringe) {
-        double age = (double)(e->end - k->e.start) / (double)(e->end - e->index);
+        double age = (double)(e->end - k->e.start - k->absent) / (double)(e->end - e->index);
         seen_enough = (double)k->epochs >= fmax(FRINGE_EPOCHS, 0.6 * age);
     }
     k->sure = k->sure || seen_enough;
     k->e.gap = k->e.gap || (e->gap && k->e.start < e->index);
     k->e.floor_source = e->floor_source;
-    double life = (double)(k->e.end - k->e.start) / t->rate_hz;
+    double life = (double)(k->e.end - k->e.start - k->absent) / t->rate_hz;
     k->e.duty = life > 0 ? (float)fmin(k->on_s / life, 1) : 1;
     at_measure_edges(k, e, t->rate_hz, lo, hi, t->scratch);
     set_levels(t, k);

@@ -40,7 +40,8 @@ struct at_track {
     bool fringe;  /* began beside a far stronger one: reported only if it stays */
     bool dropped; /* to be forgotten unreported */
     uint64_t hand_end;
-    uint64_t silent_since; /* one past the newest on-sample */
+    uint64_t silent_since; /* one past the newest on-sample, absence not counted */
+    uint64_t absent;       /* samples of its life that nobody received: the radio was elsewhere */
     uint64_t epochs;
     double on_s, power_s, noise_s; /* on-time; power x time; noise density x time */
     double clipped_s;              /* on-time in epochs whose samples were clipped */
@@ -78,6 +79,8 @@ void at_tracker_finish(struct at_tracker *t);
  * and removes those that at_tracker_over() says are over. 0 or -ENOMEM. */
 int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at_region *regions,
                    size_t n);
+/* The radio was elsewhere for n samples: they count as no silence, and as no time that it was off. */
+void at_tracker_absent(struct at_tracker *t, uint64_t n);
 /* A track by hand. NULL: no memory or too many. */
 struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_hi_hz,
                                 uint64_t start);

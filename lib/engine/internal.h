@@ -136,6 +136,7 @@ struct at_receiver {
     size_t n_watch;
     size_t policy;                     /* of the classifier's */
     bool live, file, inline_, closing; /* closing: under the lock */
+    bool away;                         /* its radio is elsewhere; under the lock */
     uint32_t n_bins;                   /* of a frame; the model's */
     uint64_t slice;                    /* samples of one push into the band */
     uint64_t now; /* first sample of the slice being pushed, rounded down to slices */
@@ -168,6 +169,9 @@ void at_stream_result(const struct stream *s, struct at_result *ret);
  * False: nothing was to be done now. A finished stream is published as ended, taken out and
  * destroyed. */
 bool at_stream_serve(struct stream *s, struct server *server);
+/* Gives its session back where its radio is elsewhere and nothing is left to be heard or said; lock held, not busy or by
+ * whoever is. */
+void at_stream_rest(struct stream *s);
 void at_stream_drop(
     struct stream *s); /* takes it out and destroys it; lock held, not busy or by whoever is */
 int at_server_init(struct at_classifier *c, struct server *s, struct at_error *err);

@@ -322,10 +322,33 @@ static void note_skipped(struct at_receiver *r)
     pthread_mutex_unlock(&r->c->lock);
 }
 
+int at_receiver_pause(struct at_receiver *r)
+{
+    struct at_classifier *c = r->c;
+    int ret = at_band_pause(r->band);
+    note_skipped(r);
+    pthread_mutex_lock(&c->lock);
+    r->away = true;
+    for (struct stream *s = c->streams; s; s = s->next) {
+        if (s->r != r)
+            continue;
+        s->throttled = false; /* what passes meanwhile was not there to be taken */
+        s->closed_ns = r->n_pushes ? r->pushes[(r->n_pushes - 1) % PUSH_MARKS].delivered_ns : 0;
+        if (!s->busy)
+            at_stream_rest(s);
+    }
+    for (struct stream *s = r->inline_ ? c->streams : NULL; s;) /* others may go meanwhile */
+        s = s->r == r && at_stream_serve(s, &r->server) ? c->streams : s->next;
+    pthread_cond_broadcast(&c->work);
+    pthread_mutex_unlock(&c->lock);
+    return ret < 0 ? ret : r->failed;
+}
+
 static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t delivered_ns,
                       int64_t utc_ns)
 {
     pthread_mutex_lock(&r->c->lock);
+    r->away = false;
     r->pushes[r->n_pushes % PUSH_MARKS].end = index + n;
     r->pushes[r->n_pushes++ % PUSH_MARKS].delivered_ns = delivered_ns;
     if (utc_ns != 0) {

@@ -103,7 +103,7 @@ static int64_t due_at(const struct stream *s, const struct at_chunk *chunk)
     int64_t due_ns = s->delivered_ns;
     if (chunk->n == 0 && s->head > s->tail)
         due_ns = s->marks[s->tail % QUEUE_TOKENS].delivered_ns;
-    else if (s->ended)
+    else if (s->ended || s->r->away)
         due_ns = s->closed_ns;
     return due_ns > s->delivered_ns ? due_ns : s->delivered_ns;
 }
@@ -190,6 +190,14 @@ static bool starve(struct at_classifier *c, struct stream *s, int error)
     return false;
 }
 
+void at_stream_rest(struct stream *s)
+{
+    if (!s->r->away || !s->session || s->ended || s->head != s->tail || s->pace.new_tokens > 0)
+        return;
+    at_sessions_release(s->r->c, s);
+    s->pace.run_tokens = 0;
+}
+
 void at_stream_drop(struct stream *s)
 {
     struct at_receiver *r = s->r;
@@ -267,6 +275,7 @@ static bool finish(const struct part *p, size_t n, int64_t start_ns, int64_t now
         at_stream_drop(s);
         return false;
     }
+    at_stream_rest(s);
     s->busy = false;
     if (s->r->closing)
         pthread_cond_broadcast(&c->idle);
@@ -303,8 +312,8 @@ static struct stream *pick(struct at_classifier *c, size_t *ret_waiting)
 {
     size_t n = 0, waiting = 0;
     for (struct stream *s = c->streams; s && n < c->max_tasks; s = s->next) {
-        if (s->r->inline_ || s->r->closing || s->busy || (s->head == s->tail && !s->ended) ||
-            s->starved == c->generation)
+        bool idle = s->head == s->tail && !s->ended && !(s->r->away && s->pace.new_tokens > 0);
+        if (s->r->inline_ || s->r->closing || s->busy || idle || s->starved == c->generation)
             continue;
         struct at_chunk chunk = at_stream_plan(s);
         c->task_streams[n] = s;

@@ -206,8 +206,10 @@ void at_stream_end(struct stream *s, const struct at_emission *e)
 
 struct at_chunk at_stream_plan(const struct stream *s)
 {
-    return at_pace_plan(&s->pace, s->marks, QUEUE_TOKENS, s->tail, (size_t)(s->head - s->tail),
-                        s->ended);
+    struct at_chunk chunk = at_pace_plan(&s->pace, s->marks, QUEUE_TOKENS, s->tail,
+                                         (size_t)(s->head - s->tail), s->ended || s->r->away);
+    chunk.done = chunk.done && s->ended;
+    return chunk;
 }
 
 static int64_t utc_of(const struct at_receiver *r, uint64_t index)

@@ -213,6 +213,51 @@ static void test_a_gap_ends_the_run(void **state)
     free(iq);
 }
 
+/* A radio that visits: a carrier that is there at each visit is one emission, on all the while; one
+ * that has gone meanwhile ends where it was last seen; the floor is known from the first block. */
+static void test_emissions_live_across_visits(void **state)
+{
+    enum { VISIT = 400000, AWAY = 5000000, VISITS = 5 };
+    struct band_log l = {0};
+    struct at_band *b = log_band(&l, NULL, RATE);
+    struct at_band_stats stats;
+    uint64_t index = 0, gone = 0;
+    for (int i = 0; i < VISITS; i++) {
+        float *iq = noise(VISIT, -50, (uint64_t)i + 1);
+        sig_add_tone(iq, 0, VISIT, 0.1, -40);
+        if (i < 2) {
+            sig_add_wide(iq, 0, VISIT, -0.2, 0.05, -35, 3);
+            gone = index + VISIT;
+        }
+        unsigned rows = l.n_rows;
+        assert_int_equal(at_band_push(b, iq, VISIT, index), 0);
+        at_band_get_stats(b, &stats);
+        assert_true(fabs(stats.floor_dbfs_hz + 110) < 0.5);
+        assert_true(l.n_rows > rows);
+        assert_int_equal(at_band_pause(b), 0);
+        assert_int_equal(at_band_pause(b), 0); /* once is enough */
+        free(iq);
+        index += VISIT + AWAY;
+    }
+    log_print(&l, RATE);
+    assert_int_equal(l.n, 2);
+    assert_int_equal(
+        l.new_runs, VISITS); /* of the carrier at each visit but the first, and of the other once */
+    assert_int_equal(l.n_closed, 1);
+    unsigned carrier = l.e[0].ended ? 1 : 0;
+    const struct at_emission *stays = &l.e[carrier], *went = &l.e[1 - carrier];
+    assert_true(stays->gap && !stays->ended && went->ended);
+    assert_int_equal(stays->bursts, 1);
+    print_message("duty %.3f, %lld samples beyond the last that it sent\n", (double)stays->duty,
+                  (long long)(went->end - gone));
+    assert_true(stays->duty > 0.97f);
+    assert_true(llabs((long long)(went->end - gone)) < 20000);
+    assert_int_equal(at_band_flush(b), 0);
+    assert_int_equal(l.n_closed, 2);
+    at_band_destroy(b);
+    free(l.frames);
+}
+
 static void test_zeros_and_bad_samples_make_no_nan(void **state)
 {
     enum { N = 150000 };
@@ -325,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_any_chunks_give_the_same_tokens),
         cmocka_unit_test(test_a_wide_band_finds_a_short_burst),
         cmocka_unit_test(test_a_gap_ends_the_run),
+        cmocka_unit_test(test_emissions_live_across_visits),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
         cmocka_unit_test(test_a_full_session_pauses_the_run),
         cmocka_unit_test(test_one_opened_by_hand_below_the_threshold),

@@ -312,6 +312,71 @@ static const struct at_policy_state *policy_of(const struct at_selector_state *s
 
 /* Each band's budget has a choice and a reason of its own, and goes with its last receiver: any
  * number of different ones may follow each other, AT_MAX_POLICIES - 1 stand beside each other. */
+/* Waits until no token waits and no session is held. */
+static bool rests(struct at_classifier *c)
+{
+    struct at_classifier_stats s;
+    for (int i = 0; i < 60000; i++) {
+        at_classifier_get_stats(c, &s);
+        pthread_mutex_lock(&c->lock);
+        unsigned held = c->n_sessions;
+        pthread_mutex_unlock(&c->lock);
+        if (s.queue_depth == 0 && held == 0)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+/* A receiver whose radio goes elsewhere says what it has heard, gives its sessions to others, and
+ * goes on with the same emissions. */
+static void test_a_pause_decides_and_gives_sessions_back(void **state)
+{
+    for (unsigned threads = 0; threads < 3; threads += 2) {
+        struct at_classifier_config config = {
+            .model_path = model_path, .threads = threads, .backend = fast_backend()};
+        struct at_error err = {0};
+        struct at_classifier *c = NULL;
+        struct at_receiver *r = NULL;
+        struct log *l = calloc(1, sizeof(*l));
+        struct at_receiver_config rc = {.radio = "roof",
+                                        .band = "test",
+                                        .boot = "b00t",
+                                        .live = 1,
+                                        .band_config = {.rate_hz = RATE}};
+        struct at_receiver_sink sink = {.ctx = l, .result = on_result, .opened = on_opened};
+        if (at_classifier_create(NULL, &config, &err, &c) < 0 ||
+            at_receiver_create(c, &rc, &sink, &err, &r) < 0)
+            fail_msg("%s", err.text);
+        unsigned results = 0;
+        for (uint64_t visit = 0; visit < 4; visit++) {
+            /* The tone alone, all through the visit. */
+            for (size_t i = 200000; i < 400000; i += 10000)
+                assert_int_equal(at_receiver_push(r, scene + 2 * i, 10000, visit * 5000000 + i,
+                                                  at_clock_mono_ns(), 0),
+                                 0);
+            assert_int_equal(at_receiver_pause(r), 0);
+            assert_true(rests(c));
+            assert_true(l->n == 1 && !l->seen[0].last.emission.ended);
+            assert_true(l->seen[0].results > results);
+            results = l->seen[0].results;
+        }
+        struct at_band_stats band;
+        struct at_classifier_stats stats;
+        at_receiver_get_stats(r, &band);
+        at_classifier_get_stats(c, &stats);
+        assert_int_equal(band.tokens + band.tokens_skipped, stats.tokens + stats.tokens_skipped);
+        assert_int_equal(at_receiver_flush(r), 0);
+        print_message("threads %u: %u results, %d tokens, share %.2f\n", threads,
+                      l->seen[0].results, (int)l->seen[0].last.tokens,
+                      (double)l->seen[0].last.share_seen);
+        assert_true(l->n == 1 && l->seen[0].last.emission.ended && l->seen[0].last.emission.gap);
+        at_receiver_destroy(r);
+        at_classifier_destroy(c);
+        free(l);
+    }
+}
+
 static void test_each_bands_budget_has_its_choice(void **state)
 {
     enum { MOST = AT_MAX_POLICIES - 1 };
@@ -548,6 +613,7 @@ int main(void)
         cmocka_unit_test(test_pieces_and_threads_change_nothing),
         cmocka_unit_test(test_switching_amid_runs),
         cmocka_unit_test(test_a_small_budget_is_kept),
+        cmocka_unit_test(test_a_pause_decides_and_gives_sessions_back),
         cmocka_unit_test(test_each_bands_budget_has_its_choice),
         cmocka_unit_test(test_what_is_watched_keeps_its_session),
         cmocka_unit_test(test_wrong_names_say_what_there_is),
