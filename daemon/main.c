@@ -35,7 +35,7 @@
 #define N_ENDED       4096 /* remembered after their end */
 #define N_EVENTS      4096
 #define N_SPECTRA     64
-#define N_ROWS        600 /* of each radio: a minute at ten a second */
+#define N_ROWS        600 /* of each band: a minute at ten a second */
 #define STOP_LIMIT_US 1800000
 #define LARGE_BLOCK   (256 * 1024) /* bytes */
 #define N_ARENAS      2
@@ -49,7 +49,7 @@ struct daemon {
     struct at_http *http;
     struct at_http *metrics_http;                       /* of http.metrics_listen; NULL: none */
     char *tls_cert, *tls_key;                           /* PEM; NULL: no TLS */
-    struct at_mqtt *mqtt; /* NULL: no broker is configured */
+    struct at_mqtt *mqtt;                               /* NULL: no broker is configured */
     const char *allowed_hosts[AT_CONFIG_MAX_HOSTS + 1]; /* NULL-terminated, into config */
     struct at_reloader *reloader;
     pthread_t reload_thread;
@@ -92,7 +92,7 @@ static int create_outlets(struct daemon *d, struct at_error *err)
         .store = at_store_create(N_ACTIVE, N_ENDED),
         .events = at_events_create(N_EVENTS, N_SPECTRA),
         .metrics = at_metrics_create(),
-        .rows = at_rows_create(AT_MAX_RADIOS, N_ROWS),
+        .rows = at_rows_create(AT_MAX_RADIOS * AT_MAX_BANDS, N_ROWS),
     };
     if (!d->outlets.store || !d->outlets.events || !d->outlets.metrics || !d->outlets.rows)
         return at_error_set(err, -ENOMEM, "out of memory");
@@ -327,9 +327,10 @@ static int run(struct daemon *d)
     }
 }
 
-/* Caches, rings and bands, blocks of megabytes that come and go for years, are mapped by themselves, so
- * that the system has them back at once: left alone, glibc raises this limit to 32 MB with the first
- * one that is freed. And threads share few arenas, so that the holes one leaves serve the next. */
+/* Caches, rings and bands, blocks of megabytes that come and go for years, are mapped by
+ * themselves, so that the system has them back at once: left alone, glibc raises this limit to 32
+ * MB with the first one that is freed. And threads share few arenas, so that the holes one leaves
+ * serve the next. */
 static void hold_little(void)
 {
 #ifdef __GLIBC__

@@ -63,47 +63,62 @@ static double busy(const struct at_radio_view *r)
 {
     return r->busy_ratio;
 }
-static double frames(const struct at_radio_view *r)
+static double frames(const struct at_band_view *b)
 {
-    return (double)r->band_stats.frames;
+    return (double)b->stats.frames;
 }
-static double skipped(const struct at_radio_view *r)
+static double skipped(const struct at_band_view *b)
 {
-    return (double)r->band_stats.tokens_skipped;
+    return (double)b->stats.tokens_skipped;
 }
-static double noise_floor(const struct at_radio_view *r)
+static double noise_floor(const struct at_band_view *b)
 {
-    return r->band_stats.floor_dbfs_hz;
+    return b->stats.floor_dbfs_hz;
 }
-static double occupancy(const struct at_radio_view *r)
+static double occupancy(const struct at_band_view *b)
 {
-    return r->band_stats.occupancy;
+    return b->stats.occupancy;
 }
-static double active(const struct at_radio_view *r)
+static double active(const struct at_band_view *b)
 {
-    return r->band_stats.active;
+    return b->stats.active;
+}
+static double visits(const struct at_band_view *b)
+{
+    return (double)b->visits;
+}
+static double visited(const struct at_band_view *b)
+{
+    return !b->waiting;
 }
 
 static const struct {
     const char *name, *type, *help;
-    bool band; /* labelled by band, and only where the band runs */
     double (*value)(const struct at_radio_view *r);
 } radio_table[] = {
-    {"attune_samples_total", "counter", "Samples due from the radio, delivered or lost", false,
+    {"attune_samples_total", "counter", "Samples due from the radio, delivered or lost",
      samples_due},
-    {"attune_samples_processed_total", "counter", "Samples that went through the receiver", false,
+    {"attune_samples_processed_total", "counter", "Samples that went through the receiver",
      samples_processed},
-    {"attune_radio_up", "gauge", "1 while the radio delivers", false, radio_up},
-    {"attune_radio_reconnects_total", "counter", "Attempts to open the radio again", false,
-     reconnects},
-    {"attune_radio_busy_ratio", "gauge", "Share of a core that the radio's thread takes", false,
-     busy},
-    {"attune_frames_total", "counter", "Blocks of spectrum computed", true, frames},
-    {"attune_tokens_skipped_total", "counter", "Tokens that no session could take", true, skipped},
-    {"attune_noise_floor_dbfs_per_hz", "gauge", "Median noise density", true, noise_floor},
-    {"attune_occupancy_ratio", "gauge", "Share of the band above the detector's threshold", true,
+    {"attune_radio_up", "gauge", "1 while the radio delivers", radio_up},
+    {"attune_radio_reconnects_total", "counter", "Attempts to open the radio again", reconnects},
+    {"attune_radio_busy_ratio", "gauge", "Share of a core that the radio's thread takes", busy},
+};
+
+/* Only where the band has been visited. */
+static const struct {
+    const char *name, *type, *help;
+    double (*value)(const struct at_band_view *b);
+} band_table[] = {
+    {"attune_frames_total", "counter", "Blocks of spectrum computed", frames},
+    {"attune_tokens_skipped_total", "counter", "Tokens that no session could take", skipped},
+    {"attune_noise_floor_dbfs_per_hz", "gauge", "Median noise density", noise_floor},
+    {"attune_occupancy_ratio", "gauge", "Share of the band above the detector's threshold",
      occupancy},
-    {"attune_emissions_active", "gauge", "Emissions alive", true, active},
+    {"attune_emissions_active", "gauge", "Emissions alive", active},
+    {"attune_band_visits_total", "counter", "Times that the radio has come to the band", visits},
+    {"attune_band_visited", "gauge", "1 while the radio is at the band, 0 while it is at another",
+     visited},
 };
 
 static void write_radio_states(const struct at_view *v, struct at_buf *out)
@@ -161,11 +176,18 @@ void at_metrics_write_view(const struct at_view *v, struct at_buf *out)
         at_metrics_head(out, radio_table[k].name, radio_table[k].type, radio_table[k].help);
         for (size_t i = 0; i < v->n_radios; i++) {
             const struct at_radio_view *r = &v->radios[i];
-            if (radio_table[k].band && !r->has_band_stats)
-                continue;
-            struct at_label label = {radio_table[k].band ? "band" : "radio",
-                                     radio_table[k].band ? r->band : r->name};
-            at_metrics_sample(out, radio_table[k].name, &label, 1, radio_table[k].value(r));
+            at_metrics_sample(out, radio_table[k].name, &(struct at_label){"radio", r->name}, 1,
+                              radio_table[k].value(r));
+        }
+    }
+    for (size_t k = 0; k < sizeof band_table / sizeof *band_table; k++) {
+        at_metrics_head(out, band_table[k].name, band_table[k].type, band_table[k].help);
+        for (size_t i = 0; i < v->n_radios * AT_MAX_BANDS; i++) {
+            const struct at_radio_view *r = &v->radios[i / AT_MAX_BANDS];
+            const struct at_band_view *b = &r->bands[i % AT_MAX_BANDS];
+            if (i % AT_MAX_BANDS < r->n_bands && b->has_stats)
+                at_metrics_sample(out, band_table[k].name, &(struct at_label){"band", b->name}, 1,
+                                  band_table[k].value(b));
         }
     }
     write_radio_states(v, out);

@@ -105,7 +105,6 @@ static struct radio *create_radio(struct at_pipeline *p, const struct at_config_
     struct at_puller *r = &radio->puller;
     r->config = p->config;
     r->conf = &radio->conf;
-    r->band = &radio->conf.bands[0];
     r->outlets = &p->outlets;
     r->boot = radio->boot;
     r->once = p->once;
@@ -128,7 +127,8 @@ static void insert_radio(struct at_pipeline *p, struct radio *radio)
         slot++;
     radio->puller.index = slot;
     p->seen[slot] = (struct seen){0};
-    at_rows_clear(p->outlets.rows, slot);
+    for (size_t i = 0; i < AT_MAX_BANDS; i++)
+        at_rows_clear(p->outlets.rows, slot * AT_MAX_BANDS + i);
     p->radios[slot] = radio;
 }
 

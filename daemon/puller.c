@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/bands.h"
 #include "daemon/log.h"
 #include "lib/base/clock.h"
 #include "lib/base/cpu.h"
@@ -32,7 +33,8 @@ static void publish_result(struct at_puller *r, enum at_event_type type,
 
 static void on_opened(void *ctx, const struct at_result *result)
 {
-    struct at_puller *r = ctx;
+    const struct at_puller_band *b = ctx;
+    struct at_puller *r = b->radio;
     uint64_t seq;
     at_store_put(r->outlets->store, result, &seq);
     publish_result(r, AT_EVENT_EMISSION, result);
@@ -40,7 +42,8 @@ static void on_opened(void *ctx, const struct at_result *result)
 
 static void on_result(void *ctx, const struct at_result *result)
 {
-    struct at_puller *r = ctx;
+    const struct at_puller_band *b = ctx;
+    struct at_puller *r = b->radio;
     struct at_metrics *m = r->outlets->metrics;
     uint64_t seq;
     uint32_t known = at_store_put(r->outlets->store, result, &seq);
@@ -70,24 +73,26 @@ static void on_result(void *ctx, const struct at_result *result)
 
 static void on_row(void *ctx, const struct at_row *row)
 {
-    struct at_puller *r = ctx;
-    struct at_stored_row meta = {.center_hz = r->info.center_hz,
+    const struct at_puller_band *b = ctx;
+    struct at_puller *r = b->radio;
+    size_t slot = r->index * AT_MAX_BANDS + b->slot;
+    struct at_stored_row meta = {.center_hz = at_bands_center(r, b->slot),
                                  .rate_hz = r->info.rate_hz,
                                  .span_s = row->span_s,
                                  .floor_dbfs_hz = row->floor_dbfs_hz,
                                  .occupancy = row->occupancy};
     snprintf(meta.radio, sizeof meta.radio, "%s", r->conf->name);
-    snprintf(meta.band, sizeof meta.band, "%s", r->band->name);
+    snprintf(meta.band, sizeof meta.band, "%s", b->conf->name);
     meta.utc_ns = at_clock_utc_ns();
     if (r->anchor_utc_ns)
         meta.utc_ns =
             r->anchor_utc_ns +
             (int64_t)(1e9 * ((double)row->index - (double)r->anchor_index) / r->info.rate_hz);
-    at_rows_put(r->outlets->rows, r->index, &meta, row);
+    at_rows_put(r->outlets->rows, slot, &meta, row);
     if (!at_events_wanted(r->outlets->events, AT_EVENT_SPECTRUM))
         return;
     struct at_stored_row *newest = malloc(sizeof *newest);
-    if (newest && at_rows_get(r->outlets->rows, r->index, 0, newest, 1)) {
+    if (newest && at_rows_get(r->outlets->rows, slot, 0, newest, 1)) {
         char *text = at_rows_to_json(newest);
         at_events_publish(r->outlets->events, AT_EVENT_SPECTRUM, text);
         free(text);
@@ -108,7 +113,7 @@ static void on_driver_line(void *ctx, const char *line)
 static int open_source(struct at_puller *r, struct at_error *err, struct at_source **ret_source)
 {
     const struct at_config_radio *c = r->conf;
-    const struct at_config_band *b = r->band;
+    const struct at_config_band *b = &c->bands[0];
     if (c->file[0]) {
         struct at_file_options o = {
             .format = c->format[0] && strcmp(c->format, "auto") ? c->format : NULL,
@@ -122,18 +127,21 @@ static int open_source(struct at_puller *r, struct at_error *err, struct at_sour
     const char *modules[AT_CONFIG_MAX_MODULES + 1] = {NULL};
     for (uint32_t i = 0; i < r->config->soapy.n_modules; i++)
         modules[i] = r->config->soapy.modules[i];
+    struct at_tuning t; /* of the first band */
+    at_bands_tuning(r, 0, &t);
     struct at_soapy_options o = {
         .device = c->device,
         .rate_hz = b->rate_hz,
-        .center_hz = b->center_hz + b->lo_offset_hz,
+        .center_hz = t.center_hz,
         .gain_db = b->gain.db,
-        .gains = b->gain.gains[0] ? b->gain.gains : NULL,
-        .antenna = c->antenna[0] ? c->antenna : NULL,
-        .ppm = c->ppm,
+        .gains = t.gains[0] ? t.gains : NULL,
+        .antenna = t.antenna[0] ? t.antenna : NULL,
+        .ppm = t.ppm,
         .bias_tee = c->bias_tee,
-        .settings = c->settings[0] ? c->settings : NULL,
+        .settings = t.settings[0] ? t.settings : NULL,
         .modules = modules,
         .channel = c->channel,
+        .settle_s = c->settle_s,
         .name = c->name,
         .log = on_driver_line,
         .log_ctx = r,
@@ -141,64 +149,8 @@ static int open_source(struct at_puller *r, struct at_error *err, struct at_sour
     return at_source_open_soapy(&o, err, ret_source);
 }
 
-/* The ring for this life of the source; without memory there is none, and the rest goes on. */
-static void begin_look_back(struct at_puller *r, const char *boot)
-{
-    char prefix[96];
-    double n = r->config->lookback.keep_s * r->info.rate_hz,
-           most = r->config->lookback.max_mb * 1e6 / 4; /* bytes of a sample */
-    struct at_iqring *ring = n >= 1 ? at_iqring_create((size_t)(n < most ? n : most)) : NULL;
-    pthread_mutex_lock(&r->lock);
-    struct at_iqring *old = r->look_back;
-    r->look_back = ring;
-    pthread_mutex_unlock(&r->lock);
-    at_iqring_destroy(old);
-    if (!ring)
-        return;
-    snprintf(prefix, sizeof prefix, "%s-%s-", boot, r->conf->name);
-    at_iqring_begin(ring, prefix, r->info.rate_hz, r->info.center_hz);
-}
-
-static void to_baseband(const struct at_config_range *ranges, uint32_t n, double center_hz,
-                        double *out)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        out[2 * i] = ranges[i].lo_hz - center_hz;
-        out[2 * i + 1] = ranges[i].hi_hz - center_hz;
-    }
-}
-
-static int create_receiver(struct at_puller *r, struct at_error *err,
-                           struct at_receiver **ret_receiver)
-{
-    double ignore[2 * AT_CONFIG_MAX_IGNORE], watch[2 * AT_CONFIG_MAX_WATCH];
-    to_baseband(r->band->ignore, r->band->n_ignore, r->info.center_hz, ignore);
-    to_baseband(r->band->watch, r->band->n_watch, r->info.center_hz, watch);
-    /* Each life counts its emissions from 1: the id says which life. */
-    char boot[40];
-    snprintf(boot, sizeof boot, r->lives ? "%s.%u" : "%s", r->boot, r->lives);
-    r->lives++;
-    begin_look_back(r, boot);
-    struct at_receiver_config config = {
-        .radio = r->conf->name,
-        .band = r->band->name,
-        .boot = boot,
-        .center_hz = r->info.center_hz,
-        .budget_ms = r->band->latency_ms,
-        .live = r->live,
-        .file = r->conf->file[0] != 0,
-        .watch = watch,
-        .n_watch = r->band->n_watch,
-        .band_config = {.rate_hz = r->info.rate_hz,
-                        .assumed_floor_dbfs_hz = r->info.assumed_floor_dbfs_hz,
-                        .ignore = ignore,
-                        .n_ignore = r->band->n_ignore},
-        .bandplan_path = r->config->bandplan[0] ? r->config->bandplan : NULL,
-    };
-    struct at_receiver_sink sink = {
-        .ctx = r, .result = on_result, .opened = on_opened, .row = on_row};
-    return at_receiver_create(r->classifier, &config, &sink, err, ret_receiver);
-}
+static const struct at_receiver_sink sink = {
+    .result = on_result, .opened = on_opened, .row = on_row};
 
 /* ---- the thread ---- */
 
@@ -267,17 +219,14 @@ struct meter {
     int64_t wall_ns, cpu_ns, stats_ns;
 };
 
-static void measure(struct at_puller *r, struct at_receiver *receiver, struct meter *m, int64_t now)
+static void measure(struct at_puller *r, struct meter *m, int64_t now)
 {
-    struct at_band_stats stats;
     if (now - m->stats_ns < STATS_NS)
         return;
     m->stats_ns = now;
-    at_receiver_get_stats(receiver, &stats);
+    at_bands_count(r, r->band);
     int64_t cpu = at_clock_thread_cpu_ns();
     pthread_mutex_lock(&r->lock);
-    r->stats = stats;
-    r->has_stats = true;
     if (now - m->wall_ns > AT_NS_PER_S) {
         r->busy_ratio = (double)(cpu - m->cpu_ns) / (double)(now - m->wall_ns);
         m->wall_ns = now;
@@ -286,31 +235,26 @@ static void measure(struct at_puller *r, struct at_receiver *receiver, struct me
     pthread_mutex_unlock(&r->lock);
 }
 
-static int push(struct at_puller *r, struct at_receiver *receiver, const float *iq,
-                const struct at_read *read)
+static int push(struct at_puller *r, const float *iq, const struct at_read *read)
 {
     int64_t now = at_clock_mono_ns();
     if (read->utc_ns) {
         r->anchor_utc_ns = read->utc_ns;
         r->anchor_index = read->index;
     }
-    atomic_store(&r->pushing_since_ns, now);
-    if (r->look_back)
-        at_iqring_push(r->look_back, iq, read->n, read->index);
-    int rc = at_receiver_push(receiver, iq, read->n, read->index, read->delivered_ns, read->utc_ns);
-    atomic_store(&r->pushing_since_ns, 0);
+    int rc = at_bands_push(r, iq, read);
     pthread_mutex_lock(&r->lock);
     r->samples_ns = now;
     r->processed += read->n;
     r->error[0] = 0;
     pthread_mutex_unlock(&r->lock);
+    at_bands_walk(r, read->index + read->n);
     return rc;
 }
 
 /* With the first samples a radio has said what it really gives. Its rate, where another than the
  * one asked for, needs another receiver. */
-static int settle_receiver(struct at_puller *r, struct at_error *err,
-                           struct at_receiver **ret_receiver)
+static int settle_receivers(struct at_puller *r, struct at_error *err)
 {
     pthread_mutex_lock(&r->lock);
     double before_hz = r->info.rate_hz;
@@ -319,14 +263,12 @@ static int settle_receiver(struct at_puller *r, struct at_error *err,
     pthread_mutex_unlock(&r->lock);
     if (fabs(rate_hz - before_hz) <= SAME_RATE_HZ)
         return 0;
-    at_receiver_destroy(*ret_receiver);
-    *ret_receiver = NULL;
-    return create_receiver(r, err, ret_receiver);
+    at_bands_destroy(r);
+    return at_bands_create(r, &sink, err);
 }
 
 /* Reads until the source ends (-ENODATA), fails or is stopped (0). */
-static int pull(struct at_puller *r, struct at_receiver **ret_receiver, float *iq, size_t max,
-                struct at_error *err)
+static int pull(struct at_puller *r, float *iq, size_t max, struct at_error *err)
 {
     struct meter meter = {.wall_ns = at_clock_mono_ns(), .cpu_ns = at_clock_thread_cpu_ns()};
     struct at_source *s = r->source;
@@ -335,11 +277,11 @@ static int pull(struct at_puller *r, struct at_receiver **ret_receiver, float *i
         struct at_read read = {0};
         int64_t before = at_clock_mono_ns();
         int rc = s->ops->read(s, iq, max, READ_MS, &read, err);
-        if (!rc && read.n && !settled && (rc = settle_receiver(r, err, ret_receiver)))
+        if (!rc && read.n && !settled && (rc = settle_receivers(r, err)))
             return rc;
         settled = settled || read.n;
         if (!rc && read.n)
-            rc = push(r, *ret_receiver, iq, &read);
+            rc = push(r, iq, &read);
         if (rc == -EAGAIN) {
             set_error(r, err->text);
             if (at_clock_mono_ns() - before < AT_NS_PER_S / 200)
@@ -350,20 +292,9 @@ static int pull(struct at_puller *r, struct at_receiver **ret_receiver, float *i
         } else if (rc) {
             return rc;
         }
-        measure(r, *ret_receiver, &meter, at_clock_mono_ns());
+        measure(r, &meter, at_clock_mono_ns());
     }
     return 0;
-}
-
-static void finish_stats(struct at_puller *r, struct at_receiver *receiver)
-{
-    struct at_band_stats stats;
-    at_receiver_get_stats(receiver, &stats);
-    pthread_mutex_lock(&r->lock);
-    r->stats = stats;
-    r->has_stats = true;
-    r->busy_ratio = 0;
-    pthread_mutex_unlock(&r->lock);
 }
 
 /* One life of the source. 0: stopped; -ENODATA: the file has ended, all delivered; else trouble,
@@ -371,8 +302,8 @@ static void finish_stats(struct at_puller *r, struct at_receiver *receiver)
 static int run_once(struct at_puller *r, struct at_error *err)
 {
     struct at_source *s = NULL;
-    struct at_receiver *receiver = NULL;
     float *iq = NULL;
+    at_bands_restart(r);
     int rc = open_source(r, err, &s);
     if (rc)
         goto out;
@@ -384,22 +315,22 @@ static int run_once(struct at_puller *r, struct at_error *err)
     size_t max = block > MAX_BLOCK ? MAX_BLOCK : block < 256 ? 256 : (size_t)block;
     iq = malloc(2 * max * sizeof *iq);
     /* Before the samples come: planning takes longer than a ring lasts. */
-    rc = iq ? create_receiver(r, err, &receiver) : at_error_set(err, -ENOMEM, "out of memory");
+    rc = iq ? at_bands_create(r, &sink, err) : at_error_set(err, -ENOMEM, "out of memory");
     if (!rc)
         rc = s->ops->start(s, err);
     if (rc)
         goto out;
-    rc = pull(r, &receiver, iq, max, err);
-    if ((rc || r->last_words) && receiver) {
-        atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
-        at_receiver_flush(receiver);
-        atomic_store(&r->pushing_since_ns, 0);
-    }
-    if (receiver)
-        finish_stats(r, receiver);
+    rc = pull(r, iq, max, err);
+    if (rc || r->last_words)
+        at_bands_flush(r);
+    for (size_t i = 0; i < r->n_bands; i++)
+        at_bands_count(r, i);
+    pthread_mutex_lock(&r->lock);
+    r->busy_ratio = 0;
+    pthread_mutex_unlock(&r->lock);
 out:
     close_source(r, rc == -ENODATA ? AT_SOURCE_ENDED : AT_SOURCE_FAILED);
-    at_receiver_destroy(receiver);
+    at_bands_destroy(r);
     free(iq);
     return rc;
 }
@@ -458,8 +389,10 @@ void at_puller_init(struct at_puller *r)
     pthread_cond_init(&r->wake, &attr);
     pthread_condattr_destroy(&attr);
     r->state = AT_SOURCE_STARTING;
-    r->info.center_hz = isfinite(r->band->center_hz) ? r->band->center_hz : 0;
-    r->info.rate_hz = r->band->rate_hz;
+    const struct at_config_band *first = &r->conf->bands[0];
+    r->info.center_hz = isfinite(first->center_hz) ? first->center_hz : 0;
+    r->info.rate_hz = first->rate_hz;
+    at_bands_init(r);
 }
 
 int at_puller_start(struct at_puller *r)
@@ -482,7 +415,7 @@ void at_puller_finish(struct at_puller *r)
 {
     if (r->thread_runs)
         pthread_join(r->thread, NULL);
-    at_iqring_destroy(r->look_back);
+    at_bands_finish(r);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->wake);
 }
@@ -501,10 +434,12 @@ int at_puller_get_iq(struct at_puller *r, const struct at_result *e, double marg
                      struct at_iq_piece *ret)
 {
     uint64_t margin = (uint64_t)(margin_s * e->rate_hz), from = e->emission.start;
+    int rc = -ENOENT;
     pthread_mutex_lock(&r->lock);
-    int rc = r->look_back ? at_iqring_get(r->look_back, e->id, from > margin ? from - margin : 0,
-                                          e->emission.end + margin, ret)
-                          : -ENOENT;
+    for (size_t i = 0; i < r->n_bands; i++)
+        if (r->bands[i].look_back && !strcmp(r->bands[i].conf->name, e->band))
+            rc = at_iqring_get(r->bands[i].look_back, e->id, from > margin ? from - margin : 0,
+                               e->emission.end + margin, ret);
     pthread_mutex_unlock(&r->lock);
     return rc;
 }
@@ -514,7 +449,6 @@ void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
     *v = (struct at_radio_view){.live = r->live, .sample_age_s = NAN};
     v->pushing_since_ns = atomic_load(&r->pushing_since_ns);
     snprintf(v->name, sizeof v->name, "%s", r->conf->name);
-    snprintf(v->band, sizeof v->band, "%s", r->band->name);
     snprintf(v->device, sizeof v->device, "%.255s", r->conf->device);
     pthread_mutex_lock(&r->lock);
     v->state = r->state;
@@ -536,8 +470,7 @@ void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
     v->processed = r->processed;
     v->retries = r->retries;
     v->busy_ratio = r->busy_ratio;
-    v->band_stats = r->stats;
-    v->has_band_stats = r->has_stats;
+    at_bands_get_view(r, v);
     snprintf(v->error, sizeof v->error, "%s", r->error);
     if (r->samples_ns)
         v->sample_age_s = 1e-9 * (double)(at_clock_mono_ns() - r->samples_ns);

@@ -8,11 +8,29 @@
 
 #include "daemon/pipeline.h"
 
+/* One of its bands; see bands.h. */
+struct at_puller_band {
+    struct at_puller *radio;
+    const struct at_config_band *conf;
+    size_t slot; /* among the radio's */
+    /* The thread's own. */
+    struct at_receiver *receiver;
+    uint64_t tuning; /* number of the newest tuning to it */
+    double gain_db;  /* that its own control had come to; NAN: not known */
+    uint64_t begin;  /* index at which this visit began */
+    /* Under the puller's lock. */
+    struct at_iqring *look_back; /* NULL: none */
+    struct at_band_stats stats;
+    bool has_stats;
+    uint64_t visits;
+    int64_t changed_ns; /* when it was come to or left; 0: never */
+    char error[160];    /* why the radio could not be tuned to it */
+};
+
 struct at_puller {
     size_t index;
     const struct at_config *config;
     const struct at_config_radio *conf;
-    const struct at_config_band *band;
     const struct at_outlets *outlets;
     const char *boot;
     int once; /* give a file up that cannot be read */
@@ -28,19 +46,21 @@ struct at_puller {
     enum at_source_state state; /* while closed */
     struct at_source_info info; /* of the newest source */
     struct at_ledger past;      /* of closed sources */
-    struct at_band_stats stats;
-    bool has_stats;
+    size_t band;                /* visited now */
     char error[512];
     uint64_t retries, processed;
     int64_t samples_ns; /* when the newest samples came; 0: none yet */
     double busy_ratio;
-    struct at_iqring *look_back; /* NULL: none */
-    bool done, failed;           /* ended for good */
+    bool done, failed; /* ended for good */
 
     _Atomic int64_t pushing_since_ns; /* 0: not in the receiver */
     unsigned lives;                   /* receivers made; thread's own, as are those below */
     int64_t anchor_utc_ns;            /* of anchor_index */
     uint64_t anchor_index;
+    bool asked;        /* another band, whose samples have not come yet */
+    uint64_t asked_at; /* index then */
+    size_t n_bands;
+    struct at_puller_band bands[AT_CONFIG_MAX_BANDS];
 };
 
 /* r: zeroed but for the first group. */

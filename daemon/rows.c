@@ -8,25 +8,28 @@
 
 #include "lib/base/clock.h"
 
-struct at_rows {
-    pthread_mutex_t lock;
-    size_t n_radios, n;
-    uint64_t seq;
-    size_t *next;               /* (n_radios) */
-    struct at_stored_row *rows; /* (n_radios, n) */
+struct slot {
+    size_t next;
+    struct at_stored_row *rows; /* (n); NULL: none yet */
 };
 
-struct at_rows *at_rows_create(size_t n_radios, size_t n)
+struct at_rows {
+    pthread_mutex_t lock;
+    size_t n_slots, n;
+    uint64_t seq;
+    struct slot *slots; /* (n_slots) */
+};
+
+struct at_rows *at_rows_create(size_t n_slots, size_t n)
 {
     struct at_rows *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     pthread_mutex_init(&s->lock, NULL);
-    s->n_radios = n_radios;
+    s->n_slots = n_slots;
     s->n = n;
-    s->next = calloc(n_radios ? n_radios : 1, sizeof *s->next);
-    s->rows = calloc(n_radios ? n_radios * n : 1, sizeof *s->rows);
-    if (!s->next || !s->rows) {
+    s->slots = calloc(n_slots ? n_slots : 1, sizeof *s->slots);
+    if (!s->slots) {
         at_rows_destroy(s);
         return NULL;
     }
@@ -37,55 +40,63 @@ void at_rows_destroy(struct at_rows *s)
 {
     if (!s)
         return;
-    free(s->next);
-    free(s->rows);
+    for (size_t i = 0; s->slots && i < s->n_slots; i++)
+        free(s->slots[i].rows);
+    free(s->slots);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
-void at_rows_put(struct at_rows *s, size_t radio, const struct at_stored_row *meta,
+void at_rows_put(struct at_rows *s, size_t slot, const struct at_stored_row *meta,
                  const struct at_row *row)
 {
-    if (radio >= s->n_radios)
+    if (slot >= s->n_slots)
         return;
     pthread_mutex_lock(&s->lock);
-    struct at_stored_row *slot = &s->rows[radio * s->n + s->next[radio]];
-    s->next[radio] = (s->next[radio] + 1) % s->n;
-    memcpy(slot, meta, offsetof(struct at_stored_row, centi_db));
-    slot->seq = ++s->seq;
-    slot->n = row->n < AT_ROW_BINS ? row->n : AT_ROW_BINS;
-    for (unsigned i = 0; i < slot->n; i++) {
+    struct slot *ring = &s->slots[slot];
+    if (!ring->rows)
+        ring->rows = calloc(s->n, sizeof *ring->rows);
+    if (!ring->rows) {
+        pthread_mutex_unlock(&s->lock);
+        return;
+    }
+    struct at_stored_row *to = &ring->rows[ring->next];
+    ring->next = (ring->next + 1) % s->n;
+    memcpy(to, meta, offsetof(struct at_stored_row, centi_db));
+    to->seq = ++s->seq;
+    to->n = row->n < AT_ROW_BINS ? row->n : AT_ROW_BINS;
+    for (unsigned i = 0; i < to->n; i++) {
         float db = row->dbfs[i];
-        slot->centi_db[i] =
+        to->centi_db[i] =
             (int16_t)lrintf(100.0f * (db > -320.0f ? (db < 100.0f ? db : 100.0f) : -320.0f));
     }
     pthread_mutex_unlock(&s->lock);
 }
 
-void at_rows_clear(struct at_rows *s, size_t radio)
+void at_rows_clear(struct at_rows *s, size_t slot)
 {
-    if (radio >= s->n_radios)
+    if (slot >= s->n_slots)
         return;
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < s->n; i++)
-        s->rows[radio * s->n + i].seq = 0;
+    free(s->slots[slot].rows);
+    s->slots[slot] = (struct slot){0};
     pthread_mutex_unlock(&s->lock);
 }
 
-size_t at_rows_get(struct at_rows *s, size_t radio, uint64_t since, struct at_stored_row *ret,
+size_t at_rows_get(struct at_rows *s, size_t slot, uint64_t since, struct at_stored_row *ret,
                    size_t max)
 {
-    size_t taken = 0;
-    if (radio >= s->n_radios)
+    size_t taken = 0, fresh = 0;
+    if (slot >= s->n_slots)
         return 0;
     pthread_mutex_lock(&s->lock);
-    size_t fresh = 0;
-    const struct at_stored_row *ring = &s->rows[radio * s->n];
-    for (size_t i = 0; i < s->n; i++)
-        fresh += ring[i].seq > since;
+    const struct slot *ring = &s->slots[slot];
+    size_t n = ring->rows ? s->n : 0;
+    for (size_t i = 0; i < n; i++)
+        fresh += ring->rows[i].seq > since;
     size_t skip = fresh > max ? fresh - max : 0;
-    for (size_t i = 0; i < s->n && taken < max; i++) {
-        const struct at_stored_row *row = &ring[(s->next[radio] + i) % s->n];
+    for (size_t i = 0; i < n && taken < max; i++) {
+        const struct at_stored_row *row = &ring->rows[(ring->next + i) % n];
         if (row->seq <= since)
             continue;
         if (skip)

@@ -1,4 +1,4 @@
-/* The newest waterfall rows of each radio, bounded.
+/* The newest waterfall rows of each band, bounded.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DAEMON_ROWS_H
 #define AT_DAEMON_ROWS_H
@@ -23,18 +23,18 @@ struct at_stored_row {
 };
 
 struct at_rows;
-/* Keeps n rows in all for each of n_radios radios. NULL: no memory. */
-struct at_rows *at_rows_create(size_t n_radios, size_t n);
+/* Keeps n rows in all for each of n_slots bands; their memory is taken with the first one. NULL: no memory. */
+struct at_rows *at_rows_create(size_t n_slots, size_t n);
 void at_rows_destroy(struct at_rows *s);
-/* radio: index below n_radios. row's head comes from meta (its numbers), bins from row. Any thread.
- */
-void at_rows_put(struct at_rows *s, size_t radio, const struct at_stored_row *meta,
+/* slot: below n_slots. row's head comes from meta (its numbers), bins from row; without memory it is dropped. Any
+ * thread. */
+void at_rows_put(struct at_rows *s, size_t slot, const struct at_stored_row *meta,
                  const struct at_row *row);
-/* Forgets the rows of this radio: another takes its place. Any thread. */
-void at_rows_clear(struct at_rows *s, size_t radio);
-/* Copies rows of the radio with seq > since, oldest first, at most max of the newest; returns how
+/* Forgets the rows of this slot: another band takes its place. Any thread. */
+void at_rows_clear(struct at_rows *s, size_t slot);
+/* Copies rows of the slot with seq > since, oldest first, at most max of the newest; returns how
  * many. */
-size_t at_rows_get(struct at_rows *s, size_t radio, uint64_t since, struct at_stored_row *ret,
+size_t at_rows_get(struct at_rows *s, size_t slot, uint64_t since, struct at_stored_row *ret,
                    size_t max);
 /* One row as the events and the API show it; caller owns the string. NULL: no memory. */
 char *at_rows_to_json(const struct at_stored_row *row);

@@ -37,11 +37,19 @@ const char *at_view_not_ready(const struct at_view *v, char *out, size_t n)
     return out;
 }
 
+unsigned at_radio_view_active(const struct at_radio_view *r)
+{
+    unsigned active = 0;
+    for (size_t i = 0; i < r->n_bands; i++)
+        active += r->bands[i].has_stats ? r->bands[i].stats.active : 0;
+    return active;
+}
+
 bool at_view_has_work(const struct at_view *v)
 {
     unsigned active = 0;
     for (size_t i = 0; i < v->n_radios; i++)
-        active += v->radios[i].has_band_stats ? v->radios[i].band_stats.active : 0;
+        active += at_radio_view_active(&v->radios[i]);
     return v->stats.queue_depth > TOKENS_LEFT * active;
 }
 
@@ -51,7 +59,7 @@ void at_view_summary(const struct at_view *v, char *out, size_t n)
     for (size_t i = 0; i < v->n_radios; i++) {
         running += v->radios[i].state == AT_SOURCE_RUNNING;
         ended += v->radios[i].state == AT_SOURCE_ENDED;
-        active += v->radios[i].has_band_stats ? v->radios[i].band_stats.active : 0;
+        active += at_radio_view_active(&v->radios[i]);
     }
     int k = snprintf(out, n, "%u of %zu radios running", running, v->n_radios);
     if (ended && k > 0 && (size_t)k < n)

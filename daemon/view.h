@@ -12,12 +12,27 @@
 
 #define AT_MAX_RADIOS     16
 #define AT_MAX_CHANGES    32
+#define AT_MAX_BANDS      16 /* of a radio */
 #define AT_VIEW_NAME_SIZE 32
+
+struct at_band_view {
+    size_t slot; /* of its rows; kept while its radio lives */
+    char name[AT_VIEW_NAME_SIZE];
+    double center_hz, rate_hz;
+    bool waiting;   /* its radio visits another band */
+    double dwell_s; /* of a visit; 0: its radio has no other band */
+    uint64_t visits;
+    double since_s;  /* since it was come to or left; NAN: not visited yet */
+    char error[160]; /* why the radio could not be tuned to it; empty: it could */
+    struct at_band_stats stats; /* valid where has_stats */
+    bool has_stats;
+};
 
 struct at_radio_view {
     int64_t pushing_since_ns; /* its receiver has samples in hand since then; 0: none */
-    size_t slot;              /* of its rows; kept while it lives */
-    char name[AT_VIEW_NAME_SIZE], band[AT_VIEW_NAME_SIZE];
+    size_t slot;              /* kept while it lives */
+    char name[AT_VIEW_NAME_SIZE];
+    char band[AT_VIEW_NAME_SIZE]; /* visited now */
     char device[256]; /* as configured */
     bool live;        /* a radio or a paced file; false: a file read as fast as it goes */
     enum at_source_state state;
@@ -28,9 +43,12 @@ struct at_radio_view {
     uint64_t retries;                /* attempts to open it again */
     double sample_age_s;             /* since the newest samples came; NAN: none yet */
     double busy_ratio;               /* share of a core its thread takes, newest 5 s or so */
-    struct at_band_stats band_stats; /* valid where has_band_stats */
-    bool has_band_stats;
+    size_t n_bands;
+    struct at_band_view bands[AT_MAX_BANDS];
 };
+
+/* Emissions alive in its bands, those that wait included. */
+unsigned at_radio_view_active(const struct at_radio_view *r);
 
 struct at_selector_change {
     int64_t utc_ns;

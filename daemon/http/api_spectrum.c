@@ -4,19 +4,29 @@
 
 #include "daemon/http/api.h"
 
-/* Index of the radio that the query names, the first one by default; -1 with the answer made. */
-static int find_radio(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+/* Slot of the band that the query names; without a name that which its radio (the first one by
+ * default) visits now. -1 with the answer made. */
+static int find_band(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
     struct at_view *v = at_api_view(api, r);
     if (!v)
         return -1;
-    const char *name = at_request_param(q, "radio");
-    int found = name || !v->n_radios ? -1 : (int)v->radios[0].slot;
-    for (size_t i = 0; name && i < v->n_radios; i++)
-        if (!strcmp(v->radios[i].name, name))
-            found = (int)v->radios[i].slot;
-    if (found < 0)
+    const char *radio = at_request_param(q, "radio"), *band = at_request_param(q, "band");
+    int found = -1;
+    bool any_radio = false;
+    for (size_t i = 0; i < v->n_radios && found < 0; i++) {
+        const struct at_radio_view *w = &v->radios[i];
+        if (radio && strcmp(w->name, radio) != 0)
+            continue;
+        any_radio = true;
+        for (size_t k = 0; k < w->n_bands && found < 0; k++)
+            if (band ? !strcmp(w->bands[k].name, band) : !w->bands[k].waiting)
+                found = (int)w->bands[k].slot;
+    }
+    if (!any_radio)
         at_reply_error(r, 404, "not_found", "no such radio; /api/v1/radios lists them");
+    else if (found < 0)
+        at_reply_error(r, 404, "not_found", "no such band; /api/v1/bands lists them");
     free(v);
     return found;
 }
@@ -70,14 +80,14 @@ static void write_bytes(struct at_reply *r, const struct at_stored_row *rows, si
 void at_api_spectrum(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
     int binary = wants_binary(q, r);
-    int radio = binary < 0 ? -1 : find_radio(api, q, r);
-    if (radio < 0)
+    int slot = binary < 0 ? -1 : find_band(api, q, r);
+    if (slot < 0)
         return;
     struct at_stored_row *row = malloc(sizeof *row);
     if (!row)
         at_reply_json(r, 500, NULL);
-    else if (!at_rows_get(api->rows, (size_t)radio, 0, row, 1))
-        at_reply_error(r, 404, "no_spectrum", "this radio has not delivered a spectrum yet");
+    else if (!at_rows_get(api->rows, (size_t)slot, 0, row, 1))
+        at_reply_error(r, 404, "no_spectrum", "this band has not delivered a spectrum yet");
     else if (binary)
         write_bytes(r, row, 1);
     else
@@ -92,13 +102,13 @@ void at_api_waterfall(const struct at_api *api, const struct at_request *q, stru
         at_request_number(q, "since", 1, 9e15, &since, r))
         return;
     int binary = wants_binary(q, r);
-    int radio = binary < 0 ? -1 : find_radio(api, q, r);
-    if (radio < 0)
+    int slot = binary < 0 ? -1 : find_band(api, q, r);
+    if (slot < 0)
         return;
     struct at_stored_row *rows = calloc((size_t)limit, sizeof *rows);
     size_t n = 0;
     if (rows)
-        n = at_rows_get(api->rows, (size_t)radio, (uint64_t)since, rows, (size_t)limit);
+        n = at_rows_get(api->rows, (size_t)slot, (uint64_t)since, rows, (size_t)limit);
     if (!rows)
         at_reply_json(r, 500, NULL);
     else if (binary)

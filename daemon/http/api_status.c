@@ -170,8 +170,9 @@ static json_t *radio_json(const struct at_radio_view *v)
                         json_integer((json_int_t)(v->ledger.reconnects + v->retries)));
     at_json_set_real(o, "sample_age_s", v->sample_age_s);
     at_json_set_real(o, "busy_ratio", v->busy_ratio);
-    if (v->has_band_stats)
-        json_object_set_new(o, "artefacts", json_integer(v->band_stats.n_artefacts));
+    for (size_t i = 0; i < v->n_bands; i++)
+        if (!v->bands[i].waiting && v->bands[i].has_stats)
+            json_object_set_new(o, "artefacts", json_integer(v->bands[i].stats.n_artefacts));
     return o;
 }
 
@@ -195,16 +196,22 @@ void at_api_radios(const struct at_api *api, const struct at_request *q, struct 
     free(v);
 }
 
-static json_t *band_json(const struct at_radio_view *v)
+static json_t *band_json(const struct at_radio_view *v, const struct at_band_view *b)
 {
-    const struct at_band_stats *s = &v->band_stats;
+    const struct at_band_stats *s = &b->stats;
     json_t *o = json_object();
     at_json_set_text(o, "radio", v->name);
-    at_json_set_text(o, "name", v->band);
-    json_object_set_new(o, "center_hz", json_integer((json_int_t)llround(v->info.center_hz)));
-    json_object_set_new(o, "rate_hz", json_integer((json_int_t)llround(v->info.rate_hz)));
-    json_object_set_new(o, "running", json_boolean(v->has_band_stats));
-    if (!v->has_band_stats)
+    at_json_set_text(o, "name", b->name);
+    json_object_set_new(o, "center_hz", json_integer((json_int_t)llround(b->center_hz)));
+    json_object_set_new(o, "rate_hz", json_integer((json_int_t)llround(b->rate_hz)));
+    json_object_set_new(o, "running", json_boolean(b->has_stats));
+    at_json_set_text(o, "state", b->waiting ? "waiting" : "visited");
+    json_object_set_new(o, "visits", json_integer((json_int_t)b->visits));
+    if (b->dwell_s > 0)
+        at_json_set_real(o, "dwell_s", b->dwell_s);
+    at_json_set_real(o, "since_s", b->since_s);
+    at_json_set_text(o, "error", b->error);
+    if (!b->has_stats)
         return o;
     at_json_set_real(o, "noise_floor_dbfs_per_hz", s->floor_dbfs_hz);
     at_json_set_text(o, "floor_source", at_floor_source_name(s->floor_source));
@@ -224,7 +231,8 @@ void at_api_bands(const struct at_api *api, const struct at_request *q, struct a
         return;
     json_t *items = json_array();
     for (size_t i = 0; i < v->n_radios; i++)
-        json_array_append_new(items, band_json(&v->radios[i]));
+        for (size_t k = 0; k < v->radios[i].n_bands; k++)
+            json_array_append_new(items, band_json(&v->radios[i], &v->radios[i].bands[k]));
     at_reply_list(r, items, 0);
     free(v);
 }

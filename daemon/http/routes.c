@@ -20,6 +20,10 @@
         "format", "{\"type\":\"string\",\"enum\":[\"json\",\"binary\"]}",                          \
             "binary: 64 bytes of head and 16-bit bins a row (docs/http.md); json where not given"  \
     }
+#define BAND_PARAM                                                                                 \
+    {                                                                                              \
+        "band", TEXT, "Name of the band; that which the radio visits now where not given"          \
+    }
 #define RADIO_PARAM                                                                                \
     {                                                                                              \
         "radio", TEXT, "Name of the radio; the first one where not given"                          \
@@ -177,7 +181,7 @@ const struct at_route at_routes[] = {
      "Row",
      "The newest spectrum",
      "400,404",
-     {RADIO_PARAM, FORMAT_PARAM},
+     {RADIO_PARAM, BAND_PARAM, FORMAT_PARAM},
      .other_type = BINARY},
     {"/api/v1/waterfall",
      AT_ROUTE_PLAIN,
@@ -187,6 +191,7 @@ const struct at_route at_routes[] = {
      "The newest rows, oldest first",
      "400,404",
      {RADIO_PARAM,
+      BAND_PARAM,
       {"since", CURSOR, "Rows after this `seq`"},
       {"limit", COUNT, "Most rows, 100 where not given"},
       FORMAT_PARAM},

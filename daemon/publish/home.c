@@ -101,11 +101,11 @@ void at_home_radio(struct at_home *h, const char *json)
     json_decref(o);
 }
 
-void at_home_band(struct at_home *h, const struct at_radio_view *r)
+void at_home_band(struct at_home *h, const struct at_radio_view *r, const struct at_band_view *b)
 {
     char topic[512], part[64], object[96], name[128];
-    const struct at_band_stats *s = &r->band_stats;
-    clean(r->band, part, sizeof part);
+    const struct at_band_stats *s = &b->stats;
+    clean(b->name, part, sizeof part);
     snprintf(topic, sizeof topic, "%s/band/%s", h->topic, part);
     snprintf(object, sizeof object, "%s_occupied", part);
     snprintf(name, sizeof name, "%s: occupied", part);
@@ -119,7 +119,7 @@ void at_home_band(struct at_home *h, const struct at_radio_view *r)
              json_pack("{s:s, s:s, s:s, s:s}", "unit_of_measurement", "%", "value_template",
                        "{{ (value_json.occupancy_ratio * 100) | round(1) }}", "state_class",
                        "measurement", "icon", "mdi:chart-bell-curve"));
-    json_t *o = json_pack("{s:s, s:s, s:b, s:i}", "radio", r->name, "band", r->band, "occupied",
+    json_t *o = json_pack("{s:s, s:s, s:b, s:i}", "radio", r->name, "band", b->name, "occupied",
                           s->active > 0, "emissions_active", (int)s->active);
     if (o && isfinite(s->occupancy))
         json_object_set_new(o, "occupancy_ratio", json_real(round(s->occupancy * 1e4) / 1e4));

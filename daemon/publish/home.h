@@ -23,6 +23,6 @@ void at_home_emission(struct at_home *h, const char *json);
 /* json: a radio of the API. */
 void at_home_radio(struct at_home *h, const char *json);
 /* Whether the band is occupied, how much, and its floor. */
-void at_home_band(struct at_home *h, const struct at_radio_view *r);
+void at_home_band(struct at_home *h, const struct at_radio_view *r, const struct at_band_view *b);
 
 #endif

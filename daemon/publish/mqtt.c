@@ -37,9 +37,12 @@ struct at_mqtt {
     struct at_event_cursor cursor;
     struct at_view *view;
     struct {
-        bool occupied, known;
-        int64_t said_ns;
-    } bands[AT_MAX_RADIOS];
+        bool known;
+        struct {
+            bool occupied;
+            int64_t said_ns;
+        } bands[AT_MAX_BANDS];
+    } radios[AT_MAX_RADIOS];
     bool trying, told; /* a connection was begun; its loss was logged */
     int64_t next_try_ns, back_off_ns, look_ns;
     pthread_t thread;
@@ -139,7 +142,7 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code)
     if (mosquitto_publish(mosq, NULL, m->will, 6, "online", 1, true) == MOSQ_ERR_SUCCESS)
         m->published++;
     at_home_forget(&m->home);
-    memset(m->bands, 0, sizeof m->bands); /* all is said again */
+    memset(m->radios, 0, sizeof m->radios); /* all is said again */
     m->look_ns = 0;
 }
 
@@ -204,6 +207,20 @@ static void drain(struct at_mqtt *m)
     }
 }
 
+static void look_at_band(struct at_mqtt *m, size_t i, size_t k, int64_t now)
+{
+    const struct at_radio_view *r = &m->view->radios[i];
+    const struct at_band_view *b = &r->bands[k];
+    bool occupied = b->has_stats && b->stats.active > 0;
+    int64_t said_ns = m->radios[i].bands[k].said_ns;
+    if (!b->has_stats ||
+        (said_ns && occupied == m->radios[i].bands[k].occupied && now - said_ns < REFRESH_NS))
+        return;
+    m->radios[i].bands[k].occupied = occupied;
+    m->radios[i].bands[k].said_ns = now;
+    at_home_band(&m->home, r, b);
+}
+
 static void look_at_bands(struct at_mqtt *m, int64_t now)
 {
     if (!m->connected || now - m->look_ns < LOOK_NS)
@@ -212,20 +229,15 @@ static void look_at_bands(struct at_mqtt *m, int64_t now)
     m->get_view(m->ctx, m->view);
     for (size_t i = 0; i < m->view->n_radios && i < AT_MAX_RADIOS; i++) {
         const struct at_radio_view *r = &m->view->radios[i];
-        if (!m->bands[i].known) { /* the state that no event told of */
+        if (!m->radios[i].known) { /* the state that no event told of */
             char text[128];
             snprintf(text, sizeof text, "{\"name\":\"%s\",\"band\":\"%s\",\"state\":\"%s\"}",
                      r->name, r->band, at_source_state_name(r->state));
             at_home_radio(&m->home, text);
-            m->bands[i].known = true;
+            m->radios[i].known = true;
         }
-        bool occupied = r->has_band_stats && r->band_stats.active > 0;
-        if (!r->has_band_stats || (m->bands[i].said_ns && occupied == m->bands[i].occupied &&
-                                   now - m->bands[i].said_ns < REFRESH_NS))
-            continue;
-        m->bands[i].occupied = occupied;
-        m->bands[i].said_ns = now;
-        at_home_band(&m->home, r);
+        for (size_t k = 0; k < r->n_bands; k++)
+            look_at_band(m, i, k, now);
     }
 }
 

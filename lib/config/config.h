@@ -46,6 +46,10 @@ struct at_config_band {
     double rate_hz;                 /* 0: from the file */
     struct at_config_gain gain;
     double lo_offset_hz; /* the radio is tuned this far above centre, so that DC falls aside */
+    double dwell_s;      /* of each visit, where the radio has several bands */
+    double ppm;          /* NAN: the radio's */
+    char antenna[32];    /* empty: the radio's */
+    char settings[256];  /* beside the radio's; "key=value,...", or empty */
     double latency_ms;   /* budget of this band; 0: budget.latency_ms */
     struct at_config_range ignore[AT_CONFIG_MAX_IGNORE];
     uint32_t n_ignore;
@@ -65,8 +69,9 @@ struct at_config_radio {
     char pace[8];   /* of a file: "real" or "fast" */
     char format[8]; /* of a file: "auto", "cu8", "cs8", "cs16", "cf32" */
     bool loop;      /* of a file: begin again at its end */
+    double settle_s; /* dropped behind each change of band */
     struct at_config_band bands[AT_CONFIG_MAX_BANDS];
-    uint32_t n_bands; /* 1; several need a schedule, which is not there yet */
+    uint32_t n_bands; /* at least 1; several are visited in turn, all at one rate, none of a file */
 };
 
 struct at_config {

@@ -267,6 +267,45 @@ static int finish_band(struct loader *l, struct at_config_radio *r, uint32_t i, 
     return 0;
 }
 
+/* What the bands of one radio must have in common. */
+static int check_bands(const struct loader *l, uint32_t i, struct at_error *err)
+{
+    const struct at_config_radio *r = &l->config->radios[i];
+    bool any_antenna = false;
+    for (uint32_t j = 0; j < r->n_bands; j++)
+        any_antenna |= r->bands[j].antenna[0] != 0;
+    for (uint32_t j = 0; j < r->n_bands; j++) {
+        const struct at_config_band *b = &r->bands[j];
+        struct place at = l->bands[i][j];
+        if (j > 0 && *r->file)
+            return fail_at(
+                at, err,
+                at_error_set(err, -EINVAL,
+                             "radios[].bands: a recording has one band; remove this one"));
+        if (b->rate_hz != r->bands[0].rate_hz)
+            return fail_at(
+                at, err,
+                at_error_set(err, -EINVAL,
+                             "radios[].bands[].rate: %.0f in `%s`, but %.0f in `%s`: a radio "
+                             "visits its bands at one rate; write the same in each",
+                             b->rate_hz, b->name, r->bands[0].rate_hz, r->bands[0].name));
+        if (any_antenna && !*b->antenna && !*r->antenna)
+            return fail_at(
+                at, err,
+                at_error_set(err, -EINVAL,
+                             "radios[].bands[].antenna: missing in `%s`, another band of "
+                             "this radio names one; write it here or at the radio",
+                             b->name));
+        for (uint32_t k = 0; k < j; k++)
+            if (!strcmp(r->bands[k].name, b->name))
+                return fail_at(at, err,
+                               at_error_set(err, -EINVAL,
+                                            "radios[].bands[].name: `%s` is taken; choose another",
+                                            b->name));
+    }
+    return 0;
+}
+
 static int finish_radio(struct loader *l, uint32_t i, struct at_error *err)
 {
     struct at_config *c = l->config;
@@ -292,10 +331,6 @@ static int finish_radio(struct loader *l, uint32_t i, struct at_error *err)
             at_error_set(
                 err, -EINVAL,
                 "radios[].bands: missing; write for example [{center: 433.92M, rate: 1.024M}]"));
-    if (r->n_bands > 1)
-        return fail_at(l->bands[i][1], err,
-                       at_error_set(err, -EINVAL,
-                                    "radios[].bands: a radio stays on one band; remove this one"));
     if (r->n_bands == 0) {
         r->n_bands = 1;
         uint32_t n = c->n_radios;
@@ -308,7 +343,7 @@ static int finish_radio(struct loader *l, uint32_t i, struct at_error *err)
         if (code < 0)
             return code;
     }
-    return 0;
+    return check_bands(l, i, err);
 }
 
 static int finish(struct loader *l, struct at_error *err)

@@ -20,6 +20,8 @@ static void get_view(void *ctx, struct at_view *v)
     v->n_radios = 1;
     snprintf(v->radios[0].name, sizeof v->radios[0].name, "roof");
     snprintf(v->radios[0].band, sizeof v->radios[0].band, "ism433");
+    v->radios[0].n_bands = 1;
+    snprintf(v->radios[0].bands[0].name, sizeof v->radios[0].bands[0].name, "ism433");
     v->radios[0].state = AT_SOURCE_RUNNING;
     v->radios[0].sample_age_s = 0.1;
 }

@@ -70,13 +70,16 @@ static void work(void **state)
 {
     struct at_view *v = calloc(1, sizeof *v);
     v->n_radios = 1;
-    v->radios[0].has_band_stats = true;
-    v->radios[0].band_stats.active = 3;
+    v->radios[0].n_bands = 2; /* those of a band that waits count too */
+    v->radios[0].bands[0].has_stats = v->radios[0].bands[1].has_stats = true;
+    v->radios[0].bands[0].stats.active = 1;
+    v->radios[0].bands[1].stats.active = 2;
+    v->radios[0].bands[1].waiting = true;
     v->stats.queue_depth = 3 * 64; /* a radio stalled amid three emissions: nothing is due */
     assert_false(at_view_has_work(v));
     v->stats.queue_depth = 3 * 64 + 1;
     assert_true(at_view_has_work(v));
-    v->radios[0].band_stats.active = 0; /* ended ones wait for their last decision */
+    v->radios[0].n_bands = 0; /* ended ones wait for their last decision */
     v->stats.queue_depth = 1;
     assert_true(at_view_has_work(v));
     free(v);

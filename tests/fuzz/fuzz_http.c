@@ -36,6 +36,8 @@ static void get_view(void *ctx, struct at_view *v)
                           .n_radios = 1};
     snprintf(v->radios[0].name, sizeof v->radios[0].name, "roof");
     snprintf(v->radios[0].band, sizeof v->radios[0].band, "ism433");
+    v->radios[0].n_bands = 1;
+    snprintf(v->radios[0].bands[0].name, sizeof v->radios[0].bands[0].name, "ism433");
     v->radios[0].state = AT_SOURCE_RUNNING;
     v->radios[0].sample_age_s = 0.1;
 }
@@ -101,7 +103,8 @@ static void set_up(void)
     struct at_access_config public = {.name = "public",
                                       .fixed = true,
                                       .token_file = token_path(FULL "\n", full, sizeof full),
-                                      .read_token_file = token_path(READS "\n", reads, sizeof reads),
+                                      .read_token_file =
+                                          token_path(READS "\n", reads, sizeof reads),
                                       .cors = "https://a.example, https://b.example"};
     struct at_error err;
     at_log_init("error", 0, NULL);
@@ -142,8 +145,7 @@ static void check_token(const struct at_exchange *x, bool public)
 
 static void check_reply(struct at_exchange *x)
 {
-    static const int statuses[] = {200, 204, 304, 400, 401, 403, 404, 405,
-                                   409, 410, 413, 415, 503};
+    static const int statuses[] = {200, 204, 304, 400, 401, 403, 404, 405, 409, 410, 413, 415, 503};
     const struct at_reply *r = &x->reply;
     size_t i = 0, n_statuses = sizeof statuses / sizeof *statuses;
     while (i < n_statuses && r->status != statuses[i])
@@ -159,7 +161,8 @@ static void check_reply(struct at_exchange *x)
         strcmp(r->headers.type, "application/json"))
         return;
     json_t *o = json_loadb(r->body.data, r->body.len, 0, NULL);
-    if (!json_is_object(o) || (r->status >= 400 && r->status != 503 && !json_object_get(o, "error")))
+    if (!json_is_object(o) ||
+        (r->status >= 400 && r->status != 503 && !json_object_get(o, "error")))
         abort();
     json_decref(o);
 }
@@ -286,7 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (!api.store)
         set_up();
-    for (int public = 0; public < 2; public++) {
+    for (int public = 0; public < 2; public ++) {
         char *copy = malloc(n + 1);
         if (!copy)
             abort();

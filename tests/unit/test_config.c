@@ -225,7 +225,33 @@ static void test_what_only_the_whole_shows_is_found(void **state)
     refuse(RADIO "    name: a\n  - {name: a, device: file=x.cu8}\n",
            ":7:5: radios[].name: `a` is taken; choose another");
     refuse("radios: [{device: file=x, bands: [{}, {}]}]\n",
-           ":1:39: radios[].bands: a radio stays on one band; remove this one");
+           ":1:39: radios[].bands: a recording has one band; remove this one");
+    refuse(
+        "radios:\n  - device: driver=x\n    bands:\n      - {center: 1M, rate: 1M}\n"
+        "      - {center: 2M, rate: 2M}\n",
+        ":5:9: radios[].bands[].rate: 2000000 in `band2`, but 1000000 in `band1`: a radio visits "
+        "its bands at one rate; write the same in each");
+    refuse(
+        "radios:\n  - device: driver=x\n    bands:\n      - {center: 1M, rate: 1M}\n"
+        "      - {center: 2M, rate: 1M, antenna: RX}\n",
+        ":4:9: radios[].bands[].antenna: missing in `band1`, another band of this radio names one; "
+        "write it here or at the radio");
+    refuse("radios:\n  - device: driver=x\n    bands:\n      - {name: a, center: 1M, rate: 1M}\n"
+           "      - {name: a, center: 2M, rate: 1M}\n",
+           ":5:9: radios[].bands[].name: `a` is taken; choose another");
+    refuse("radios: [{device: driver=x, bands: [{center: 1M, rate: 1M, dwell: 100ms}]}]\n",
+           ":1:67: radios[].bands[].dwell: out of bounds; 0.2 to 86400");
+    struct at_config *c =
+        load_ok("radios:\n  - device: driver=x\n    antenna: A\n    bands:\n"
+                "      - {center: 1M, rate: 1M, dwell: 500ms, ppm: 2}\n"
+                "      - {center: 2M, rate: 1M, antenna: RX, gain: 3, settings: 'a=b'}\n");
+    const struct at_config_radio *r = &c->radios[0];
+    assert_int_equal(r->n_bands, 2);
+    assert_true(r->settle_s == 0.01 && r->bands[0].dwell_s == 0.5 && r->bands[1].dwell_s == 5);
+    assert_true(r->bands[0].ppm == 2 && isnan(r->bands[1].ppm));
+    assert_string_equal(r->bands[1].antenna, "RX");
+    assert_string_equal(r->bands[1].settings, "a=b");
+    at_config_destroy(c);
 }
 
 static void test_yaml_is_kept_within_limits(void **state)

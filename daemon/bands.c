@@ -1,0 +1,297 @@
+/* The bands of a radio: each with a receiver, a look-back and counts of its own, of which one at a
+ * time is fed; and the walk from one to the next. The puller's thread only, but for the view.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/bands.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "lib/base/clock.h"
+
+#define NO_TUNING    UINT64_MAX
+#define PATIENCE_S   5.0 /* how long a change of band may take before it is asked for again */
+#define SAMPLE_BYTES 4.0
+
+void at_bands_init(struct at_puller *r)
+{
+    r->n_bands = r->conf->n_bands;
+    for (size_t i = 0; i < r->n_bands; i++) {
+        struct at_puller_band *b = &r->bands[i];
+        b->radio = r;
+        b->conf = &r->conf->bands[i];
+        b->slot = i;
+        b->gain_db = NAN;
+        b->tuning = i ? NO_TUNING : 0;
+    }
+}
+
+double at_bands_center(const struct at_puller *r, size_t i)
+{
+    const struct at_config_band *c = r->bands[i].conf;
+    /* What a file or an only band is at, the source says. */
+    return r->n_bands > 1 ? c->center_hz + c->lo_offset_hz : r->info.center_hz;
+}
+
+static void join_settings(char *out, size_t n, const char *a, const char *b)
+{
+    snprintf(out, n, "%s%s%s", a, *a && *b ? "," : "", b);
+}
+
+void at_bands_tuning(const struct at_puller *r, size_t i, struct at_tuning *ret)
+{
+    const struct at_config_band *c = r->bands[i].conf;
+    struct at_tuning t = {.center_hz = c->center_hz + c->lo_offset_hz,
+                          .ppm = isnan(c->ppm) ? r->conf->ppm : c->ppm,
+                          .gain_db = c->gain.db};
+    snprintf(t.gains, sizeof t.gains, "%s", c->gain.gains);
+    t.auto_gain = !t.gains[0] && isnan(t.gain_db);
+    if (t.auto_gain)
+        t.gain_db = r->bands[i].gain_db; /* where its control left it */
+    snprintf(t.antenna, sizeof t.antenna, "%s", c->antenna[0] ? c->antenna : r->conf->antenna);
+    join_settings(t.settings, sizeof t.settings, r->conf->settings, c->settings);
+    *ret = t;
+}
+
+/* ---- receivers ---- */
+
+/* The ring for this life of the source; without memory there is none, and the rest goes on. */
+static void begin_look_back(struct at_puller *r, struct at_puller_band *b, const char *boot,
+                            double center_hz)
+{
+    char prefix[96];
+    double n = r->config->lookback.keep_s * r->info.rate_hz,
+           most = r->config->lookback.max_mb * 1e6 / SAMPLE_BYTES / (double)r->n_bands;
+    struct at_iqring *ring = n >= 1 ? at_iqring_create((size_t)(n < most ? n : most)) : NULL;
+    pthread_mutex_lock(&r->lock);
+    struct at_iqring *old = b->look_back;
+    b->look_back = ring;
+    pthread_mutex_unlock(&r->lock);
+    at_iqring_destroy(old);
+    if (!ring)
+        return;
+    snprintf(prefix, sizeof prefix, "%s-%s-", boot, r->conf->name);
+    at_iqring_begin(ring, prefix, r->info.rate_hz, center_hz);
+}
+
+static void to_baseband(const struct at_config_range *ranges, uint32_t n, double center_hz,
+                        double *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        out[2 * i] = ranges[i].lo_hz - center_hz;
+        out[2 * i + 1] = ranges[i].hi_hz - center_hz;
+    }
+}
+
+static int create_receiver(struct at_puller *r, size_t i, const char *boot,
+                           const struct at_receiver_sink *functions, struct at_error *err)
+{
+    struct at_puller_band *b = &r->bands[i];
+    double ignore[2 * AT_CONFIG_MAX_IGNORE], watch[2 * AT_CONFIG_MAX_WATCH];
+    double center_hz = at_bands_center(r, i);
+    to_baseband(b->conf->ignore, b->conf->n_ignore, center_hz, ignore);
+    to_baseband(b->conf->watch, b->conf->n_watch, center_hz, watch);
+    begin_look_back(r, b, boot, center_hz);
+    struct at_receiver_config config = {
+        .radio = r->conf->name,
+        .band = b->conf->name,
+        .boot = boot,
+        .center_hz = center_hz,
+        .budget_ms = b->conf->latency_ms,
+        .live = r->live,
+        .file = r->conf->file[0] != 0,
+        .watch = watch,
+        .n_watch = b->conf->n_watch,
+        .band_config = {.rate_hz = r->info.rate_hz,
+                        .assumed_floor_dbfs_hz = r->info.assumed_floor_dbfs_hz,
+                        .ignore = ignore,
+                        .n_ignore = b->conf->n_ignore},
+        .bandplan_path = r->config->bandplan[0] ? r->config->bandplan : NULL,
+    };
+    struct at_receiver_sink sink = *functions;
+    sink.ctx = b;
+    return at_receiver_create(r->classifier, &config, &sink, err, &b->receiver);
+}
+
+int at_bands_create(struct at_puller *r, const struct at_receiver_sink *sink, struct at_error *err)
+{
+    /* Each life counts its emissions from 1: the id says which life. */
+    char boot[40];
+    snprintf(boot, sizeof boot, r->lives ? "%s.%u" : "%s", r->boot, r->lives);
+    r->lives++;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < r->n_bands; i++)
+        rc = create_receiver(r, i, boot, sink, err);
+    return rc;
+}
+
+void at_bands_restart(struct at_puller *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->band = 0;
+    pthread_mutex_unlock(&r->lock);
+    r->asked = false;
+    for (size_t i = 0; i < r->n_bands; i++) {
+        r->bands[i].tuning = i ? NO_TUNING : 0;
+        r->bands[i].begin = 0;
+    }
+}
+
+void at_bands_destroy(struct at_puller *r)
+{
+    for (size_t i = 0; i < r->n_bands; i++) {
+        at_receiver_destroy(r->bands[i].receiver);
+        r->bands[i].receiver = NULL;
+    }
+}
+
+void at_bands_flush(struct at_puller *r)
+{
+    for (size_t i = 0; i < r->n_bands; i++) {
+        atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
+        if (r->bands[i].receiver)
+            at_receiver_flush(r->bands[i].receiver);
+        atomic_store(&r->pushing_since_ns, 0);
+    }
+}
+
+void at_bands_count(struct at_puller *r, size_t i)
+{
+    struct at_puller_band *b = &r->bands[i];
+    struct at_band_stats stats;
+    if (!b->receiver)
+        return;
+    at_receiver_get_stats(b->receiver, &stats);
+    pthread_mutex_lock(&r->lock);
+    b->stats = stats;
+    b->has_stats = b->has_stats || b->visits > 0;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void at_bands_finish(struct at_puller *r)
+{
+    for (size_t i = 0; i < r->n_bands; i++)
+        at_iqring_destroy(r->bands[i].look_back);
+}
+
+/* ---- the walk ---- */
+
+static void come_to(struct at_puller *r, size_t i, uint64_t index)
+{
+    struct at_puller_band *b = &r->bands[i];
+    int64_t now = at_clock_mono_ns();
+    b->begin = index;
+    pthread_mutex_lock(&r->lock);
+    r->bands[r->band].changed_ns = now;
+    r->band = i;
+    b->changed_ns = now;
+    b->visits++;
+    b->error[0] = 0;
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* The samples of this read are of another tuning than those before: of which band. */
+static int follow(struct at_puller *r, const struct at_read *read)
+{
+    size_t i = 0;
+    while (i < r->n_bands && r->bands[i].tuning != read->tuning)
+        i++;
+    if (i == r->n_bands) /* of one that nobody asked for any more */
+        return -ENOENT;
+    int rc = 0;
+    if (i != r->band) {
+        atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
+        rc = at_receiver_pause(r->bands[r->band].receiver);
+        atomic_store(&r->pushing_since_ns, 0);
+        at_bands_count(r, r->band);
+    }
+    come_to(r, i, read->index);
+    r->asked = false;
+    return rc;
+}
+
+int at_bands_push(struct at_puller *r, const float *iq, const struct at_read *read)
+{
+    int left = 0;
+    if (r->bands[r->band].visits == 0 || r->bands[r->band].tuning != read->tuning)
+        left = follow(r, read);
+    if (left == -ENOENT)
+        return 0;
+    struct at_puller_band *b = &r->bands[r->band];
+    if (isnan(b->conf->gain.db) && !b->conf->gain.gains[0])
+        b->gain_db = read->gain_db;
+    atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
+    if (b->look_back)
+        at_iqring_push(b->look_back, iq, read->n, read->index);
+    int rc =
+        at_receiver_push(b->receiver, iq, read->n, read->index, read->delivered_ns, read->utc_ns);
+    atomic_store(&r->pushing_since_ns, 0);
+    return rc ? rc : left;
+}
+
+/* True: the radio is on its way there, or will be once it is back. */
+static bool tune_to(struct at_puller *r, size_t i)
+{
+    struct at_puller_band *b = &r->bands[i];
+    struct at_tuning t;
+    struct at_error err = {{0}};
+    uint64_t number = NO_TUNING;
+    at_bands_tuning(r, i, &t);
+    int rc = r->source->ops->tune(r->source, &t, &number, &err);
+    if (!rc || rc == -ETIMEDOUT) {
+        b->tuning = number;
+        return true;
+    }
+    pthread_mutex_lock(&r->lock);
+    bool news = !b->error[0];
+    snprintf(b->error, sizeof b->error, "%.159s", err.text);
+    pthread_mutex_unlock(&r->lock);
+    if (news)
+        at_log(AT_LOG_ERROR, AT_FIELDS({"radio", r->conf->name}, {"band", b->conf->name}),
+               "radio %s: band %s is left out: %s", r->conf->name, b->conf->name, err.text);
+    return false;
+}
+
+void at_bands_walk(struct at_puller *r, uint64_t index)
+{
+    struct at_puller_band *b = &r->bands[r->band];
+    double rate_hz = r->info.rate_hz;
+    if (r->n_bands < 2 || b->visits == 0 || (double)(index - b->begin) < b->conf->dwell_s * rate_hz)
+        return;
+    if (r->asked && (double)(index - r->asked_at) < PATIENCE_S * rate_hz)
+        return;
+    r->asked = false;
+    for (size_t k = 1; k < r->n_bands && !r->asked; k++)
+        r->asked = tune_to(r, (r->band + k) % r->n_bands);
+    r->asked_at = index;
+    if (!r->asked) /* every other one is refused: it stays, and asks again after another dwell */
+        b->begin = index;
+}
+
+/* ---- from other threads ---- */
+
+void at_bands_get_view(const struct at_puller *r, struct at_radio_view *v)
+{
+    int64_t now = at_clock_mono_ns();
+    v->n_bands = r->n_bands < AT_MAX_BANDS ? r->n_bands : AT_MAX_BANDS;
+    snprintf(v->band, sizeof v->band, "%s", r->bands[r->band].conf->name);
+    v->info.center_hz = at_bands_center(r, r->band);
+    for (size_t i = 0; i < v->n_bands; i++) {
+        const struct at_puller_band *b = &r->bands[i];
+        v->bands[i] = (struct at_band_view){
+            .slot = r->index * AT_MAX_BANDS + b->slot,
+            .center_hz = at_bands_center(r, i),
+            .rate_hz = r->info.rate_hz,
+            .waiting = i != r->band,
+            .dwell_s = r->n_bands > 1 ? b->conf->dwell_s : 0,
+            .visits = b->visits,
+            .since_s = b->changed_ns ? 1e-9 * (double)(now - b->changed_ns) : (double)NAN,
+            .stats = b->stats,
+            .has_stats = b->has_stats,
+        };
+        snprintf(v->bands[i].name, sizeof v->bands[i].name, "%s", b->conf->name);
+        snprintf(v->bands[i].error, sizeof v->bands[i].error, "%s", b->error);
+    }
+}

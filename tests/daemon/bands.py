@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""attuned with a simulated radio that visits several bands: emissions that live across visits, what each band keeps, the
+ledger, a band that the radio refuses, a reload. Usage: bands.py ATTUNED MODULES"""
+import os, signal, sys, tempfile, time
+
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")]
+import process  # noqa: E402
+from attunesim import counts  # noqa: E402
+from process import Daemon, check, write_model  # noqa: E402
+
+MODULES = os.path.abspath(sys.argv[2])
+LIMIT_S = 120  # a loaded machine is slow, not wrong
+RATE = 250e3
+LOW, HIGH = 433.92e6, 868.3e6
+SAMPLES = 4.5e6  # 18 s, then silence: 8 visits each of 1 s
+
+
+def write_config(path, dwell, script=f"script=timeout@{SAMPLES:.0f}:0"):
+    """Two bands with a carrier each at 1/8 of the rate above its centre, and one that the radio does not have."""
+    device = f"driver=attunesim,serial=walk,scene=carrier@{LOW:.0f};carrier@{HIGH:.0f},gains=1,log={os.getcwd()}/walk.log," \
+             f"counts={os.getcwd()}/walk.counts,{script}"
+    bands = [f"{{name: low, center: {LOW:.0f}, rate: 250k, dwell: {dwell}, antenna: RX, gain: 30}}",
+             f"{{name: none, center: 20G, rate: 250k, dwell: {dwell}, antenna: RX, gain: 30}}",
+             f"{{name: high, center: {HIGH:.0f}, rate: 250k, dwell: {dwell}, antenna: RX2, gain: 'LNA=22,VGA=10'}}"]
+    with open(path, "w") as f:
+        f.write(f"""log: {{level: info, format: json}}
+soapy: {{modules: [{MODULES}]}}
+model: {{path: model.safetensors}}
+http: {{listen: "127.0.0.1:0"}}
+bandplan: ""
+cache_dir: cache
+lookback: {{keep: 2s}}
+radios:
+  - {{name: walk, device: "{device}", bands: [{", ".join(bands)}]}}
+""")
+
+
+def items(d, what):
+    return d.json(f"/api/v1/{what}")["items"]
+
+
+def bands(d):
+    return {b["name"]: b for b in items(d, "bands")}
+
+
+def visited(d, n):
+    """Whether both good bands were come to n times."""
+    now = bands(d)
+    return "low" in now and "high" in now and min(now["low"]["visits"], now["high"]["visits"]) >= n
+
+
+def until(what, good, seconds=LIMIT_S):
+    end = time.monotonic() + seconds
+    while True:
+        got = good()
+        if got:
+            return got
+        if time.monotonic() > end:
+            check(what, False, "not within %d s" % seconds)
+            return None
+        time.sleep(0.1)
+
+
+def carriers(d, band, center, **also):
+    return [e for e in items(d, f"emissions?limit=500&band={band}") if abs(e["center_hz"] - center - RATE / 8) < 500 and
+            all(e.get(k) == v for k, v in also.items())]
+
+
+def look(d, seen):
+    """One look: which emissions are there, and that one band at most is visited."""
+    now = bands(d)
+    check("one band is visited, the others wait", sorted(b["state"] for b in now.values()) == ["visited", "waiting", "waiting"], now)
+    for band, center in (("low", LOW), ("high", HIGH)):
+        for e in items(d, f"emissions?limit=500&band={band}"):
+            seen.setdefault(band, {}).setdefault(e["id"], set()).add(e["state"])
+            check("an emission stands in its band", abs(e["center_hz"] - center) < RATE / 2, e)
+    return now
+
+
+def run_walk():
+    write_config("walk.yaml", "1s")
+    d = Daemon("walk.yaml")
+    seen = {}
+    until("the radio runs", lambda: items(d, "radios")[0]["state"] == "running")
+    until("six visits of each", lambda: all(b["visits"] >= 6 for n, b in look(d, seen).items() if n != "none"))
+    low, high = carriers(d, "low", LOW, state="active"), carriers(d, "high", HIGH, state="active")
+    print("bands:", {n: [(e["id"], e.get("tokens"), e.get("bursts"), round(e.get("duty", 0), 3)) for e in x]
+                     for n, x in (("low", low), ("high", high))})
+    check("one emission in each band", len(low) == 1 and len(high) == 1, (low, high))
+    check("and no other, with one id all the while", all(len(x) == 1 and x[next(iter(x))] == {"active"} for x in seen.values()), seen)
+    for e in low + high:
+        check("it says that it was not heard all the while", e.get("gap") is True, e)
+        check("it is on whenever it is looked at", e.get("duty", 0) > 0.9 and e.get("bursts") == 1, e)
+        check("it is decided", e.get("tokens", 0) > 0 and "class" in e, e)
+        until("the samples of its newest visit are kept", lambda: d.get(f"/api/v1/emissions/{e['id']}/iq")[0] == 200)
+    now = bands(d)
+    check("a floor for each", all(isinstance(now[n].get("noise_floor_dbfs_per_hz"), float) for n in ("low", "high")), now)
+    check("a waiting band shows since when", all(b["since_s"] >= 0 for n, b in now.items() if n != "none"), now)
+    check("the band that is refused says why", "refuses a frequency" in now["none"].get("error", "") and now["none"]["visits"] == 0, now["none"])
+    for band, center in (("low", LOW), ("high", HIGH)):
+        rows = items(d, f"waterfall?band={band}&limit=500")
+        check(f"rows of {band}", len(rows) >= 30 and all(r["band"] == band and r["center_hz"] == center for r in rows), len(rows))
+        newest = d.json(f"/api/v1/spectrum?radio=walk&band={band}")
+        top = max(range(len(newest["dbfs"])), key=newest["dbfs"].__getitem__)
+        check("the carrier stands in its spectrum", abs(top / len(newest["dbfs"]) - 0.625) < 0.01, top)
+    check("a band that is not there", d.get("/api/v1/waterfall?band=nowhere")[0] == 404)
+    page = d.get("/metrics")[2].decode()
+    for band in ("low", "high"):
+        for name in ("attune_frames_total", "attune_noise_floor_dbfs_per_hz", "attune_occupancy_ratio", "attune_emissions_active"):
+            check(f"{name} of {band}", f'{name}{{band="{band}"}} ' in page)
+        check("emissions of waiting bands count", f'attune_emissions_active{{band="{band}"}} 1\n' in page, page)
+        check("nobody is said to have ended", f'attune_emissions_total{{band="{band}"' not in page)
+    until("the script ends in silence", lambda: counts("walk.counts")["steps"] >= 1 and items(d, "radios")[0]["state"] == "stalled" and
+          "no samples" in items(d, "radios")[0].get("error", ""))
+    samples, sim = items(d, "radios")[0]["samples"], counts("walk.counts")
+    lost = samples["lost"]
+    check("requested = delivered + lost", samples["requested"] == samples["delivered"] + sum(lost.values()), samples)
+    check("all that was handed over", samples["delivered"] + lost["ring_full"] + lost["retune"] == sim["handed"], (samples, sim))
+    check("what was lost on the way", lost["overflow"] == sim["overflow"] and lost["gap"] == lost["corrupt"] == 0, (samples, sim))
+    check("processed", samples["processed"] == samples["delivered"], samples)
+    # Each turn asks for the refused band as well, and is set back to where it was.
+    changes = sum(b["visits"] for b in bands(d).values()) - 1
+    print(f"bands: {changes} changes of band, {lost['retune'] / RATE / changes * 1e3:.1f} ms of samples lost at each")
+    log = open("walk.log").read()
+    check("each band has its antenna and gain", log.count("antenna RX2") >= 5 and log.count("gain LNA 22") >= 5, log[-2000:])
+    code, took = d.stop()
+    check("SIGTERM ends it", code == 0 and took < 5, (code, took))
+    check("what is refused is said once", sum("band none is left out" in x for x in d.log) == 1, d.log)
+
+
+def run_reload():
+    """A radio whose bands changed is begun anew; the emissions of all of its bands are ended in order."""
+    write_config("walk.yaml", "1s", "time=1")
+    d = Daemon("walk.yaml")
+    until("both are visited", lambda: visited(d, 2))
+    before = carriers(d, "low", LOW) + carriers(d, "high", HIGH)
+    check("one emission each", len(before) == 2, before)
+    write_config("walk.yaml", "600ms", "time=1")
+    d.p.send_signal(signal.SIGHUP)
+    until("the other dwell is in force", lambda: [b["dwell_s"] for b in bands(d).values()] == [0.6] * 3)
+    until("both are visited again", lambda: visited(d, 2))
+    after = {e["id"]: e for e in carriers(d, "low", LOW) + carriers(d, "high", HIGH)}
+    check("those of before have ended", all(after[e["id"]]["state"] == "ended" for e in before), after)
+    until("new ones are there", lambda: all(len(carriers(d, n, c, state="active")) == 1 for n, c in (("low", LOW), ("high", HIGH))))
+    code, took = d.stop()
+    check("SIGTERM ends it", code == 0 and took < 5, (code, took))
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_model("model.safetensors")
+        for run in (run_walk, run_reload):
+            for f in os.listdir("."):
+                if f.endswith(".counts"):
+                    os.unlink(f)
+            t = time.monotonic()
+            run()
+            print(f"bands: {run.__name__}: {time.monotonic() - t:.1f} s", flush=True)
+    print(f"{process.passed} passed, {process.failed} failed")
+    sys.exit(process.failed > 0)
+
+
+main()
