@@ -121,7 +121,7 @@ class Radio(Case):
         r, count = self.listen("driver=attunesim,scene=tone,script=overflow@200000:1000,repeat=1")
         self.assertEqual(r.returncode, 0, r.stderr)
         print("listen:", count, "samples and lost")
-        self.assertGreaterEqual(count[1], max(1000, count[0] // 200_000 * 1000))
+        self.assertGreaterEqual(count[1], max(1000, (count[0] - 1) // 200_000 * 1000))  # the newest loss shows with the next samples
 
     def test_refused_settings_end_it_in_one_line(self):
         for device, rate, word in [("driver=attunesim,scene=tone,wrong_rate=2e6", "1M", "the device gives 2000000"),
