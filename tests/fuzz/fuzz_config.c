@@ -9,38 +9,60 @@
 #include "lib/config/config.h"
 #include "tests/fuzz/fuzz.h"
 
+#define PRINTED_MAX (1 << 20)
+
+/* One file each for what is loaded and what was printed: a new one, and its first page, would be most of the time. */
+struct memory_file {
+    int fd;
+    char path[64];
+};
+
+static void make(struct memory_file *f, const char *name)
+{
+    f->fd = memfd_create(name, MFD_CLOEXEC);
+    if (f->fd < 0)
+        abort();
+    snprintf(f->path, sizeof f->path, "/proc/self/fd/%d", f->fd);
+}
+
+static void put(const struct memory_file *f, const void *data, size_t n)
+{
+    if (pwrite(f->fd, data, n, 0) != (ssize_t)n || ftruncate(f->fd, (off_t)n) < 0)
+        abort();
+}
+
 static void load_again(const struct at_config *config)
 {
-    char path[64];
+    static struct memory_file file = {.fd = -1};
+    static char text[PRINTED_MAX];
     struct at_error err;
     struct at_config *again = NULL;
-    int fd = memfd_create("again", MFD_CLOEXEC);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!f)
+    FILE *f = fmemopen(text, sizeof text, "w");
+    if (file.fd < 0)
+        make(&file, "again");
+    if (!f || at_config_print(config, f) < 0 || fflush(f) || ferror(f))
         abort();
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (at_config_print(config, f) < 0 || at_config_load(path, &err, &again) < 0)
+    put(&file, text, (size_t)ftell(f));
+    fclose(f);
+    if (at_config_load(file.path, &err, &again) < 0)
         abort();
     at_config_destroy(again);
-    fclose(f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    char path[64];
+    static struct memory_file file = {.fd = -1};
     struct at_error err;
     struct at_config *config = NULL;
     struct at_bandplan *plan = NULL;
-    int fd = memfd_create("config", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, data, n) != (ssize_t)n)
-        abort();
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (at_config_load(path, &err, &config) == 0)
+    if (file.fd < 0)
+        make(&file, "config");
+    put(&file, data, n);
+    if (at_config_load(file.path, &err, &config) == 0)
         load_again(config);
     at_config_destroy(config);
-    if (at_bandplan_load(path, &err, &plan) == 0)
+    if (at_bandplan_load(file.path, &err, &plan) == 0)
         at_bandplan_find(plan, "gfsk", 161.975e6, 12e3);
     at_bandplan_destroy(plan);
-    close(fd);
     return 0;
 }

@@ -25,7 +25,7 @@ static int make(const char *path)
 
 static void put(int fd, const void *data, size_t n)
 {
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, data, n, 0) != (ssize_t)n)
+    if (pwrite(fd, data, n, 0) != (ssize_t)n || ftruncate(fd, (off_t)n) < 0)
         abort();
 }
 
