@@ -34,6 +34,26 @@ class Radio(Case):
         self.assertEqual(r.returncode, 1)
         self.assertIn("install soapysdr-module-nosuchradio", r.stderr)
 
+    def test_devices_are_lines_to_copy(self):
+        r = self.attune("devices", "-d", "attunesim")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        lines = r.stdout.splitlines()
+        self.assertIn("  attune listen -d driver=attunesim,serial=SIM0 -f 433.92M -s 1.024M", lines)
+        entry = next(x for x in lines if x.startswith("  - "))
+        self.assertIn('{name: attunesim1, device: "driver=attunesim,serial=SIM0", bands: [{', entry)
+        # What it says to put under radios: is taken.
+        with tempfile.TemporaryDirectory() as folder:
+            config = Path(folder, "c.yaml")
+            config.write_text("radios:\n" + entry + "\n")
+            daemon = Path(ATTUNE).parent.parent / "daemon" / "attuned"
+            if daemon.exists():
+                p = subprocess.run([daemon, "-c", config, "--print-config"], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(p.returncode, 0, p.stderr)
+                self.assertIn("driver=attunesim,serial=SIM0", p.stdout)
+        for wrong in (["extra"], ["--modules", "m" * 5000], ["--modules", ",".join("m" * 40)]):
+            r = subprocess.run([ATTUNE, "devices", *wrong], capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual((r.returncode, r.stdout, len(r.stderr.splitlines()) > 0), (2, "", True), wrong[-1][:40])
+
     def test_a_broken_module_is_a_line_and_no_end(self):
         with tempfile.TemporaryDirectory() as folder:
             os.symlink(Path(MODULES) / "libattunesimSupport.so", Path(folder) / "libattunesimSupport.so")

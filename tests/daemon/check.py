@@ -1,0 +1,69 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""attuned --check: each thing that would not work is one BAD line that names the key, all of them at once, exit 1; a
+configuration that works has none. Nothing secret stands in its output. Usage: check.py ATTUNED"""
+import os
+import subprocess
+import sys
+import tempfile
+
+import process
+
+TOKEN = "a-token-of-more-than-sixteen"
+MODEL = "model: {path: model.safetensors}\n"
+RADIO = "radios:\n  - {name: roof, device: \"driver=attunesim\", bands: [{center: 433.92M, rate: 250k}]}\n"
+
+# "@" is the folder. What, HTTP's settings, other settings, environment, exit code, words that must stand there
+CASES = [
+    ("nothing wrong", "", "", {}, 0, ["ok  http: 127.0.0.1:0, this machine only",
+                                      "ok  radio roof: driver=attunesim (not opened)", "ok  model", "(chosen)", "ok  budget"]),
+    ("a token", ", token_file: token", "", {}, 0, ["ok  http: 127.0.0.1:0, with a token"]),
+    ("a token of systemd's", "", "", {"CREDENTIALS_DIRECTORY": "."}, 0, ["with a token"]),
+    ("no token among systemd's", "", "", {"CREDENTIALS_DIRECTORY": "none"}, 0, ["this machine only"]),
+    ("no token file", ", token_file: none", "", {}, 1, ["BAD http: http.token_file: cannot read @/none"]),
+    ("a short token", ", token_file: short", "", {}, 1, ["BAD http: http.token_file: @/short should hold one line"]),
+    ("a certificate that is not there", ", tls: {cert: none, key: token}", "", {}, 1,
+     ["BAD http: http.tls.cert: cannot read @/none"]),
+    ("an empty key", ", tls: {cert: token, key: empty}", "", {}, 1, ["BAD http: http.tls.key: @/empty is no PEM file"]),
+    ("a key that does not end", ", tls: {cert: token, key: long}", "", {}, 1, ["BAD http: http.tls.key: @/long is no PEM file"]),
+    ("no memory for the caches", "", "budget: {kv_mb: 1, latency_ms: 60000}\nmodel: {path: model.safetensors, window: 16384, backend: flash}", {}, 1,
+     ["BAD budget: nothing fits 60000 ms and 1 MB on this host"]),
+    ("a broker without a password", "", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", username: u, password_file: none}}",
+     {}, 1, ["BAD publish.mqtt.password_file: @/none"]),
+    ("a broker of another kind", "", "publish: {mqtt: {broker: \"http://127.0.0.1\"}}", {}, 1, ["BAD publish.mqtt.broker"]),
+    ("two at once", ", token_file: none", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", topic: \"a/#\"}}", {}, 1,
+     ["BAD http: http.token_file", "BAD publish.mqtt.topic", "ok  radio roof", "ok  model"]),
+]
+
+
+def run(http, extra, env):
+    with open("c.yaml", "w", encoding="utf-8") as f:
+        f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\nbandplan: \"\"\n"
+                f"cache_dir: cache\nhistory: {{path: \"\"}}\n{extra}\n{RADIO}")
+    return subprocess.run([process.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=120, text=True, check=False,
+                          env={**os.environ, **env})
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        process.write_model("model.safetensors")
+        for name, text in (("token", TOKEN), ("http-token", TOKEN), ("short", "short"), ("empty", ""), ("long", "x" * (1 << 20))):
+            with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
+                f.write(text)
+        for what, http, extra, env, code, words in CASES:
+            p = run(http, extra, env)
+            bad = [line for line in p.stdout.splitlines() if line.startswith("BAD")]
+            wanted = [word for word in words if word.startswith("BAD")]
+            process.check(f"{what}: exit {code}", p.returncode == code, (p.returncode, p.stdout, p.stderr))
+            process.check(f"{what}: BAD lines", len(bad) == len(wanted), bad)
+            for word in (word.replace("@", os.getcwd()) for word in words):
+                process.check(f"{what}: says {word}", word in p.stdout, p.stdout + p.stderr)
+            process.check(f"{what}: no secret", TOKEN not in p.stdout + p.stderr, p.stdout + p.stderr)
+        os.chdir("/")
+    print(f"{process.passed} passed, {process.failed} failed")
+    return process.failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
