@@ -430,7 +430,7 @@ static void poll_radio(struct at_pipeline *p, size_t i, const struct at_radio_vi
     struct seen *seen = &p->seen[i];
     uint64_t lost = 0;
     for (int k = 0; k < AT_LOST_REASONS; k++)
-        lost += v->ledger.lost[k];
+        lost += k == AT_LOST_RETUNE ? 0 : v->ledger.lost[k]; /* each change of band costs some */
     if (lost > seen->lost && now - seen->lost_ns > LOST_EVERY_NS) {
         at_log(AT_LOG_WARN, AT_FIELDS({"radio", v->name}, {"band", v->band}),
                "radio %s: %llu samples lost (%llu in all)", v->name,

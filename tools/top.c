@@ -109,6 +109,59 @@ static void count(double value, char out[16])
         snprintf(out, 16, "%.0f", value);
 }
 
+/* The band that the radio visits; NULL: none is known. */
+static const json_t *visited(const struct look *l, const char *radio, size_t *ret_n)
+{
+    const json_t *b, *found = NULL;
+    size_t i;
+    *ret_n = 0;
+    json_array_foreach(json_object_get(l->bands, "items"), i, b)
+    {
+        if (strcmp(at_show_text(b, "radio"), radio) != 0)
+            continue;
+        ++*ret_n;
+        if (!found || strcmp(at_show_text(b, "state"), "visited") == 0)
+            found = b;
+    }
+    return found;
+}
+
+static void put_band(const json_t *band, char floor[16], double *ret_occupancy, double *ret_active)
+{
+    double dbfs = at_show_number(band, "noise_floor_dbfs_per_hz"),
+           occupancy = at_show_number(band, "occupancy_ratio"),
+           active = at_show_number(band, "emissions_active");
+    snprintf(floor, 16, "-");
+    if (isfinite(dbfs))
+        snprintf(floor, 16, "%.1f", dbfs);
+    *ret_occupancy = isfinite(occupancy) ? 100 * occupancy : 0;
+    *ret_active = isfinite(active) ? active : 0;
+}
+
+/* Each of several bands of one radio: which is visited, and since when the others wait. */
+static void show_bands(struct screen *s, const struct look *l, const char *radio)
+{
+    const json_t *b;
+    size_t i;
+    json_array_foreach(json_object_get(l->bands, "items"), i, b)
+    {
+        char center[32], floor[16], since[64] = "not visited yet";
+        double occupancy, active, seconds = at_show_number(b, "since_s");
+        if (strcmp(at_show_text(b, "radio"), radio) != 0)
+            continue;
+        put_band(b, floor, &occupancy, &active);
+        at_show_center(at_show_number(b, "center_hz"), center);
+        if (isfinite(seconds))
+            snprintf(since, sizeof since, "for %.0f s, %.0f visits", seconds,
+                     at_show_number(b, "visits"));
+        line(s, *at_show_text(b, "error") ? "33" : NULL,
+             "  %-10.10s %-9.9s %14s %-57.57s %7s %4.0f %% %6.0f", at_show_text(b, "name"),
+             at_show_text(b, "state"), center, since, floor, occupancy, active);
+        if (*at_show_text(b, "error"))
+            line(s, "33", "    %s", at_show_text(b, "error"));
+    }
+}
+
 static void show_radios(struct screen *s, const struct look *l)
 {
     const json_t *o;
@@ -119,8 +172,9 @@ static void show_radios(struct screen *s, const struct look *l)
     {
         const json_t *samples = json_object_get(o, "samples"),
                      *lost = json_object_get(samples, "lost");
-        const json_t *band = json_array_get(json_object_get(l->bands, "items"), i);
-        char delivered[16], center[32], rate[32], total[16], why[64] = "", floor[16] = "-";
+        size_t n_bands;
+        const json_t *band = visited(l, at_show_text(o, "name"), &n_bands);
+        char delivered[16], center[32], rate[32], total[16], why[64] = "", floor[16];
         const char *reason;
         json_t *n;
         double sum = 0, busy = at_show_number(o, "busy_ratio");
@@ -135,17 +189,15 @@ static void show_radios(struct screen *s, const struct look *l)
         count(sum, total);
         at_show_center(at_show_number(o, "center_hz"), center);
         at_show_width(at_show_number(o, "rate_hz"), rate);
-        double dbfs = at_show_number(band, "noise_floor_dbfs_per_hz"),
-               occupancy = at_show_number(band, "occupancy_ratio"),
-               active = at_show_number(band, "emissions_active");
-        if (isfinite(dbfs))
-            snprintf(floor, sizeof floor, "%.1f", dbfs);
+        double occupancy, active;
+        put_band(band, floor, &occupancy, &active);
         bool well = strcmp(at_show_text(o, "state"), "running") == 0;
         line(s, well ? NULL : "33",
              "%-12.12s %-9.9s %14s %9s %9s %10s %-20.20s %3.0f %% %7s %4.0f %% %6.0f",
              at_show_text(o, "name"), at_show_text(o, "state"), center, rate, delivered, total, why,
-             isfinite(busy) ? 100 * busy : 0, floor, isfinite(occupancy) ? 100 * occupancy : 0,
-             isfinite(active) ? active : 0);
+             isfinite(busy) ? 100 * busy : 0, floor, occupancy, active);
+        if (n_bands > 1)
+            show_bands(s, l, at_show_text(o, "name"));
         if (*at_show_text(o, "error"))
             line(s, "33", "  %s", at_show_text(o, "error"));
     }

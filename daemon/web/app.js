@@ -10,7 +10,7 @@ import { airState, drawRadios } from "./radios.js";
 import { Stream } from "./stream.js";
 import { Waterfall } from "./waterfall.js";
 
-let radios = [], link = "connecting", lastRow = 0, paused = false, boot = null, nClasses = 0, held = null;
+let radios = [], bands = [], link = "connecting", lastRow = 0, paused = false, boot = null, nClasses = 0, held = null;
 
 const details = new Details(() => choose(null));
 const emissions = new Emissions(id => openDetail(emissions.known.get(id)));
@@ -53,33 +53,38 @@ function drawStatus(s) {
   drawBudget(s);
 }
 
-function takeRadios(list) {
+// A band's option is "radio/band"; neither name can hold a slash.
+const keyOf = b => `${b.radio}/${b.name ?? b.band}`;
+const chosen = () => bands.find(b => keyOf(b) === $("band").value);
+
+function takeRadios(list, listed) {
   radios = list;
-  drawRadios(list);
-  fillSelect($("f-band"), [...new Set(list.map(r => r.band))]);
-  const select = $("band"), names = list.map(r => r.name).join();
+  bands = listed;
+  drawRadios(list, bands);
+  fillSelect($("f-band"), [...new Set(bands.map(b => b.name))]);
+  const select = $("band"), names = bands.map(keyOf).join();
   if (select.dataset.names === names) return;
   select.dataset.names = names;
   const keep = select.value;
-  select.replaceChildren(...list.map(r => option(r.name, `${r.band} (${r.name})`)));
-  if (list.some(r => r.name === keep)) select.value = keep;
+  select.replaceChildren(...bands.map(b => option(keyOf(b), `${b.name} (${b.radio})`)));
+  if (bands.some(b => keyOf(b) === keep)) select.value = keep;
   startFall();
 }
 
 function drawAirState() {
-  const r = radios.find(x => x.name === $("band").value);
-  const text = airState(r, link, paused ? 0 : Date.now() - lastRow, fall.newest);
+  const b = chosen(), r = b && radios.find(x => x.name === b.radio), waits = b?.state === "waiting";
+  const text = airState(r, b, link, paused ? 0 : Date.now() - lastRow, fall.newest);
   if ($("air-state").textContent !== text) $("air-state").textContent = text;
   $("air-state").hidden = !text;
-  $("plot").classList.toggle("stale", link !== "live" || Boolean(r && r.state !== "running" && r.state !== "ended"));
+  $("plot").classList.toggle("stale", link !== "live" || waits || Boolean(r && r.state !== "running" && r.state !== "ended"));
 }
 
 async function refresh() {
   if (link === "disconnected") return;
   try {
-    const [status, list] = await Promise.all([ask("api/v1/status"), ask("api/v1/radios")]);
+    const [status, list, listed] = await Promise.all([ask("api/v1/status"), ask("api/v1/radios"), ask("api/v1/bands")]);
     drawStatus(status);
-    takeRadios(list.items);
+    takeRadios(list.items, listed.items);
     if (nClasses === 0) await loadClasses();
     drawSelector(await ask("api/v1/selector"));
   } catch (e) {
@@ -96,7 +101,7 @@ async function loadClasses() {
 // ---- events ----
 
 function onRow(row) {
-  if (row.radio !== $("band").value || paused) return;
+  if (keyOf(row) !== $("band").value || paused) return;
   lastRow = Date.now();
   if (held) {
     held.push(row);
@@ -117,12 +122,12 @@ function drawTuned() {
 
 // Shows what the daemon remembers, then what came while it answered.
 async function startFall() {
-  const name = $("band").value;
+  const b = chosen();
   const mine = held = [];
   fall.reset();
   let items = [];
   try {
-    const body = !name ? { items } : await ask(`api/v1/waterfall?limit=${fall.height}&radio=${encodeURIComponent(name)}`);
+    const body = !b ? { items } : await ask(`api/v1/waterfall?limit=${fall.height}&radio=${encodeURIComponent(b.radio)}&band=${encodeURIComponent(b.name)}`);
     items = body.items;
   } catch { /* none yet: the events bring them */ }
   if (held !== mine) return;      // another band was chosen meanwhile

@@ -89,7 +89,7 @@ export class Waterfall {
     this.dirty = false;
     this.paintRows();
     this.drawSpectrum();
-    const all = [...emissions.values()].filter(e => e.radio === this.newest?.radio);
+    const all = [...emissions.values()].filter(e => e.radio === this.newest?.radio && e.band === this.newest.band);
     this.drawAxis(this.boxes ? all.filter(e => e.state === "active") : []);
     this.drawBoxes(this.boxes ? all : []);
   }
@@ -177,10 +177,23 @@ export class Waterfall {
       this.hits.push({ x: x - 3, y: top - 2, w: width + 6, h: Math.max(6, bottom - top + 4), e });
       if (!alive) this.label(g, e, x, top, w, h, taken);
     }
+    this.drawAbsences(g, w, h);
     if (this.mouse) this.drawMouse(g, w, h, lo, row);
     g.font = SMALL;
     const span = this.times.length > 1 ? (this.times[0] - oldest) / 1000 : 0;
     if (span > 0) this.tag(g, "−" + span.toFixed(span < 10 ? 1 : 0) + " s", 4, Math.min(h - 18, this.times.length / this.height * h - 18), "#c4d0d9");
+  }
+
+  // Between two rows the radio was elsewhere, or gave nothing: a line, and for how long.
+  drawAbsences(g, w, h) {
+    g.font = SMALL;
+    for (let i = 0; i + 1 < this.times.length; i++) {
+      const away = (this.times[i] - this.times[i + 1]) / 1000, y = Math.round((i + 1) / this.height * h);
+      if (away < 1) continue;
+      g.fillStyle = "#ffffff60"; g.fillRect(0, y, w, 1);
+      const text = `${away.toFixed(away < 10 ? 1 : 0)} s not heard`;
+      this.tag(g, text, w - g.measureText(text).width - 12, y + 1, "#c4d0d9");
+    }
   }
 
   // What has ended is named where it ended, as long as names don't crowd.

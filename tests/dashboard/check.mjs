@@ -157,6 +157,29 @@ async function trouble(browser, d) {
   check("stalled is said", await until("stalled", async () => (await text(page, "air-state")).includes("stalled")), await text(page, "air-state"));
 }
 
+// A radio with two bands: each has its rows and its own list, and the one that waits says so.
+async function walks(browser, d) {
+  await d.stop();
+  await d.configure("walk", `radios:
+  - name: walk
+    device: "driver=attunesim,scene=carrier@433.92e6;carrier@868.3e6"
+    bands: [{name: low, center: 433.92M, rate: 1M, dwell: 3s}, {name: high, center: 868.3M, rate: 1M, dwell: 3s}]`);
+  await d.start();
+  const page = await open(browser, d.url);
+  await until("both bands are offered", async () => await page.locator("#band option").count() === 2);
+  await page.locator("#band").selectOption("walk/high");
+  await until("the other band's rows", async () => (await text(page, "tuned")).includes("868.3") && (await painted(page)).rows > 20);
+  await until("a band that waits says so", async () => /high waits: walk is at low; this is as it was .+ ago/.test(await text(page, "air-state")));
+  check("its rows stay", (await painted(page)).rows > 20, await painted(page));
+  check("the radio's bands are listed", /low · 433.920 MHz: visited for .*high · 868.300 MHz: waiting for/.test(await text(page, "radios")), await text(page, "radios"));
+  await until("and the note goes with the next visit", async () => await page.locator("#air-state").isHidden());
+  const before = await page.evaluate(() => document.getElementById("rows").toDataURL().slice(-4000));
+  await until("rows come again", async () => before !== await page.evaluate(() => document.getElementById("rows").toDataURL().slice(-4000)));
+  await until("both emissions are listed, alive", async () => await listed(page) === 2);
+  if (process.env.PICTURE) await page.screenshot({ path: process.env.PICTURE });
+  check("nothing was thrown", page.troubles.length === 0, page.troubles);
+}
+
 const d = new Daemon(process.argv[2] ?? "build"), browser = await launch();
 try {
   await d.configure(MARKUP);
@@ -167,6 +190,7 @@ try {
     console.log(`${what}: main thread ${(100 * cost.task).toFixed(1)} % of a core, script ${(100 * cost.script).toFixed(1)} %, ${cost.layouts.toFixed(1)} layouts/s`);
   await restart(page, d);
   await variants(browser, d);
+  await walks(browser, d);
   await trouble(browser, d);
 } catch (e) {
   check(e.message, false, e.stack);
