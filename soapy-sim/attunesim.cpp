@@ -38,6 +38,7 @@
 #include <SoapySDR/Time.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -94,7 +95,9 @@ class Sim : public SoapySDR::Device
     const bool has_time, numbers, has_gains, corrects;
     const double settle_s;
     double rate = 2.4e6, freq = 100e6, ppm = 0, lna = 20, vga = 10;
-    bool cf32 = false, streams = false;
+    bool cf32 = false;
+    /* A server of SoapyRemote reads, in another thread, before activateStream() has returned. */
+    std::atomic<bool> streams{false};
     std::mutex tuning; /* what stands below: a server of SoapyRemote tunes in another thread */
     std::shared_ptr<sim::Loop> loop, next_loop;
     long long next_from = 0; /* number of the sample with which next_loop begins */
@@ -467,11 +470,11 @@ class Sim : public SoapySDR::Device
             loop = air.look(freq, rate, cf32);
         }
         next_loop.reset();
-        streams = true;
         n = clock_shift = 0;
         counts->activations++;
         began = Clock::now();
         silent_until = counts->mute ? began + seconds(1e9) : Clock::time_point{};
+        streams = true;
         return 0;
     }
     int deactivateStream(SoapySDR::Stream *, const int, const long long) override
@@ -486,6 +489,10 @@ class Sim : public SoapySDR::Device
     {
         const auto deadline = Clock::now() + std::chrono::microseconds(timeout_us);
         const size_t block = std::min(want, getStreamMTU(stream));
+        if (!streams) {
+            std::this_thread::sleep_until(std::min(deadline, Clock::now() + seconds(1e-3)));
+            return SOAPY_SDR_TIMEOUT;
+        }
         if (silence(deadline))
             return SOAPY_SDR_TIMEOUT;
         while (faults.room() == 0) {
