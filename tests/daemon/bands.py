@@ -16,9 +16,10 @@ LOW, HIGH = 433.92e6, 868.3e6
 SAMPLES = 4.5e6  # 18 s, then silence: 8 visits each of 1 s
 
 
-def write_config(path, dwell, script=f"script=timeout@{SAMPLES:.0f}:0"):
-    """Two bands with a carrier each at 1/8 of the rate above its centre, and one that the radio does not have."""
-    device = f"driver=attunesim,serial=walk,scene=carrier@{LOW:.0f};carrier@{HIGH:.0f},gains=1,log={os.getcwd()}/walk.log," \
+def write_config(path, dwell, script=f"script=timeout@{SAMPLES:.0f}:0", aside=0):
+    """Two bands with a carrier each at 1/8 of the rate above its centre (the second's `aside` higher), and one that the radio
+    does not have."""
+    device = f"driver=attunesim,serial=walk,scene=carrier@{LOW:.0f};carrier@{HIGH + aside:.0f},gains=1,log={os.getcwd()}/walk.log," \
              f"counts={os.getcwd()}/walk.counts,{script}"
     bands = [f"{{name: low, center: {LOW:.0f}, rate: 250k, dwell: {dwell}, antenna: RX, gain: 30}}",
              f"{{name: none, center: 20G, rate: 250k, dwell: {dwell}, antenna: RX, gain: 30}}",
@@ -147,11 +148,28 @@ def run_reload():
     check("SIGTERM ends it", code == 0 and took < 5, (code, took))
 
 
+def run_return():
+    """A driver that crashes amid the walk: the next life begins where this one was, and the walk goes on; what is heard in
+    each band is still its own."""
+    aside = -50e3
+    write_config("walk.yaml", "1s", "script=abort@900000;abort@700000", aside)
+    d = Daemon("walk.yaml")
+    until("it has crashed twice and walks", lambda: counts("walk.counts").get("lives", 0) >= 3 and visited(d, 5))
+    until("each band has its own carrier again", lambda: carriers(d, "low", LOW, state="active") and carriers(d, "high", HIGH + aside, state="active"))
+    for band, center in (("low", LOW), ("high", HIGH + aside)):
+        others = [e for e in items(d, f"emissions?limit=500&band={band}") if abs(e["center_hz"] - center - RATE / 8) > 5000]
+        check(f"nothing of the other band in {band}", not others, others)
+    samples = items(d, "radios")[0]["samples"]
+    check("the time away is in the ledger", samples["lost"]["stall"] > 0 and samples["requested"] == samples["delivered"] + sum(samples["lost"].values()), samples)
+    code, took = d.stop()
+    check("SIGTERM ends it", code == 0 and took < 5, (code, took))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_model("model.safetensors")
-        for run in (run_walk, run_reload):
+        for run in (run_walk, run_reload, run_return):
             for f in os.listdir("."):
                 if f.endswith(".counts"):
                     os.unlink(f)
