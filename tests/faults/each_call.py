@@ -108,7 +108,8 @@ class Job:
             figures, more = read_report(report + ".helper")
             leaks += more
         with open(error, encoding="utf-8", errors="replace") as f:
-            return code, figures, leaks, f.read(), complaints
+            said = "".join(line for line in f if "GET /" not in line)  # not what was asked while it was waited for
+        return code, figures, leaks, said, complaints
 
     def judge(self, folder, fail):
         """Complaints about one run with a fault, and whether the call was made at all."""
