@@ -3,6 +3,7 @@
 # The caller sets top (the repository) and log (a folder for what is not shown).
 # SPDX-License-Identifier: GPL-3.0-or-later
 : "${top:?}" "${log:?}"
+targets=() # of ninja; none: all
 
 # A benchmark setting of the caller's shell would halve OpenBLAS, and a foreign python lacks Debian's modules.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
@@ -31,7 +32,8 @@ packages() {
     fi
 }
 
-# build FOLDER [MESON OPTION...]: configures once, compiles; the log is shown only on failure. CC, CXX count.
+# build FOLDER [MESON OPTION...]: configures once, compiles all or what the array targets names; the log is shown only on
+# failure. CC, CXX count.
 build() {
     local folder=$1
     shift
@@ -39,6 +41,6 @@ build() {
     if [ ! -f "$folder/build.ninja" ]; then
         meson setup "$folder" "$top" "$@" >"$out" 2>&1 || { tail -n 30 "$out" >&2; return 1; }
     fi
-    ninja -C "$folder" -j "$(jobs)" >>"$out" 2>&1 ||
+    ninja -C "$folder" -j "$(jobs)" "${targets[@]}" >>"$out" 2>&1 ||
         { grep -E 'error|FAILED|ERROR' "$out" | head -n 30 >&2; tail -n 5 "$out" >&2; return 1; }
 }
