@@ -288,7 +288,7 @@ static int pull(struct at_puller *r, float *iq, size_t max, struct at_error *err
                 pause_for(r, 0.05);
         } else if (rc == -ENOMEM) {
             at_log(AT_LOG_WARN, AT_FIELDS({"radio", r->conf->name}),
-                   "radio %s: out of memory, samples dropped", r->conf->name);
+                   "radio %s: out of memory, samples or an emission left out", r->conf->name);
         } else if (rc) {
             return rc;
         }

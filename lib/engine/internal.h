@@ -151,7 +151,7 @@ struct at_receiver {
     struct stream *bucket[BUCKETS];
     size_t n_streams;
     uint64_t skipped;     /* of the band, as last counted */
-    int failed;           /* sticky: -ENOMEM inside a callback */
+    int failed;           /* -ENOMEM inside a callback, until it is told */
     struct server server; /* of a receiver that serves itself */
 };
 

@@ -105,6 +105,7 @@ static bool is_watched(const struct at_receiver *r, const struct at_emission *e)
     return false;
 }
 
+/* Without memory for it the emission is not told; on_updated() tries again while it lives. */
 static void on_opened(void *ctx, const struct at_emission *e)
 {
     struct at_receiver *r = ctx;
@@ -114,20 +115,16 @@ static void on_opened(void *ctx, const struct at_emission *e)
     if (s) {
         s->serial = ++c->serial;
         s->watched = is_watched(r, e);
+        if (insert(r, s) < 0) {
+            at_stream_destroy(s);
+            s = NULL;
+        }
     }
     pthread_mutex_unlock(&c->lock);
-    if (!s) {
+    if (s) /* nobody serves it before its first tokens, which this thread brings */
+        tell_opened(r, s);
+    else
         r->failed = -ENOMEM;
-        return;
-    }
-    tell_opened(r, s);
-    pthread_mutex_lock(&c->lock);
-    int ret = insert(r, s);
-    if (ret < 0)
-        at_stream_destroy(s);
-    pthread_mutex_unlock(&c->lock);
-    if (ret < 0)
-        r->failed = ret;
 }
 
 static size_t on_room(void *ctx, uint64_t id)
@@ -162,7 +159,8 @@ static void on_tokens(void *ctx, const struct at_emission *e, const float *frame
 
 static void on_updated(void *ctx, const struct at_emission *e)
 {
-    update(ctx, e);
+    if (!update(ctx, e))
+        on_opened(ctx, e);
 }
 
 static void on_closed(void *ctx, const struct at_emission *e)
@@ -186,6 +184,14 @@ static void on_row(void *ctx, const struct at_row *row)
     struct at_receiver *r = ctx;
     if (r->sink.row)
         r->sink.row(r->sink.ctx, row);
+}
+
+/* What a callback of the band met since the last time. */
+static int take_failure(struct at_receiver *r)
+{
+    int ret = r->failed;
+    r->failed = 0;
+    return ret;
 }
 
 /* ---- life ---- */
@@ -341,7 +347,7 @@ int at_receiver_pause(struct at_receiver *r)
         s = s->r == r && at_stream_serve(s, &r->server) ? c->streams : s->next;
     pthread_cond_broadcast(&c->work);
     pthread_mutex_unlock(&c->lock);
-    return ret < 0 ? ret : r->failed;
+    return ret < 0 ? ret : take_failure(r);
 }
 
 static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t delivered_ns,
@@ -377,7 +383,7 @@ int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t 
         n -= part;
     }
     note_skipped(r);
-    return r->failed;
+    return take_failure(r);
 }
 
 int at_receiver_flush(struct at_receiver *r)
@@ -388,7 +394,7 @@ int at_receiver_flush(struct at_receiver *r)
     while (r->n_streams > 0 && !r->inline_)
         pthread_cond_wait(&r->c->idle, &r->c->lock);
     pthread_mutex_unlock(&r->c->lock);
-    return ret < 0 ? ret : r->failed;
+    return ret < 0 ? ret : take_failure(r);
 }
 
 void at_receiver_get_stats(const struct at_receiver *r, struct at_band_stats *ret)
