@@ -557,9 +557,9 @@ static void test_a_live_emission_outlives_a_failed_allocation(void **state)
             int ret = at_receiver_push(r, scene + 2 * i, piece, i - 50000, at_clock_mono_ns(), 0);
             assert_true(ret == 0 || ret == -ENOMEM);
             told += ret != 0;
-            for (int wait = 0; wait < 400; wait++) {
+            for (int wait = 0; wait < 200; wait++) {
                 at_classifier_get_stats(c, &s);
-                if (s.queue_depth < 128)
+                if (s.queue_depth < 4 * 64)
                     break;
                 usleep(500);
             }
