@@ -32,6 +32,7 @@ struct at_region {
     float level;             /* power while on; the tracker fills it */
     bool is_long;            /* from the long spectra */
     bool taken;              /* the tracker found its emission */
+    unsigned cut;            /* those with the same number were one and are not; 0: whole */
 };
 
 #define AT_DETECT_LEVELS 7 /* boxes of 1, 2, 4 .. 128 rows */

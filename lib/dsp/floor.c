@@ -193,13 +193,18 @@ static void levels_of_sections(struct at_floor *f, float *level)
         level[i - 1] = fminf(level[i - 1], level[i] * (float)TILT);
 }
 
-void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks)
+void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks, bool clipped)
 {
     size_t loud = 0;
     for (size_t i = 0; i < t; i++)
         loud += !silent(f, rows + i * f->n);
     if (loud == 0 || !add_history(f, rows, t, looks))
         return;
+    float *newest = f->history + (size_t)f->next * f->n;
+    f->clipped = clipped ? f->clipped + 1 : 0;
+    bool keep = clipped && f->n_history && f->clipped < AT_FLOOR_HISTORY;
+    for (unsigned k = 0; k < f->n && keep; k++)
+        newest[k] = fmaxf(newest[k], f->local[k]);
     f->groups = fmin(f->groups + (double)loud * looks / GROUP, 1e6);
     f->next = (f->next + 1) % AT_FLOOR_HISTORY;
     if (f->n_history < AT_FLOOR_HISTORY)

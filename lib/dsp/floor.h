@@ -20,6 +20,7 @@ struct at_floor {
     struct at_mem *mem;
     unsigned n;         /* bins of the short spectra, rising frequency over the band */
     unsigned n_history; /* epochs in it */
+    unsigned clipped;   /* epochs that clipped in a row, up to the newest */
     unsigned next;
     double groups;  /* of four spectra, seen so far */
     float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
@@ -39,8 +40,9 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
                   double assumed);
 void at_floor_finish(struct at_floor *f);
 /* An epoch of short spectra rows (t, n), power per Hz, each the mean of `looks` spectra; rows of
- * exact zeros are no noise and left out. RT-safe. */
-void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks);
+ * exact zeros are no noise and left out. clipped: samples stood at full scale, which hides noise:
+ * the floor does not sink by it, unless it goes on. RT-safe. */
+void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks, bool clipped);
 /* Relative error of a bin's figure: large while it is young. */
 float at_floor_doubt(const struct at_floor *f);
 /* Interpolated to m bins over the same band: out (m). RT-safe. */

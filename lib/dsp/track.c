@@ -7,21 +7,13 @@
 #include <string.h>
 
 #include "lib/dsp/floor.h"
+#include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
 
-#define BURST_ROWS 16    /* short rows of silence that part two bursts */
-#define WEAKER     300.0 /* 25 dB below a co-timed one: splatter, image, clipping product */
-#define WIDEST_GAP_HZ                                                                              \
-    300e3 /* of one transmitter with nothing between: an FSK of wide shift, no wider */
-#define WEAKER_FAR                                                                                 \
-    10.0                  /* 10 dB, where it stands at the mirror frequency or the converter clips \
-                           */
-#define LINKED        0.6 /* correlation of envelopes */
-#define FADING        30.0 /* 15 dB: levels that one emission may have at different times */
+#define BURST_ROWS    16  /* short rows of silence that part two bursts */
 #define SURE          2.0 /* times the level from which a bin counts: enough to believe it at once */
 #define GROWTH        2.5 /* 4 dB: what a steady one may gain by growing wider */
 #define FADING_SAME   1000.0
-#define MARGIN_OWN    0.15 /* of its width: what lies so close belongs to it */
 #define BESIDE_DB10   20.0 /* 13 dB */
 #define FRINGE_EPOCHS 6
 #define BESIDE                                                                                     \
@@ -158,149 +150,23 @@ static bool ignored(const struct at_tracker *t, double lo, double hi)
     return false;
 }
 
-/* ---- linking regions of one epoch ---- */
-
-/* Closer in frequency than this they are one for sure. */
-static double near_hz(const struct at_tracker *t, const struct at_region *a,
-                      const struct at_region *b)
-{
-    double bin = t->rate_hz / (a->is_long && b->is_long ? t->n_slow : t->n_fast);
-    double w = (a->f_hi_hz - a->f_lo_hz) + (b->f_hi_hz - b->f_lo_hz);
-    return fmax(2.5 * bin, 0.03 * w);
-}
-
-static double gap_hz(double alo, double ahi, double blo, double bhi)
-{
-    return fmax(alo, blo) - fmin(ahi, bhi);
-}
-
-/* A region that shares its time with a far stronger one is its splatter, image or clipping product.
- */
-static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struct at_region *strong,
-                     const struct at_region *weak, double ratio, double link)
-{
-    double mid = (weak->f_lo_hz + weak->f_hi_hz) / 2;
-    bool mirror = -mid > strong->f_lo_hz - 0.1 * t->rate_hz / t->n_fast &&
-                  -mid < strong->f_hi_hz + 0.1 * t->rate_hz / t->n_fast;
-    if (mirror && ratio > WEAKER_FAR &&
-        (link > LINKED || (e->mirror && e->mirror(e->ctx, weak->f_lo_hz, weak->f_hi_hz) > 0.5)))
-        return true;
-    if (link > LINKED && ratio > (e->clipped ? WEAKER_FAR : WEAKER))
-        return true;
-    return false;
-}
-
-static void join(struct at_region *a, const struct at_region *b)
-{
-    if (b->level > a->level)
-        a->peak_hz = b->peak_hz;
-    a->f_lo_hz = fmin(a->f_lo_hz, b->f_lo_hz);
-    a->f_hi_hz = fmax(a->f_hi_hz, b->f_hi_hz);
-    a->peak = fmaxf(a->peak, b->peak);
-    a->level = fmaxf(a->level, b->level);
-    a->is_long = a->is_long && b->is_long;
-}
-
-static int by_level(const void *a, const void *b)
-{
-    const struct at_region *x = a, *y = b;
-    return (x->level < y->level) - (x->level > y->level);
-}
-
-/* What is left of a DC line, and what a saturated receiver puts at 0 Hz while something else is
- * there. */
-static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
-                    size_t n)
-{
-    double bin = t->rate_hz / t->n_slow;
-    return (e->has_dc || (e->clipped && n > 1)) && fabs(r->peak_hz) < 1.5 * bin &&
-           r->f_hi_hz - r->f_lo_hz < (e->clipped ? 64 : 8) * bin;
-}
-
-/* One pass over pairs, the strongest first; *ret_joined: two became one. Returns how many are left.
- */
-static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
-                         size_t n, bool *ret_joined)
-{
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = i + 1; j < n;) {
-            double gap = gap_hz(r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
-            double w = (r[i].f_hi_hz - r[i].f_lo_hz) + (r[j].f_hi_hz - r[j].f_lo_hz);
-            double ratio = r[i].level / r[j].level;
-            double link = at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j], t->energy, t->other);
-            double steps = r[i].peak / r[j].peak;
-            bool alike = gap <= 0 || (steps < FADING && steps > 1 / FADING);
-            bool one = alike && gap <= near_hz(t, &r[i], &r[j]);
-            bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
-            one = one || (!bad && ratio < WEAKER && gap < fmin(12 * w, WIDEST_GAP_HZ) &&
-                          fabs(link) > LINKED);
-            if (!bad && !one) {
-                j++;
-                continue;
-            }
-            if (one && ratio < 1000)
-                join(&r[i], &r[j]);
-            t->n_artefacts += bad;
-            memmove(r + j, r + j + 1, (n - j - 1) * sizeof *r);
-            n--;
-            if (one && ratio < 1000) {
-                j = i + 1; /* it grew: look again */
-                *ret_joined = true;
-            }
-        }
-    }
-    return n;
-}
-
-/* Merges what belongs together and drops artefacts; strongest first. Returns how many are left. */
-static size_t link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
-                           size_t n)
-{
-    for (size_t i = 0; i < n;) {
-        if (!only_dc(t, e, &r[i], n)) {
-            i++;
-            continue;
-        }
-        t->n_artefacts++;
-        r[i] = r[--n];
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct at_on on = {.rows = t->on, .energy = t->energy};
-        at_measure_on(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz, 0, &on);
-        r[i].steady = on.steady;
-        r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
-    }
-    qsort(r, n, sizeof *r, by_level);
-    bool joined = true;
-    for (int pass = 0; joined && pass < 4; pass++) {
-        joined = false;
-        n = link_pairs(t, e, r, n, &joined);
-    }
-    return n;
-}
-
 /* ---- emissions ---- */
-
-/* Overlap of two bands over their union. */
-static double likeness(double alo, double ahi, double blo, double bhi)
-{
-    return -gap_hz(alo, ahi, blo, bhi) / (fmax(ahi, bhi) - fmin(alo, blo));
-}
 
 /* A burst over a spur is not the spur, and what is left of a burst's band when it is off is not the
  * burst: beside the place the level must agree, unless the place is the very same. */
-static bool matches(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
+bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
+                      const struct at_track *k)
 {
     double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
-    double gap = gap_hz(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+    double gap = at_link_gap_hz(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
     if (gap > 2.5 * bin)
         return false;
-    double like = likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+    double like = at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
     double ratio = r->level / fmax(k->power_s / fmax(k->on_s, 1e-12), 1e-30);
     bool same_peak = fabs(r->peak_hz - k->peak_hz) <= 1.5 * bin;
     if (like > 0.5 || same_peak)
         return ratio > 1 / FADING_SAME;
-    if (ratio < 1 / FADING || ratio > FADING)
+    if (ratio < 1 / AT_LINK_FADING || ratio > AT_LINK_FADING)
         return false;
     if (-gap > 0.5 * (r->f_hi_hz - r->f_lo_hz) - 2.5 * bin &&
         r->f_hi_hz - r->f_lo_hz < k->e.f_hi_hz - k->e.f_lo_hz)
@@ -325,8 +191,8 @@ static bool within(const struct at_tracker *t, const struct at_region *r, const 
         return false;
     double lo = fmin(k->e.f_lo_hz, k->seen.f_lo_hz), hi = fmax(k->e.f_hi_hz, k->seen.f_hi_hz);
     double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
-    double margin = fmax(1.5 * bin, MARGIN_OWN * (hi - lo)), width = r->f_hi_hz - r->f_lo_hz;
-    return -gap_hz(r->f_lo_hz, r->f_hi_hz, lo - margin, hi + margin) > 0.7 * width;
+    double margin = fmax(1.5 * bin, AT_LINK_MARGIN * (hi - lo)), width = r->f_hi_hz - r->f_lo_hz;
+    return -at_link_gap_hz(r->f_lo_hz, r->f_hi_hz, lo - margin, hi + margin) > 0.7 * width;
 }
 
 typedef bool (*fits)(const struct at_tracker *t, const struct at_region *r,
@@ -340,7 +206,7 @@ static struct at_track *find_track(struct at_tracker *t, const struct at_region 
         struct at_track *k = t->tracks[i];
         if (k->by_hand || k->dropped || !fit(t, r, k))
             continue;
-        double like = likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+        double like = at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
         if (!best || like > most) {
             best = k;
             most = like;
@@ -358,12 +224,14 @@ static void absorb(struct at_tracker *t, const struct at_epoch *e, struct at_tra
         if (k == into || k->by_hand || k->dropped || k->power_s > into->power_s)
             continue;
         double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
-        double margin =
-            level_of(k) * 3 < level_of(into) ? MARGIN_OWN * (into->e.f_hi_hz - into->e.f_lo_hz) : 0;
-        bool inside = -gap_hz(into->e.f_lo_hz - margin, into->e.f_hi_hz + margin, k->e.f_lo_hz,
-                              k->e.f_hi_hz) > 0.7 * width;
+        double margin = level_of(k) * 3 < level_of(into)
+                            ? AT_LINK_MARGIN * (into->e.f_hi_hz - into->e.f_lo_hz)
+                            : 0;
+        bool inside = -at_link_gap_hz(into->e.f_lo_hz - margin, into->e.f_hi_hz + margin,
+                                      k->e.f_lo_hz, k->e.f_hi_hz) > 0.7 * width;
         bool younger = k->e.start + (e->end - e->index) >= into->e.start;
-        bool same = likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >= 0.6;
+        bool same =
+            at_link_likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >= 0.6;
         if (!same && !(inside && younger))
             continue;
         k->dropped = true;
@@ -502,7 +370,7 @@ static void update_by_hand(struct at_tracker *t, struct at_track *k, const struc
 static bool is_fringe(const struct at_region *r, size_t i)
 {
     for (size_t j = 0; j < i; j++) {
-        double gap = gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
+        double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
         if (r[j].level > BESIDE_DB10 * r[i].level && gap < BESIDE * (r[j].f_hi_hz - r[j].f_lo_hz))
             return true;
     }
@@ -516,18 +384,45 @@ static bool doubtful(const struct at_epoch *e, const struct at_region *r, size_t
 {
     for (size_t j = 0; j < i; j++) {
         double ratio = r[j].level / r[i].level, width = r[j].f_hi_hz - r[j].f_lo_hz;
-        double gap = gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-        if ((e->clipped && ratio > WEAKER_FAR) ||
-            (!r[j].steady && ratio > WEAKER && gap < 30 * width))
+        double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
+        if ((e->clipped && ratio > AT_LINK_WEAKER_FAR) ||
+            (!r[j].steady && ratio > AT_LINK_WEAKER && gap < 30 * width))
             return true;
     }
     return false;
 }
 
+/* While samples clip, what is far weaker than the strongest region (r: strongest first) is most
+ * likely made by it. */
+static bool may_be_product(const struct at_epoch *e, const struct at_region *r, size_t i)
+{
+    return e->clipped && i > 0 && r[0].level > AT_LINK_WEAKER_FAR * r[i].level;
+}
+
+/* It says nothing of an emission that was there before: neither grew it there, nor rose to that. */
+static bool grows(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
+{
+    double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
+    double margin = fmax(2.5 * bin, AT_LINK_MARGIN * (k->e.f_hi_hz - k->e.f_lo_hz));
+    return r->f_lo_hz < k->e.f_lo_hz - margin || r->f_hi_hz > k->e.f_hi_hz + margin ||
+           r->level > AT_LINK_FADING * level_of(k);
+}
+
+/* What a clipping one hides is not over: it is looked for again when that one is off. */
+static void keep_hidden(struct at_tracker *t, const struct at_epoch *e, float strongest)
+{
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        struct at_track *k = t->tracks[i];
+        if (!k->is_seen && !k->by_hand && !k->pending &&
+            strongest > AT_LINK_WEAKER_FAR * level_of(k) && k->silent_since < e->end)
+            k->silent_since = e->end;
+    }
+}
+
 static void see(struct at_track *k, const struct at_region *r)
 {
     if (k->is_seen)
-        join(&k->seen, r);
+        at_link_join(&k->seen, r);
     else
         k->seen = *r;
     k->is_seen = true;
@@ -537,7 +432,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
                    size_t n)
 {
     t->n_artefacts = 0;
-    n = link_regions(t, epoch, regions, n);
+    n = at_link_cut(t, epoch, regions, n, 2 * AT_TRACK_MAX_REGIONS);
+    n = at_link_regions(t, epoch, regions, n);
     for (unsigned i = 0; i < t->n_tracks; i++) {
         t->tracks[i]->on = false;
         if (t->tracks[i]->by_hand)
@@ -545,9 +441,11 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     }
     /* First those that are a track's own, then what lies within one of these, then the new. */
     for (size_t i = 0; i < n; i++) {
-        struct at_track *k = find_track(t, &regions[i], matches);
+        struct at_track *k = find_track(t, &regions[i], at_track_matches);
         regions[i].taken = k != NULL;
-        if (k)
+        if (k && may_be_product(epoch, regions, i) && !k->is_seen && grows(t, &regions[i], k))
+            t->n_artefacts++;
+        else if (k)
             see(k, &regions[i]);
     }
     for (size_t i = 0; i < n; i++) {
@@ -568,6 +466,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         k->fringe = is_new ? is_fringe(regions, i) : k->fringe;
         see(k, &regions[i]);
     }
+    if (epoch->clipped && n > 0)
+        keep_hidden(t, epoch, regions[0].level);
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
         if (!k->is_seen)

@@ -30,7 +30,7 @@ static void measure(const float *iq, struct at_floor *f, int epochs)
     for (int e = 0; e < epochs; e++) {
         static const float none[2];
         size_t t = at_stft_run(&s, iq + 2 * (size_t)e * part, part, none, rows, ROWS + 1);
-        at_floor_update(f, rows, t, 1);
+        at_floor_update(f, rows, t, 1, false);
     }
     free(rows);
     at_stft_finish(&s);
@@ -98,6 +98,41 @@ static void test_a_signal_that_fills_the_middle_is_not_noise(void **state)
     free(iq);
 }
 
+/* A clipping converter shows 10 dB less noise for a moment: the floor stands; where it goes on for
+ * longer than the floor's memory it sinks. */
+static void test_clipping_does_not_sink_it(void **state)
+{
+    enum { T = 64 };
+    struct at_floor f;
+    struct at_stft s;
+    static const float none[2];
+    float *iq = calloc(SAMPLES, 8), *loud = calloc((T + 1) * N, sizeof *loud),
+          *low = calloc((T + 1) * N, sizeof *low);
+    sig_add_noise(iq, SAMPLES, -60, 11);
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE), 0);
+    assert_int_equal(at_floor_init(&f, NULL, N, T + 1, 0), 0);
+    size_t t = at_stft_run(&s, iq, (T + 1) * N / 2, none, loud, T + 1);
+    for (size_t i = 0; i < t * N; i++)
+        low[i] = loud[i] * 0.1f;
+    for (int i = 0; i < 4; i++)
+        at_floor_update(&f, loud, t, 1, false);
+    double before = db(f.median);
+    for (int i = 0; i < AT_FLOOR_HISTORY - 1; i++)
+        at_floor_update(&f, low, t, 1, true);
+    double hidden = db(f.median);
+    for (int i = 0; i < AT_FLOOR_HISTORY; i++)
+        at_floor_update(&f, low, t, 1, true);
+    double at_last = db(f.median);
+    print_message("clipping: %.2f, %.2f, at last %.2f dBFS/Hz\n", before, hidden, at_last);
+    assert_true(fabs(hidden - before) < 0.2);
+    assert_true(fabs(at_last - (before - 10)) < 0.5);
+    at_floor_finish(&f);
+    at_stft_finish(&s);
+    free(iq);
+    free(loud);
+    free(low);
+}
+
 static void test_gamma_quantiles(void **state)
 {
     /* P(x > t) of an exponential is exp(-t); means of many are normal. */
@@ -115,6 +150,7 @@ int main(void)
         cmocka_unit_test(test_noise_and_what_stands_in_it),
         cmocka_unit_test(test_exact_zeros_are_no_noise),
         cmocka_unit_test(test_a_signal_that_fills_the_middle_is_not_noise),
+        cmocka_unit_test(test_clipping_does_not_sink_it),
         cmocka_unit_test(test_gamma_quantiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/dsp/link.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/dsp/measure.h"
+
+#define WIDEST_GAP_HZ                                                                              \
+    300e3 /* of one transmitter with nothing between: an FSK of wide shift, no wider */
+#define LINKED      0.6  /* correlation of envelopes */
+#define KNOWN_LIKE  0.5  /* overlap of a region and a reported emission whose place it has */
+#define COVERED     0.7  /* of a reported emission's band: the region holds it */
+#define VALLEY      10.0 /* 10 dB: so much less lies between two that are apart */
+#define WINDOW_BINS 6    /* over which a valley is looked for */
+#define WINDOWS     24   /* of what lies beyond an emission */
+
+double at_link_gap_hz(double alo, double ahi, double blo, double bhi)
+{
+    return fmax(alo, blo) - fmin(ahi, bhi);
+}
+
+double at_link_likeness(double alo, double ahi, double blo, double bhi)
+{
+    return -at_link_gap_hz(alo, ahi, blo, bhi) / (fmax(ahi, bhi) - fmin(alo, blo));
+}
+
+void at_link_join(struct at_region *a, const struct at_region *b)
+{
+    if (b->level > a->level)
+        a->peak_hz = b->peak_hz;
+    a->f_lo_hz = fmin(a->f_lo_hz, b->f_lo_hz);
+    a->f_hi_hz = fmax(a->f_hi_hz, b->f_hi_hz);
+    a->peak = fmaxf(a->peak, b->peak);
+    a->level = fmaxf(a->level, b->level);
+    a->is_long = a->is_long && b->is_long;
+}
+
+/* Closer in frequency than this they are one for sure. */
+static double near_hz(const struct at_tracker *t, const struct at_region *a,
+                      const struct at_region *b)
+{
+    double bin = t->rate_hz / (a->is_long && b->is_long ? t->n_slow : t->n_fast);
+    double w = (a->f_hi_hz - a->f_lo_hz) + (b->f_hi_hz - b->f_lo_hz);
+    return fmax(2.5 * bin, 0.03 * w);
+}
+
+/* A region that shares its time with a far stronger one is its splatter, image or clipping product.
+ */
+static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struct at_region *strong,
+                     const struct at_region *weak, double ratio, double link)
+{
+    double mid = (weak->f_lo_hz + weak->f_hi_hz) / 2;
+    bool mirror = -mid > strong->f_lo_hz - 0.1 * t->rate_hz / t->n_fast &&
+                  -mid < strong->f_hi_hz + 0.1 * t->rate_hz / t->n_fast;
+    if (mirror && ratio > AT_LINK_WEAKER_FAR &&
+        (link > LINKED || (e->mirror && e->mirror(e->ctx, weak->f_lo_hz, weak->f_hi_hz) > 0.5)))
+        return true;
+    if (link > LINKED && ratio > (e->clipped ? AT_LINK_WEAKER_FAR : AT_LINK_WEAKER))
+        return true;
+    return false;
+}
+
+static int by_level(const void *a, const void *b)
+{
+    const struct at_region *x = a, *y = b;
+    return (x->level < y->level) - (x->level > y->level);
+}
+
+/* What is left of a DC line, and what a saturated receiver puts at 0 Hz while something else is
+ * there. */
+static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
+                    size_t n)
+{
+    double bin = t->rate_hz / t->n_slow;
+    return (e->has_dc || (e->clipped && n > 1)) && fabs(r->peak_hz) < 1.5 * bin &&
+           r->f_hi_hz - r->f_lo_hz < (e->clipped ? 64 : 8) * bin;
+}
+
+/* The reported emission that this region is most of; its place is known. NULL: none. */
+static const struct at_track *known_place(const struct at_tracker *t, const struct at_region *r)
+{
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        const struct at_track *k = t->tracks[i];
+        if (!k->pending && !k->by_hand && !k->dropped && at_track_matches(t, r, k) &&
+            at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) > KNOWN_LIKE)
+            return k;
+    }
+    return NULL;
+}
+
+/* Envelopes may agree by chance for an epoch: what was reported does not grow to far places by that
+ * alone, nor do two that were reported become one. What is far weaker may be a sideband. */
+static bool known_apart(const struct at_tracker *t, const struct at_region *a,
+                        const struct at_region *b)
+{
+    const struct at_region *r[2] = {a, b};
+    const struct at_track *place[2] = {known_place(t, a), known_place(t, b)};
+    bool both = place[0] && place[1] && place[0] != place[1];
+    if (!both && a->level > AT_LINK_WEAKER_FAR * b->level)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        const struct at_track *k = place[i];
+        if (k && at_link_gap_hz(r[!i]->f_lo_hz, r[!i]->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >
+                     near_hz(t, a, b))
+            return true;
+    }
+    return false;
+}
+
+/* One pass over pairs, the strongest first; *ret_joined: two became one. Returns how many are left.
+ */
+static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
+                         size_t n, bool *ret_joined)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i + 1; j < n;) {
+            double gap = at_link_gap_hz(r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
+            double w = (r[i].f_hi_hz - r[i].f_lo_hz) + (r[j].f_hi_hz - r[j].f_lo_hz);
+            double ratio = r[i].level / r[j].level;
+            double link = at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j], t->energy, t->other);
+            double steps = r[i].peak / r[j].peak;
+            bool alike = gap <= 0 || (steps < AT_LINK_FADING && steps > 1 / AT_LINK_FADING);
+            bool cut = r[i].cut && r[i].cut == r[j].cut;
+            bool one = alike && !cut && gap <= near_hz(t, &r[i], &r[j]);
+            bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
+            /* While samples clip, what is far weaker and lies around one is its skirt, and does
+             * not, blocked by it, go with it. */
+            bool made = e->clipped && ratio > AT_LINK_WEAKER_FAR;
+            bool around = r[j].f_lo_hz <= r[i].f_lo_hz && r[j].f_hi_hz >= r[i].f_hi_hz;
+            bad = bad || (one && made && around);
+            one = one && !bad;
+            one = one || (!bad && !cut && !made && ratio < AT_LINK_WEAKER &&
+                          gap < fmin(12 * w, WIDEST_GAP_HZ) && fabs(link) > LINKED &&
+                          !known_apart(t, &r[i], &r[j]));
+            if (!bad && !one) {
+                j++;
+                continue;
+            }
+            if (one && ratio < 1000)
+                at_link_join(&r[i], &r[j]);
+            t->n_artefacts += bad;
+            memmove(r + j, r + j + 1, (n - j - 1) * sizeof *r);
+            n--;
+            if (one && ratio < 1000) {
+                j = i + 1; /* it grew: look again */
+                *ret_joined = true;
+            }
+        }
+    }
+    return n;
+}
+
+size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
+                       size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        if (!only_dc(t, e, &r[i], n)) {
+            i++;
+            continue;
+        }
+        t->n_artefacts++;
+        r[i] = r[--n];
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct at_on on = {.rows = t->on, .energy = t->energy};
+        at_measure_on(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz, 0, &on);
+        r[i].steady = on.steady;
+        r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
+    }
+    qsort(r, n, sizeof *r, by_level);
+    bool joined = true;
+    for (int pass = 0; joined && pass < 4; pass++) {
+        joined = false;
+        n = link_pairs(t, e, r, n, &joined);
+    }
+    return n;
+}
+
+/* ---- regions that hold several emissions whose places are known ---- */
+
+static bool has_place(const struct at_track *k)
+{
+    return !k->pending && !k->by_hand && !k->dropped;
+}
+
+static bool covers(const struct at_region *r, const struct at_track *k)
+{
+    double width = k->e.f_hi_hz - k->e.f_lo_hz;
+    return -at_link_gap_hz(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >= COVERED * width;
+}
+
+/* Power per Hz of the epoch, noise taken off. */
+static double density(const struct at_epoch *e, double rate_hz, double lo, double hi)
+{
+    const struct at_map *m = e->slow.t ? &e->slow : &e->fast;
+    return at_measure_power(m, rate_hz, lo, hi) / fmax(hi - lo, rate_hz / m->n);
+}
+
+/* Looks from the emission's edge outwards to the region's end for a valley and a peak behind it.
+ * up: towards higher frequencies. True: *ret_at is the middle of the valley's lowest window,
+ * *ret_peak that of the peak's, and what lies there does not go with the emission's envelope. */
+static bool parted(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
+                   const struct at_track *k, bool up, double *ret_at, double *ret_peak)
+{
+    double bin = t->rate_hz / (e->slow.t ? t->n_slow : t->n_fast), sign = up ? 1 : -1;
+    double edge = up ? k->e.f_hi_hz : k->e.f_lo_hz, width = k->e.f_hi_hz - k->e.f_lo_hz;
+    double beyond = up ? r->f_hi_hz - edge : edge - r->f_lo_hz;
+    double window = fmax(WINDOW_BINS * bin, beyond / WINDOWS), lowest = INFINITY, highest = 0;
+    if (beyond < 4 * window || beyond < 2 * AT_LINK_MARGIN * width)
+        return false;
+    double valley = edge;
+    for (double d = bin; d + window <= beyond; d += window) {
+        double lo = up ? edge + d : edge - d - window;
+        double now = density(e, t->rate_hz, lo, lo + window);
+        if (now < lowest) {
+            lowest = now;
+            highest = 0; /* peaks count behind the valley only */
+            valley = lo + window / 2;
+        } else if (now > highest) {
+            highest = now;
+            *ret_peak = lo + window / 2;
+        }
+    }
+    *ret_at = valley;
+    double known = density(e, t->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+    if (lowest * VALLEY > highest || lowest * VALLEY > known ||
+        highest * AT_LINK_WEAKER_FAR < known)
+        return false;
+    double far = sign * (*ret_peak - valley);
+    struct at_region own = {.f_lo_hz = k->e.f_lo_hz, .f_hi_hz = k->e.f_hi_hz},
+                     other = {.f_lo_hz = *ret_peak - far / 2, .f_hi_hz = *ret_peak + far / 2};
+    return fabs(at_measure_link(&e->fast, t->rate_hz, &own, &other, t->energy, t->other)) < LINKED;
+}
+
+size_t at_link_cut(struct at_tracker *t, const struct at_epoch *e, struct at_region *r, size_t n,
+                   size_t max)
+{
+    unsigned cuts = 0;
+    if (e->clipped)
+        return n;
+    for (size_t i = 0; i < n; i++) {
+        for (unsigned j = 0; j < 2 * t->n_tracks && n < max; j++) {
+            const struct at_track *k = t->tracks[j / 2];
+            double at = 0, peak = 0;
+            bool up = j % 2;
+            if (!has_place(k) || !covers(&r[i], k) || !parted(t, e, &r[i], k, up, &at, &peak))
+                continue;
+            r[i].cut = r[i].cut ? r[i].cut : ++cuts;
+            struct at_region other = r[i];
+            *(up ? &r[i].f_hi_hz : &r[i].f_lo_hz) = at;
+            *(up ? &other.f_lo_hz : &other.f_hi_hz) = at;
+            bool peak_here = r[i].peak_hz >= r[i].f_lo_hz && r[i].peak_hz <= r[i].f_hi_hz;
+            *(peak_here ? &other.peak_hz : &r[i].peak_hz) = peak_here ? peak : k->peak_hz;
+            r[n++] = other; /* looked at in its turn: there may be more */
+        }
+    }
+    return n;
+}
