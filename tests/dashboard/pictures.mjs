@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { Daemon, launch, listed, open, painted, until } from "./page.mjs";
 
+const PATIENCE_MS = 600000;   // rows come at the machine's pace
 const PICTURES = [
   ["dashboard.png", { viewport: { width: 1440, height: 1000 } }],
   ["dashboard-dark.png", { viewport: { width: 1440, height: 1000 }, colorScheme: "dark" }, true],
@@ -16,7 +17,7 @@ try {
   await new Promise(r => setTimeout(r, 40000));   // the costs at the start are forgotten
   for (const [name, options, details] of PICTURES) {
     const page = await open(browser, d.url, options);
-    await until("a full waterfall", async () => (await painted(page)).rows >= 200 && await listed(page) > 3);
+    await until("a full waterfall", async () => (await painted(page)).rows >= 200 && await listed(page) > 3, PATIENCE_MS);
     if (details) {
       await page.locator("#emissions tbody tr").nth(2).click();
       await page.waitForTimeout(500);
