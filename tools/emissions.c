@@ -7,6 +7,7 @@
 #include "lib/base/clock.h"
 #include "lib/config/value.h"
 #include "tools/client.h"
+#include "tools/columns.h"
 #include "tools/receive.h"
 #include "tools/show.h"
 #include "tools/tools.h"
@@ -65,10 +66,11 @@ static int print(const struct values *v, const json_t *o, uint32_t shown)
     if (v->json)
         return at_json_line(stdout, json_incref((json_t *)o));
     if (shown == 0 && isatty(STDOUT_FILENO)) {
-        at_show_head(stdout, at_text_width(stdout, NULL));
+        at_show_head(stdout, at_columns_wanted());
         putchar('\n');
     }
-    at_show_emission(stdout, o, strcmp(at_show_text(o, "state"), "ended") == 0 ? '-' : '+', 500);
+    at_show_emission(stdout, o, strcmp(at_show_text(o, "state"), "ended") == 0 ? '-' : '+',
+                     at_columns_wanted());
     return putchar('\n') == EOF ? -1 : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/cli/text.h"
+#include "tools/columns.h"
 
 const char *at_show_text(const json_t *o, const char *key)
 {
@@ -57,33 +58,48 @@ static void clock_of(const json_t *o, char out[16])
         snprintf(out, 16, "-");
 }
 
+static const struct at_column columns_of_emission[] = {
+    {"", 1, true, 1},       {"time (UTC)", 11, true, 1}, {"centre", 13, false, 0},
+    {"width", 9, false, 0}, {"SNR dB", 6, false, 0},     {"class", 8, true, 0},
+    {"conf", 5, false, 0},  {"latency", 9, false, 4},    {"backend", 7, true, 5},
+    {"band", 10, true, 3},  {"service", 10, true, 2},
+};
+#define N_COLUMNS (sizeof columns_of_emission / sizeof *columns_of_emission)
+
 void at_show_head(FILE *out, unsigned columns)
 {
-    char line[160];
-    snprintf(line, sizeof line, "  %-11s %14s %10s %7s  %-8s %5s  %-7s %9s  %-10s %s", "time (UTC)",
-             "centre", "width", "SNR dB", "class", "conf", "backend", "latency", "band", "service");
-    fprintf(out, "%s%.*s%s", at_sgr(stdout, "1"), (int)columns, line, at_sgr(stdout, "0"));
+    char line[AT_COLUMNS_ALL];
+    at_columns_row(columns_of_emission, N_COLUMNS, columns, NULL, line, sizeof line);
+    fprintf(out, "%s%s%s", at_sgr(stdout, "1"), line, at_sgr(stdout, "0"));
 }
 
 void at_show_emission(FILE *out, const json_t *o, char mark, unsigned columns)
 {
-    char line[512], clock[16], center[32], width[32], confidence[16] = "", latency[24] = "";
+    char line[AT_COLUMNS_ALL], clock[16], center[32], width[32], snr[16],
+        confidence[16] = "", latency[24] = "", hint[128];
     const char *class = at_show_text(o, "class"), *group = at_show_text(o, "group"),
                *service = at_show_text(o, "service");
     double conf = at_show_number(o, "confidence"), ms = at_show_number(o, "latency_ms");
     clock_of(o, clock);
     at_show_center(at_show_number(o, "center_hz"), center);
     at_show_width(at_show_number(o, "bandwidth_hz"), width);
+    snprintf(snr, sizeof snr, "%.1f", at_show_number(o, "snr_db"));
     if (isfinite(conf))
         snprintf(confidence, sizeof confidence, "%.0f %%", 100 * conf);
     if (isfinite(ms))
         snprintf(latency, sizeof latency, "%.1f ms", ms);
-    int n = snprintf(line, sizeof line,
-                     "%c %-11s %14s %10s %7.1f  %-8.8s %5s  %-7.7s %9s  %-10.20s %.40s%s%.80s",
-                     mark, clock, center, width, at_show_number(o, "snr_db"),
-                     *class ? class : "...", confidence, at_show_text(o, "backend"), latency,
-                     at_show_text(o, "band"), group, *group && *service ? ", " : "", service);
-    while (n > 0 && line[n - 1] == ' ')
-        n--;
-    fprintf(out, "%.*s", n < (int)columns ? n : (int)columns, line);
+    snprintf(hint, sizeof hint, "%.40s%s%.80s", group, *group && *service ? ", " : "", service);
+    const char *cells[N_COLUMNS] = {(char[]){mark, 0},
+                                    clock,
+                                    center,
+                                    width,
+                                    snr,
+                                    *class ? class : "...",
+                                    confidence,
+                                    latency,
+                                    at_show_text(o, "backend"),
+                                    at_show_text(o, "band"),
+                                    hint};
+    at_columns_row(columns_of_emission, N_COLUMNS, columns, cells, line, sizeof line);
+    fputs(line, out);
 }

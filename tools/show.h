@@ -13,9 +13,10 @@ double at_show_number(const json_t *o, const char *key);
 void at_show_center(double hz, char out[32]);
 void at_show_width(double hz, char out[32]);
 
-/* The heading of the lines below, at most columns characters, no newline. */
+/* The heading of the lines below, without a newline. columns: of the terminal; where they are not
+ * enough, backend, latency, band, service and time leave, in this order. */
 void at_show_head(FILE *out, unsigned columns);
-/* One emission: start or end, centre, width, SNR, class, confidence, backend, latency, band, group
+/* One emission: start or end, centre, width, SNR, class, confidence, latency, backend, band, group
  * or service; no newline, at most columns characters. mark: before it, such as '+'. */
 void at_show_emission(FILE *out, const json_t *o, char mark, unsigned columns);
 

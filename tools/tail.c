@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "tools/client.h"
+#include "tools/columns.h"
 #include "tools/receive.h"
 #include "tools/show.h"
 #include "tools/tools.h"
@@ -47,11 +48,11 @@ static void print_line(struct job *j, const char *type, const json_t *o)
     if (emission || strcmp(type, "decision") == 0) {
         bool ended = strcmp(at_show_text(o, "state"), "ended") == 0;
         if (!j->headed && isatty(STDOUT_FILENO)) {
-            at_show_head(stdout, at_text_width(stdout, NULL));
+            at_show_head(stdout, at_columns_wanted());
             putchar('\n');
         }
         j->headed = true;
-        at_show_emission(stdout, o, ended ? '-' : emission ? '+' : ' ', 500);
+        at_show_emission(stdout, o, ended ? '-' : emission ? '+' : ' ', at_columns_wanted());
         putchar('\n');
     } else if (strcmp(type, "radio") == 0) {
         printf("* radio %s: %s%s%s\n", at_show_text(o, "name"), at_show_text(o, "state"),

@@ -10,6 +10,7 @@
 
 #include "lib/base/clock.h"
 #include "tools/client.h"
+#include "tools/columns.h"
 #include "tools/receive.h"
 #include "tools/show.h"
 #include "tools/tools.h"
@@ -62,7 +63,7 @@ static int look_take(struct at_client *c, struct look *l, struct at_error *err)
     return 0;
 }
 
-/* ---- the screen: lines cut to the terminal ---- */
+/* ---- the screen: lines as wide as the terminal ---- */
 
 struct screen {
     FILE *out;
@@ -81,20 +82,61 @@ static void end_line(struct screen *s)
     s->row++;
 }
 
-static void AT_PRINTF(3, 4) line(struct screen *s, const char *sgr, const char *format, ...)
+static void blank(struct screen *s)
+{
+    if (has_room(s, 1))
+        end_line(s);
+}
+
+static void put(struct screen *s, const char *sgr, const char *text, size_t n)
+{
+    if (!has_room(s, 1))
+        return;
+    fprintf(s->out, "%s%.*s%s", sgr ? at_sgr(stdout, sgr) : "", (int)n, text,
+            sgr ? at_sgr(stdout, "0") : "");
+    end_line(s);
+}
+
+/* How much of text stands on a line: up to three blanks in a row, where some fit, else up to one.
+ */
+static size_t line_end(const char *text, unsigned columns)
+{
+    size_t most = at_columns_cut(text, columns), at = 0;
+    if (!text[most])
+        return most;
+    for (size_t i = most; i > 0 && !at; i--)
+        if (!strncmp(text + i, "   ", 3))
+            at = i;
+    for (size_t i = most; i > 0 && !at; i--)
+        if (text[i] == ' ')
+            at = i;
+    return at ? at : most;
+}
+
+/* Text broken into lines; parts that belong together have single blanks, three stand between them.
+ */
+static void AT_PRINTF(3, 4) say(struct screen *s, const char *sgr, const char *format, ...)
 {
     char text[600];
     va_list ap;
-    if (!has_room(s, 1))
-        return;
     va_start(ap, format);
-    int n = vsnprintf(text, sizeof text, format, ap);
+    vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    while (n > 0 && n < (int)sizeof text && text[n - 1] == ' ')
-        n--;
-    fprintf(s->out, "%s%.*s%s", sgr ? at_sgr(stdout, sgr) : "",
-            n < (int)s->columns ? n : (int)s->columns, text, sgr ? at_sgr(stdout, "0") : "");
-    end_line(s);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+    for (const char *at = text; *at; at += strspn(at, " ")) {
+        size_t n = line_end(at, s->columns);
+        put(s, sgr, at, n);
+        at += n;
+    }
+}
+
+static void row(struct screen *s, const char *sgr, const struct at_column *columns, size_t n,
+                const char *const *cells)
+{
+    char text[AT_COLUMNS_ALL];
+    put(s, sgr, text, at_columns_row(columns, n, s->columns, cells, text, sizeof text));
 }
 
 static void count(double value, char out[16])
@@ -126,16 +168,79 @@ static const json_t *visited(const struct look *l, const char *radio, size_t *re
     return found;
 }
 
-static void put_band(const json_t *band, char floor[16], double *ret_occupancy, double *ret_active)
+static const struct at_column radio_columns[] = {
+    {"radio", 12, true, 0},  {"state", 9, true, 0},     {"centre", 13, false, 1},
+    {"rate", 9, false, 6},   {"samples", 9, false, 7},  {"lost", 8, false, 0},
+    {"busy", 5, false, 4},   {"floor", 6, false, 9},    {"occup", 5, false, 3},
+    {"active", 6, false, 2}, {"why lost", 12, true, 8},
+};
+#define N_RADIO (sizeof radio_columns / sizeof *radio_columns)
+#define WHY     (N_RADIO - 1)
+
+/* "overflow,ring_full": the reasons of losses. Returns their sum. */
+static double add_lost(const json_t *lost, char *why, size_t size)
+{
+    const char *reason;
+    json_t *n;
+    double sum = 0;
+    why[0] = 0;
+    json_object_foreach((json_t *)lost, reason, n)
+    {
+        size_t at = strlen(why);
+        sum += json_number_value(n);
+        if (json_number_value(n) > 0)
+            snprintf(why + at, size - at, "%s%s", at ? "," : "", reason);
+    }
+    return sum;
+}
+
+static void percent(double ratio, char out[16])
+{
+    snprintf(out, 16, "%.0f %%", isfinite(ratio) ? 100 * ratio : 0);
+}
+
+/* What the band has heard: the cells of radio_columns behind those of the radio. */
+struct heard {
+    char floor[16], occupancy[16], active[16];
+};
+
+static void put_band(const json_t *band, struct heard *h)
 {
     double dbfs = at_show_number(band, "noise_floor_dbfs_per_hz"),
-           occupancy = at_show_number(band, "occupancy_ratio"),
-           active = at_show_number(band, "emissions_active");
-    snprintf(floor, 16, "-");
+           alive = at_show_number(band, "emissions_active");
+    snprintf(h->floor, sizeof h->floor, "-");
     if (isfinite(dbfs))
-        snprintf(floor, 16, "%.1f", dbfs);
-    *ret_occupancy = isfinite(occupancy) ? 100 * occupancy : 0;
-    *ret_active = isfinite(active) ? active : 0;
+        snprintf(h->floor, sizeof h->floor, "%.1f", dbfs);
+    percent(at_show_number(band, "occupancy_ratio"), h->occupancy);
+    snprintf(h->active, sizeof h->active, "%.0f", isfinite(alive) ? alive : 0);
+}
+
+static void show_radio(struct screen *s, const json_t *o, const json_t *band)
+{
+    const json_t *samples = json_object_get(o, "samples");
+    char delivered[16], center[32], rate[32], total[16], busy[16], why[64];
+    struct heard h;
+    count(at_show_number(samples, "delivered"), delivered);
+    count(add_lost(json_object_get(samples, "lost"), why, sizeof why), total);
+    at_show_center(at_show_number(o, "center_hz"), center);
+    at_show_width(at_show_number(o, "rate_hz"), rate);
+    percent(at_show_number(o, "busy_ratio"), busy);
+    put_band(band, &h);
+    const char *cells[N_RADIO] = {at_show_text(o, "name"),
+                                  at_show_text(o, "state"),
+                                  center,
+                                  rate,
+                                  delivered,
+                                  total,
+                                  busy,
+                                  h.floor,
+                                  h.occupancy,
+                                  h.active,
+                                  why};
+    bool well = strcmp(at_show_text(o, "state"), "running") == 0;
+    row(s, well ? NULL : "33", radio_columns, N_RADIO, cells);
+    if (*why && !(at_columns_fit(radio_columns, N_RADIO, s->columns) & 1u << WHY))
+        say(s, "33", "  why lost: %s", why);
 }
 
 /* Each of several bands of one radio: which is visited, and since when the others wait. */
@@ -145,20 +250,24 @@ static void show_bands(struct screen *s, const struct look *l, const char *radio
     size_t i;
     json_array_foreach(json_object_get(l->bands, "items"), i, b)
     {
-        char center[32], floor[16], since[64] = "not visited yet";
-        double occupancy, active, seconds = at_show_number(b, "since_s");
+        char name[16], center[32], since[64] = "not visited yet";
+        struct heard h;
+        double seconds = at_show_number(b, "since_s");
         if (strcmp(at_show_text(b, "radio"), radio) != 0)
             continue;
-        put_band(b, floor, &occupancy, &active);
+        snprintf(name, sizeof name, "  %.*s", (int)at_columns_cut(at_show_text(b, "name"), 10),
+                 at_show_text(b, "name"));
         at_show_center(at_show_number(b, "center_hz"), center);
         if (isfinite(seconds))
             snprintf(since, sizeof since, "for %.0f s, %.0f visits", seconds,
                      at_show_number(b, "visits"));
-        line(s, *at_show_text(b, "error") ? "33" : NULL,
-             "  %-10.10s %-9.9s %14s %-57.57s %7s %4.0f %% %6.0f", at_show_text(b, "name"),
-             at_show_text(b, "state"), center, since, floor, occupancy, active);
+        put_band(b, &h);
+        const char *cells[N_RADIO] = {
+            name, at_show_text(b, "state"), center, "", "", "", "", h.floor, h.occupancy, h.active,
+            since};
+        row(s, *at_show_text(b, "error") ? "33" : NULL, radio_columns, N_RADIO, cells);
         if (*at_show_text(b, "error"))
-            line(s, "33", "    %s", at_show_text(b, "error"));
+            say(s, "33", "    %s", at_show_text(b, "error"));
     }
 }
 
@@ -166,40 +275,16 @@ static void show_radios(struct screen *s, const struct look *l)
 {
     const json_t *o;
     size_t i;
-    line(s, "1", "%-12s %-9s %14s %9s %9s %10s %-20s %5s %7s %6s %6s", "radio", "state", "centre",
-         "rate", "samples", "lost", "(why)", "busy", "floor", "occup", "active");
+    row(s, "1", radio_columns, N_RADIO, NULL);
     json_array_foreach(json_object_get(l->radios, "items"), i, o)
     {
-        const json_t *samples = json_object_get(o, "samples"),
-                     *lost = json_object_get(samples, "lost");
         size_t n_bands;
         const json_t *band = visited(l, at_show_text(o, "name"), &n_bands);
-        char delivered[16], center[32], rate[32], total[16], why[64] = "", floor[16];
-        const char *reason;
-        json_t *n;
-        double sum = 0, busy = at_show_number(o, "busy_ratio");
-        json_object_foreach((json_t *)lost, reason, n)
-        {
-            size_t at = strlen(why);
-            sum += json_number_value(n);
-            if (json_number_value(n) > 0)
-                snprintf(why + at, sizeof why - at, "%s%s", at ? "," : "", reason);
-        }
-        count(at_show_number(samples, "delivered"), delivered);
-        count(sum, total);
-        at_show_center(at_show_number(o, "center_hz"), center);
-        at_show_width(at_show_number(o, "rate_hz"), rate);
-        double occupancy, active;
-        put_band(band, floor, &occupancy, &active);
-        bool well = strcmp(at_show_text(o, "state"), "running") == 0;
-        line(s, well ? NULL : "33",
-             "%-12.12s %-9.9s %14s %9s %9s %10s %-20.20s %3.0f %% %7s %4.0f %% %6.0f",
-             at_show_text(o, "name"), at_show_text(o, "state"), center, rate, delivered, total, why,
-             isfinite(busy) ? 100 * busy : 0, floor, occupancy, active);
+        show_radio(s, o, band);
         if (n_bands > 1)
             show_bands(s, l, at_show_text(o, "name"));
         if (*at_show_text(o, "error"))
-            line(s, "33", "  %s", at_show_text(o, "error"));
+            say(s, "33", "  %s", at_show_text(o, "error"));
     }
 }
 
@@ -214,52 +299,71 @@ static void bar(double value, double budget, char out[24])
     out[n + 1] = 0;
 }
 
+static const struct at_column backend_columns[] = {
+    {"", 1, true, 0},        {"backend", 8, true, 0},   {"mode", 5, true, 1},
+    {"window", 6, false, 5}, {"accuracy", 8, false, 2}, {"p50 ms", 8, false, 0},
+    {"p95 ms", 8, false, 0}, {"KV kB", 8, false, 3},    {"p95 of the budget", 21, true, 6},
+    {"why", 16, true, 4},
+};
+#define N_BACKEND (sizeof backend_columns / sizeof *backend_columns)
+
+static void show_candidate(struct screen *s, const json_t *o, double limit_ms)
+{
+    bool active = json_is_true(json_object_get(o, "active"));
+    double p50_ms = at_show_number(o, "live_p50_ms"), p95_ms = at_show_number(o, "live_p95_ms"),
+           ratio = at_show_number(o, "accuracy");
+    char window[16], accuracy[16] = "-", p50[16], p95[16], kv[16], budget[24];
+    if (!isfinite(p50_ms)) /* not run yet: as calibrated */
+        p50_ms = at_show_number(o, "calibrated_ms");
+    if (!isfinite(p95_ms))
+        p95_ms = at_show_number(o, "calibrated_ms");
+    if (isfinite(ratio))
+        snprintf(accuracy, sizeof accuracy, "%.1f %%", 100 * ratio);
+    snprintf(window, sizeof window, "%.0f", at_show_number(o, "window"));
+    snprintf(p50, sizeof p50, "%.2f", p50_ms);
+    snprintf(p95, sizeof p95, "%.2f", p95_ms);
+    snprintf(kv, sizeof kv, "%.0f", at_show_number(o, "kv_bytes_per_session") / 1e3);
+    bar(p95_ms, limit_ms, budget);
+    const char *cells[N_BACKEND] = {active ? "*" : " ",
+                                    at_show_text(o, "backend"),
+                                    at_show_text(o, "mode"),
+                                    window,
+                                    accuracy,
+                                    p50,
+                                    p95,
+                                    kv,
+                                    budget,
+                                    at_show_text(o, "reason")};
+    row(s, active ? "1;32" : NULL, backend_columns, N_BACKEND, cells);
+}
+
 static void show_backends(struct screen *s, const struct look *l)
 {
     const json_t *o, *budget = json_object_get(l->status, "budget"),
                      *d = json_object_get(l->status, "decisions");
     double limit_ms = at_show_number(budget, "latency_ms"),
-           limit_mb = at_show_number(budget, "kv_mb");
-    char p95[24];
+           limit_mb = at_show_number(budget, "kv_mb"), ms = at_show_number(d, "latency_p95_ms");
+    char p95[24], latency[24] = "-";
     size_t i;
-    bar(at_show_number(d, "latency_p95_ms"), limit_ms, p95);
-    double ms = at_show_number(d, "latency_p95_ms");
-    char latency[24] = "-";
+    bar(ms, limit_ms, p95);
     if (isfinite(ms))
         snprintf(latency, sizeof latency, "%.1f ms", ms);
-    line(s, NULL,
-         "latency p95 %10s  %s %.0f ms   KV %.1f of %.0f MB   decisions %.0f, over budget %.0f, "
-         "%.0f tokens wait",
-         latency, p95, limit_ms, at_show_number(l->status, "kv_bytes") / 1e6, limit_mb,
-         at_show_number(d, "count"), at_show_number(d, "budget_exceeded"),
-         at_show_number(d, "queue_depth"));
+    say(s, NULL,
+        "latency p95 %10s  %s %.0f ms   KV %.1f of %.0f MB   decisions %.0f, over budget %.0f, "
+        "%.0f tokens wait",
+        latency, p95, limit_ms, at_show_number(l->status, "kv_bytes") / 1e6, limit_mb,
+        at_show_number(d, "count"), at_show_number(d, "budget_exceeded"),
+        at_show_number(d, "queue_depth"));
     if (!l->selector) {
-        line(s, "33", "the model is not loaded yet");
+        say(s, "33", "the model is not loaded yet");
         return;
     }
-    line(s, NULL, "%s: %s", at_show_text(l->selector, "backend"),
-         at_show_text(l->selector, "reason"));
-    end_line(s);
-    line(s, "1", "  %-8s %-5s %7s %9s %9s %9s %10s %-22s %s", "backend", "mode", "window",
-         "accuracy", "p50 ms", "p95 ms", "KV kB", "p95 of the budget", "why");
+    say(s, NULL, "%s: %s", at_show_text(l->selector, "backend"),
+        at_show_text(l->selector, "reason"));
+    blank(s);
+    row(s, "1", backend_columns, N_BACKEND, NULL);
     json_array_foreach(json_object_get(l->selector, "candidates"), i, o)
-    {
-        bool active = json_is_true(json_object_get(o, "active"));
-        double p50 = at_show_number(o, "live_p50_ms"), ms95 = at_show_number(o, "live_p95_ms"),
-               accuracy = at_show_number(o, "accuracy");
-        char a[16] = "-";
-        if (!isfinite(p50)) /* not run yet: as calibrated */
-            p50 = at_show_number(o, "calibrated_ms");
-        if (!isfinite(ms95))
-            ms95 = at_show_number(o, "calibrated_ms");
-        if (isfinite(accuracy))
-            snprintf(a, sizeof a, "%.1f %%", 100 * accuracy);
-        bar(ms95, limit_ms, p95);
-        line(s, active ? "1;32" : NULL, "%c %-8.8s %-5.5s %7.0f %9s %9.2f %9.2f %10.0f %s %s",
-             active ? '*' : ' ', at_show_text(o, "backend"), at_show_text(o, "mode"),
-             at_show_number(o, "window"), a, p50, ms95,
-             at_show_number(o, "kv_bytes_per_session") / 1e3, p95, at_show_text(o, "reason"));
-    }
+        show_candidate(s, o, limit_ms);
 }
 
 static void show_emissions(struct screen *s, const struct look *l)
@@ -273,7 +377,7 @@ static void show_emissions(struct screen *s, const struct look *l)
     json_array_foreach(items, i, o)
     {
         if (!has_room(s, left > 1 ? 2 : 1)) {
-            line(s, NULL, "  and %zu more", left);
+            say(s, NULL, "  and %zu more", left);
             return;
         }
         at_show_emission(s->out, o, '+', s->columns);
@@ -281,7 +385,7 @@ static void show_emissions(struct screen *s, const struct look *l)
         left--;
     }
     if (i == 0)
-        line(s, NULL, "  nothing on the air at the moment");
+        say(s, NULL, "  nothing on the air at the moment");
 }
 
 static void show(struct screen *s, const struct look *l, const char *url)
@@ -289,16 +393,16 @@ static void show(struct screen *s, const struct look *l, const char *url)
     const json_t *e = json_object_get(l->status, "emissions");
     const char *why = at_show_text(l->status, "not_ready_reason");
     double up_s = at_show_number(l->status, "uptime_s");
-    line(s, "1", "attuned %s at %s   up %.0f:%02.0f   %.0f emissions now, %.0f ended%s",
-         at_show_text(l->status, "version"), url, floor(up_s / 60), fmod(floor(up_s), 60),
-         at_show_number(e, "active"), at_show_number(e, "ended"), s->live ? "   (q quits)" : "");
+    say(s, "1", "attuned %s at %s   up %.0f:%02.0f   %.0f emissions now, %.0f ended%s",
+        at_show_text(l->status, "version"), url, floor(up_s / 60), fmod(floor(up_s), 60),
+        at_show_number(e, "active"), at_show_number(e, "ended"), s->live ? "   (q quits)" : "");
     if (*why)
-        line(s, "33", "not ready: %s", why);
-    end_line(s);
+        say(s, "33", "not ready: %s", why);
+    blank(s);
     show_radios(s, l);
-    end_line(s);
+    blank(s);
     show_backends(s, l);
-    end_line(s);
+    blank(s);
     show_emissions(s, l);
 }
 
@@ -320,8 +424,7 @@ static int run_once(const struct values *v, struct at_client *c)
     if (look_take(c, &l, &err) < 0)
         return at_fail(SELF, AT_EXIT_FAILED, "%s", err.text);
     int r = 0;
-    struct screen s = {.out = stdout,
-                       .columns = isatty(STDOUT_FILENO) ? at_text_width(stdout, NULL) : 500};
+    struct screen s = {.out = stdout, .columns = at_columns_wanted()};
     if (v->json)
         r = print_json(&l);
     else
@@ -344,7 +447,7 @@ static void draw(const struct look *l, const char *url, const char *trouble)
     s.columns = at_text_width(stdout, &s.rows);
     fputs("\033[H", out);
     if (trouble)
-        line(&s, "31", "%s", trouble);
+        say(&s, "31", "%s", trouble);
     if (l)
         show(&s, l, url);
     fputs("\033[J", out);
@@ -441,7 +544,9 @@ const struct at_command at_command_top = {
     .usage = "[OPTION]...",
     .details =
         "Radios with their losses, each backend's p50 and p95 against the budget (as calibrated "
-        "until it has run), and what is on the air. q quits; any other key looks again at once.",
+        "until it has run), and what is on the air. In a narrow terminal the least important "
+        "columns "
+        "are left out. q quits; any other key looks again at once.",
     .examples = "attune top\n"
                 "attune top --once | less -S\n"
                 "attune top --json | jq .selector.reason\n",

@@ -165,6 +165,37 @@ class Client(unittest.TestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
         os.close(fd)
 
+    def on_terminal(self, columns, *args):
+        """What a command prints on a terminal that wide, without colours."""
+        read, write = pty.openpty()
+        fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        p = subprocess.Popen([ATTUNE, *args, "-u", self.url], stdin=write, stdout=write, env={**os.environ, "TERM": "xterm"})
+        os.close(write)
+        out = b""
+        try:
+            while part := os.read(read, 65536):
+                out += part
+        except OSError:
+            pass
+        os.close(read)
+        self.assertEqual(p.wait(), 0)
+        return re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", out.decode()).replace("\r", "").splitlines()
+
+    def test_columns_give_way_on_narrow_terminals(self):
+        titles = {}
+        for columns in (60, 80, 100, 160):
+            for args in (["top", "--once"], ["emissions", "--limit", "5"]):
+                lines = self.on_terminal(columns, *args)
+                self.assertLessEqual(max(map(len, lines)), columns, (columns, args, lines))
+                if args[0] == "top":
+                    titles[columns] = next(x for x in lines if x.startswith("radio ")).split()
+        print("top:", {k: len(v) for k, v in titles.items()})
+        for columns in titles:  # what matters most always stands
+            self.assertEqual(titles[columns][:2], ["radio", "state"])
+            self.assertIn("lost", titles[columns])
+        self.assertLess(len(titles[60]), len(titles[100]))
+        self.assertIn("why", titles[160])
+
     def test_words_of_failure(self):
         nobody = f"http://127.0.0.1:{free_port()}"
         for command in ("tail", "emissions", "top"):
