@@ -59,7 +59,8 @@ int main(int argc, char **argv)
         return print_help(stderr), AT_EXIT_USAGE;
     const char *name = argv[1];
     if (strcmp(name, "--version") == 0)
-        return puts("attune " AT_VERSION) == EOF || fflush(stdout) != 0 ? AT_EXIT_FAILED : AT_EXIT_OK;
+        return puts("attune " AT_VERSION) == EOF || fflush(stdout) != 0 ? AT_EXIT_FAILED
+                                                                        : AT_EXIT_OK;
     const struct at_command *c = find(name);
     int help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
     if (help && argc == 2) {
