@@ -20,6 +20,9 @@
 #define KEEP_BYTES (4u << 20) /* the look-back is made longer where it costs no more than this */
 #define MIN_TOKENS 64         /* a short emission's channel is widened to bring so many */
 
+#define SPECK_ROWS   4    /* of the short spectra */
+#define SPECK_ENERGY 50.0 /* over the noise's density: 1 is a cell at 0 dB */
+
 #define CLEAN 4096 /* samples looked over at once for NaN and Inf */
 
 struct user {
@@ -281,6 +284,15 @@ static void run_feeds(struct at_band *b, bool drain)
     }
 }
 
+/* What fills a cell or two of the short spectra and is no stronger than noise gets there by itself:
+ * rows that overlap by half make the tail of a box heavier than the gamma's of the threshold. */
+static bool is_speck(const struct at_band *b, const struct at_emission *e)
+{
+    double life = (double)(e->end - e->start), width = e->f_hi_hz - e->f_lo_hz,
+           energy = pow(10, (double)e->snr_db / 10) * life / b->config.rate_hz * width;
+    return life <= SPECK_ROWS * b->view.n_fast / 2.0 * b->view.looks_fast && energy < SPECK_ENERGY;
+}
+
 /* Reports what is due, ends what is over. last: nothing more will come, everything is decided now.
  */
 static int settle(struct at_band *b, bool last)
@@ -299,7 +311,8 @@ static int settle(struct at_band *b, bool last)
                               : over || (life >= LONG_HOP_S && (k->sure || !k->fringe));
         if (k->pending && due) {
             if (over && !k->by_hand &&
-                (life < b->config.min_duration_s || (!k->sure && (!last || b->paused)))) {
+                (life < b->config.min_duration_s || (!k->sure && (!last || b->paused)) ||
+                 is_speck(b, &k->e))) {
                 drop_track(b, k);
                 continue;
             }

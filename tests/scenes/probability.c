@@ -135,27 +135,35 @@ void group_cold(struct report *r)
     }
 }
 
-/* Noise played from random places of a long stretch, turned by a random phase. */
+/* out = (a + b turned) / sqrt 2, PART samples each at random places of two stretches of noise (one
+ * of LONG + PART behind the other): of 4 million squared pairs none comes twice, so that the parts
+ * are independent. */
+enum { LONG = 1 << 22, PART = 1 << 16 };
+static void mix_noise(const float *noise, uint64_t *seed, float *out)
+{
+    const float *a = noise + 2 * (size_t)(sig_uniform(seed) * LONG),
+                *b = noise + 2 * (LONG + PART + (size_t)(sig_uniform(seed) * LONG));
+    double turn = 2 * M_PI * sig_uniform(seed);
+    float c = (float)(cos(turn) * M_SQRT1_2), s = (float)(sin(turn) * M_SQRT1_2);
+    for (size_t i = 0; i < PART; i++) {
+        out[2 * i] = a[2 * i] * (float)M_SQRT1_2 + b[2 * i] * c - b[2 * i + 1] * s;
+        out[2 * i + 1] = a[2 * i + 1] * (float)M_SQRT1_2 + b[2 * i] * s + b[2 * i + 1] * c;
+    }
+}
+
 void group_noise(struct report *r, double rate_hz, double seconds)
 {
-    enum { LONG = 1 << 22, PART = 1 << 16 };
     static struct outcome o;
-    float *noise = calloc(LONG + PART, 8), *iq = calloc(PART, 8);
+    float *noise = calloc(2 * (LONG + PART), 8), *iq = calloc(PART, 8);
     uint64_t at = 0, seed = 1 + (uint64_t)seconds;
     int64_t cpu = 0;
     struct at_band *b = scene_band(rate_hz, 0, &o);
     struct at_band_stats st;
     if (!b || !noise || !iq)
         exit(1);
-    sig_add_noise(noise, LONG + PART, -50, seed ^ 99);
+    sig_add_noise(noise, 2 * (LONG + PART), -50, seed ^ 99);
     while ((double)at < rate_hz * seconds) {
-        const float *from = noise + 2 * (size_t)(sig_uniform(&seed) * LONG);
-        double turn = 2 * M_PI * sig_uniform(&seed);
-        float c = (float)cos(turn), s = (float)sin(turn);
-        for (size_t i = 0; i < PART; i++) {
-            iq[2 * i] = from[2 * i] * c - from[2 * i + 1] * s;
-            iq[2 * i + 1] = from[2 * i] * s + from[2 * i + 1] * c;
-        }
+        mix_noise(noise, &seed, iq);
         int64_t t = at_clock_thread_cpu_ns();
         at_band_push(b, iq, PART, at);
         cpu += at_clock_thread_cpu_ns() - t;
