@@ -21,6 +21,7 @@ packages() {
     while read -r section name _; do
         case "$section" in '' | '#'*) continue ;; esac
         case "$sections" in *" $section "*) ;; *) continue ;; esac
+        case " ${missing[*]} " in *" $name "*) continue ;; esac
         [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
     done <"$top/scripts/packages.txt"
     [ ${#missing[@]} -gt 0 ] || return 0
