@@ -13,6 +13,7 @@
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
 #include "daemon/publish/mqtt.h"
+#include "lib/config/bandplan.h"
 #include "lib/engine/engine.h"
 
 const char *at_check_token_file(const struct at_config *config, bool *ret_fixed)
@@ -146,10 +147,27 @@ static int check_model(const struct at_config *config)
     return rc;
 }
 
+static int check_bandplan(const struct at_config *config)
+{
+    struct at_error err;
+    struct at_bandplan *plan = NULL;
+    if (!config->bandplan[0])
+        return AT_EXIT_OK;
+    if (at_bandplan_load(config->bandplan, &err, &plan)) {
+        printf("BAD bandplan: %s; \"\" for none\n", err.text);
+        return AT_EXIT_FAILED;
+    }
+    printf("ok  bandplan: %s\n", config->bandplan);
+    at_bandplan_destroy(plan);
+    return AT_EXIT_OK;
+}
+
 int at_check_run(const struct at_config *config)
 {
     int rc = check_http(config);
     struct at_error err;
+    if (check_bandplan(config))
+        rc = AT_EXIT_FAILED;
     if (at_mqtt_check(config, &err)) {
         printf("BAD %s\n", err.text);
         rc = AT_EXIT_FAILED;

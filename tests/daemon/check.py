@@ -10,6 +10,7 @@ import tempfile
 import process
 
 TOKEN = "a-token-of-more-than-sixteen"
+NO_PLAN = "bandplan: \"\"\n"
 MODEL = "model: {path: model.safetensors}\n"
 RADIO = "radios:\n  - {name: roof, device: \"driver=attunesim\", bands: [{center: 433.92M, rate: 250k}]}\n"
 
@@ -31,6 +32,7 @@ CASES = [
     ("a broker without a password", "", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", username: u, password_file: none}}",
      {}, 1, ["BAD publish.mqtt.password_file: @/none"]),
     ("a broker of another kind", "", "publish: {mqtt: {broker: \"http://127.0.0.1\"}}", {}, 1, ["BAD publish.mqtt.broker"]),
+    ("a band plan that is not there", "", "bandplan: none.yaml", {}, 1, ["BAD bandplan: @/none.yaml", "ok  model"]),
     ("two at once", ", token_file: none", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", topic: \"a/#\"}}", {}, 1,
      ["BAD http: http.token_file", "BAD publish.mqtt.topic", "ok  radio roof", "ok  model"]),
 ]
@@ -38,7 +40,7 @@ CASES = [
 
 def run(http, extra, env):
     with open("c.yaml", "w", encoding="utf-8") as f:
-        f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\nbandplan: \"\"\n"
+        f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\n{'' if 'bandplan:' in extra else NO_PLAN}"
                 f"cache_dir: cache\nhistory: {{path: \"\"}}\n{extra}\n{RADIO}")
     return subprocess.run([process.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=120, text=True, check=False,
                           env={**os.environ, **env})
