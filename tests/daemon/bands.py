@@ -7,10 +7,9 @@ import os, signal, sys, tempfile, time
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")]
 import process  # noqa: E402
 from attunesim import counts  # noqa: E402
-from process import Daemon, check, write_model  # noqa: E402
+from process import Daemon, check, until, write_model  # noqa: E402
 
 MODULES = os.path.abspath(sys.argv[2])
-LIMIT_S = 120  # a loaded machine is slow, not wrong
 RATE = 250e3
 LOW, HIGH = 433.92e6, 868.3e6
 SAMPLES = 4.5e6  # 18 s, then silence: 8 visits each of 1 s
@@ -49,18 +48,6 @@ def visited(d, n):
     """Whether both good bands were come to n times."""
     now = bands(d)
     return "low" in now and "high" in now and min(now["low"]["visits"], now["high"]["visits"]) >= n
-
-
-def until(what, good, seconds=LIMIT_S):
-    end = time.monotonic() + seconds
-    while True:
-        got = good()
-        if got:
-            return got
-        if time.monotonic() > end:
-            check(what, False, "not within %d s" % seconds)
-            return None
-        time.sleep(0.1)
 
 
 def carriers(d, band, center, **also):

@@ -34,6 +34,19 @@ def binary_rows(d):
     check("an unknown format", status == 400, status)
 
 
+def until(what, good, seconds=120):
+    """What good() gives once it is true; None and a failure after so long: a loaded machine is slow, not wrong."""
+    end = time.monotonic() + seconds
+    while True:
+        got = good()
+        if got:
+            return got
+        if time.monotonic() > end:
+            check(what, False, "not within %d s" % seconds)
+            return None
+        time.sleep(0.1)
+
+
 def check(what, ok, got=None):
     global failed, passed
     if ok:

@@ -7,10 +7,9 @@ import json, os, re, signal, subprocess, sys, tempfile, threading, time
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")]
 import process  # noqa: E402
 from attunesim import counts  # noqa: E402
-from process import check, write_model  # noqa: E402
+from process import check, until, write_model  # noqa: E402
 
 MODULES = os.path.abspath(sys.argv[2])
-LIMIT_S = 120  # a loaded machine is slow, not wrong
 started = []
 
 
@@ -44,18 +43,6 @@ radios:
 
 def radios(d):
     return {r["name"]: r for r in d.json("/api/v1/radios")["items"]}
-
-
-def until(what, good, seconds=LIMIT_S):
-    end = time.monotonic() + seconds
-    while True:
-        got = good()
-        if got:
-            return got
-        if time.monotonic() > end:
-            check(what, False, "not within %d s" % seconds)
-            return None
-        time.sleep(0.1)
 
 
 def metric(page, name, **labels):

@@ -21,22 +21,15 @@
 #include "lib/base/clock.h"
 #include "lib/source/helper.h"
 #include "lib/source/source.h"
-#include "soapy-sim/counts.h"
+#include "tests/unit/sim_radio.h"
 
-#define RATE   1e6
 #define BUFFER 10016 /* what the simulated receiver gives at once at RATE */
-#define CHUNK  4096
-#define WAIT_S 60 /* a loaded machine is slow, not wrong */
 /* A sanitizer reports a crash itself and ends with a code. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CRASH(signal) "the driver "
 #else
 #define CRASH(signal) "crashed (SIG" signal ")"
 #endif
-
-static char module_folder[512], counts_path[64];
-static const char *modules[2] = {module_folder, NULL};
-static volatile struct attunesim_counts *counts;
 
 struct seen {
     struct at_ledger ledger;
@@ -47,47 +40,6 @@ struct seen {
     char text[512],
         why[512]; /* the newest said while it was stalled, and the first while it was failed */
 };
-
-/* A fresh file of counts for each radio; mapped here as well. */
-static void new_counts(void)
-{
-    if (counts)
-        munmap((void *)(uintptr_t)counts, sizeof *counts);
-    strcpy(counts_path, "/tmp/attunesim-XXXXXX");
-    int fd = mkstemp(counts_path);
-    assert_true(fd >= 0 && ftruncate(fd, sizeof *counts) == 0);
-    void *memory = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_true(memory != MAP_FAILED);
-    counts = memory;
-    close(fd);
-}
-
-static struct at_source *open_radio(const char *device, struct at_soapy_options *o)
-{
-    char text[512];
-    struct at_error err = {{0}};
-    struct at_source *s;
-    new_counts();
-    snprintf(text, sizeof text, "%s,counts=%s", device, counts_path);
-    o->device = text;
-    o->modules = modules;
-    if (at_source_open_soapy(o, &err, &s) != 0 || s->ops->start(s, &err) != 0)
-        fail_msg("%s: %s", device, err.text);
-    return s;
-}
-
-static void close_radio(struct at_source *s)
-{
-    s->ops->destroy(s);
-    unlink(counts_path);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no helper is left */
-}
-
-static struct at_soapy_options plain(void)
-{
-    return (struct at_soapy_options){
-        .rate_hz = RATE, .center_hz = 433e6, .gain_db = NAN, .time_scale = 0.5};
-}
 
 /* scene=count: sample k holds the low 15 bits of its number in I. */
 static uint64_t count_wrong(const float *iq, const struct at_read *got)
