@@ -79,6 +79,33 @@ static void test_a_burst_is_one_emission_at_its_place(void **state)
     free(l.frames);
 }
 
+/* How many of 40 tones of 40 us come out as emissions; dbfs in noise of -50 dBFS. */
+static unsigned found_specks(double dbfs)
+{
+    enum { N = 40000, FROM = 20300, TO = FROM + 40 };
+    unsigned found = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        float *iq = noise(N, -50, 500 + i);
+        struct band_log l = {0};
+        sig_add_tone(iq, FROM + 7 * i, TO + 7 * i, -0.3 + 0.013 * i, dbfs);
+        run(&l, iq, N, RATE);
+        found += l.n;
+        free(iq);
+        free(l.frames);
+    }
+    return found;
+}
+
+/* Noise gets over the threshold of a cell or two by itself: what holds no more energy than that is
+ * hardly reported, what holds five times as much is. */
+static void test_a_speck_is_no_emission(void **state)
+{
+    unsigned weak = found_specks(-50), strong = found_specks(-43);
+    print_message("of 40: %u of energy 40, %u of 200\n", weak, strong);
+    assert_true(weak <= 6); /* its energy is measured in noise; 17 without that bound */
+    assert_true(strong >= 38);
+}
+
 static void test_two_neighbours_are_two(void **state)
 {
     enum { N = 200000 };
@@ -364,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_noise_gives_no_emission),
         cmocka_unit_test(test_a_burst_is_one_emission_at_its_place),
+        cmocka_unit_test(test_a_speck_is_no_emission),
         cmocka_unit_test(test_two_neighbours_are_two),
         cmocka_unit_test(test_a_carrier_is_one_emission_of_its_level),
         cmocka_unit_test(test_packets_are_bursts_of_one),
