@@ -30,7 +30,7 @@ static const char *modules[2] = {module_folder, NULL};
 static volatile struct attunesim_counts *counts;
 
 /* A fresh file of counts for each radio; mapped here as well. */
-static void new_counts(void)
+static inline void new_counts(void)
 {
     if (counts)
         munmap((void *)(uintptr_t)counts, sizeof *counts);
@@ -43,7 +43,7 @@ static void new_counts(void)
     close(fd);
 }
 
-static struct at_source *open_radio(const char *device, struct at_soapy_options *o)
+static inline struct at_source *open_radio(const char *device, struct at_soapy_options *o)
 {
     char text[512];
     struct at_error err = {{0}};
@@ -57,14 +57,14 @@ static struct at_source *open_radio(const char *device, struct at_soapy_options 
     return s;
 }
 
-static void close_radio(struct at_source *s)
+static inline void close_radio(struct at_source *s)
 {
     s->ops->destroy(s);
     unlink(counts_path);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no helper is left */
 }
 
-static struct at_soapy_options plain(void)
+static inline struct at_soapy_options plain(void)
 {
     return (struct at_soapy_options){
         .rate_hz = RATE, .center_hz = 433e6, .gain_db = NAN, .time_scale = 0.5};
