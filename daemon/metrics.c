@@ -28,7 +28,9 @@ static const struct {
     const char *name, *help;
     const char *labels[MAX_LABELS];
 } counter_table[AT_COUNTERS] = {
-    {"attune_emissions_total", "Emissions that ended, by band and class", {"band", "class"}},
+    {"attune_emissions_total",
+     "Emissions that ended, by band and class",
+     {"radio", "band", "class"}},
     {"attune_decisions_total", "Decisions made", {"backend"}},
     {"attune_selector_changes_total",
      "Changes of backend, mode or window",

@@ -8,7 +8,7 @@
 #include "lib/base/buf.h"
 
 enum at_counter {
-    AT_COUNT_EMISSIONS, /* band, class */
+    AT_COUNT_EMISSIONS, /* radio, band, class */
     AT_COUNT_DECISIONS, /* backend */
     AT_COUNT_SELECTOR,  /* from, to, reason */
     AT_COUNT_HTTP,      /* route, code */

@@ -105,7 +105,8 @@ static const struct {
     {"attune_radio_busy_ratio", "gauge", "Share of a core that the radio's thread takes", busy},
 };
 
-/* Only where the band has been visited. */
+/* Only where the band has been visited. Radios may name their bands alike: `radio` stands beside
+ * `band`. */
 static const struct {
     const char *name, *type, *help;
     double (*value)(const struct at_band_view *b);
@@ -185,9 +186,9 @@ void at_metrics_write_view(const struct at_view *v, struct at_buf *out)
         for (size_t i = 0; i < v->n_radios * AT_MAX_BANDS; i++) {
             const struct at_radio_view *r = &v->radios[i / AT_MAX_BANDS];
             const struct at_band_view *b = &r->bands[i % AT_MAX_BANDS];
+            const struct at_label labels[] = {{"radio", r->name}, {"band", b->name}};
             if (i % AT_MAX_BANDS < r->n_bands && b->has_stats)
-                at_metrics_sample(out, band_table[k].name, &(struct at_label){"band", b->name}, 1,
-                                  band_table[k].value(b));
+                at_metrics_sample(out, band_table[k].name, labels, 2, band_table[k].value(b));
         }
     }
     write_radio_states(v, out);

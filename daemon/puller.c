@@ -60,7 +60,7 @@ static void on_result(void *ctx, const struct at_result *result)
     if (!result->emission.ended)
         return;
     const char *class_name = result->has_answer ? result->answer.label : "none";
-    at_metrics_count(m, AT_COUNT_EMISSIONS, result->band, class_name, NULL);
+    at_metrics_count(m, AT_COUNT_EMISSIONS, r->conf->name, result->band, class_name);
     publish_result(r, AT_EVENT_EMISSION, result);
     if (result->center_rf_hz > 0)
         at_log(AT_LOG_DEBUG,

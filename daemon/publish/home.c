@@ -64,15 +64,17 @@ void at_home_emission(struct at_home *h, const char *json)
 {
     json_t *o = json_loads(json, 0, NULL);
     const char *state = json_string_value(json_object_get(o, "state")),
+               *radio = json_string_value(json_object_get(o, "radio")),
                *band = json_string_value(json_object_get(o, "band")),
                *class = json_string_value(json_object_get(o, "class"));
-    char topic[512], part[64], label[48], object[96], name[128];
-    if (state && band && strcmp(state, "ended") == 0) {
+    char topic[512], owner[40], part[40], label[48], object[AT_HOME_OBJECT], name[160];
+    if (state && radio && band && strcmp(state, "ended") == 0) {
+        clean(radio, owner, sizeof owner);
         clean(band, part, sizeof part);
         clean(class ? class : "none", label, sizeof label);
-        snprintf(topic, sizeof topic, "%s/emission/%s/%s", h->topic, part, label);
-        snprintf(object, sizeof object, "%.40s_%.40s", part, label);
-        snprintf(name, sizeof name, "%s: last %s", part, label);
+        snprintf(topic, sizeof topic, "%s/emission/%s/%s/%s", h->topic, owner, part, label);
+        snprintf(object, sizeof object, "%s_%s_%s", owner, part, label);
+        snprintf(name, sizeof name, "%s %s: last %s", owner, part, label);
         announce(h, "sensor", object, name, topic,
                  json_pack("{s:s, s:s, s:s, s:s}", "device_class", "timestamp", "value_template",
                            "{{ value_json.end | default(none) }}", "json_attributes_topic", topic,
@@ -86,7 +88,7 @@ void at_home_radio(struct at_home *h, const char *json)
 {
     json_t *o = json_loads(json, 0, NULL);
     const char *radio = json_string_value(json_object_get(o, "name"));
-    char topic[512], part[64], object[96], name[96];
+    char topic[512], part[40], object[AT_HOME_OBJECT], name[96];
     if (radio) {
         clean(radio, part, sizeof part);
         snprintf(topic, sizeof topic, "%s/radio/%s", h->topic, part);
@@ -103,18 +105,19 @@ void at_home_radio(struct at_home *h, const char *json)
 
 void at_home_band(struct at_home *h, const struct at_radio_view *r, const struct at_band_view *b)
 {
-    char topic[512], part[64], object[96], name[128];
+    char topic[512], owner[40], part[40], object[AT_HOME_OBJECT], name[160];
     const struct at_band_stats *s = &b->stats;
+    clean(r->name, owner, sizeof owner);
     clean(b->name, part, sizeof part);
-    snprintf(topic, sizeof topic, "%s/band/%s", h->topic, part);
-    snprintf(object, sizeof object, "%s_occupied", part);
-    snprintf(name, sizeof name, "%s: occupied", part);
+    snprintf(topic, sizeof topic, "%s/band/%s/%s", h->topic, owner, part);
+    snprintf(object, sizeof object, "%s_%s_occupied", owner, part);
+    snprintf(name, sizeof name, "%s %s: occupied", owner, part);
     announce(h, "binary_sensor", object, name, topic,
              json_pack("{s:s, s:s, s:s}", "device_class", "occupancy", "value_template",
                        "{{ 'ON' if value_json.occupied else 'OFF' }}", "json_attributes_topic",
                        topic));
-    snprintf(object, sizeof object, "%s_occupancy", part);
-    snprintf(name, sizeof name, "%s: occupancy", part);
+    snprintf(object, sizeof object, "%s_%s_occupancy", owner, part);
+    snprintf(name, sizeof name, "%s %s: occupancy", owner, part);
     announce(h, "sensor", object, name, topic,
              json_pack("{s:s, s:s, s:s, s:s}", "unit_of_measurement", "%", "value_template",
                        "{{ (value_json.occupancy_ratio * 100) | round(1) }}", "state_class",

@@ -7,18 +7,19 @@
 #include "daemon/view.h"
 
 #define AT_HOME_MAX_KNOWN 1024
+#define AT_HOME_OBJECT    128 /* radio, band and class as a name for Home Assistant */
 
 struct at_home {
     const char *topic, *prefix, *node; /* prefix NULL: no discovery; borrowed */
     const char *site;
     struct at_outbox *out;
-    char (*known)[96]; /* what Home Assistant was told of in this connection */
+    char (*known)[AT_HOME_OBJECT]; /* what Home Assistant was told of in this connection */
     size_t n_known;
 };
 
 /* Whatever has been told is told again, as a broker that comes back may have forgotten it. */
 void at_home_forget(struct at_home *h);
-/* json: an emission of the API. One that is alive, or without band, is passed over. */
+/* json: an emission of the API. One that is alive, or without radio or band, is passed over. */
 void at_home_emission(struct at_home *h, const char *json);
 /* json: a radio of the API. */
 void at_home_radio(struct at_home *h, const char *json);

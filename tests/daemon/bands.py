@@ -96,9 +96,9 @@ def run_walk():
     page = d.get("/metrics")[2].decode()
     for band in ("low", "high"):
         for name in ("attune_frames_total", "attune_noise_floor_dbfs_per_hz", "attune_occupancy_ratio", "attune_emissions_active"):
-            check(f"{name} of {band}", f'{name}{{band="{band}"}} ' in page)
-        check("emissions of waiting bands count", f'attune_emissions_active{{band="{band}"}} 1\n' in page, page)
-        check("nobody is said to have ended", f'attune_emissions_total{{band="{band}"' not in page)
+            check(f"{name} of {band}", f'{name}{{radio="walk",band="{band}"}} ' in page)
+        check("emissions of waiting bands count", f'attune_emissions_active{{radio="walk",band="{band}"}} 1\n' in page, page)
+        check("nobody is said to have ended", f'attune_emissions_total{{radio="walk",band="{band}"' not in page)
     until("the script ends in silence", lambda: counts("walk.counts")["steps"] >= 1 and items(d, "radios")[0]["state"] == "stalled" and
           "no samples" in items(d, "radios")[0].get("error", ""))
     samples, sim = items(d, "radios")[0]["samples"], counts("walk.counts")

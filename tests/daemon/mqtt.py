@@ -109,16 +109,16 @@ radios:
         b = Broker(folder, port)
         check("online", wait(lambda: ("attune/status", "online") in map(tuple, b.seen)), b.seen)
         check("radio", wait(lambda: any(json.loads(p)["state"] == "running" for _, p in b.topics("attune/radio/sim"))), b.seen)
-        check("band", wait(lambda: any(json.loads(p)["occupied"] for _, p in b.topics("attune/band/ism"))), b.topics("attune/band.*"))
-        check("emissions", wait(lambda: len(b.topics("attune/emission/ism/.*")) >= 3), b.topics("attune/emission.*"))
-        for topic, payload in b.topics("attune/emission/ism/.*"):
+        check("band", wait(lambda: any(json.loads(p)["occupied"] for _, p in b.topics("attune/band/sim/ism"))), b.topics("attune/band.*"))
+        check("emissions", wait(lambda: len(b.topics("attune/emission/sim/ism/.*")) >= 3), b.topics("attune/emission.*"))
+        for topic, payload in b.topics("attune/emission/sim/ism/.*"):
             o = json.loads(payload)
             if o["state"] != "ended" or o["band"] != "ism" or topic.split("/")[-1] != o.get("class", "none") or "end_s" not in o:
                 check("an ended emission", False, payload)
         configs = {t: json.loads(p) for t, p in b.topics("homeassistant/.*/config")}
-        check("discovery", "homeassistant/binary_sensor/test/ism_occupied/config" in configs
+        check("discovery", "homeassistant/binary_sensor/test/sim_ism_occupied/config" in configs
               and "homeassistant/binary_sensor/test/radio_sim/config" in configs
-              and any(re.fullmatch("homeassistant/sensor/test/ism_.*/config", t) for t in configs), configs.keys())
+              and any(re.fullmatch("homeassistant/sensor/test/sim_ism_.*/config", t) for t in configs), configs.keys())
         for t, c in configs.items():
             good = c["unique_id"] and c["availability_topic"] == "attune/status" and c["device"]["name"] == "roof" and c["state_topic"]
             if not good:
@@ -135,9 +135,9 @@ radios:
         time.sleep(2)
         b = Broker(folder, port)  # a new one, that has forgotten all
         check("online again", wait(lambda: ("attune/status", "online") in map(tuple, b.seen)), b.seen)
-        check("emissions again", wait(lambda: len(b.topics("attune/emission/ism/.*")) >= 2), b.seen)
+        check("emissions again", wait(lambda: len(b.topics("attune/emission/sim/ism/.*")) >= 2), b.seen)
         check("the return is logged", Path(folder, "log").read_text().count("connected") >= 2, Path(folder, "log").read_text()[-800:])
-        check("discovery again", wait(lambda: b.topics("homeassistant/binary_sensor/test/ism_occupied/config")), b.seen)
+        check("discovery again", wait(lambda: b.topics("homeassistant/binary_sensor/test/sim_ism_occupied/config")), b.seen)
         m = metrics(url)
         check("two connections, nothing dropped", m["attune_mqtt_connects_total"] == 2 and m['attune_mqtt_dropped_total{reason="queue"}'] == 0, m)
         began = time.monotonic()

@@ -513,7 +513,7 @@ def run_control():
 def run_reload(path=None):
     """A radio that did not change goes on without a gap; a bad file changes nothing; by HTTP and by SIGHUP."""
     write_config("u.yaml", [("one", "file=iq.cu8", "real"), ("two", "file=iq.cu8", "real")], http=", token_file: full")
-    good = open("u.yaml").read().replace("pace: real", "pace: real, loop: true")
+    good = re.sub("name: (one|two)band", "name: ism", open("u.yaml").read()).replace("pace: real", "pace: real, loop: true")
     open("u.yaml", "w").write(good)
     d = Daemon("u.yaml")
     d.wait("/api/v1/radios", lambda s, b: all(r["state"] == "running" for r in json.loads(b)["items"]))
@@ -530,6 +530,12 @@ def run_reload(path=None):
         check(f"reload, {what}: radios are as they were", sorted(radios()) == ["one", "two"], radios())
     time.sleep(0.2)
     check("metric says failed", metric() == b"0", metric())
+    for name in ("attune_emissions_active", "attune_noise_floor_dbfs_per_hz"):
+        d.wait("/metrics", lambda s, b: all(f'\n{name}{{radio="{r}",band="ism"}} '.encode() in b for r in ("one", "two")))
+        check(f"{name}: like-named bands of two radios", all(f'\n{name}{{radio="{r}",band="ism"}} ' in d.get("/metrics")[2].decode()
+                                                            for r in ("one", "two")))
+    series = [x.rsplit(" ", 1)[0] for x in d.get("/metrics")[2].decode().splitlines() if not x.startswith("#")]
+    check("no series stands there twice", len(set(series)) == len(series), sorted({x for x in series if series.count(x) > 1}))
     before = radios()["one"]["samples"]
     open("u.yaml", "w").write(good.replace("name: two,", "name: three,").replace("latency_ms", "latency_ms") + "budget: {latency_ms: 44}\n")
     status, _, body = d.get("/api/v1/reload", "POST", b"", token)

@@ -57,7 +57,7 @@ static void test_the_pace_holds_over_time(void **state)
 static void test_only_what_ended_is_told_and_announced_once(void **state)
 {
     struct at_outbox b;
-    char known[AT_HOME_MAX_KNOWN][96];
+    static char known[AT_HOME_MAX_KNOWN][AT_HOME_OBJECT];
     struct at_home h = {.topic = "attune",
                         .prefix = "homeassistant",
                         .node = "n",
@@ -65,20 +65,25 @@ static void test_only_what_ended_is_told_and_announced_once(void **state)
                         .out = &b,
                         .known = known};
     assert_int_equal(at_outbox_init(&b, 64), 0);
-    at_home_emission(&h, "{\"state\":\"active\",\"band\":\"ism\",\"class\":\"ook\"}");
+    at_home_emission(
+        &h, "{\"state\":\"active\",\"radio\":\"roof\",\"band\":\"ism\",\"class\":\"ook\"}");
     at_home_emission(&h, "not json");
     assert_int_equal(b.n, 0);
     for (int i = 0; i < 3; i++)
-        at_home_emission(&h, "{\"state\":\"ended\",\"band\":\"ism/+#\",\"class\":\"ook\"}");
+        at_home_emission(
+            &h, "{\"state\":\"ended\",\"radio\":\"roof\",\"band\":\"ism/+#\",\"class\":\"ook\"}");
     assert_int_equal(b.n, 4);
-    assert_string_equal(at_outbox_peek(&b)->topic, "homeassistant/sensor/n/ism____ook/config");
+    assert_string_equal(at_outbox_peek(&b)->topic, "homeassistant/sensor/n/roof_ism____ook/config");
     assert_non_null(
         strstr(at_outbox_peek(&b)->payload, "\"availability_topic\":\"attune/status\""));
     at_outbox_pop(&b);
-    assert_string_equal(at_outbox_peek(&b)->topic, "attune/emission/ism___/ook");
+    assert_string_equal(at_outbox_peek(&b)->topic, "attune/emission/roof/ism___/ook");
+    at_home_emission(
+        &h, "{\"state\":\"ended\",\"radio\":\"mast\",\"band\":\"ism/+#\",\"class\":\"ook\"}");
+    assert_int_equal(b.n, 5); /* the like-named band of another radio is another one */
     at_home_radio(&h, "{\"name\":\"roof\",\"state\":\"running\"}");
     at_home_radio(&h, "{\"name\":\"roof\",\"state\":\"stalled\"}");
-    assert_int_equal(b.n, 5);
+    assert_int_equal(b.n, 7);
     at_outbox_finish(&b);
 }
 
