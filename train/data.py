@@ -18,6 +18,7 @@ import numpy as np
 
 SPLITS = {"train": 1, "validation": 2, "test": 3, "calibration": 2, "long": 3}
 FIRST = {"calibration": 1 << 32, "long": 1 << 33}  # of the split's seeds
+STRONG = (7, (30.0, 50.0))  # of the training's examples each n-th, in dB: a transmitter next door
 BUCKETS = (32, 64, 128, 256, 512, 1024, 4096)
 SHARE = {32: .10, 64: .14, 128: .14, 256: .17, 512: .18, 1024: .25, 4096: .02}
 LEVELS = 21.25  # codes per 10 dB: 0..255 is -4..8
@@ -165,7 +166,8 @@ def make_chunk(generator, split, first, count, snr, lengths, scene=1, outliers=0
     frames, records = [], []
     for i in range(count):
         outlier = outliers and generator.many is not None and (first + i) % outliers == outliers - 1
-        for x, info in generator.make_many(seed_of(split, first + i), -1 if outlier else int(classes[i]), int(lengths[i]), snr, scene):
+        levels = STRONG[1] if split == "train" and (first + i) % STRONG[0] == 0 else snr
+        for x, info in generator.make_many(seed_of(split, first + i), -1 if outlier else int(classes[i]), int(lengths[i]), levels, scene):
             frames.append(x)
             records.append(tuple(getattr(info, name) for name in INFO.names))
     return Chunk.of(frames, np.array(records, INFO), generator.n_bins)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import data
 
+# SNR range, lengths; of the training's signals one in seven is strong
 KINDS = {"train": ((-10.0, 40.0), data.BUCKETS), "validation": ((-10.0, 40.0), data.BUCKETS),
          "calibration": ((-10.0, 40.0), (1024,)), "test": ((-10.0, 30.0), (1024,)), "long": ((-10.0, 30.0), (4096,))}
 

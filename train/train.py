@@ -346,19 +346,23 @@ def read_checkpoint(path, device):
 
 
 def from_model_file(net, path, labels):
-    """The weights of a model file. The scaling of its aux columns is folded in; unfold() takes it out."""
+    """The weights of a model file, widened where the net's feed-forward part is wider. The scaling of its aux columns is folded in; unfold() takes it out."""
     raw = path.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     head = json.loads(raw[8:8 + size])
     if json.loads(head.pop("__metadata__")["labels"]) != list(labels):
         raise SystemExit(f"{path} has other labels than the examples")
-    state = net.state_dict()
-    for name in state:
-        if name != "aux_dropped":
-            lo, hi = head[name]["data_offsets"] if name in head else (0, 0)
-            if hi - lo != 4 * state[name].numel():
-                raise SystemExit(f"{path}: {name}: {tuple(state[name].shape)} of F32 expected")
-            state[name] = torch.from_numpy(np.frombuffer(raw[8 + size + lo:8 + size + hi], "<f4").reshape(state[name].shape).copy())
+    want, state = net.state_dict(), {}
+    for name in want:
+        if name == "aux_dropped":
+            state[name] = want[name]
+        elif name in head:
+            lo, hi = head[name]["data_offsets"]
+            state[name] = torch.from_numpy(np.frombuffer(raw[8 + size + lo:8 + size + hi], "<f4").reshape(head[name]["shape"]).copy())
+    state = widened(state, net.config["d_ff"])
+    for name in want:
+        if name not in state or state[name].shape != want[name].shape:
+            raise SystemExit(f"{path}: {name}: {tuple(want[name].shape)} of F32 expected")
     net.load_state_dict(state)
 
 

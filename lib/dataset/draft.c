@@ -237,9 +237,14 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
 {
     double bw = at_rng_log_uniform(r, 300, 10e6);
     draw_window(r, spec, bw, &d->scene);
-    bool bump = at_rng_uniform(r, 0, 1) < 0.1; /* the noise itself is not flat */
-    if (bump)
+    double kind = at_rng_uniform(r, 0, 1);
+    bool bump = kind < 0.1; /* the noise itself is not flat */
+    if (bump) {
         bw = d->scene.rate_hz * at_rng_uniform(r, 0.25, 0.9);
+    } else if (kind < 0.25) { /* all that the receiver's filter lets through */
+        bw = d->scene.rate_hz * at_rng_uniform(r, 0.6, 0.97);
+        d->scene.channel.edge_rolloff_db = at_rng_uniform(r, 10, 40);
+    }
     double room = fmax(0, 0.98 * d->scene.rate_hz - bw) / 2;
     double middle = at_rng_uniform(r, -room, room);
     if (bump) {

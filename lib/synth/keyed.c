@@ -81,7 +81,7 @@ double at_keyed_add(struct at_gen *g, const struct at_keyer *k, const struct at_
 static const struct at_variant cw_list[] = {
     {"cw_keyer", 110, 280, 0, 0},   {"cw_hand", 110, 280, 0, 0},   {"cw_chirpy", 190, 500, 0, 0},
     {"cw_clicks", 390, 1900, 0, 0}, {"cw_fading", 110, 280, 0, 0}, {"cw_beacon", 110, 280, 2, 20},
-    {"cw_slow", 8, 27, 0, 0},
+    {"cw_slow", 20, 34, 0, 0},
 };
 
 static const struct at_variant *cw_at(size_t i)
@@ -126,10 +126,11 @@ static double room(const struct at_gen *g)
 
 static int cw_render(struct at_gen *g, size_t v)
 {
-    /* slower than three words a minute each key is an emission of its own: carrier in bursts */
-    double wpm = v == 6   ? at_gen_lu(g, 2.8, 8)
-                 : v == 5 ? at_gen_u(g, 5, 18)
-                          : at_gen_lu(g, 5, 40),
+    /* slower than 7.2 words a minute the pause between letters is longer than the tracker's hang of
+     * half a second: each letter is an emission of its own, and E and T are carriers in bursts */
+    double wpm = v == 6   ? at_gen_lu(g, 7.2, 10)
+                 : v == 5 ? at_gen_u(g, 7.2, 18)
+                          : at_gen_lu(g, 7.2, 40),
            dot = 1.2 / wpm;
     /* a window holds ten dots at least: fewer keys show nothing but a carrier in bursts */
     dot = fmin(dot, (double)g->n / g->rate_hz / 10);

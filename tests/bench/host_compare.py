@@ -4,7 +4,7 @@
 Usage: host_compare.py ATTUNE [--seconds 150] [--out FILE.json] [--no-compile] [--short]
 
 ATTUNE needs none of our libraries where it was linked with them inside:
-    meson setup build-host -Dsoapy=disabled -Dpicture=disabled -Dhttp=disabled -Dsystemd=disabled -Dtests=false \\
+    meson setup build-host -Dsoapy=disabled -Dpicture=disabled -Dhttp=disabled -Dsystemd=disabled -Dclient=disabled -Dtests=false \\
         --prefer-static -Dc_link_args=-static && ninja -C build-host tools/attune
 Both sides run the reference point with random weights, batch 1, RMSNorm, causal. Each row takes PyTorch's fastest
 variant, and ours measured before and after it; the ratio is of the medians. Prints a table, writes one JSON object."""

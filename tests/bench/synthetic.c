@@ -2,7 +2,7 @@
  * shipped encoder:
  *
  *     build/tests/bench/synthetic MODEL [SIGNALS [TOKENS]] [--backends flash,gqa,latent]
- *         [--split test|calibration|outliers] [--snr LO:HI] [--ends 16,1024] [--each FILE]
+ *         [--split test|calibration|outliers] [--snr LO:HI] [--ends 16,1024] [--each FILE] [--threads 2]
  *
  * The same signals for every backend (paired). Test seeds have 3 in their top byte, calibration's
  * 2; they meet no training seed (1). `outliers` are test signals of no class. Prints one JSON
@@ -23,7 +23,7 @@
 #include "lib/synth/synth.h"
 
 #define MAX_BACKENDS 4
-#define N_THREADS    2
+#define MAX_THREADS  256
 #define MAX_TOKENS   16384
 #define MAX_ENDS     8
 
@@ -33,7 +33,7 @@ static const float edges_db[] = {-10, 0, 10, 20, 30};
 struct request {
     const char *model, *each;
     const char *backends[MAX_BACKENDS];
-    int n_backends, n_ends;
+    int n_backends, n_ends, n_threads;
     long signals, tokens;
     size_t ends[MAX_ENDS]; /* rising */
     uint64_t first_seed;
@@ -291,7 +291,8 @@ static bool read_arguments(int argc, char **argv, struct request *r)
 {
     static const struct option options[] = {{"backends", 1, NULL, 'b'}, {"split", 1, NULL, 's'},
                                             {"snr", 1, NULL, 'r'},      {"ends", 1, NULL, 'e'},
-                                            {"each", 1, NULL, 'f'},     {0}};
+                                            {"each", 1, NULL, 'f'},     {"threads", 1, NULL, 't'},
+                                            {0}};
     const char *ends[MAX_ENDS];
     bool ok = true;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -303,6 +304,8 @@ static bool read_arguments(int argc, char **argv, struct request *r)
             ok = ok && sscanf(optarg, "%lf:%lf", &r->snr_lo_db, &r->snr_hi_db) == 2;
         else if (o == 'f')
             r->each = optarg;
+        else if (o == 't')
+            r->n_threads = atoi(optarg);
         else if (o == 'e')
             for (r->n_ends = cut(optarg, ends, MAX_ENDS), o = 0; o < r->n_ends; o++)
                 r->ends[o] = strtoul(ends[o], NULL, 10);
@@ -314,20 +317,20 @@ static bool read_arguments(int argc, char **argv, struct request *r)
     r->signals = argc > 1 ? atol(argv[optind + 1]) : 17408;
     r->tokens = argc > 2 ? atol(argv[optind + 2]) : 256;
     return ok && argc >= 1 && r->n_backends > 0 && r->signals > 0 && r->tokens > 0 &&
-           r->tokens <= MAX_TOKENS;
+           r->tokens <= MAX_TOKENS && r->n_threads > 0 && r->n_threads <= MAX_THREADS;
 }
 
 static int run(const struct request *req, const struct at_encoder *encoder)
 {
     _Atomic long next = 0;
-    struct job jobs[N_THREADS];
-    pthread_t threads[N_THREADS];
+    struct job jobs[MAX_THREADS];
+    pthread_t threads[MAX_THREADS];
     struct tally sum = {0};
     FILE *each = req->each ? fopen(req->each, "w") : NULL;
     int failed = req->each && !each, started = 0;
     if (failed)
         perror(req->each);
-    for (; started < N_THREADS && !failed; started += !failed) {
+    for (; started < req->n_threads && !failed; started += !failed) {
         jobs[started] = (struct job){.req = req, .encoder = encoder, .next = &next, .each = each};
         failed = pthread_create(&threads[started], NULL, work, &jobs[started]) != 0;
     }
@@ -352,13 +355,14 @@ int main(int argc, char **argv)
     struct at_encoder *encoder = NULL;
     struct request req = {.backends = {"mha", "flash", "gqa", "latent"},
                           .n_backends = 4,
+                          .n_threads = 2,
                           .first_seed = UINT64_C(3) << 56,
                           .snr_lo_db = -10,
                           .snr_hi_db = 30};
     if (!read_arguments(argc, argv, &req)) {
         fprintf(stderr,
                 "usage: synthetic MODEL [SIGNALS [TOKENS up to %d]] [--backends B,..] [--split "
-                "test|calibration|outliers] [--snr LO:HI] [--ends N,..] [--each FILE]\n",
+                "test|calibration|outliers] [--snr LO:HI] [--ends N,..] [--each FILE] [--threads N]\n",
                 MAX_TOKENS);
         return AT_EXIT_USAGE;
     }
