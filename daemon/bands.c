@@ -12,7 +12,6 @@
 #include "lib/base/clock.h"
 
 #define NO_TUNING    UINT64_MAX
-#define PATIENCE_S   5.0 /* how long a change of band may take before it is asked for again */
 #define SAMPLE_BYTES 4.0
 
 void at_bands_init(struct at_puller *r)
@@ -132,7 +131,8 @@ void at_bands_restart(struct at_puller *r)
     pthread_mutex_lock(&r->lock);
     r->band = 0;
     pthread_mutex_unlock(&r->lock);
-    r->asked = false;
+    r->asked = r->rested = false;
+    r->next = r->retuned = 0;
     for (size_t i = 0; i < r->n_bands; i++) {
         r->bands[i].tuning = i ? NO_TUNING : 0;
         r->bands[i].begin = 0;
@@ -192,6 +192,16 @@ static void come_to(struct at_puller *r, size_t i, uint64_t index)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* What was heard of the visited band is decided: the radio is elsewhere. */
+static int rest(struct at_puller *r)
+{
+    atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
+    int rc = at_receiver_pause(r->bands[r->band].receiver);
+    atomic_store(&r->pushing_since_ns, 0);
+    at_bands_count(r, r->band);
+    return rc;
+}
+
 /* The samples of this read are of another tuning than those before: of which band. */
 static int follow(struct at_puller *r, const struct at_read *read)
 {
@@ -200,23 +210,34 @@ static int follow(struct at_puller *r, const struct at_read *read)
         i++;
     if (i == r->n_bands) /* of one that nobody asked for any more */
         return -ENOENT;
-    int rc = 0;
-    if (i != r->band) {
-        atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
-        rc = at_receiver_pause(r->bands[r->band].receiver);
-        atomic_store(&r->pushing_since_ns, 0);
-        at_bands_count(r, r->band);
-    }
+    int rc = i != r->band ? rest(r) : 0;
     come_to(r, i, read->index);
-    r->asked = false;
+    r->asked = r->rested = false;
     return rc;
+}
+
+/* Samples are missing before this read because the radio was tuned to a band that it refused, and
+ * back. */
+static bool was_away(struct at_puller *r, const struct at_read *read)
+{
+    if (read->index == r->next)
+        return false;
+    struct at_ledger l;
+    r->source->ops->get_ledger(r->source, &l);
+    bool away = l.lost[AT_LOST_RETUNE] != r->retuned;
+    r->retuned = l.lost[AT_LOST_RETUNE];
+    return away;
 }
 
 int at_bands_push(struct at_puller *r, const float *iq, const struct at_read *read)
 {
     int left = 0;
+    bool away = was_away(r, read);
+    r->next = read->index + read->n;
     if (r->bands[r->band].visits == 0 || r->bands[r->band].tuning != read->tuning)
         left = follow(r, read);
+    else if (away)
+        left = rest(r);
     if (left == -ENOENT)
         return 0;
     struct at_puller_band *b = &r->bands[r->band];
@@ -231,43 +252,64 @@ int at_bands_push(struct at_puller *r, const float *iq, const struct at_read *re
     return rc ? rc : left;
 }
 
-/* True: the radio is on its way there, or will be once it is back. */
-static bool tune_to(struct at_puller *r, size_t i)
+static void leave_out(struct at_puller *r, struct at_puller_band *b, const char *why)
 {
-    struct at_puller_band *b = &r->bands[i];
-    struct at_tuning t;
-    struct at_error err = {{0}};
-    uint64_t number = NO_TUNING;
-    at_bands_tuning(r, i, &t);
-    int rc = r->source->ops->tune(r->source, &t, &number, &err);
-    if (!rc || rc == -ETIMEDOUT) {
-        b->tuning = number;
-        return true;
-    }
     pthread_mutex_lock(&r->lock);
     bool news = !b->error[0];
-    snprintf(b->error, sizeof b->error, "%.159s", err.text);
+    snprintf(b->error, sizeof b->error, "%.159s", why);
     pthread_mutex_unlock(&r->lock);
     if (news)
         at_log(AT_LOG_ERROR, AT_FIELDS({"radio", r->conf->name}, {"band", b->conf->name}),
-               "radio %s: band %s is left out: %s", r->conf->name, b->conf->name, err.text);
-    return false;
+               "radio %s: band %s is left out: %s", r->conf->name, b->conf->name, why);
+}
+
+static struct at_puller_band *asked_band(struct at_puller *r)
+{
+    return &r->bands[(r->band + r->turn) % r->n_bands];
+}
+
+/* Asks for the next band, and the one behind it where it can't be asked for. */
+static void ask_for_next(struct at_puller *r, uint64_t index)
+{
+    struct at_error err = {{0}};
+    struct at_tuning t;
+    r->asked = false;
+    while (!r->asked && ++r->turn < r->n_bands) {
+        struct at_puller_band *b = asked_band(r);
+        at_bands_tuning(r, b->slot, &t);
+        if (r->source->ops->tune(r->source, &t, &b->tuning, &err))
+            leave_out(r, b, err.text);
+        else
+            r->asked = true;
+    }
+    if (!r->asked) /* there is no other one: it stays, and asks again after another dwell */
+        r->bands[r->band].begin = index;
 }
 
 void at_bands_walk(struct at_puller *r, uint64_t index)
 {
-    struct at_puller_band *b = &r->bands[r->band];
-    double rate_hz = r->info.rate_hz;
-    if (r->n_bands < 2 || b->visits == 0 || (double)(index - b->begin) < b->conf->dwell_s * rate_hz)
+    const struct at_puller_band *b = &r->bands[r->band];
+    struct at_error err = {{0}};
+    if (r->n_bands < 2 || b->visits == 0)
         return;
-    if (r->asked && (double)(index - r->asked_at) < PATIENCE_S * rate_hz)
-        return;
-    r->asked = false;
-    for (size_t k = 1; k < r->n_bands && !r->asked; k++)
-        r->asked = tune_to(r, (r->band + k) % r->n_bands);
-    r->asked_at = index;
-    if (!r->asked) /* every other one is refused: it stays, and asks again after another dwell */
-        b->begin = index;
+    if (r->asked) {
+        int rc = r->source->ops->get_tuned(r->source, asked_band(r)->tuning, &err);
+        if (rc == 0 || rc == -EAGAIN)
+            return;
+        leave_out(r, asked_band(r), err.text);
+        ask_for_next(r, index);
+    } else if ((double)(index - b->begin) >= b->conf->dwell_s * r->info.rate_hz) {
+        r->turn = 0;
+        ask_for_next(r, index);
+    }
+}
+
+int at_bands_idle(struct at_puller *r)
+{
+    if (!r->asked || r->rested)
+        return 0;
+    r->rested = true;
+    return rest(r);
 }
 
 /* ---- from other threads ---- */

@@ -24,9 +24,13 @@ void at_bands_flush(struct at_puller *r);
 
 /* One read, to the band whose tuning it was taken under; that of before is paused. 0 or -ENOMEM. */
 int at_bands_push(struct at_puller *r, const float *iq, const struct at_read *read);
-/* Goes on to the next band where the dwell of this one is over; index: one past the newest sample. A band that the radio
- * refuses is left out, said once, and asked for again at the next turn. May take as long as the source's tune(). */
+/* Asks for the next band where the dwell of this one is over; index: one past the newest sample. Waits for nothing: what
+ * comes until the driver has done it still belongs to this band. A band that the radio refuses, or that its driver hangs
+ * or crashes at, is left out, said once, and asked for again at the next turn. */
 void at_bands_walk(struct at_puller *r, uint64_t index);
+/* No samples came: where another band has been asked for, what was heard of this one is decided now, however long the
+ * driver takes. 0 or -ENOMEM. */
+int at_bands_idle(struct at_puller *r);
 /* Puts the counts of band i where the view sees them. */
 void at_bands_count(struct at_puller *r, size_t i);
 

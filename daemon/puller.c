@@ -282,6 +282,8 @@ static int pull(struct at_puller *r, float *iq, size_t max, struct at_error *err
         settled = settled || read.n;
         if (!rc && read.n)
             rc = push(r, iq, &read);
+        else if (!rc)
+            rc = at_bands_idle(r);
         if (rc == -EAGAIN) {
             set_error(r, err->text);
             if (at_clock_mono_ns() - before < AT_NS_PER_S / 200)

@@ -57,8 +57,10 @@ struct at_puller {
     unsigned lives;                   /* receivers made; thread's own, as are those below */
     int64_t anchor_utc_ns;            /* of anchor_index */
     uint64_t anchor_index;
-    bool asked;        /* another band, whose samples have not come yet */
-    uint64_t asked_at; /* index then */
+    bool asked, rested; /* for another band, whose samples have not come yet; this one has been paused meanwhile */
+    size_t turn;        /* bands beyond the visited one that it is asked for */
+    uint64_t next;      /* index behind the newest sample */
+    uint64_t retuned;   /* samples of this source lost by changes of band, as last seen */
     size_t n_bands;
     struct at_puller_band bands[AT_CONFIG_MAX_BANDS];
 };

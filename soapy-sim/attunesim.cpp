@@ -26,8 +26,9 @@
  *     throw       an exception from the read             code:K      returns -K        zero   returns 0
  *     timeout:MS  nothing for so long (0: for ever, from life to life)   hang:MS     the read does not come back for so long
  *     unplug:MS   nothing for ever, gone from the list for so long   abort, crash   the process dies
- *   bad_call=CALL:WHAT[:MS]        CALL find, make, rate, tune, activate, deactivate, close; WHAT hang, throw, abort, crash;
- *     bad_lives=K                  only in the first K lives
+ *   bad_call=CALL:WHAT[:MS]        CALL find, make, rate, tune, retune (a frequency while it streams), activate, deactivate,
+ *                                  close; WHAT hang, throw, abort, crash;
+ *     bad_lives=K bad_freq=HZ      only in the first K lives; a retune to this frequency only
  *   wrong_rate=HZ wrong_serial=S   what it says it is set to, or is
  */
 // clang-format on
@@ -400,6 +401,8 @@ class Sim : public SoapySDR::Device
         if (!(f >= 0) || f > 10e9)
             throw std::runtime_error("attunesim: frequencies up to 10 GHz");
         faults.call("tune");
+        if (streams && std::fabs(get_number(args, "bad_freq", f) - f) < 1)
+            faults.call("retune");
         freq = f;
         log("frequency " + std::to_string(f));
         if (!streams)

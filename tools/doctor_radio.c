@@ -147,7 +147,8 @@ static double retune(struct radio *r, double center_hz, struct at_error *err)
         return NAN;
     while (!at_interrupted && now - begin < (int64_t)(RETUNE_S * 1e9)) {
         struct at_read got;
-        if (read_some(r, &got, err) < 0)
+        int rc = r->s->ops->get_tuned(r->s, number, err);
+        if ((rc < 0 && rc != -EAGAIN) || read_some(r, &got, err) < 0)
             return NAN;
         now = at_clock_mono_ns();
         if (got.n && got.tuning == number)

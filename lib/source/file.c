@@ -408,6 +408,11 @@ static int tune(struct at_source *s, const struct at_tuning *tuning, uint64_t *r
     return at_error_set(err, -ENOTSUP, "%s: a recording can't be retuned", self(s)->info.name);
 }
 
+static int get_tuned(struct at_source *s, uint64_t number, struct at_error *err)
+{
+    return at_error_set(err, -ENOTSUP, "%s: a recording can't be retuned", self(s)->info.name);
+}
+
 static void get_info(const struct at_source *s, struct at_source_info *ret)
 {
     *ret = ((const struct file_source *)s)->info;
@@ -450,4 +455,5 @@ static const struct at_source_ops file_ops = {
     .get_ledger = get_ledger,
     .get_state = get_state,
     .destroy = destroy,
+    .get_tuned = get_tuned,
 };

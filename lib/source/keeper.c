@@ -153,7 +153,6 @@ static void on_tuned(struct at_keeper *k, const struct at_helper_message *m)
         snprintf(k->tune.err.text, sizeof k->tune.err.text, "%.500s", m->text);
         if (m->code == 0)
             take_tuning(k);
-        pthread_cond_broadcast(&k->changed);
     }
     pthread_mutex_unlock(&k->lock);
 }
@@ -183,23 +182,29 @@ static bool hear(struct at_keeper *k)
     }
 }
 
-/* Sends what was asked for since, where somebody is there to do it; else the next life begins with
- * it. */
-static void pass_tune(struct at_keeper *k, bool alive)
+/* Sends what was asked for since; while the device is not open it waits. */
+static void pass_tune(struct at_keeper *k)
 {
     pthread_mutex_lock(&k->lock);
     struct at_helper_message m = {
         .word = AT_WORD_TUNE, .number = k->tune.asked, .tuning = k->tune.wanted};
-    bool news = k->tune.asked != k->tune.sent;
-    if (news && !alive) {
-        k->tune.sent = k->tune.answered = m.number;
-        take_tuning(k);
-        k->tune.result = 0;
-        pthread_cond_broadcast(&k->changed);
+    bool news = k->tune.asked != k->tune.sent && atomic_load(&k->life.opened);
+    pthread_mutex_unlock(&k->lock);
+    if (news && at_process_send(&k->life.process, &m) == 0)
+        k->tune.sent = m.number;
+}
+
+/* The life that was asked has ended without a word: the next one is not asked for what may have
+ * been its end, before whoever wants it asks again. */
+static void fail_tune(struct at_keeper *k, const char *fate)
+{
+    pthread_mutex_lock(&k->lock);
+    if (k->tune.answered != k->tune.sent) {
+        k->tune.answered = k->tune.sent;
+        k->tune.result =
+            at_error_set(&k->tune.err, -EIO, "the driver %s when it was asked for it", fate);
     }
     pthread_mutex_unlock(&k->lock);
-    if (news && alive && at_process_send(&k->life.process, &m) == 0)
-        k->tune.sent = m.number;
 }
 
 /* ---- one life ---- */
@@ -267,7 +272,6 @@ static int begin_life(struct at_keeper *k, struct at_error *err)
     k->failed = 0;
     k->moved_ns = k->turned_ns = at_clock_mono_ns();
     pthread_mutex_lock(&k->lock);
-    k->tune.sent = k->tune.answered; /* what the last life did not answer, this one shall */
     k->readable = true;
     pthread_cond_broadcast(&k->changed);
     pthread_mutex_unlock(&k->lock);
@@ -352,7 +356,7 @@ static enum end watch(struct at_keeper *k)
             return END_STOP;
         if (atomic_load(&k->life.damaged))
             return END_DAMAGED;
-        pass_tune(k, atomic_load(&k->life.opened));
+        pass_tune(k);
         if (judge(k, at_clock_mono_ns(), &end))
             return end;
     }
@@ -389,6 +393,10 @@ static void end_life(struct at_keeper *k, enum end end)
     at_process_kill(p);
     hear(k);
     at_process_read_log(p, pass_line, k);
+    fail_tune(k, end == END_HUNG     ? "hung"
+                 : end == END_SILENT ? "gave nothing more"
+                 : by_itself         ? at_process_fate(p, fate, sizeof fate)
+                                     : "was ended");
     if (end == END_DAMAGED)
         set_state(k, AT_SOURCE_FAILED,
                   "what the helper wrote makes no sense; its driver is broken");
@@ -409,10 +417,8 @@ static void end_life(struct at_keeper *k, enum end end)
 static void pause_ns(struct at_keeper *k, int64_t ns)
 {
     int64_t until = at_clock_mono_ns() + ns, left;
-    while (!atomic_load(&k->stopping) && (left = until - at_clock_mono_ns()) > 0) {
+    while (!atomic_load(&k->stopping) && (left = until - at_clock_mono_ns()) > 0)
         attend(k, false, left);
-        pass_tune(k, false);
-    }
 }
 
 /* Until the reader has taken what the last life left; a reader that does not read needs no new one.

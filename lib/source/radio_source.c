@@ -11,10 +11,9 @@
 #include "lib/source/anchors.h"
 #include "lib/source/keeper.h"
 
-#define TUNE_TIMEOUT_NS INT64_C(2000000000)
-#define MODULES_MAX     64
-#define RATE_MAX_HZ     1e9
-#define LOST_MAX        (UINT64_C(1) << 56)
+#define MODULES_MAX 64
+#define RATE_MAX_HZ 1e9
+#define LOST_MAX    (UINT64_C(1) << 56)
 
 struct radio_source {
     struct at_source base;
@@ -343,27 +342,22 @@ static int tune(struct at_source *base, const struct at_tuning *t, uint64_t *ret
     if (isinf(t->center_hz) || t->center_hz < 0 || isinf(t->gain_db) || isinf(t->ppm))
         return at_error_set(err, -EINVAL, "a frequency of %g Hz or a gain of %g dB can't be",
                             t->center_hz, t->gain_db);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += TUNE_TIMEOUT_NS / AT_NS_PER_S;
     pthread_mutex_lock(&k->lock);
-    uint64_t number = ++k->tune.asked;
+    *ret_number = ++k->tune.asked;
     k->tune.wanted = *t;
     pthread_mutex_unlock(&k->lock);
-    if (ret_number)
-        *ret_number = number;
     at_keeper_wake(k);
-    int wait = 0;
+    return 0;
+}
+
+static int get_tuned(struct at_source *base, uint64_t number, struct at_error *err)
+{
+    struct at_keeper *k = &self(base)->keeper;
     pthread_mutex_lock(&k->lock);
-    while (k->tune.answered < number && wait == 0 && !atomic_load(&k->stopping))
-        wait = pthread_cond_timedwait(&k->changed, &k->lock, &until);
-    bool answered = k->tune.answered >= number;
-    int result = answered ? k->tune.result : -ETIMEDOUT;
-    if (answered && result < 0 && err)
+    int result = k->tune.answered < number ? -EAGAIN : k->tune.result;
+    if (result < 0 && err)
         *err = k->tune.err;
     pthread_mutex_unlock(&k->lock);
-    if (!answered)
-        at_error_set(err, result, "the radio does not answer; it will be tuned when it comes back");
     return result;
 }
 
@@ -413,4 +407,5 @@ static const struct at_source_ops radio_ops = {
     .get_ledger = get_ledger,
     .get_state = get_state,
     .destroy = destroy,
+    .get_tuned = get_tuned,
 };

@@ -78,16 +78,20 @@ struct at_source_ops {
     int (*read)(struct at_source *s, float *iq, size_t max, int timeout_ms, struct at_read *ret, struct at_error *err);
     /* Ends delivery; a blocked read returns soon. */
     void (*stop)(struct at_source *s);
-    /* Retunes a radio while it streams, at most 2 s; what stood before is set again where a part of it is refused.
-     * ret_number (may be NULL, set on failure too): what at_read.tuning of its samples says. -ENOTSUP for files; -EINVAL:
-     * refused; -ETIMEDOUT: it will be done when the radio comes back. */
+    /* Asks a radio for another tuning while it streams, and returns at once: a driver may take its time, or hang. What
+     * was asked for last is done, by a later life where this one is not open. *ret_number: what at_read.tuning of its
+     * samples says. 0; -ENOTSUP for files; -EINVAL: it can't be. Any thread, one at a time. */
     int (*tune)(struct at_source *s, const struct at_tuning *tuning, uint64_t *ret_number, struct at_error *err);
     void (*get_info)(const struct at_source *s, struct at_source_info *ret);      /* any thread */
     void (*get_ledger)(const struct at_source *s, struct at_ledger *ret);          /* any thread */
     enum at_source_state (*get_state)(const struct at_source *s);                  /* any thread */
     void (*destroy)(struct at_source *s); /* NULL is fine */
+    /* What became of the newest tune(): 0: set, its samples follow; -EAGAIN: not yet known; -EINVAL: refused, and what
+     * stood before is set again; -EIO: the driver hung in it or went down, the next life begins with what stood before.
+     * err says why. -ENOTSUP for files. Any thread. */
+    int (*get_tuned)(struct at_source *s, uint64_t number, struct at_error *err);
 };
-#define AT_SOURCE_VERSION 2
+#define AT_SOURCE_VERSION 3
 
 /* First member of every source. */
 struct at_source {

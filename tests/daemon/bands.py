@@ -152,11 +152,36 @@ def run_return():
     check("SIGTERM ends it", code == 0 and took < 5, (code, took))
 
 
+def run_hang():
+    """A driver that hangs whenever it is tuned to one of three bands: that one is left out, the others are walked, what is alive
+    in them lives on, and nothing waits for the driver."""
+    write_config("walk.yaml", "1s", "time=1,bad_call=retune:hang,bad_freq=20e9")
+    text = open("walk.yaml").read().replace("center: 20G", "center: 2G").replace("bad_freq=20e9", "bad_freq=2e9")
+    open("walk.yaml", "w").write(text)
+    d = Daemon("walk.yaml")
+    until("the first visit", lambda: carriers(d, "low", LOW, state="active"))
+    first = carriers(d, "low", LOW, state="active")[0]["id"]
+    until("it hangs", lambda: "hangs in tuning" in items(d, "radios")[0].get("error", ""))
+    until("what was heard is decided all the same", lambda: carriers(d, "low", LOW)[0].get("tokens", 0) > 0 and
+          d.json("/api/v1/status")["decisions"]["sessions"] == 0)
+    until("the other band is visited all the same", lambda: visited(d, 2))
+    now = bands(d)
+    check("the band says why it is left out", "hung" in now["none"].get("error", "") and now["none"]["visits"] == 0, now["none"])
+    low, high = carriers(d, "low", LOW), carriers(d, "high", HIGH)
+    check("emissions outlive it", [e["id"] for e in low] == [first] and low[0]["state"] == "active" and len(high) == 1, (low, high))
+    samples = items(d, "radios")[0]["samples"]
+    check("the time is in the ledger", samples["lost"]["stall"] > 0 and samples["requested"] == samples["delivered"] + sum(samples["lost"].values()), samples)
+    until("it hangs again", lambda: "hangs in tuning" in items(d, "radios")[0].get("error", ""))
+    code, took = d.stop()
+    check("SIGTERM ends it while it hangs", code == 0 and took < 5, (code, took))
+    print(f"bands: ended within {took:.1f} s while the driver hangs")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_model("model.safetensors")
-        for run in (run_walk, run_reload, run_return):
+        for run in (run_walk, run_reload, run_return, run_hang):
             for f in os.listdir("."):
                 if f.endswith(".counts"):
                     os.unlink(f)

@@ -30,11 +30,25 @@ static void print_ledger(const char *device, const struct at_ledger *l)
     print_message("; %llu re-opened\n", (unsigned long long)l->reconnects);
 }
 
+/* Asks, and waits for what becomes of it. */
+static int tune(struct at_source *s, const struct at_tuning *t, uint64_t *ret_number,
+                struct at_error *err)
+{
+    int rc = s->ops->tune(s, t, ret_number, err);
+    int64_t until = at_clock_mono_ns() + WAIT_S * AT_NS_PER_S;
+    while (rc == 0 && (rc = s->ops->get_tuned(s, *ret_number, err)) == -EAGAIN &&
+           at_clock_mono_ns() < until) {
+        usleep(1000);
+        rc = 0;
+    }
+    return rc;
+}
+
 static int tune_to(struct at_source *s, double center_hz, uint64_t *ret_number,
                    struct at_error *err)
 {
     struct at_tuning t = {.center_hz = center_hz, .ppm = NAN, .gain_db = NAN};
-    return s->ops->tune(s, &t, ret_number, err);
+    return tune(s, &t, ret_number, err);
 }
 
 static void retuning_changes_the_centre_of_later_reads(void **state)
@@ -147,16 +161,16 @@ static void a_tuning_sets_what_differs(void **state)
     while (got.n == 0)
         assert_int_equal(s->ops->read(s, iq, CHUNK, 500, &got, &err), 0);
     assert_int_equal(truncate(log, 0), 0);
-    assert_int_equal(s->ops->tune(s, &t, &number, &err), 0);
+    assert_int_equal(tune(s, &t, &number, &err), 0);
     assert_int_equal(counts->gain_mdb, 12000);
-    assert_int_equal(s->ops->tune(s, &t, &number, &err), 0); /* nothing differs */
+    assert_int_equal(tune(s, &t, &number, &err), 0); /* nothing differs */
     t.center_hz = 501e6;
     t.gain_db = NAN;
     strcpy(t.gains, "LNA=7,VGA=3");
-    assert_int_equal(s->ops->tune(s, &t, &number, &err), 0);
+    assert_int_equal(tune(s, &t, &number, &err), 0);
     strcpy(t.antenna, "none");
     t.center_hz = 502e6;
-    assert_int_equal(s->ops->tune(s, &t, &number, &err), -EINVAL); /* and is put back */
+    assert_int_equal(tune(s, &t, &number, &err), -EINVAL); /* and is put back */
     FILE *f = fopen(log, "r");
     assert_true(f && fread(text, 1, sizeof text - 1, f) > 0);
     fclose(f);
@@ -186,6 +200,67 @@ static void a_tuning_sets_what_differs(void **state)
     close_radio(s);
 }
 
+static void read_until_tuned(struct at_source *s, uint64_t number, struct at_read *ret)
+{
+    static float iq[2 * CHUNK];
+    struct at_error err = {{0}};
+    int64_t until = at_clock_mono_ns() + WAIT_S * AT_NS_PER_S;
+    do {
+        int rc = s->ops->read(s, iq, CHUNK, 100, ret, &err);
+        assert_true(rc == 0 || rc == -EAGAIN);
+        if (rc == -EAGAIN)
+            usleep(10000);
+    } while ((ret->n == 0 || ret->tuning != number) && at_clock_mono_ns() < until);
+    assert_true(ret->n > 0 && ret->tuning == number);
+}
+
+/* The driver does not come back from being tuned (what: "hang" or "crash"): whoever asked goes on,
+ * hears what became of it, and the next life goes on from what stood before. */
+static void check_a_driver_that_fails_in_tuning(const char *what, const char *word)
+{
+    static float iq[2 * CHUNK];
+    char device[128];
+    struct at_soapy_options o = plain();
+    o.time_scale = 0.1;
+    snprintf(device, sizeof device,
+             "driver=attunesim,scene=count,bad_call=retune:%s,bad_freq=868e6", what);
+    struct at_source *s = open_radio(device, &o);
+    struct at_tuning t = {.center_hz = 868e6, .ppm = NAN, .gain_db = NAN};
+    struct at_read got = {0};
+    struct at_error err = {{0}};
+    uint64_t number, good;
+    read_until_tuned(s, 0, &got);
+    assert_int_equal(s->ops->tune(s, &t, &number, &err),
+                     0); /* it has not been done, and never is */
+    int64_t until = at_clock_mono_ns() + WAIT_S * AT_NS_PER_S;
+    if (!strcmp(what, "hang"))
+        assert_int_equal(s->ops->get_tuned(s, number, &err), -EAGAIN);
+    while (s->ops->get_tuned(s, number, &err) == -EAGAIN && at_clock_mono_ns() < until)
+        if (s->ops->read(s, iq, CHUNK, 10, &got, &err) < 0)
+            usleep(10000);
+    assert_int_equal(s->ops->get_tuned(s, number, &err), -EIO);
+    print_message("%s: %s\n", what, err.text);
+    assert_non_null(strstr(err.text, word));
+    read_until_tuned(s, 0, &got); /* by the next life */
+    assert_true(got.center_hz == 433e6 && counts->lives >= 2);
+    assert_int_equal(tune_to(s, 869e6, &good, &err), 0);
+    read_until_tuned(s, good, &got);
+    assert_true(got.center_hz == 869e6);
+    /* Whoever is to end it while it hangs ends it. */
+    assert_int_equal(s->ops->tune(s, &t, &number, &err), 0);
+    close_radio(s);
+}
+
+static void a_driver_that_hangs_in_tuning_holds_nobody_up(void **state)
+{
+    check_a_driver_that_fails_in_tuning("hang", "hung");
+}
+
+static void a_driver_that_crashes_in_tuning_returns_as_it_was(void **state)
+{
+    check_a_driver_that_fails_in_tuning("crash", "SIGSEGV");
+}
+
 int main(int argc, char **argv)
 {
     int helper = at_helper_main(argc, argv);
@@ -206,6 +281,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(retuning_changes_the_centre_of_later_reads),
         cmocka_unit_test(samples_before_the_tuner_has_settled_are_lost_and_counted),
         cmocka_unit_test(a_tuning_sets_what_differs),
+        cmocka_unit_test(a_driver_that_hangs_in_tuning_holds_nobody_up),
+        cmocka_unit_test(a_driver_that_crashes_in_tuning_returns_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
