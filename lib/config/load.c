@@ -68,15 +68,12 @@ static const char *preset_of(const struct at_config_key *key, char *out, size_t 
     return key->preset;
 }
 
-/* Presets of the keys that stand directly in one struct: depth counts the "[]" in their paths. */
-static void set_presets(struct at_config *c, int depth)
+/* Presets of the keys of one level, into the newest struct of it. */
+static void set_presets(struct at_config *c, int level)
 {
     for (size_t i = 0; i < at_config_table_n; i++) {
         const struct at_config_key *key = &at_config_table[i];
-        int n = 0;
-        for (const char *p = key->path; (p = strstr(p, "[].")); p++)
-            n++;
-        if (n != depth)
+        if (key->level != level)
             continue;
         void *member = at_config_member(key, c, last_radio(c), last_band(c));
         char own[AT_CONFIG_PATH_SIZE];

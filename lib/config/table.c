@@ -7,10 +7,10 @@
 
 #include "lib/config/value.h"
 
-#define IN(s, m) offsetof(struct s, m), sizeof(((struct s *)0)->m)
-#define ROOT(m)  IN(at_config, m)
-#define RADIO(m) IN(at_config_radio, m)
-#define BAND(m)  IN(at_config_band, m)
+#define IN(level, s, m) level, offsetof(struct s, m), sizeof(((struct s *)0)->m)
+#define ROOT(m)         IN(0, at_config, m)
+#define RADIO(m)        IN(1, at_config_radio, m)
+#define BAND(m)         IN(2, at_config_band, m)
 #define INF      INFINITY
 #define FREE     -INF, INF
 #define MODELS   AT_DATADIR "/attune/models/"
@@ -239,12 +239,8 @@ bool at_config_table_nearest(const char *section, const char *name, char out[64]
 void *at_config_member(const struct at_config_key *key, struct at_config *config,
                        struct at_config_radio *radio, struct at_config_band *band)
 {
-    char *owner = (char *)config;
-    if (strncmp(key->path, "radios[].bands[].", 17) == 0)
-        owner = (char *)band;
-    else if (strncmp(key->path, "radios[].", 9) == 0)
-        owner = (char *)radio;
-    return owner + key->offset;
+    char *owners[] = {(char *)config, (char *)radio, (char *)band};
+    return owners[key->level] + key->offset;
 }
 
 static int set_text(const struct at_config_key *key, char *out, const char *text,

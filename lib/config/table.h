@@ -26,11 +26,12 @@ enum at_config_type {
     AT_CONFIG_RANGES,   /* list: struct at_config_range[max], count follows */
 };
 
-/* offset counts from the struct that the path's list items are: at_config, at_config_radio
- * (radios[].) or at_config_band (radios[].bands[].). */
+/* level: the "[]" in the path, which say what offset counts from: at_config (0), at_config_radio
+ * (radios[]., 1) or at_config_band (radios[].bands[]., 2). */
 struct at_config_key {
     const char *path;
     enum at_config_type type;
+    int level;
     size_t offset, size; /* size: bytes of the member */
     double min, max;     /* of numbers; of lists: max items */
     const char *choices; /* "a|b|c" */

@@ -91,16 +91,15 @@ static int check_bytes(const char *path, const char *text, size_t n, struct at_e
     const unsigned char *b = (const unsigned char *)text;
     if (n >= 2 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)))
         return at_error_set(err, -EINVAL, "%.255s:1:1: UTF-16; save the file as UTF-8", path);
+    const char *nul = memchr(text, 0, n);
+    if (!nul)
+        return 0;
     struct at_yaml_pos pos = {1, 1};
-    for (size_t i = 0; i < n; i++, pos.column++) {
-        if (b[i] == 0) {
-            at_error_set(err, -EINVAL, "NUL byte; save the file as UTF-8 text");
-            return at_yaml_error_at(err, -EINVAL, path, pos);
-        }
-        if (b[i] == '\n')
+    for (const char *c = text; c < nul; c++, pos.column++)
+        if (*c == '\n')
             pos = (struct at_yaml_pos){pos.line + 1, 0};
-    }
-    return 0;
+    at_error_set(err, -EINVAL, "NUL byte; save the file as UTF-8 text");
+    return at_yaml_error_at(err, -EINVAL, path, pos);
 }
 
 static int count_node(struct reader *r)

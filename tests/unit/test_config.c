@@ -89,6 +89,18 @@ static void test_every_preset_is_one_that_its_own_key_takes(void **state)
     at_config_destroy(c);
 }
 
+static void test_every_key_stands_in_the_struct_that_its_path_names(void **state)
+{
+    for (size_t i = 0; i < at_config_table_n; i++) {
+        const struct at_config_key *key = &at_config_table[i];
+        int level = 0;
+        for (const char *p = key->path; (p = strstr(p, "[].")); p++)
+            level++;
+        if (key->level != level)
+            fail_msg("%s: level %d", key->path, key->level);
+    }
+}
+
 static void test_an_empty_file_is_the_defaults(void **state)
 {
     const char *texts[] = {"", "# nothing\n", "log:\nradios:\nsoapy: {modules: }\n", "{}",
@@ -478,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_preset_is_one_that_its_own_key_takes),
+        cmocka_unit_test(test_every_key_stands_in_the_struct_that_its_path_names),
         cmocka_unit_test(test_an_empty_file_is_the_defaults),
         cmocka_unit_test(test_the_words_of_the_design_come_out_as_numbers),
         cmocka_unit_test(test_unknown_keys_name_their_place_and_the_nearest),
