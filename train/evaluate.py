@@ -39,6 +39,8 @@ def arguments():
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--segment", type=int, default=32)
     p.add_argument("--logits", type=Path, help="also keep logits and pooled states here (.npz)")
+    p.add_argument("--monte-carlo", type=int, default=0, help="with --checkpoint: passes with dropout under mha, and what they add")
+    p.add_argument("--drop", type=float, default=0.05, help="dropout of these passes: that of the training")
     args = p.parse_args()
     if not args.engine and not (args.checkpoint and args.pool):
         p.error("--checkpoint and --pool, or --engine")
@@ -85,6 +87,39 @@ def all_logits(net, chunk, device, segment, batch_tokens=131072):
                 if b == "mha":
                     pooled[which] = means[:, -1].float().cpu().numpy()
     return out, pooled
+
+
+@torch.no_grad()
+def monte_carlo(net, chunk, device, drop, passes, batch_tokens=131072):
+    """What Monte-Carlo dropout under mha adds to one plain pass, of whole signals: accuracy, and how well each doubt tells
+    misses from hits (AUROC): one less the top probability of the plain pass and of the passes' mean, the entropy of
+    that mean, and the mutual information (Gal and Ghahramani 2016; Depeweg et al. 2018)."""
+    n, y = chunk.info["n_tokens"], chunk.info["class_id"]
+    mean, plain, entropy, lo = np.zeros((len(n), net.config["n_classes"])), np.zeros((len(n), net.config["n_classes"])), np.zeros(len(n)), 0
+    for length in data.BUCKETS:
+        have = np.flatnonzero((n > lo) & (n <= length))
+        lo = length
+        size = max(1, batch_tokens // length)
+        for i in range(0, len(have), size):
+            which = have[i:i + size]
+            x = torch.from_numpy(np.stack([chunk.frames(k, length) for k in which])).to(device)
+            b = net.config["n_bins"]
+            x = torch.cat([x[..., :b], (x[..., b:b + net.config["n_aux"]] - net.aux_shift) * net.aux_scale], -1)
+            e = torch.from_numpy(n[which].astype(np.int64)).to(device)[:, None]
+            net.eval()
+            plain[which] = net.prefix_logits(net(x, "mha"), e)[:, 0].double().softmax(-1).cpu().numpy()
+            net.train()
+            for _ in range(passes):
+                p = net.prefix_logits(net(x, "mha", drop=drop), e)[:, 0].double().softmax(-1).cpu().numpy()
+                mean[which] += p / passes
+                entropy[which] -= (p * np.log(p + 1e-12)).sum(1) / passes
+    net.eval()
+    of_mean = -(mean * np.log(mean + 1e-12)).sum(1)
+    wrong, wrong_mean = plain.argmax(1) != y, mean.argmax(1) != y
+    detects = lambda doubt, miss: round(auroc(doubt[~miss], doubt[miss]), 4)
+    return {"passes": passes, "drop": drop, "signals": len(n), "accuracy": {"plain": round(float(1 - wrong.mean()), 4), "mean": round(float(1 - wrong_mean.mean()), 4)},
+            "misses_auroc": {"plain_probability": detects(1 - plain.max(1), wrong), "mean_probability": detects(1 - mean.max(1), wrong_mean),
+                             "entropy": detects(of_mean, wrong_mean), "mutual_information": detects(of_mean - entropy, wrong_mean)}}
 
 
 def fit_temperature(logits, y, snr, tokens):
@@ -226,7 +261,7 @@ def read_engine(path, labels):
 
 
 def of_engine(args):
-    """Labels, logits and infos by split from --engine."""
+    """Labels, logits, infos by split, a calibration that stands, further results: from --engine."""
     import export  # noqa: E402  the reference, which reads model files
     labels = data.Generator().labels()
     if args.model:
@@ -239,32 +274,35 @@ def of_engine(args):
         more, info = read_engine(args.engine[2], labels)
         logits["test"] = {b: np.concatenate([v, more[b]]) for b, v in logits["test"].items()}
         infos["test"] = np.concatenate([infos["test"], info])
-    return labels, logits, infos, {k: json.loads(meta[k]) for k in ("calibration", "unknown", "weak")} if args.model else None
+    return labels, logits, infos, {k: json.loads(meta[k]) for k in ("calibration", "unknown", "weak")} if args.model else None, {}
 
 
 def of_checkpoint(args):
     """The same from --checkpoint and --pool, by the trainer's encoder."""
     net, checkpoint = load(args.checkpoint, args.device)
-    labels, kept, logits, infos = checkpoint["labels"], {}, {}, {}
+    labels, kept, logits, infos, more = checkpoint["labels"], {}, {}, {}, {}
     for split in ("calibration", "test"):
         chunk = data.read_split(args.pool, split, args.count if split == "test" else 0, args.wait)
         lg, pooled = all_logits(net, chunk, args.device, args.segment)
         kept.update({f"{split}_info": chunk.info, f"{split}_pooled": pooled})
         kept.update({f"{split}_{b}": (v[:, -1] if split == "test" else v).astype(np.float16) for b, v in lg.items()})
         logits[split], infos[split] = lg, chunk.info
+        if args.monte_carlo and split == "test":
+            fair = np.flatnonzero(~data.outliers(chunk.info) & (chunk.info["class_id"] > 0))
+            more["monte_carlo"] = monte_carlo(net, only(chunk, fair), args.device, args.drop, args.monte_carlo)
     if args.logits:
         np.savez_compressed(args.logits, **kept)
-    return labels, logits, infos, None
+    return labels, logits, infos, None, more
 
 
 def main():
     args = arguments()
-    labels, logits, infos, fixed = of_engine(args) if args.engine else of_checkpoint(args)
+    labels, logits, infos, fixed, more = of_engine(args) if args.engine else of_checkpoint(args)
     known = {s: ~data.outliers(i) for s, i in infos.items()}
     pick = lambda s: ({b: v[known[s]] for b, v in logits[s].items()}, infos[s][known[s]])
     fixed = fixed or calibrate(*pick("calibration"))
     lg, info = pick("test")
-    result = {"labels": labels, "segment": args.segment, "test": report(lg, info, labels, fixed), "detected": float(info["detected"].mean()), **fixed}
+    result = {"labels": labels, "segment": args.segment, "test": report(lg, info, labels, fixed), "detected": float(info["detected"].mean()), **fixed, **more}
     odd = ~known["test"] & (infos["test"]["snr_db"] >= 10) & (infos["test"]["n_tokens"] >= 16)
     fair = (info["snr_db"] >= 10) & (info["n_tokens"] >= 16) & (info["class_id"] > 0)
     if odd.any():
@@ -275,6 +313,8 @@ def main():
         print(b, t["overall"], {k: v["accuracy"] for k, v in t["snr"].items()}, "ece", {k: v["ece"] for k, v in t["range"].items()})
     print("at 10 dB:", result["test"]["mha"]["class_at_10db"])
     print("unknown, AUROC:", result.get("outliers_auroc_at_10db"))
+    if "monte_carlo" in result:
+        print("Monte-Carlo dropout:", result["monte_carlo"])
     print("worst variants:", sorted(result["test"]["variants_at_10db"].items(), key=lambda kv: kv[1][0])[:30])
 
 

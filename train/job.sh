@@ -29,7 +29,7 @@ if [ ! -f "$work/done" ] && ! alive train; then
     [ -f '$work/trained' ] || '$python' '$here/train.py' --pool '$work/pool' --out '$work' --seconds $train_s ${START:+--start-from '$START'} $EXTRA && touch '$work/trained'
     [ -f '$work/trained' ] || exit 1
     '$python' '$here/ablate.py' --pool '$work/pool' --out '$work/ablate.json' --seconds $ablate_s $EXTRA_ABLATE
-    '$python' '$here/evaluate.py' --checkpoint '$work/checkpoint.pt' --pool '$work/pool' --out '$work/eval.json' --count $((count * 95 / 100)) --wait 120 --logits '$work/logits.npz'
+    '$python' '$here/evaluate.py' --checkpoint '$work/checkpoint.pt' --pool '$work/pool' --out '$work/eval.json' --count $((count * 95 / 100)) --wait 120 --monte-carlo 16 --logits '$work/logits.npz'
     touch '$work/done'"
 fi
 collect() {
