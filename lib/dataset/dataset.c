@@ -263,6 +263,20 @@ struct harvest {
     struct at_example_info *info;
 };
 
+/* What stands above the floor within the edges, as the tracker measures what it found itself; -10 dB
+ * at least. */
+static float snr_of_frames(const struct follower *f)
+{
+    double half = (f->emission.f_hi_hz - f->emission.f_lo_hz) / (2 * bin_hz(f)), sum = 0;
+    int first = (int)fmax(AT_FRAME_BINS / 2 - half + 0.5, 0), n = (int)fmax(2 * half, 1);
+    if (n > AT_FRAME_BINS - first)
+        n = AT_FRAME_BINS - first;
+    for (size_t i = 0; i < f->n; i++)
+        for (int k = first; k < first + n; k++)
+            sum += exp(log(10) * (double)f->frames[i * COLUMNS + (size_t)k]);
+    return (float)(10 * log10(fmax(sum / ((double)f->n * n) - 1, 0.1)));
+}
+
 static void take(struct harvest *h, struct follower *f, const struct at_place *p)
 {
     if (h->n == h->max || f->n == 0)
@@ -275,7 +289,7 @@ static void take(struct harvest *h, struct follower *f, const struct at_place *p
         .n_tokens = (int32_t)f->n,
         .detected = f->place < 0,
         .snr_db = (float)p->snr_db,
-        .measured_snr_db = f->emission.snr_db,
+        .measured_snr_db = f->place < 0 ? f->emission.snr_db : snr_of_frames(f),
         .share = (float)(bw / rate),
         .rate_hz = (float)rate,
         .bandwidth_hz = (float)bw,
