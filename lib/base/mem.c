@@ -31,7 +31,7 @@ static int count_up(struct at_mem *mem, enum at_mem_tag tag, size_t size)
     return 0;
 }
 
-void *at_mem_alloc(struct at_mem *mem, enum at_mem_tag tag, size_t size)
+static void *take(struct at_mem *mem, enum at_mem_tag tag, size_t size, int zeroed)
 {
     if (size == 0 || size > SIZE_MAX - 2 * HEAD_SIZE)
         return NULL;
@@ -44,9 +44,21 @@ void *at_mem_alloc(struct at_mem *mem, enum at_mem_tag tag, size_t size)
             atomic_fetch_sub(&mem->bytes[tag], size);
         return NULL;
     }
-    memset(p, 0, total);
+    memset(p, 0, zeroed ? total : HEAD_SIZE);
     *(struct head *)p = (struct head){.size = size, .tag = tag};
     return p + HEAD_SIZE;
+}
+
+void *at_mem_alloc(struct at_mem *mem, enum at_mem_tag tag, size_t size)
+{
+    return take(mem, tag, size, 1);
+}
+
+void *at_mem_array_raw(struct at_mem *mem, enum at_mem_tag tag, size_t n, size_t item_size)
+{
+    if (item_size && n > SIZE_MAX / item_size)
+        return NULL;
+    return take(mem, tag, n * item_size, 0);
 }
 
 void *at_mem_array(struct at_mem *mem, enum at_mem_tag tag, size_t n, size_t item_size)

@@ -15,7 +15,7 @@ enum at_mem_tag {
     AT_MEM_FRAMES,    /* frames kept for sessions */
     AT_MEM_WORKSPACE, /* scratch of backends and encoder */
     AT_MEM_WEIGHTS,
-    AT_MEM_IQ,        /* rings, look-back */
+    AT_MEM_IQ, /* rings, look-back */
     AT_MEM_TAGS,
 };
 
@@ -33,6 +33,8 @@ struct at_mem {
 void *at_mem_alloc(struct at_mem *mem, enum at_mem_tag tag, size_t size);
 /* n items of item_size, with the product checked. */
 void *at_mem_array(struct at_mem *mem, enum at_mem_tag tag, size_t n, size_t item_size);
+/* The same with any content: for large arrays that are written before they are read. */
+void *at_mem_array_raw(struct at_mem *mem, enum at_mem_tag tag, size_t n, size_t item_size);
 /* Returns memory of at_mem_alloc(); NULL is fine. */
 void at_mem_free(struct at_mem *mem, void *p);
 

@@ -42,8 +42,9 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
     d->sums = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->room = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->hit = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
+    d->flags = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(uint8_t));
     if (!d->ratio || !d->last || !d->box || !d->best || !d->mask || !d->mean || !d->sums ||
-        !d->room || !d->hit) {
+        !d->room || !d->hit || !d->flags) {
         at_detector_finish(d);
         return -ENOMEM;
     }
@@ -57,6 +58,7 @@ void at_detector_finish(struct at_detector *d)
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(d->mem, *list[i]);
     at_mem_free(d->mem, d->hit);
+    at_mem_free(d->mem, d->flags);
     memset(d, 0, sizeof *d);
 }
 
@@ -109,6 +111,7 @@ static void mark_row(struct at_detector *d, const float *row, unsigned n, unsign
                                          .mask = d->mask,
                                          .room = d->room,
                                          .sums = d->sums,
+                                         .flags = d->flags,
                                          .hit = d->hit};
     d->loops->boxes(&boxes, row, limits);
 }

@@ -49,7 +49,7 @@ struct at_detector {
      * max_bins). */
     float *ratio, *last, *box, *best, *mask, *mean, *sums, *room;
     const struct at_loops *loops;
-    uint8_t *hit; /* (max_bins) */
+    uint8_t *hit, *flags; /* (max_bins), (2, max_bins) scratch */
 };
 
 /* 0 or -ENOMEM. */

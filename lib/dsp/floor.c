@@ -10,6 +10,7 @@
 
 #define GROUP    4    /* rows averaged before the quantile over time */
 #define LOW      0.2  /* quantile over an epoch's groups, and over a section's bins */
+#define HALF     0.45 /* quantile over epochs */
 #define SECTIONS 8    /* of the band, over which the floor may tilt */
 #define TILT     1.58 /* at most 2 dB from one section to the next */
 #define LOCAL    1.41 /* a bin's own figure counts up to 1.5 dB above its surroundings */
@@ -54,12 +55,16 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
         f->column_size = n;
     if (f->column_size < AT_FLOOR_HISTORY)
         f->column_size = AT_FLOOR_HISTORY;
-    f->history = at_mem_array(mem, AT_MEM_IQ, (size_t)AT_FLOOR_HISTORY * n, sizeof(float));
+    f->history = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)AT_FLOOR_HISTORY * n, sizeof(float));
     f->column = at_mem_array(mem, AT_MEM_IQ, f->column_size, sizeof(float));
-    f->sums = at_mem_array(mem, AT_MEM_IQ, f->column_size * n, sizeof(float));
+    f->sums = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * n, sizeof(float));
     f->local = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->density = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
-    if (!f->history || !f->column || !f->sums || !f->local || !f->density) {
+    f->bits = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * AT_LOOPS_COLUMNS, sizeof(int32_t));
+    f->rank = at_mem_array(mem, AT_MEM_IQ, n, sizeof(int32_t));
+    f->upper = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    if (!f->history || !f->column || !f->sums || !f->local || !f->density || !f->bits || !f->rank ||
+        !f->upper) {
         at_floor_finish(f);
         return -ENOMEM;
     }
@@ -71,12 +76,12 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
 
 void at_floor_finish(struct at_floor *f)
 {
-    at_mem_free(f->mem, f->history);
-    at_mem_free(f->mem, f->column);
-    at_mem_free(f->mem, f->sums);
-    at_mem_free(f->mem, f->local);
-    at_mem_free(f->mem, f->density);
-    f->history = f->column = f->sums = f->local = f->density = NULL;
+    void *list[] = {f->history, f->column, f->sums, f->local,
+                    f->density, f->bits,   f->rank, f->upper};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        at_mem_free(f->mem, list[i]);
+    f->history = f->column = f->sums = f->local = f->density = f->upper = NULL;
+    f->bits = f->rank = NULL;
 }
 
 /* k-th smallest of a (n), which is reordered (Hoare's find, after Wirth). */
@@ -110,17 +115,6 @@ static float quantile(float *a, size_t n, double q)
     return smallest(a, n, (size_t)(q * (double)(n - 1) + 0.5));
 }
 
-/* The same, between two values where there are few: two epochs must not read as the lower one. */
-static float quantile_of_few(float *a, size_t n, double q)
-{
-    double at = q * (double)(n - 1);
-    size_t k = (size_t)at;
-    if (n >= 16 || n < 2)
-        return quantile(a, n, q);
-    float low = smallest(a, n, k), high = smallest(a, n, k + 1);
-    return low + (float)(at - (double)k) * (high - low);
-}
-
 static int silent(const struct at_floor *f, const float *row)
 {
     float s = f->loops->total(row, f->n);
@@ -131,7 +125,7 @@ static int silent(const struct at_floor *f, const float *row)
  * silence. */
 static int add_history(struct at_floor *f, const float *rows, size_t t, unsigned looks)
 {
-    size_t n_groups = t / GROUP, used = 0;
+    size_t n_groups = t / GROUP;
     unsigned per = GROUP;
     if (n_groups < 8) { /* a very short one: row by row */
         per = 1;
@@ -142,16 +136,35 @@ static int add_history(struct at_floor *f, const float *rows, size_t t, unsigned
     n_groups = n_groups < f->column_size ? n_groups : f->column_size;
     for (size_t g = 0; g < n_groups; g++)
         f->loops->sum_rows(rows + g * per * f->n, per, f->n, f->sums + g * f->n);
+    f->loops->sift(f->sums, n_groups, f->n, f->rank);
+    int32_t used = 0;
     for (unsigned k = 0; k < f->n; k++) {
-        used = 0;
-        for (size_t g = 0; g < n_groups; g++) {
-            float s = f->sums[g * f->n + k];
-            if (s > 0 && s < 1e30f)
-                f->column[used++] = s / (float)per;
-        }
-        to[k] = used ? quantile(f->column, used, LOW) / bias : 0;
+        used |= f->rank[k];
+        f->rank[k] = f->rank[k] ? (int32_t)(LOW * (double)(f->rank[k] - 1) + 0.5) : 0;
     }
+    f->loops->smallest(f->sums, n_groups, f->n, f->rank, f->bits, to);
+    for (unsigned k = 0; k < f->n; k++)
+        to[k] = to[k] < INFINITY ? to[k] / (float)per / bias : 0;
     return used > 0;
+}
+
+/* A bin's figure: a quantile of its history, between two values where there are few, since two
+ * epochs must not read as the lower one. */
+static void update_local(struct at_floor *f)
+{
+    double at = HALF * (double)(f->n_history - 1);
+    bool few = f->n_history > 1 && f->n_history < 16;
+    int32_t rank = (int32_t)(few ? at : at + 0.5);
+    for (unsigned k = 0; k < f->n; k++)
+        f->rank[k] = rank;
+    f->loops->smallest(f->history, f->n_history, f->n, f->rank, f->bits, f->local);
+    if (!few)
+        return;
+    for (unsigned k = 0; k < f->n; k++)
+        f->rank[k] = rank + 1;
+    f->loops->smallest(f->history, f->n_history, f->n, f->rank, f->bits, f->upper);
+    for (unsigned k = 0; k < f->n; k++)
+        f->local[k] += (float)(at - rank) * (f->upper[k] - f->local[k]);
 }
 
 float at_floor_doubt(const struct at_floor *f)
@@ -209,11 +222,7 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     f->next = (f->next + 1) % AT_FLOOR_HISTORY;
     if (f->n_history < AT_FLOOR_HISTORY)
         f->n_history++;
-    for (unsigned k = 0; k < f->n; k++) {
-        for (unsigned h = 0; h < f->n_history; h++)
-            f->column[h] = f->history[(size_t)h * f->n + k];
-        f->local[k] = quantile_of_few(f->column, f->n_history, 0.45);
-    }
+    update_local(f);
     float level[SECTIONS];
     levels_of_sections(f, level);
     unsigned per = f->n / SECTIONS;

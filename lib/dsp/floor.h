@@ -4,6 +4,7 @@
 #define AT_DSP_FLOOR_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/base/mem.h"
 #include "lib/dsp/emission.h"
@@ -26,6 +27,9 @@ struct at_floor {
     float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
     float *column;  /* scratch */
     float *sums;    /* (column_size, n) means of groups, scratch */
+    int32_t *bits;  /* (column_size, AT_LOOPS_COLUMNS), scratch */
+    int32_t *rank;  /* (n), scratch */
+    float *upper;   /* (n), scratch */
     const struct at_loops *loops;
     size_t column_size;
     float *local;   /* (n) */

@@ -3,6 +3,7 @@
 #include "lib/dsp/loops.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/base/cpu.h"
@@ -208,6 +209,50 @@ static void sum_rows(const float *restrict rows, size_t t, unsigned n, float *re
         add(rows + i * n, n, out);
 }
 
+/* ---- floor ---- */
+
+static void sift(float *restrict rows, size_t t, unsigned n, int32_t *restrict used)
+{
+    memset(used, 0, n * sizeof *used);
+    for (size_t i = 0; i < t; i++)
+        for (size_t k = 0; k < n; k++) {
+            float v = rows[i * n + k];
+            int32_t good = (v > 0) & (v < 1e30f);
+            used[k] += good;
+            rows[i * n + k] = good ? v : INFINITY;
+        }
+}
+
+/* Bit by bit: a value that as many as `rank` stand below is not above the one looked for. The bits
+ * of floats that are not negative rise as they do. */
+static void smallest_of_some(const float *rows, size_t t, unsigned n, unsigned some,
+                             const int32_t *rank, int32_t *restrict bits, float *out)
+{
+    int32_t found[AT_LOOPS_COLUMNS] = {0}, wanted[AT_LOOPS_COLUMNS] = {0};
+    memcpy(wanted, rank, some * sizeof *rank);
+    for (size_t i = 0; i < t; i++)
+        memcpy(bits + i * AT_LOOPS_COLUMNS, rows + i * n, some * sizeof *rows);
+    for (uint32_t bit = 1u << 30; bit; bit >>= 1) {
+        int32_t below[AT_LOOPS_COLUMNS] = {0}, tried[AT_LOOPS_COLUMNS];
+        for (size_t k = 0; k < AT_LOOPS_COLUMNS; k++)
+            tried[k] = found[k] | (int32_t)bit;
+        for (size_t i = 0; i < t; i++)
+            for (size_t k = 0; k < AT_LOOPS_COLUMNS; k++)
+                below[k] += bits[i * AT_LOOPS_COLUMNS + k] < tried[k];
+        for (size_t k = 0; k < AT_LOOPS_COLUMNS; k++)
+            found[k] = below[k] <= wanted[k] ? tried[k] : found[k];
+    }
+    memcpy(out, found, some * sizeof *out);
+}
+
+static void smallest(const float *rows, size_t t, unsigned n, const int32_t *rank, int32_t *scratch,
+                     float *out)
+{
+    for (unsigned k = 0; k < n; k += AT_LOOPS_COLUMNS)
+        smallest_of_some(rows + k, t, n, n - k < AT_LOOPS_COLUMNS ? n - k : AT_LOOPS_COLUMNS,
+                         rank + k, scratch, out + k);
+}
+
 /* ---- detector ---- */
 
 static void ratio(const float *restrict x, const float *restrict y, unsigned n, float *restrict out)
@@ -244,15 +289,30 @@ static void above(const float *restrict x, unsigned n, float limit, uint8_t *res
     }
 }
 
-static void mark_boxes(const float *restrict s, const float *restrict room, unsigned count,
-                       unsigned h, float threshold, uint8_t *restrict hit)
+/* Whether any of count - 1 boxes, each of two neighbours of s, stands out; flag (count): in which
+ * neighbour, j belongs to the boxes j - 1 and j. */
+static int32_t flag_boxes(const float *restrict s, const float *restrict room, unsigned count,
+                          float threshold, uint8_t *restrict flag)
 {
     int32_t any = 0;
     for (size_t j = 0; j + 1 < count; j++)
         any |= s[j] + s[j + 1] > threshold * room[j];
-    for (size_t j = 0; any && j + 1 < count; j++)
-        if (s[j] + s[j + 1] > threshold * room[j])
-            memset(hit + (size_t)j * h, 1, (size_t)2 * h);
+    if (!any)
+        return 0;
+    flag[0] = s[0] + s[1] > threshold * room[0];
+    for (size_t j = 1; j + 1 < count; j++)
+        flag[j] =
+            (s[j - 1] + s[j] > threshold * room[j - 1]) | (s[j] + s[j + 1] > threshold * room[j]);
+    flag[count - 1] = s[count - 2] + s[count - 1] > threshold * room[count - 2];
+    return 1;
+}
+
+static void spread(const uint8_t *restrict from, unsigned n, uint8_t *restrict to)
+{
+    for (size_t j = 0; j < n; j++) {
+        to[2 * j] |= from[j];
+        to[2 * j + 1] |= from[j];
+    }
 }
 
 static void join(const float *restrict from, unsigned n, float *restrict to)
@@ -271,12 +331,19 @@ static void boxes(const struct at_loops_boxes *b, const float *row, const float 
 {
     float *now = b->sums, *next = b->sums + b->n;
     const float *room = b->room;
-    unsigned i = 0;
+    uint8_t *flag[32] = {b->flags}; /* per width: n / half of them */
+    unsigned width = 0, widest = 0, i = 0;
+    bool any = false;
     times(row, b->mask, b->n, now);
-    for (size_t h = 1; 2 * h <= b->most; h *= 2) {
+    for (unsigned h = 1; 2 * h <= b->most; h *= 2, width++) {
         unsigned count = b->n / h;
-        if (2 * h >= b->least)
-            mark_boxes(now, room, count, h, limits[i++], b->hit);
+        flag[width + 1] = flag[width] + count;
+        if (2 * h >= b->least && flag_boxes(now, room, count, limits[i++], flag[width])) {
+            widest = width;
+            any = true;
+        } else {
+            memset(flag[width], 0, count);
+        }
         room += count;
         if (4 * h > b->most)
             break;
@@ -285,6 +352,12 @@ static void boxes(const struct at_loops_boxes *b, const float *row, const float 
         now = next;
         next = t;
     }
+    if (!any)
+        return;
+    for (; widest > 0; widest--)
+        spread(flag[widest], b->n >> widest, flag[widest - 1]);
+    for (size_t k = 0; k < b->n; k++)
+        b->hit[k] |= flag[0][k];
 }
 
 /* ---- channelizer ---- */
@@ -469,6 +542,8 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .add = add,
     .total = total,
     .sum_rows = sum_rows,
+    .sift = sift,
+    .smallest = smallest,
     .ratio = ratio,
     .pair = pair,
     .highest = highest,

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define AT_LOOPS_FREQ_STEPS 17 /* from one bandwidth below the middle to one above */
+#define AT_LOOPS_COLUMNS    32 /* columns of a matrix that are looked at together */
 
 /* Boxes of widths 2 half, 4 half, ... over one row. */
 struct at_loops_boxes {
@@ -17,7 +18,8 @@ struct at_loops_boxes {
     const float *mask;       /* (n) 1: free */
     const float *room;       /* per width, n / half values: what a box's sum is compared with */
     float *sums;             /* (2, n) scratch */
-    uint8_t *hit;            /* (n) out */
+    uint8_t *flags;          /* (2, n) scratch */
+    uint8_t *hit;            /* (n) set to 1 where a box stands out */
 };
 
 struct at_loops {
@@ -43,6 +45,12 @@ struct at_loops {
     void (*add)(const float *x, unsigned n, float *out);
     float (*total)(const float *x, unsigned n); /* sum of x (n), in lanes */
     void (*sum_rows)(const float *rows, size_t t, unsigned n, float *out);
+    /* floor: values of rows (t, n) outside (0, 1e30) become infinite, used (n) is how many are not;
+     * out (n): the rank-th (n, from 0) smallest of each column, none of which is negative;
+     * scratch (t, AT_LOOPS_COLUMNS). */
+    void (*sift)(float *rows, size_t t, unsigned n, int32_t *used);
+    void (*smallest)(const float *rows, size_t t, unsigned n, const int32_t *rank, int32_t *scratch,
+                     float *out);
     /* detector: out (n) = x (n) / y (n); box (n) = mean of last and block, which becomes last; best
      * (n) = highest; hit (n) where x (n) > limit; boxes. */
     void (*ratio)(const float *x, const float *y, unsigned n, float *out);

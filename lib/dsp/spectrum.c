@@ -16,7 +16,7 @@ int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned
     *b = (struct at_blocks){.mem = mem, .n = n, .advance = n / 2, .n_keep = n_keep};
     b->plan = at_plan_get(n, AT_PLAN_FORWARD);
     b->in = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 2, sizeof(float));
-    b->spec = at_mem_array(mem, AT_MEM_IQ, (size_t)n_keep * n * 2, sizeof(float));
+    b->spec = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)n_keep * n * 2, sizeof(float));
     if (!b->plan || !b->in || !b->spec) {
         at_blocks_finish(b);
         return -ENOMEM;

@@ -58,9 +58,9 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
                           .loops = at_loops_best()};
     set_sizes(v);
     v->row_s = 1 / config->waterfall_rate;
-    v->iq = at_mem_array(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
-    v->fast = at_mem_array(mem, AT_MEM_IQ, v->max_fast * v->n_fast, sizeof(float));
-    v->slow = at_mem_array(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
+    v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
+    v->fast = at_mem_array_raw(mem, AT_MEM_IQ, v->max_fast * v->n_fast, sizeof(float));
+    v->slow = at_mem_array_raw(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
     v->sum_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
     v->sum_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->partial = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));

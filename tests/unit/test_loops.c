@@ -60,7 +60,8 @@ static void run_detector(const struct at_loops *l, const float *x, struct output
     l->pair(o->part[7], o->part[6], N - 1, o->part[9]);
     l->highest(o->part[9], N - 1, o->part[8]);
     l->above(o->part[6], N - 1, 4, o->hit[0]);
-    const struct at_loops_boxes b = {N, 2, 256, mask, room, sums, o->hit[1]};
+    uint8_t flags[2 * N];
+    const struct at_loops_boxes b = {N, 2, 256, mask, room, sums, flags, o->hit[1]};
     l->boxes(&b, o->part[6], limits);
 }
 
@@ -117,6 +118,81 @@ static void test_variants_agree_to_the_bit(void **state)
     }
 }
 
+/* Boxes as they are defined, one by one. */
+static void test_boxes_cover_what_they_hit(void **state)
+{
+    static float row[N], mask[N], room[2 * N], sums[2 * N];
+    static uint8_t flags[2 * N], hit[N], want[N];
+    const float limits[] = {2.5f, 2, 1.7f, 1.5f, 1.4f};
+    sig_add_noise(row, N / 2, 0, 3);
+    for (int k = 0; k < N; k++) {
+        row[k] = row[k] * row[k] * (k / 100 == 2 ? 3 : 1);
+        mask[k] = k % 19 != 0;
+    }
+    size_t hits = 0, i = 0;
+    float *to = room;
+    for (unsigned h = 1; 2 * h <= 64; to += N / h, h *= 2)
+        for (unsigned j = 0; j + 1 < N / h; j++) {
+            float sum = 0, free = 0;
+            for (unsigned k = j * h; k < (j + 2) * h; k++) {
+                sum += row[k] * mask[k];
+                free += mask[k];
+            }
+            to[j] = free < (float)h ? INFINITY : free;
+            i = (size_t)__builtin_ctz(h);
+            if (h >= 2 && sum > limits[i - 1] * to[j])
+                memset(want + (size_t)j * h, 1, (size_t)2 * h);
+        }
+    for (size_t v = 0; at_loops_at(v); v++) {
+        const struct at_loops_boxes b = {N, 4, 64, mask, room, sums, flags, hit};
+        memset(hit, 0, sizeof hit);
+        at_loops_at(v)->boxes(&b, row, limits);
+        assert_memory_equal(hit, want, sizeof hit);
+    }
+    for (int k = 0; k < N; k++)
+        hits += hit[k];
+    print_message("%zu of %d bins\n", hits, N);
+    assert_true(hits > 10 && hits < N / 2);
+}
+
+static int rising(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static void test_the_smallest_is_that_of_a_sorted_column(void **state)
+{
+    enum { ROWS = 37, COLUMNS = 77 };
+    static float rows[ROWS * COLUMNS], column[ROWS], out[COLUMNS];
+    static int32_t used[COLUMNS], rank[COLUMNS], bits[ROWS * AT_LOOPS_COLUMNS];
+    for (size_t v = 0; at_loops_at(v); v++) {
+        const struct at_loops *l = at_loops_at(v);
+        memset(rows, 0, sizeof rows);
+        sig_add_noise(rows, ROWS * COLUMNS / 2, -10, 5);
+        rows[3] = NAN;
+        rows[COLUMNS + 3] = INFINITY;
+        l->sift(rows, ROWS, COLUMNS, used);
+        for (int k = 0; k < COLUMNS; k++)
+            rank[k] = used[k] ? k % used[k] : 0;
+        l->smallest(rows, ROWS, COLUMNS, rank, bits, out);
+        for (int k = 0; k < COLUMNS; k++) {
+            int32_t good = 0;
+            for (int i = 0; i < ROWS; i++) {
+                column[i] = rows[i * COLUMNS + k];
+                good += column[i] < INFINITY;
+                assert_true(column[i] > 0);
+            }
+            qsort(column, ROWS, sizeof *column, rising);
+            assert_int_equal(used[k], good);
+            if (out[k] != column[rank[k]])
+                print_message("%s, column %d: %g, sorted %g\n", l->name, k, (double)out[k],
+                              (double)column[rank[k]]);
+            assert_true(out[k] == column[rank[k]]);
+        }
+    }
+}
+
 static void test_a_value_that_is_not_finite_is_found(void **state)
 {
     for (size_t i = 0; at_loops_at(i); i++)
@@ -150,6 +226,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variants_agree_to_the_bit),
+        cmocka_unit_test(test_boxes_cover_what_they_hit),
+        cmocka_unit_test(test_the_smallest_is_that_of_a_sorted_column),
         cmocka_unit_test(test_sixteen_bits_to_nearest_and_clipped),
         cmocka_unit_test(test_a_value_that_is_not_finite_is_found),
     };
