@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/synth/gen.h"
+#include "lib/synth/waves.h"
 
 static double from_db(double db)
 {
@@ -17,8 +18,9 @@ static int phase_noise(const struct at_channel_spec *spec, struct at_rng *r, dou
                        int loop, float *iq, size_t n)
 {
     double turns = sqrt(pow(10, spec->phase_noise_dbc_hz / 10) / rate_hz) * 1e4, p = 0, total = 0;
-    float *step = at_mem_array(NULL, AT_MEM_OTHER, n, sizeof *step), rot[512];
+    float *step = at_mem_array_raw(NULL, AT_MEM_OTHER, n, sizeof *step), rot[512];
     uint32_t ph[256];
+    const struct at_waves *w = at_waves_best();
     if (!step)
         return -ENOMEM;
     at_gen_noise(r, step, n, (float)turns);
@@ -31,12 +33,8 @@ static int phase_noise(const struct at_channel_spec *spec, struct at_rng *r, dou
             ph[i] = (uint32_t)(int64_t)(p * 4294967296.0);
             p += (double)step[k + i] - back;
         }
-        at_gen_sincos(ph, NULL, m, rot);
-        for (size_t i = 0; i < m; i++) {
-            float re = iq[2 * (k + i)], im = iq[2 * (k + i) + 1];
-            iq[2 * (k + i)] = re * rot[2 * i] - im * rot[2 * i + 1];
-            iq[2 * (k + i) + 1] = re * rot[2 * i + 1] + im * rot[2 * i];
-        }
+        w->sincos(ph, NULL, m, rot);
+        w->turn(iq + 2 * k, rot, m);
     }
     at_mem_free(NULL, step);
     return 0;
@@ -95,13 +93,7 @@ static void rolloff(double db, int loop, float *iq, size_t n)
             for (size_t q = 0; q < 2; q++)
                 to[q] = from < n ? iq[2 * from + q] : loop ? first[2 * (from - n) + q] : 0;
         }
-        for (size_t i = 0; i < 2 * m; i++) {
-            const float *x = in + 2 * M + i;
-            float y = tap[0] * x[0];
-            for (int k = 1; k <= M; k++)
-                y += tap[k] * (x[-2 * k] + x[2 * k]);
-            iq[2 * at + i] = y;
-        }
+        at_waves_best()->symmetric(in + 2 * M, 2 * m, tap, M, iq + 2 * at);
         memmove(in, in + 2 * m, 4 * M * sizeof *in);
     }
 }
@@ -123,20 +115,12 @@ static void gain_steps(const struct at_channel_spec *spec, struct at_rng *r, flo
 
 static void convert(const struct at_channel_spec *spec, float *iq, size_t n)
 {
-    float full = 1, peak = 0;
-    if (spec->clip > 0) {
-        for (size_t i = 0; i < 2 * n; i++)
-            peak = fabsf(iq[i]) > peak ? fabsf(iq[i]) : peak;
-        full = peak > 0 ? (float)spec->clip * peak : 1;
-    }
-    float steps = spec->bits > 0 ? (float)((1 << (spec->bits - 1)) - 0.5) : 0;
-    int half = spec->bits == 8; /* cu8 has no zero: levels lie at half steps */
-    for (size_t i = 0; i < 2 * n; i++) {
-        float v = iq[i] > full ? full : iq[i] < -full ? -full : iq[i];
-        if (spec->bits > 0)
-            v = (half ? floorf(v / full * steps) + 0.5f : rintf(v / full * steps)) / steps * full;
-        iq[i] = v > full ? full : v < -full ? -full : v;
-    }
+    const struct at_waves *w = at_waves_best();
+    float highest = spec->clip > 0 ? w->peak(iq, 2 * n) : 0;
+    float full = highest > 0 ? (float)spec->clip * highest : 1;
+    float levels = spec->bits > 0 ? (float)((1 << (spec->bits - 1)) - 0.5) : 0;
+    /* cu8 has no zero: levels lie at half steps */
+    w->convert(iq, 2 * n, full, levels, spec->bits == 8);
 }
 
 int at_channel_apply(const struct at_channel_spec *spec, double rate_hz, int loop,
@@ -162,11 +146,7 @@ int at_channel_apply(const struct at_channel_spec *spec, double rate_hz, int loo
         float gi = (float)from_db(spec->iq_gain_db / 2), gq = 1 / gi;
         float s = (float)sin(spec->iq_phase_deg * AT_TAU / 360),
               c = (float)cos(spec->iq_phase_deg * AT_TAU / 360);
-        for (size_t i = 0; i < n; i++) {
-            float re = iq[2 * i], im = iq[2 * i + 1];
-            iq[2 * i] = gi * re;
-            iq[2 * i + 1] = gq * (c * im + s * re);
-        }
+        at_waves_best()->unbalance(iq, n, gi, gq, c, s);
     }
     if (spec->dc_dbfs < 0) {
         double a = from_db(spec->dc_dbfs), p = at_rng_uniform(&r, 0, AT_TAU);

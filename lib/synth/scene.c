@@ -114,8 +114,8 @@ int at_scene_render(const struct at_scene *scene, int loop, float *iq,
     if (!(scene->rate_hz > 0) || n == 0 ||
         scene->n_emitters > sizeof scene->emitters / sizeof *scene->emitters)
         return -EINVAL;
-    struct scratch s = {at_mem_array(NULL, AT_MEM_IQ, 2 * (n + fade), sizeof(float)),
-                        at_mem_alloc(NULL, AT_MEM_OTHER, n + fade)};
+    struct scratch s = {at_mem_array_raw(NULL, AT_MEM_IQ, 2 * (n + fade), sizeof(float)),
+                        at_mem_array_raw(NULL, AT_MEM_OTHER, n + fade, 1)};
     uint8_t *any_on = scene->channel.gated ? at_mem_alloc(NULL, AT_MEM_OTHER, n) : NULL;
     int rc = !s.iq || !s.on || (scene->channel.gated && !any_on) ? -ENOMEM : 0;
     memset(iq, 0, 2 * n * sizeof *iq);
