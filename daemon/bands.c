@@ -13,6 +13,10 @@
 
 #define NO_TUNING    UINT64_MAX
 #define SAMPLE_BYTES 4.0
+#define BLOCK_S      0.01 /* of a live radio: short, decisions wait for it */
+#define FILE_BLOCK   65536
+#define MAX_BLOCK    (1u << 19)
+#define SAME_RATE_HZ 0.5
 
 void at_bands_init(struct at_puller *r)
 {
@@ -23,6 +27,7 @@ void at_bands_init(struct at_puller *r)
         b->conf = &r->conf->bands[i];
         b->slot = i;
         b->gain_db = NAN;
+        b->rate_hz = b->conf->rate_hz;
         b->tuning = i ? NO_TUNING : 0;
     }
 }
@@ -39,10 +44,22 @@ static void join_settings(char *out, size_t n, const char *a, const char *b)
     snprintf(out, n, "%s%s%s", a, *a && *b ? "," : "", b);
 }
 
+/* A radio whose bands say nothing of it leaves one that is not asked for alone. */
+static int bias_tee(const struct at_config_radio *radio, const struct at_config_band *band)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < radio->n_bands; i++)
+        any |= radio->bands[i].bias_tee != 0;
+    if (band->bias_tee)
+        return band->bias_tee;
+    return radio->bias_tee ? 1 : any ? -1 : 0;
+}
+
 void at_bands_tuning(const struct at_puller *r, size_t i, struct at_tuning *ret)
 {
     const struct at_config_band *c = r->bands[i].conf;
     struct at_tuning t = {.center_hz = c->center_hz + c->lo_offset_hz,
+                          .rate_hz = c->rate_hz,
                           .ppm = isnan(c->ppm) ? r->conf->ppm : c->ppm,
                           .gain_db = c->gain.db};
     snprintf(t.gains, sizeof t.gains, "%s", c->gain.gains);
@@ -51,6 +68,7 @@ void at_bands_tuning(const struct at_puller *r, size_t i, struct at_tuning *ret)
         t.gain_db = r->bands[i].gain_db; /* where its control left it */
     snprintf(t.antenna, sizeof t.antenna, "%s", c->antenna[0] ? c->antenna : r->conf->antenna);
     join_settings(t.settings, sizeof t.settings, r->conf->settings, c->settings);
+    t.bias_tee = bias_tee(r->conf, c);
     *ret = t;
 }
 
@@ -61,7 +79,7 @@ static void begin_look_back(struct at_puller *r, struct at_puller_band *b, const
                             double center_hz)
 {
     char prefix[96];
-    double n = r->config->lookback.keep_s * r->info.rate_hz,
+    double n = r->config->lookback.keep_s * b->rate_hz,
            most = r->config->lookback.max_mb * 1e6 / SAMPLE_BYTES / (double)r->n_bands;
     struct at_iqring *ring = n >= 1 ? at_iqring_create((size_t)(n < most ? n : most)) : NULL;
     pthread_mutex_lock(&r->lock);
@@ -72,7 +90,7 @@ static void begin_look_back(struct at_puller *r, struct at_puller_band *b, const
     if (!ring)
         return;
     snprintf(prefix, sizeof prefix, "%s-%s-", boot, r->conf->name);
-    at_iqring_begin(ring, prefix, r->info.rate_hz, center_hz);
+    at_iqring_begin(ring, prefix, b->rate_hz, center_hz);
 }
 
 static void to_baseband(const struct at_config_range *ranges, uint32_t n, double center_hz,
@@ -84,12 +102,21 @@ static void to_baseband(const struct at_config_range *ranges, uint32_t n, double
     }
 }
 
-static int create_receiver(struct at_puller *r, size_t i, const char *boot,
-                           const struct at_receiver_sink *functions, struct at_error *err)
+/* The converter's noise at the band's rate; 0: not known before the device is open. */
+static double assumed_floor(const struct at_puller *r, const struct at_puller_band *b)
+{
+    double at_info = r->info.assumed_floor_dbfs_hz;
+    return at_info < 0 ? at_info + 10 * log10(r->info.rate_hz / b->rate_hz) : 0;
+}
+
+/* Each life counts its emissions from 1: the id says which life. */
+static int create_receiver(struct at_puller *r, size_t i, struct at_error *err)
 {
     struct at_puller_band *b = &r->bands[i];
     double ignore[2 * AT_CONFIG_MAX_IGNORE], watch[2 * AT_CONFIG_MAX_WATCH];
     double center_hz = at_bands_center(r, i);
+    char boot[40];
+    snprintf(boot, sizeof boot, r->lives ? "%s.%u" : "%s", r->boot, r->lives);
     to_baseband(b->conf->ignore, b->conf->n_ignore, center_hz, ignore);
     to_baseband(b->conf->watch, b->conf->n_watch, center_hz, watch);
     begin_look_back(r, b, boot, center_hz);
@@ -103,27 +130,47 @@ static int create_receiver(struct at_puller *r, size_t i, const char *boot,
         .file = r->conf->file[0] != 0,
         .watch = watch,
         .n_watch = b->conf->n_watch,
-        .band_config = {.rate_hz = r->info.rate_hz,
-                        .assumed_floor_dbfs_hz = r->info.assumed_floor_dbfs_hz,
+        .band_config = {.rate_hz = b->rate_hz,
+                        .assumed_floor_dbfs_hz = assumed_floor(r, b),
                         .ignore = ignore,
                         .n_ignore = b->conf->n_ignore},
         .bandplan_path = r->config->bandplan[0] ? r->config->bandplan : NULL,
     };
-    struct at_receiver_sink sink = *functions;
+    struct at_receiver_sink sink = *r->sink;
     sink.ctx = b;
     return at_receiver_create(r->classifier, &config, &sink, err, &b->receiver);
 }
 
-int at_bands_create(struct at_puller *r, const struct at_receiver_sink *sink, struct at_error *err)
+static void set_rate(struct at_puller *r, struct at_puller_band *b, double rate_hz)
 {
-    /* Each life counts its emissions from 1: the id says which life. */
-    char boot[40];
-    snprintf(boot, sizeof boot, r->lives ? "%s.%u" : "%s", r->boot, r->lives);
-    r->lives++;
+    pthread_mutex_lock(&r->lock);
+    b->rate_hz = rate_hz;
+    pthread_mutex_unlock(&r->lock);
+}
+
+int at_bands_create(struct at_puller *r, struct at_error *err)
+{
     int rc = 0;
+    if (r->n_bands == 1)
+        set_rate(r, &r->bands[0], r->info.rate_hz);
     for (size_t i = 0; !rc && i < r->n_bands; i++)
-        rc = create_receiver(r, i, boot, sink, err);
+        rc = create_receiver(r, i, err);
+    r->lives++;
     return rc;
+}
+
+/* The rate that a radio really gives, where another than the one asked for, needs another receiver.
+ * What the old one had ends. */
+static int follow_rate(struct at_puller *r, struct at_puller_band *b, double rate_hz,
+                       struct at_error *err)
+{
+    at_receiver_flush(b->receiver);
+    at_receiver_destroy(b->receiver);
+    b->receiver = NULL;
+    set_rate(r, b, rate_hz);
+    int rc = create_receiver(r, b->slot, err);
+    r->lives++;
+    return rc ? -EIO : 0; /* without a receiver the source has to begin again */
 }
 
 void at_bands_restart(struct at_puller *r)
@@ -136,6 +183,8 @@ void at_bands_restart(struct at_puller *r)
     for (size_t i = 0; i < r->n_bands; i++) {
         r->bands[i].tuning = i ? NO_TUNING : 0;
         r->bands[i].begin = 0;
+        r->bands[i].shift = r->bands[i].anchor_utc_ns = 0;
+        r->bands[i].ahead = 0;
     }
 }
 
@@ -181,8 +230,10 @@ void at_bands_finish(struct at_puller *r)
 static void come_to(struct at_puller *r, size_t i, uint64_t index)
 {
     struct at_puller_band *b = &r->bands[i];
-    int64_t now = at_clock_mono_ns();
+    int64_t now = at_clock_mono_ns(), more = llround(b->ahead);
     b->begin = index;
+    b->shift += more;
+    b->ahead -= (double)more;
     pthread_mutex_lock(&r->lock);
     r->bands[r->band].changed_ns = now;
     r->band = i;
@@ -229,27 +280,72 @@ static bool was_away(struct at_puller *r, const struct at_read *read)
     return away;
 }
 
-int at_bands_push(struct at_puller *r, const float *iq, const struct at_read *read)
+/* n samples at rate_hz have passed, at whatever band: in each, as many of its own. */
+static void pass_time(struct at_puller *r, uint64_t n, double rate_hz)
+{
+    for (size_t i = 0; i < r->n_bands; i++)
+        r->bands[i].ahead += (double)n * (r->bands[i].rate_hz / rate_hz - 1);
+}
+
+static int take(struct at_puller *r, struct at_puller_band *b, const float *iq,
+                const struct at_read *read)
+{
+    uint64_t index = read->index + (uint64_t)b->shift;
+    if (isnan(b->conf->gain.db) && !b->conf->gain.gains[0])
+        b->gain_db = read->gain_db;
+    if (read->utc_ns) {
+        b->anchor_utc_ns = read->utc_ns;
+        b->anchor_index = index;
+    }
+    atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
+    if (b->look_back)
+        at_iqring_push(b->look_back, iq, read->n, index);
+    int rc = at_receiver_push(b->receiver, iq, read->n, index, read->delivered_ns, read->utc_ns);
+    atomic_store(&r->pushing_since_ns, 0);
+    return rc;
+}
+
+int at_bands_push(struct at_puller *r, const float *iq, const struct at_read *read,
+                  struct at_error *err)
 {
     int left = 0;
     bool away = was_away(r, read);
+    uint64_t passed = read->index + read->n - r->next;
     r->next = read->index + read->n;
     if (r->bands[r->band].visits == 0 || r->bands[r->band].tuning != read->tuning)
         left = follow(r, read);
     else if (away)
         left = rest(r);
-    if (left == -ENOENT)
-        return 0;
     struct at_puller_band *b = &r->bands[r->band];
-    if (isnan(b->conf->gain.db) && !b->conf->gain.gains[0])
-        b->gain_db = read->gain_db;
-    atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
-    if (b->look_back)
-        at_iqring_push(b->look_back, iq, read->n, read->index);
-    int rc =
-        at_receiver_push(b->receiver, iq, read->n, read->index, read->delivered_ns, read->utc_ns);
-    atomic_store(&r->pushing_since_ns, 0);
+    int rc = 0;
+    if (left != -ENOENT && fabs(read->rate_hz - b->rate_hz) > SAME_RATE_HZ)
+        rc = follow_rate(r, b, read->rate_hz, err);
+    pass_time(r, passed, read->rate_hz);
+    if (left == -ENOENT || rc)
+        return rc;
+    rc = take(r, b, iq, read);
     return rc ? rc : left;
+}
+
+static size_t block_of(const struct at_puller *r, double rate_hz)
+{
+    double block = r->live ? BLOCK_S * rate_hz : FILE_BLOCK;
+    return block > MAX_BLOCK ? MAX_BLOCK : block < 256 ? 256 : (size_t)block;
+}
+
+size_t at_bands_block(const struct at_puller *r)
+{
+    return block_of(r, r->bands[r->band].rate_hz);
+}
+
+size_t at_bands_most(const struct at_puller *r)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < r->n_bands; i++) {
+        size_t n = block_of(r, fmax(r->bands[i].rate_hz, r->bands[i].conf->rate_hz));
+        most = n > most ? n : most;
+    }
+    return most;
 }
 
 static void leave_out(struct at_puller *r, struct at_puller_band *b, const char *why)
@@ -298,7 +394,7 @@ void at_bands_walk(struct at_puller *r, uint64_t index)
             return;
         leave_out(r, asked_band(r), err.text);
         ask_for_next(r, index);
-    } else if ((double)(index - b->begin) >= b->conf->dwell_s * r->info.rate_hz) {
+    } else if ((double)(index - b->begin) >= b->conf->dwell_s * b->rate_hz) {
         r->turn = 0;
         ask_for_next(r, index);
     }
@@ -320,12 +416,13 @@ void at_bands_get_view(const struct at_puller *r, struct at_radio_view *v)
     v->n_bands = r->n_bands < AT_MAX_BANDS ? r->n_bands : AT_MAX_BANDS;
     snprintf(v->band, sizeof v->band, "%s", r->bands[r->band].conf->name);
     v->info.center_hz = at_bands_center(r, r->band);
+    v->info.rate_hz = r->bands[r->band].rate_hz;
     for (size_t i = 0; i < v->n_bands; i++) {
         const struct at_puller_band *b = &r->bands[i];
         v->bands[i] = (struct at_band_view){
             .slot = r->index * AT_MAX_BANDS + b->slot,
             .center_hz = at_bands_center(r, i),
-            .rate_hz = r->info.rate_hz,
+            .rate_hz = b->rate_hz,
             .waiting = i != r->band,
             .dwell_s = r->n_bands > 1 ? b->conf->dwell_s : 0,
             .visits = b->visits,

@@ -12,12 +12,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/cpu.h"
 
-#define READ_MS      100
-#define BLOCK_S      0.01 /* of a live radio: short, decisions wait for it */
-#define FILE_BLOCK   65536
-#define MAX_BLOCK    (1u << 19)
-#define SAME_RATE_HZ 0.5
-#define STATS_NS     (AT_NS_PER_S / 10)
+#define READ_MS  100
+#define STATS_NS (AT_NS_PER_S / 10)
 
 /* ---- what the receiver calls ---- */
 
@@ -77,17 +73,16 @@ static void on_row(void *ctx, const struct at_row *row)
     struct at_puller *r = b->radio;
     size_t slot = r->index * AT_MAX_BANDS + b->slot;
     struct at_stored_row meta = {.center_hz = at_bands_center(r, b->slot),
-                                 .rate_hz = r->info.rate_hz,
+                                 .rate_hz = b->rate_hz,
                                  .span_s = row->span_s,
                                  .floor_dbfs_hz = row->floor_dbfs_hz,
                                  .occupancy = row->occupancy};
     snprintf(meta.radio, sizeof meta.radio, "%s", r->conf->name);
     snprintf(meta.band, sizeof meta.band, "%s", b->conf->name);
     meta.utc_ns = at_clock_utc_ns();
-    if (r->anchor_utc_ns)
-        meta.utc_ns =
-            r->anchor_utc_ns +
-            (int64_t)(1e9 * ((double)row->index - (double)r->anchor_index) / r->info.rate_hz);
+    if (b->anchor_utc_ns)
+        meta.utc_ns = b->anchor_utc_ns +
+                      (int64_t)(1e9 * ((double)row->index - (double)b->anchor_index) / b->rate_hz);
     at_rows_put(r->outlets->rows, slot, &meta, row);
     if (!at_events_wanted(r->outlets->events, AT_EVENT_SPECTRUM))
         return;
@@ -129,15 +124,19 @@ static int open_source(struct at_puller *r, struct at_error *err, struct at_sour
         modules[i] = r->config->soapy.modules[i];
     struct at_tuning t; /* of the first band */
     at_bands_tuning(r, 0, &t);
+    double most_hz = 0;
+    for (uint32_t i = 0; i < c->n_bands; i++)
+        most_hz = fmax(most_hz, c->bands[i].rate_hz);
     struct at_soapy_options o = {
         .device = c->device,
         .rate_hz = b->rate_hz,
+        .most_rate_hz = most_hz,
         .center_hz = t.center_hz,
         .gain_db = b->gain.db,
         .gains = t.gains[0] ? t.gains : NULL,
         .antenna = t.antenna[0] ? t.antenna : NULL,
         .ppm = t.ppm,
-        .bias_tee = c->bias_tee,
+        .bias_tee = t.bias_tee,
         .settings = t.settings[0] ? t.settings : NULL,
         .modules = modules,
         .channel = c->channel,
@@ -235,36 +234,27 @@ static void measure(struct at_puller *r, struct meter *m, int64_t now)
     pthread_mutex_unlock(&r->lock);
 }
 
-static int push(struct at_puller *r, const float *iq, const struct at_read *read)
+static int push(struct at_puller *r, const float *iq, const struct at_read *read,
+                struct at_error *err)
 {
     int64_t now = at_clock_mono_ns();
-    if (read->utc_ns) {
-        r->anchor_utc_ns = read->utc_ns;
-        r->anchor_index = read->index;
-    }
-    int rc = at_bands_push(r, iq, read);
+    int rc = at_bands_push(r, iq, read, err);
     pthread_mutex_lock(&r->lock);
     r->samples_ns = now;
     r->processed += read->n;
     r->error[0] = 0;
     pthread_mutex_unlock(&r->lock);
-    at_bands_walk(r, read->index + read->n);
+    if (!rc || rc == -ENOMEM)
+        at_bands_walk(r, read->index + read->n);
     return rc;
 }
 
-/* With the first samples a radio has said what it really gives. Its rate, where another than the
- * one asked for, needs another receiver. */
-static int settle_receivers(struct at_puller *r, struct at_error *err)
+/* With the first samples a radio has said what it really is. */
+static void take_info(struct at_puller *r)
 {
     pthread_mutex_lock(&r->lock);
-    double before_hz = r->info.rate_hz;
     r->source->ops->get_info(r->source, &r->info);
-    double rate_hz = r->info.rate_hz;
     pthread_mutex_unlock(&r->lock);
-    if (fabs(rate_hz - before_hz) <= SAME_RATE_HZ)
-        return 0;
-    at_bands_destroy(r);
-    return at_bands_create(r, &sink, err);
 }
 
 /* Reads until the source ends (-ENODATA), fails or is stopped (0). */
@@ -275,13 +265,15 @@ static int pull(struct at_puller *r, float *iq, size_t max, struct at_error *err
     bool settled = false;
     while (!is_stopping(r)) {
         struct at_read read = {0};
+        size_t block = at_bands_block(r);
         int64_t before = at_clock_mono_ns();
-        int rc = s->ops->read(s, iq, max, READ_MS, &read, err);
-        if (!rc && read.n && !settled && (rc = settle_receivers(r, err)))
-            return rc;
-        settled = settled || read.n;
+        int rc = s->ops->read(s, iq, block < max ? block : max, READ_MS, &read, err);
+        if (!rc && read.n && !settled) {
+            settled = true;
+            take_info(r);
+        }
         if (!rc && read.n)
-            rc = push(r, iq, &read);
+            rc = push(r, iq, &read, err);
         else if (!rc)
             rc = at_bands_idle(r);
         if (rc == -EAGAIN) {
@@ -313,13 +305,12 @@ static int run_once(struct at_puller *r, struct at_error *err)
     r->source = s;
     s->ops->get_info(s, &r->info);
     pthread_mutex_unlock(&r->lock);
-    double block = r->live ? BLOCK_S * r->info.rate_hz : FILE_BLOCK;
-    size_t max = block > MAX_BLOCK ? MAX_BLOCK : block < 256 ? 256 : (size_t)block;
-    iq = malloc(2 * max * sizeof *iq);
     /* Before the samples come: planning takes longer than a ring lasts. */
-    rc = iq ? at_bands_create(r, &sink, err) : at_error_set(err, -ENOMEM, "out of memory");
+    rc = at_bands_create(r, err);
+    size_t max = at_bands_most(r);
+    iq = rc ? NULL : malloc(2 * max * sizeof *iq);
     if (!rc)
-        rc = s->ops->start(s, err);
+        rc = iq ? s->ops->start(s, err) : at_error_set(err, -ENOMEM, "out of memory");
     if (rc)
         goto out;
     rc = pull(r, iq, max, err);
@@ -394,6 +385,7 @@ void at_puller_init(struct at_puller *r)
     const struct at_config_band *first = &r->conf->bands[0];
     r->info.center_hz = isfinite(first->center_hz) ? first->center_hz : 0;
     r->info.rate_hz = first->rate_hz;
+    r->sink = &sink;
     at_bands_init(r);
 }
 

@@ -18,8 +18,15 @@ struct at_puller_band {
     uint64_t tuning; /* number of the newest tuning to it */
     double gain_db;  /* that its own control had come to; NAN: not known */
     uint64_t begin;  /* index at which this visit began */
+    /* Its own index, in which its receiver, rows and look-back count: the source's + shift, so that time passes in it at
+     * its rate while the radio is at bands of other rates. ahead: what is to be added to shift at the next visit. */
+    int64_t shift;
+    double ahead;
+    int64_t anchor_utc_ns; /* of anchor_index, its own */
+    uint64_t anchor_index;
     /* Under the puller's lock. */
     struct at_iqring *look_back; /* NULL: none */
+    double rate_hz;              /* that its receiver is made for; written by the thread */
     struct at_band_stats stats;
     bool has_stats;
     uint64_t visits;
@@ -55,8 +62,7 @@ struct at_puller {
 
     _Atomic int64_t pushing_since_ns; /* 0: not in the receiver */
     unsigned lives;                   /* receivers made; thread's own, as are those below */
-    int64_t anchor_utc_ns;            /* of anchor_index */
-    uint64_t anchor_index;
+    const struct at_receiver_sink *sink;
     bool asked, rested; /* for another band, whose samples have not come yet; this one has been paused meanwhile */
     size_t turn;        /* bands beyond the visited one that it is asked for */
     uint64_t next;      /* index behind the newest sample */

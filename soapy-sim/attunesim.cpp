@@ -8,6 +8,7 @@
  *   scene=carrier                  a carrier there, 50 dB over noise
  *   scene=NAME@HZ;NAME@HZ          scenes with places in frequency (without @HZ: around the first centre that is set): at
  *                                  another centre another part of the nearest one is heard
+ *   rates=HZ;HZ                    renders its scenes for these rates too when it first starts, so that a change costs no time
  *   settle=MS                      so long after a frequency was set it still hears the old one (5)
  *   scene=count                    CS16 samples that say their own number: I the low 15 bits, Q the next 15
  *   file=PATH [format=cs16]        a raw recording, looped (format: by its name, where it says so)
@@ -96,7 +97,7 @@ class Sim : public SoapySDR::Device
     const bool has_time, numbers, has_gains, corrects;
     const double settle_s;
     double rate = 2.4e6, freq = 100e6, ppm = 0, lna = 20, vga = 10;
-    bool cf32 = false;
+    bool cf32 = false, rendered = false;
     /* A server of SoapyRemote reads, in another thread, before activateStream() has returned. */
     std::atomic<bool> streams{false};
     std::mutex tuning; /* what stands below: a server of SoapyRemote tunes in another thread */
@@ -167,6 +168,15 @@ class Sim : public SoapySDR::Device
         }
         if (has_gains && !cf32)
             follow_gain(p, m);
+    }
+
+    void render_ahead()
+    {
+        const std::string rates = get(args, "rates", "");
+        for (size_t at = 0; at < rates.size() && !rendered;
+             at = std::min(rates.find(';', at), rates.size()) + 1)
+            air.begin(freq, sim::number("rates", rates.substr(at, rates.find(';', at) - at)), cf32);
+        rendered = true;
     }
 
     void stamp(int &flags, long long &time_ns) const
@@ -469,6 +479,7 @@ class Sim : public SoapySDR::Device
         if (args.count("says"))
             std::fprintf(stderr, "%s\n", args.at("says").c_str());
         if (!numbers) {
+            render_ahead();
             air.begin(freq, rate, cf32);
             loop = air.look(freq, rate, cf32);
         }

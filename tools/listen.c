@@ -28,7 +28,7 @@ struct job {
     const char *gain, *modules[2]; /* modules: NULL-terminated */
     double center_hz;
     double seconds; /* 0: until stopped */
-    bool json, csv;
+    bool json, csv, bias_tee;
     enum form form;
     struct at_source *source;
     struct at_source_info info;
@@ -242,7 +242,7 @@ static const struct at_option options[] = {
     {"antenna", 'a', AT_OPTION_TEXT, OF(radio.antenna), "NAME",
      "antenna; else the device's own choice"},
     {"ppm", 'p', AT_OPTION_NUMBER, OF(radio.ppm), "PPM", "frequency correction", -1000, 1000},
-    {"bias-tee", 0, AT_OPTION_FLAG, OF(radio.bias_tee), NULL,
+    {"bias-tee", 0, AT_OPTION_FLAG, OF(bias_tee), NULL,
      "power an amplifier through the antenna socket"},
     {"settings", 0, AT_OPTION_TEXT, OF(radio.settings), "K=V,..", "device settings"},
     {"modules", 0, AT_OPTION_TEXT, OF(modules), "DIR", "extra folder of SoapySDR modules"},
@@ -276,6 +276,7 @@ static int run(int argc, char **argv)
     else if (n == 0) {
         j->radio.center_hz = j->center_hz;
         j->radio.log = on_driver_line;
+        j->radio.bias_tee = j->bias_tee;
         j->radio.modules = j->modules[0] ? j->modules : NULL;
         j->form = j->json ? FORM_JSON : j->csv ? FORM_CSV : FORM_TEXT;
         code = work(j);

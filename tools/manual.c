@@ -187,6 +187,7 @@ static const char *type_of(const struct at_config_key *k)
         [AT_CONFIG_DEVICE] = "device",
         [AT_CONFIG_LISTEN] = "address:port",
         [AT_CONFIG_BOOL] = "true or false",
+        [AT_CONFIG_SWITCH] = "true or false",
         [AT_CONFIG_COUNT] = "whole number",
         [AT_CONFIG_NUMBER] = "number",
         [AT_CONFIG_HZ] = "Hz",

@@ -50,6 +50,7 @@ struct at_config_band {
     double ppm;          /* NAN: the radio's */
     char antenna[32];    /* empty: the radio's */
     char settings[256];  /* beside the radio's; "key=value,...", or empty */
+    int bias_tee;        /* 1: on, -1: off, 0: the radio's */
     double latency_ms;   /* budget of this band; 0: budget.latency_ms */
     struct at_config_range ignore[AT_CONFIG_MAX_IGNORE];
     uint32_t n_ignore;
@@ -71,7 +72,7 @@ struct at_config_radio {
     bool loop;      /* of a file: begin again at its end */
     double settle_s; /* dropped behind each change of band */
     struct at_config_band bands[AT_CONFIG_MAX_BANDS];
-    uint32_t n_bands; /* at least 1; several are visited in turn, all at one rate, none of a file */
+    uint32_t n_bands; /* at least 1; several are visited in turn, none of a file */
 };
 
 struct at_config {

@@ -279,13 +279,6 @@ static int check_bands(const struct loader *l, uint32_t i, struct at_error *err)
                 at, err,
                 at_error_set(err, -EINVAL,
                              "radios[].bands: a recording has one band; remove this one"));
-        if (b->rate_hz != r->bands[0].rate_hz)
-            return fail_at(
-                at, err,
-                at_error_set(err, -EINVAL,
-                             "radios[].bands[].rate: %.0f in `%s`, but %.0f in `%s`: a radio "
-                             "visits its bands at one rate; write the same in each",
-                             b->rate_hz, b->name, r->bands[0].rate_hz, r->bands[0].name));
         if (any_antenna && !*b->antenna && !*r->antenna)
             return fail_at(
                 at, err,

@@ -79,6 +79,9 @@ static void print_value(struct at_buf *out, const struct at_config_key *key, con
     case AT_CONFIG_BOOL:
         at_buf_printf(out, "%s", *(const bool *)member ? "true" : "false");
         break;
+    case AT_CONFIG_SWITCH:
+        at_buf_printf(out, "%s", *(const int *)member > 0 ? "true" : "false");
+        break;
     case AT_CONFIG_COUNT:
         at_buf_printf(out, "%u", *(const uint32_t *)member);
         break;
@@ -101,9 +104,11 @@ static void print_value(struct at_buf *out, const struct at_config_key *key, con
     }
 }
 
-/* A number that was not given has no text. */
+/* What was not given has no text. */
 static bool is_given(const struct at_config_key *key, const void *member)
 {
+    if (key->type == AT_CONFIG_SWITCH)
+        return *(const int *)member != 0;
     if (key->type == AT_CONFIG_NUMBER || key->type == AT_CONFIG_HZ)
         return !isnan(*(const double *)member) &&
                !(key->preset == NULL && *(const double *)member < key->min);

@@ -153,6 +153,8 @@ const struct at_config_key at_config_table[] = {
      "error of the crystal in this band; not given: the radio's"},
     {"radios[].bands[].antenna", AT_CONFIG_TEXT, BAND(antenna), FREE, NULL, "", NULL,
      "antenna input of this band; empty: the radio's"},
+    {"radios[].bands[].bias_tee", AT_CONFIG_SWITCH, BAND(bias_tee), FREE, NULL, NULL, "true",
+     "feed an amplifier through the antenna socket in this band; not given: the radio's"},
     {"radios[].bands[].settings", AT_CONFIG_TEXT, BAND(settings), FREE, NULL, "", NULL,
      "device settings of this band, set at each visit beside the radio's, \"key=value,key=value\""},
     {"radios[].bands[].budget.latency_ms", AT_CONFIG_NUMBER, BAND(latency_ms), 0, 60000, NULL, "0", NULL,
@@ -353,6 +355,15 @@ static int set_number(const struct at_config_key *key, void *member, const char 
     return 0;
 }
 
+static int set_switch(int *out, const char *text, struct at_error *err)
+{
+    bool on;
+    if (at_value_bool(text, &on) < 0)
+        return at_error_set(err, -EINVAL, "neither true nor false");
+    *out = on ? 1 : -1;
+    return 0;
+}
+
 static int set_gain(const struct at_config_key *key, struct at_config_gain *gain, const char *text,
                     struct at_error *err)
 {
@@ -436,6 +447,8 @@ int at_config_set(const struct at_config_key *key, void *member, const char *tex
         if (at_value_bool(text, member) < 0)
             return at_error_set(err, -EINVAL, "neither true nor false");
         return 0;
+    case AT_CONFIG_SWITCH:
+        return set_switch(member, text, err);
     case AT_CONFIG_COUNT:
     case AT_CONFIG_NUMBER:
     case AT_CONFIG_HZ:

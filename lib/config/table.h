@@ -16,6 +16,7 @@ enum at_config_type {
     AT_CONFIG_DEVICE,   /* char[size]: driver=... or file=... */
     AT_CONFIG_LISTEN,   /* char[size]: address:port */
     AT_CONFIG_BOOL,     /* bool */
+    AT_CONFIG_SWITCH,   /* int: 1, -1, 0 where not given */
     AT_CONFIG_COUNT,    /* uint32_t */
     AT_CONFIG_NUMBER,   /* double */
     AT_CONFIG_HZ,       /* double */

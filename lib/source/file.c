@@ -392,7 +392,8 @@ static int read_samples(struct at_source *s, float *iq, size_t max, int timeout_
                             .index = index,
                             .delivered_ns = f->paced ? due : at_clock_mono_ns(),
                             .utc_ns = utc_of(f, seg, index),
-                            .center_hz = seg->center_hz};
+                            .center_hz = seg->center_hz,
+                            .rate_hz = f->rec.rate_hz};
     return 0;
 }
 

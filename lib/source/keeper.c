@@ -15,7 +15,6 @@
 #define RING_SAMPLE    4 /* bytes: CS16, so CF32 gets a quarter of a second and CS8 a whole one */
 #define RING_MIN_BYTES (1u << 20)
 #define RING_MAX_BYTES (512u << 20)
-#define RATE_MAX_HZ    1e9
 #define RATE_SAME_HZ   0.5
 #define GAIN_MAX_MDB   300000
 #define LINES          20
@@ -97,10 +96,24 @@ static void pass_line(void *ctx, const char *text)
 
 /* ---- what the helper says ---- */
 
+static bool is_rate_possible(double rate_hz)
+{
+    return rate_hz > 0 && rate_hz <= AT_RADIO_MAX_HZ;
+}
+
 static bool is_opened_possible(const struct at_helper_message *m)
 {
-    return m->rate_hz > 0 && m->rate_hz <= RATE_MAX_HZ && m->format < AT_IQ_FORMATS &&
-           m->full_scale > 0 && isfinite(m->full_scale) && isfinite(m->center_hz);
+    return is_rate_possible(m->rate_hz) && m->format < AT_IQ_FORMATS && m->full_scale > 0 &&
+           isfinite(m->full_scale) && isfinite(m->center_hz);
+}
+
+/* What the device gives for the rate that is set. Lock held. */
+static void take_rate(struct at_keeper *k, double rate_hz)
+{
+    k->asked_rate_hz = k->set.rate_hz;
+    k->info.rate_hz = rate_hz;
+    k->info.assumed_floor_dbfs_hz =
+        at_iq_format_floor((enum at_iq_format)k->format, k->full_scale, rate_hz);
 }
 
 static void on_opened(struct at_keeper *k, const struct at_helper_message *m)
@@ -113,16 +126,16 @@ static void on_opened(struct at_keeper *k, const struct at_helper_message *m)
     }
     pthread_mutex_lock(&k->lock);
     struct at_source_info *i = &k->info;
-    bool same = !k->opened_before || fabs(i->rate_hz - m->rate_hz) <= RATE_SAME_HZ;
+    bool same = k->asked_rate_hz != k->set.rate_hz || fabs(i->rate_hz - m->rate_hz) <= RATE_SAME_HZ;
     if (!same) {
         at_error_set(&k->error, 0, "%.80s: it has come back at %.1f S/s instead of %.1f", m->label,
                      m->rate_hz, i->rate_hz);
         atomic_store(&k->fatal, -EIO);
     }
-    i->rate_hz = k->life.rate_hz = m->rate_hz;
+    k->format = m->format;
+    k->full_scale = m->full_scale;
+    take_rate(k, m->rate_hz);
     i->center_hz = m->center_hz;
-    i->assumed_floor_dbfs_hz =
-        at_iq_format_floor((enum at_iq_format)m->format, m->full_scale, m->rate_hz);
     snprintf(i->format, sizeof i->format, "%s", at_iq_format_name((enum at_iq_format)m->format));
     snprintf(i->name, sizeof i->name, "%s", m->label);
     snprintf(i->hardware, sizeof i->hardware, "%s", m->hardware);
@@ -137,22 +150,27 @@ static void on_opened(struct at_keeper *k, const struct at_helper_message *m)
 }
 
 /* What was asked for last is what the next life begins with. Lock held. */
-static void take_tuning(struct at_keeper *k)
+static void take_tuning(struct at_keeper *k, double rate_hz)
 {
     at_tuning_merge(&k->set, &k->tune.wanted);
+    take_rate(k, rate_hz);
     k->info.center_hz = k->set.center_hz;
     k->number = k->tune.sent;
 }
 
 static void on_tuned(struct at_keeper *k, const struct at_helper_message *m)
 {
+    if (!is_rate_possible(m->rate_hz)) {
+        atomic_store(&k->life.damaged, true);
+        return;
+    }
     pthread_mutex_lock(&k->lock);
     if (m->number == k->tune.sent) {
         k->tune.answered = m->number;
         k->tune.result = m->code < 0 ? m->code : 0;
         snprintf(k->tune.err.text, sizeof k->tune.err.text, "%.500s", m->text);
         if (m->code == 0)
-            take_tuning(k);
+            take_tuning(k, m->rate_hz);
     }
     pthread_mutex_unlock(&k->lock);
 }
@@ -211,7 +229,7 @@ static void fail_tune(struct at_keeper *k, const char *fate)
 
 static size_t ring_bytes(const struct at_keeper *k)
 {
-    double want = RING_S * k->options.rate_hz * RING_SAMPLE;
+    double want = RING_S * fmax(k->options.rate_hz, k->options.most_rate_hz) * RING_SAMPLE;
     return want > RING_MAX_BYTES   ? RING_MAX_BYTES
            : want < RING_MIN_BYTES ? RING_MIN_BYTES
                                    : (size_t)want;
@@ -231,13 +249,11 @@ static int give_orders(struct at_keeper *k, struct at_radio_orders *o)
     const struct at_soapy_options *from = &k->options;
     bool has;
     o->mode = AT_HELPER_RADIO;
-    o->rate_hz = from->rate_hz;
     pthread_mutex_lock(&k->lock);
     o->tuning = k->set;
     o->number = k->number;
     pthread_mutex_unlock(&k->lock);
     o->channel = (uint32_t)from->channel;
-    o->bias_tee = from->bias_tee;
     o->stalled_ns = k->times.stalled_ns;
     o->busy_ns = k->times.busy_ns;
     o->settle_ns = (int64_t)(from->settle_s * 1e9);

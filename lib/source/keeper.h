@@ -21,7 +21,6 @@ void at_radio_times_default(struct at_radio_times *t, double scale);
 /* One life of the device, in one helper. */
 struct at_life {
     struct at_process process;
-    double rate_hz;                     /* as the device gives it; valid once opened */
     _Atomic bool opened, over, damaged; /* over: the process is gone; damaged: the reader found nonsense */
     struct at_iq_reader ring;           /* the reader's, as is what follows */
     uint64_t next;                      /* index behind the newest sample that was taken */
@@ -45,6 +44,9 @@ struct at_keeper {
     pthread_cond_t changed;
     bool readable; /* life holds a ring; the reader clears it once the life is over and the ring empty */
     struct at_source_info info;
+    double asked_rate_hz; /* for which the device gave info.rate_hz; 0: none yet */
+    double full_scale;    /* of the samples; valid once opened, as is format */
+    uint32_t format;
     struct at_error error; /* why it is not running */
     struct {
         uint64_t asked, sent, answered;

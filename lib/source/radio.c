@@ -47,8 +47,7 @@ struct owner {
     struct at_tuning set; /* what the device is set to */
     uint64_t number;      /* of it */
     uint64_t settled;     /* index of the first sample that is sure to be of it */
-    bool settling;        /* samples have been dropped since it was set */
-    double gain_db;
+    bool settling;        /* samples have been lost since it was to be set */
     struct at_gain_control gain;
     struct at_anchors anchors;
     uint64_t lost[AT_LOST_REASONS]; /* not yet told of: they travel with the next samples */
@@ -68,7 +67,8 @@ static void enter(const struct owner *o, enum at_radio_call call)
 static void say(const struct owner *o, struct at_helper_message *m)
 {
     m->center_hz = o->set.center_hz;
-    m->gain_db = o->gain_db;
+    m->rate_hz = o->info.rate_hz;
+    m->gain_db = o->info.gain_db;
     if (o->r->socket >= 0)
         send(o->r->socket, m, sizeof *m, MSG_NOSIGNAL);
 }
@@ -92,7 +92,9 @@ static void lose(struct owner *o, enum at_lost_reason reason, uint64_t samples)
 {
     o->index += samples;
     o->lost[reason] += samples;
-    o->events[reason]++;
+    /* One change of band costs samples in more than one place, and is one event. */
+    o->events[reason] += reason != AT_LOST_RETUNE || !o->settling;
+    o->settling = o->settling || reason == AT_LOST_RETUNE;
 }
 
 /* Samples that the clock says are missing before n new ones; at least 1, so that the break shows in
@@ -151,18 +153,19 @@ static void control_gain(struct owner *o, const void *samples, size_t n, int64_t
         return;
     enter(o, AT_CALL_TUNE);
     t.gain_db = o->gain.gain_db;
-    o->r->driver_ops->tune(o->driver, &t, &o->gain_db, &err);
+    o->r->driver_ops->tune(o->driver, &t, &o->info, &err);
 }
 
 static void deliver(struct owner *o, const void *samples, size_t n, int64_t now_ns)
 {
-    atomic_store(&o->r->page->gain_mdb, (int32_t)lrint(o->gain_db * 1e3));
+    atomic_store(&o->r->page->gain_mdb, (int32_t)lrint(o->info.gain_db * 1e3));
     struct at_iq_record rec = {
         .index = o->index,
         .delivered_ns = now_ns,
         .center_hz = o->set.center_hz,
+        .rate_hz = o->info.rate_hz,
         .tuning = o->number,
-        .gain_db = (float)o->gain_db,
+        .gain_db = (float)o->info.gain_db,
         .full_scale = (float)o->info.full_scale,
         .format = (uint32_t)o->info.format,
         .n = (uint32_t)n,
@@ -186,10 +189,7 @@ static size_t drop_unsettled(struct owner *o, size_t n, int64_t now_ns)
         return 0;
     uint64_t left = o->settled - o->index;
     size_t drop = left < n ? (size_t)left : n;
-    o->index += drop;
-    o->lost[AT_LOST_RETUNE] += drop;
-    o->events[AT_LOST_RETUNE] += !o->settling;
-    o->settling = true;
+    lose(o, AT_LOST_RETUNE, drop);
     at_anchors_update(&o->anchors, o->index + (n - drop), now_ns, 0);
     return drop;
 }
@@ -229,49 +229,86 @@ static void settle(struct owner *o)
     uint64_t most = o->index + (uint64_t)(SETTLE_MOST_S * o->info.rate_hz);
     due = due < o->index ? o->index : due > most ? most : due;
     o->settled = due + (uint64_t)((double)o->r->settle_ns * 1e-9 * o->info.rate_hz);
-    o->settling = false;
 }
 
-/* Sets what differs; where a part is refused, all that stood before is set again. */
+/* The stream is about to stand still: what the driver holds back of it goes. */
+static void leave_rate(struct owner *o, int64_t now_ns)
+{
+    uint64_t due = at_anchors_due(&o->anchors, now_ns);
+    uint64_t most = o->index + (uint64_t)(SETTLE_MOST_S * o->info.rate_hz);
+    due = due > most ? most : due;
+    if (o->streaming && due > o->index)
+        lose(o, AT_LOST_RETUNE, due - o->index);
+}
+
+/* It runs again, from then on at another rate and with another clock: what passed meanwhile is lost
+ * in its samples, as the first of them will tell. */
+static void begin_rate(struct owner *o, int64_t left_ns)
+{
+    at_anchors_reset(&o->anchors, o->info.rate_hz);
+    at_anchors_update(&o->anchors, o->index, left_ns, 0);
+    o->has_time = false;
+    o->exact = 0;
+    o->pending = AT_LOST_RETUNE;
+    o->last_data_ns = at_clock_mono_ns();
+}
+
+/* Sets what differs; where a part is refused, all that stood before is set again. -EIO: the stream
+ * is gone. */
 static int retune(struct owner *o, const struct at_tuning *wanted, struct at_error *err)
 {
     struct at_tuning before = o->set, t = *wanted;
     struct at_error ignored;
+    int64_t now = at_clock_mono_ns();
     if (t.auto_gain && isnan(t.gain_db))
         t.gain_db =
             o->info.gain_min_db + AT_START_GAIN_SHARE * (o->info.gain_max_db - o->info.gain_min_db);
-    before.gain_db = before.gains[0] ? before.gain_db : o->gain_db;
+    before.gain_db = before.gains[0] ? before.gain_db : o->info.gain_db;
     struct at_tuning all = t;
     at_tuning_difference(&before, &t);
-    int code = o->r->driver_ops->tune(o->driver, &t, &o->gain_db, err);
-    if (code < 0)
-        o->r->driver_ops->tune(o->driver, &before, &o->gain_db, &ignored);
+    bool restarts = t.rate_hz > 0;
+    o->settling = false;
+    if (restarts)
+        leave_rate(o, now);
     else
+        before.rate_hz = 0;
+    int code = o->r->driver_ops->tune(o->driver, &t, &o->info, err), back = 0;
+    if (code == 0)
         at_tuning_merge(&o->set, &all);
+    else if (code != -EIO)
+        back = o->r->driver_ops->tune(o->driver, &before, &o->info, &ignored);
     if (at_tuning_sets_gain(&all) && code == 0)
-        o->gain = (struct at_gain_control){
-            .min_db = o->info.gain_min_db, .max_db = o->info.gain_max_db, .gain_db = o->gain_db};
+        o->gain = (struct at_gain_control){.min_db = o->info.gain_min_db,
+                                           .max_db = o->info.gain_max_db,
+                                           .gain_db = o->info.gain_db};
+    if (restarts)
+        begin_rate(o, now);
     settle(o);
-    return code;
+    return back == -EIO ? at_error_set(err, -EIO, "%.400s", ignored.text) : code;
 }
 
-static void answer_tune(struct owner *o)
+/* 0, or -EIO: the stream is gone. */
+static int answer_tune(struct owner *o)
 {
     struct at_helper_message m;
+    int code = 0;
     if (o->r->socket < 0 || !atomic_exchange(&o->r->page->mail, 0))
-        return;
-    while (recv(o->r->socket, &m, sizeof m, MSG_DONTWAIT) == sizeof m) {
+        return 0;
+    while (code != -EIO && recv(o->r->socket, &m, sizeof m, MSG_DONTWAIT) == sizeof m) {
         if (m.word != AT_WORD_TUNE)
             continue;
         struct at_helper_message answer = {.word = AT_WORD_TUNED, .number = m.number};
         struct at_error err = {{0}};
         enter(o, AT_CALL_TUNE);
-        answer.code = retune(o, &m.tuning, &err);
-        if (answer.code == 0)
+        answer.code = code = retune(o, &m.tuning, &err);
+        if (code == 0)
             o->number = m.number;
         at_recording_copy_text(answer.text, sizeof answer.text, err.text);
         say(o, &answer);
+        if (code == -EIO)
+            say_failed(o, code, err.text);
     }
+    return code == -EIO ? code : 0;
 }
 
 /* ---- streaming ---- */
@@ -301,7 +338,8 @@ static int stream(struct owner *o)
     o->last_data_ns = at_clock_mono_ns();
     while (!stopping(o)) {
         atomic_fetch_add(&o->r->page->turns, 1);
-        answer_tune(o);
+        if (answer_tune(o) < 0)
+            return -EIO;
         struct at_driver_read got = {0};
         int64_t began = at_clock_mono_ns();
         enter(o, AT_CALL_READ);
@@ -323,7 +361,6 @@ static void say_opened(struct owner *o)
 {
     struct at_helper_message m = {.word = AT_WORD_OPENED,
                                   .format = (uint32_t)o->info.format,
-                                  .rate_hz = o->info.rate_hz,
                                   .full_scale = o->info.full_scale};
     memcpy(m.label, o->info.label, sizeof m.label);
     memcpy(m.hardware, o->info.hardware, sizeof m.hardware);
@@ -340,7 +377,6 @@ static int open_device(struct owner *o, struct at_error *err)
     if (r < 0)
         return r;
     o->info = info;
-    o->gain_db = info.gain_db;
     o->gain = (struct at_gain_control){
         .min_db = info.gain_min_db, .max_db = info.gain_max_db, .gain_db = info.gain_db};
     at_anchors_reset(&o->anchors, info.rate_hz);
@@ -356,7 +392,8 @@ static int open_device(struct owner *o, struct at_error *err)
 
 int at_radio_run(struct at_radio *r)
 {
-    struct owner o = {.r = r, .set = r->tuning, .number = r->number, .gain_db = r->options.gain_db};
+    struct owner o = {
+        .r = r, .set = r->tuning, .number = r->number, .info.gain_db = r->options.gain_db};
     struct at_error err = {{0}};
     at_cpu_flush_denormals();
     int code = open_device(&o, &err);

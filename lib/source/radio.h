@@ -31,20 +31,21 @@ struct at_driver_read {
 
 struct at_driver_ops {
     uint32_t version;
-    /* Opens, sets up, activates. -EINVAL: refused for good, the error says which setting; else worth a retry. */
+    /* Opens, sets up, activates; o is borrowed until it is closed. -EINVAL: refused for good, the error says which setting; else worth a retry. */
     int (*open)(const struct at_soapy_options *o, struct at_error *err, struct at_driver_info *ret_info,
                 struct at_driver **ret_driver);
     /* 0; -ETIMEDOUT; -EOVERFLOW and -EBADMSG (corrupt): samples were lost, go on; -EIO: anything else. */
     int (*read)(struct at_driver *d, void *buf, size_t max, int timeout_ms, struct at_driver_read *ret);
-    /* *ret_gain_db: what the gain is now, where t sets it. -EINVAL: refused; what comes before it is set. */
-    int (*tune)(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db, struct at_error *err);
+    /* Another rate restarts the stream. info: gain_db and rate_hz become what they are now. -EINVAL: refused; what comes
+     * before it is set. -EIO: the stream does not start again. */
+    int (*tune)(struct at_driver *d, const struct at_tuning *t, struct at_driver_info *info, struct at_error *err);
     void (*close)(struct at_driver *d);
 };
 #define AT_START_GAIN_SHARE 0.6 /* of the range, where our own control begins */
 
 /* Puts what t sets into the place of what stands in into. Any process. */
 void at_tuning_merge(struct at_tuning *into, const struct at_tuning *t);
-/* Takes out of t what is as now already. */
+/* Takes out of t what is as now already; another rate takes the frequency along, which drivers may move with it. */
 void at_tuning_difference(const struct at_tuning *now, struct at_tuning *t);
 bool at_tuning_sets_gain(const struct at_tuning *t);
 
@@ -64,7 +65,7 @@ enum at_helper_mode { AT_HELPER_RADIO = 1, AT_HELPER_FIND };
 /* Which call on the device the helper is in. */
 enum at_radio_call { AT_CALL_NONE, AT_CALL_OPEN, AT_CALL_READ, AT_CALL_TUNE, AT_CALL_CLOSE, AT_CALLS };
 
-#define AT_PAGE_MAGIC   UINT64_C(0x617474756e650002) /* "attune", and the layout's number */
+#define AT_PAGE_MAGIC   UINT64_C(0x617474756e650003) /* "attune", and the layout's number */
 #define AT_PAGE_MODULES 16384
 
 /* The helper's orders: written by us before it starts, so that no secret stands on a command line. */
@@ -72,11 +73,10 @@ struct at_radio_orders {
     uint32_t mode; /* enum at_helper_mode */
     int32_t parent;
     uint64_t ring_bytes; /* of samples */
-    double rate_hz;
     struct at_tuning tuning; /* to begin with */
     uint64_t number;         /* of it */
     uint32_t channel;
-    bool bias_tee, has_settings, has_module, has_driver;
+    bool has_settings, has_module, has_driver;
     int64_t stalled_ns, busy_ns, settle_ns;
     char device[2048], settings[1024], module[2048], driver[128];
     char modules[AT_PAGE_MODULES]; /* folders, each ended by NUL, then an empty one */
@@ -98,7 +98,8 @@ struct at_helper_message {
     int32_t code;    /* FAILED, TUNED */
     uint64_t number; /* TUNE, TUNED: which */
     uint32_t format; /* OPENED */
-    double rate_hz, center_hz, gain_db, full_scale;
+    double full_scale; /* OPENED */
+    double rate_hz, center_hz, gain_db;
     struct at_tuning tuning; /* TUNE */
     char label[128], hardware[64];
     char text[1024]; /* OPENED: message; FAILED, TUNED: error; FOUND: device string */

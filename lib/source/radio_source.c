@@ -12,7 +12,6 @@
 #include "lib/source/keeper.h"
 
 #define MODULES_MAX 64
-#define RATE_MAX_HZ 1e9
 #define LOST_MAX    (UINT64_C(1) << 56)
 
 struct radio_source {
@@ -79,6 +78,8 @@ static int copy_options(struct radio_source *s, const struct at_soapy_options *o
     }
     struct at_tuning *set = &s->keeper.set;
     *set = (struct at_tuning){.center_hz = o->center_hz,
+                              .rate_hz = o->rate_hz,
+                              .bias_tee = o->bias_tee,
                               .ppm = o->ppm,
                               .gain_db = o->gain_db,
                               .auto_gain = isnan(o->gain_db) && !o->gains};
@@ -95,7 +96,7 @@ static int check_options(const struct at_soapy_options *o, struct at_error *err)
         return at_error_set(err, -EINVAL,
                             "device \"%.80s\" must name its driver: driver=rtlsdr,serial=00000001",
                             o->device ? o->device : "");
-    if (!(o->rate_hz > 0) || o->rate_hz > RATE_MAX_HZ)
+    if (!(o->rate_hz > 0) || o->rate_hz > AT_RADIO_MAX_HZ || o->most_rate_hz > AT_RADIO_MAX_HZ)
         return at_error_set(err, -EINVAL, "%.80s: a rate of %g S/s can't be; say --rate 2.4M",
                             o->device, o->rate_hz);
     if (!isfinite(o->center_hz) || o->center_hz < 0)
@@ -177,7 +178,7 @@ static void begin_life(struct radio_source *s, const struct at_iq_record *rec)
         uint64_t have = s->end_index + rec->n;
         lose(s, AT_LOST_STALL, due > have ? due - have : 1, 1);
     }
-    at_anchors_reset(&s->anchors, l->rate_hz);
+    at_anchors_reset(&s->anchors, rec->rate_hz);
     s->base_index = s->end_index;
     l->begun = true;
     l->next = 0;
@@ -203,6 +204,8 @@ static bool account(struct radio_source *s, const struct at_iq_record *rec)
     for (int i = 0; i < AT_LOST_REASONS; i++)
         if (rec->lost[i] || rec->events[i])
             lose(s, (enum at_lost_reason)i, rec->lost[i], rec->events[i]);
+    if (rec->rate_hz != s->anchors.rate_hz)
+        at_anchors_reset(&s->anchors, rec->rate_hz);
     at_anchors_update(&s->anchors, s->end_index + rec->n, s->delivered_ns,
                       at_clock_utc_ns() - (now - s->delivered_ns));
     s->end_index += rec->n;
@@ -227,6 +230,7 @@ static void take(struct radio_source *s, const struct at_iq_record *rec, const v
         .utc_ns = at_anchors_utc(&s->anchors, index),
         .center_hz = rec->center_hz,
         .tuning = rec->tuning,
+        .rate_hz = rec->rate_hz,
         .gain_db = (double)rec->gain_db,
     };
     atomic_fetch_add(&s->popped, n);
@@ -339,9 +343,11 @@ static int tune(struct at_source *base, const struct at_tuning *t, uint64_t *ret
                 struct at_error *err)
 {
     struct at_keeper *k = &self(base)->keeper;
-    if (isinf(t->center_hz) || t->center_hz < 0 || isinf(t->gain_db) || isinf(t->ppm))
-        return at_error_set(err, -EINVAL, "a frequency of %g Hz or a gain of %g dB can't be",
-                            t->center_hz, t->gain_db);
+    if (isinf(t->center_hz) || t->center_hz < 0 || isinf(t->gain_db) || isinf(t->ppm) ||
+        !(t->rate_hz >= 0 && t->rate_hz <= AT_RADIO_MAX_HZ))
+        return at_error_set(err, -EINVAL,
+                            "a frequency of %g Hz, a rate of %g S/s or a gain of %g dB can't be",
+                            t->center_hz, t->rate_hz, t->gain_db);
     pthread_mutex_lock(&k->lock);
     *ret_number = ++k->tune.asked;
     k->tune.wanted = *t;

@@ -111,7 +111,7 @@ static bool is_possible(const struct at_iq_reader *r, const struct at_iq_record 
         rec->n > (r->data_bytes - at) / at_iq_format_size((enum at_iq_format)rec->format))
         return false;
     return isfinite(rec->full_scale) && rec->full_scale > 0 && isfinite(rec->center_hz) &&
-           isfinite(rec->gain_db);
+           isfinite(rec->gain_db) && rec->rate_hz > 0 && rec->rate_hz <= AT_RADIO_MAX_HZ;
 }
 
 const struct at_iq_record *at_iq_ring_peek(struct at_iq_reader *r, const void **ret_samples,

@@ -11,6 +11,8 @@
 
 #include "lib/source/source.h"
 
+#define AT_RADIO_MAX_HZ 1e9
+
 /* One delivery of the driver: n contiguous samples in their native format, and what was lost before them. */
 struct at_iq_record {
     uint64_t index;                   /* of the first sample, from 0 when the device was opened */
@@ -19,7 +21,7 @@ struct at_iq_record {
     uint32_t format;                  /* enum at_iq_format */
     uint32_t n;
     int64_t delivered_ns;
-    double center_hz;
+    double center_hz, rate_hz;
     uint64_t tuning; /* at_read.tuning */
     float gain_db, full_scale;
     uint64_t position; /* set by push: where its bytes begin, counted from the ring's start of life */

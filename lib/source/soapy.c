@@ -30,9 +30,11 @@
 struct at_driver {
     SoapySDRDevice *dev;
     SoapySDRStream *stream;
+    const struct at_soapy_options *options;
     size_t channel;
     double ppm; /* applied by us; 0 where the device corrects itself */
     bool active, polls_status, has_gain;
+    bool sized; /* its buffers are made for the rate */
 };
 
 /* ---- modules: loaded by name, so that one driver does not bring in seventy libraries ---- */
@@ -133,22 +135,22 @@ static int fail(struct at_error *err, int code, const char *device, const char *
                         log);
 }
 
-static int set_rate(struct at_driver *d, const struct at_soapy_options *o, struct at_error *err,
+static int set_rate(struct at_driver *d, double rate_hz, struct at_error *err,
                     struct at_driver_info *info)
 {
-    if (SoapySDRDevice_setSampleRate(d->dev, SOAPY_SDR_RX, d->channel, o->rate_hz) != 0) {
+    if (SoapySDRDevice_setSampleRate(d->dev, SOAPY_SDR_RX, d->channel, rate_hz) != 0) {
         char what[80];
-        snprintf(what, sizeof what, "refuses a rate of %.0f S/s", o->rate_hz);
-        return fail(err, -EINVAL, o->device, what);
+        snprintf(what, sizeof what, "refuses a rate of %.0f S/s", rate_hz);
+        return fail(err, -EINVAL, d->options->device, what);
     }
     double got = SoapySDRDevice_getSampleRate(d->dev, SOAPY_SDR_RX, d->channel);
-    if (!(fabs(got - o->rate_hz) <= RATE_TOLERANCE * o->rate_hz))
+    if (!(fabs(got - rate_hz) <= RATE_TOLERANCE * rate_hz))
         return at_error_set(
             err, -EINVAL, "%.120s: asked for %.0f S/s, the device gives %.0f; choose a rate it has",
-            o->device, o->rate_hz, got);
-    if (fabs(got - o->rate_hz) > 0.5)
+            d->options->device, rate_hz, got);
+    if (fabs(got - rate_hz) > 0.5)
         snprintf(info->message, sizeof info->message, "asked for %.0f S/s, the device gives %.1f",
-                 o->rate_hz, got);
+                 rate_hz, got);
     info->rate_hz = got;
     return 0;
 }
@@ -218,18 +220,19 @@ static int set_gain(struct at_driver *d, const struct at_soapy_options *o, struc
     return 0;
 }
 
-/* Drivers name it biastee, bias_tx, biasT_ctrl... */
-static int set_bias_tee(struct at_driver *d, const struct at_soapy_options *o, struct at_error *err)
+/* Drivers name it biastee, bias_tx, biasT_ctrl... One that has none is off. */
+static int set_bias_tee(struct at_driver *d, bool on, struct at_error *err)
 {
     size_t n = 0;
     bool found = false;
     SoapySDRArgInfo *list = SoapySDRDevice_getSettingInfo(d->dev, &n);
     for (size_t i = 0; list && i < n && !found; i++)
         found = contains_nocase(list[i].key, "bias") &&
-                SoapySDRDevice_writeSetting(d->dev, list[i].key, "true") == 0;
+                SoapySDRDevice_writeSetting(d->dev, list[i].key, on ? "true" : "false") == 0;
     SoapySDRArgInfoList_clear(list, n);
-    return found ? 0
-                 : at_error_set(err, -EINVAL, "%.120s: it has no bias tee to switch on", o->device);
+    return found || !on ? 0
+                        : at_error_set(err, -EINVAL, "%.120s: it has no bias tee to switch on",
+                                       d->options->device);
 }
 
 static int set_settings(struct at_driver *d, const char *settings, const char *device,
@@ -270,7 +273,7 @@ static int configure(struct at_driver *d, const struct at_soapy_options *o, stru
                             d->channel);
     if (o->antenna && set_antenna(d, o->antenna, o->device, err) < 0)
         return -EINVAL;
-    int r = set_rate(d, o, err, info);
+    int r = set_rate(d, o->rate_hz, err, info);
     if (r < 0)
         return r;
     if (o->ppm != 0)
@@ -279,7 +282,7 @@ static int configure(struct at_driver *d, const struct at_soapy_options *o, stru
     if (r == 0)
         r = set_gain(d, o, err, info);
     if (r == 0 && o->bias_tee)
-        r = set_bias_tee(d, o, err);
+        r = set_bias_tee(d, o->bias_tee > 0, err);
     if (r == 0 && o->settings)
         r = set_settings(d, o->settings, o->device, err);
     info->center_hz = o->center_hz;
@@ -299,34 +302,34 @@ static bool gives_format(struct at_driver *d, const char *format)
     return found;
 }
 
+static const char *const format_names[] = {SOAPY_SDR_CU8, SOAPY_SDR_CS8, SOAPY_SDR_CS16,
+                                           SOAPY_SDR_CF32};
+
 /* The native one where we read it, else the widest integer, else floats. */
-static const char *choose_format(struct at_driver *d, struct at_driver_info *info)
+static void choose_format(struct at_driver *d, struct at_driver_info *info)
 {
     double full_scale = 0;
     char *native =
         SoapySDRDevice_getNativeStreamFormat(d->dev, SOAPY_SDR_RX, d->channel, &full_scale);
     int format = at_iq_format_from_name(native);
     SoapySDR_free(native);
-    static const char *const names[] = {SOAPY_SDR_CU8, SOAPY_SDR_CS8, SOAPY_SDR_CS16,
-                                        SOAPY_SDR_CF32};
-    bool is_native = format >= 0 && gives_format(d, names[format]);
+    bool is_native = format >= 0 && gives_format(d, format_names[format]);
     if (!is_native)
         format = gives_format(d, SOAPY_SDR_CS16) ? AT_IQ_CS16 : AT_IQ_CF32;
     bool sane = is_native && isfinite(full_scale) && full_scale > 0 && full_scale <= 2147483648.0;
     info->format = (enum at_iq_format)format;
     info->full_scale = sane ? full_scale : at_iq_format_full_scale(info->format);
-    return names[format];
 }
 
 /* About 10 ms a buffer where the driver lets one say: librtlsdr's default is 55 ms at 2.4 MS/s. In
  * bytes where the driver says so or says nothing (rtlsdr, miri), else in samples (bladerf: buflen).
  */
-static void set_buffer_length(const SoapySDRArgInfo *info, const struct at_driver_info *of,
+static bool set_buffer_length(const SoapySDRArgInfo *info, const struct at_driver_info *of,
                               SoapySDRKwargs *args)
 {
     bool bytes = strcmp(info->key, "bufflen") == 0;
     if (!bytes && strcmp(info->key, "buflen") != 0)
-        return;
+        return false;
     if (info->units && contains_nocase(info->units, "sample"))
         bytes = false;
     double block = bytes ? USB_BLOCK : BUFFER_SAMPLES;
@@ -334,44 +337,74 @@ static void set_buffer_length(const SoapySDRArgInfo *info, const struct at_drive
     char text[32];
     snprintf(text, sizeof text, "%d", (int)(fmax(1, floor(size / block + 0.5)) * block));
     SoapySDRKwargs_set(args, info->key, text);
+    return true;
 }
 
 /* What the device string says of the stream (remote:prot=tcp, buffers=32) goes to the stream. */
-static void set_stream_arguments(struct at_driver *d, const struct at_soapy_options *o,
-                                 const struct at_driver_info *info, SoapySDRKwargs *args)
+static void set_stream_arguments(struct at_driver *d, const struct at_driver_info *info,
+                                 SoapySDRKwargs *args)
 {
     size_t n = 0;
-    SoapySDRKwargs asked = SoapySDRKwargs_fromString(o->device);
+    SoapySDRKwargs asked = SoapySDRKwargs_fromString(d->options->device);
     SoapySDRArgInfo *list = SoapySDRDevice_getStreamArgsInfo(d->dev, SOAPY_SDR_RX, d->channel, &n);
     for (size_t i = 0; list && i < n; i++) {
         const char *value = SoapySDRKwargs_get(&asked, list[i].key);
         if (value)
             SoapySDRKwargs_set(args, list[i].key, value);
-        else
-            set_buffer_length(&list[i], info, args);
+        else if (set_buffer_length(&list[i], info, args))
+            d->sized = true;
     }
     SoapySDRArgInfoList_clear(list, n);
     SoapySDRKwargs_clear(&asked);
 }
 
-static int start_stream(struct at_driver *d, const struct at_soapy_options *o, struct at_error *err,
-                        struct at_driver_info *info)
+static int set_up_stream(struct at_driver *d, struct at_error *err, struct at_driver_info *info)
 {
-    const char *format = choose_format(d, info);
     SoapySDRKwargs args = {0};
-    set_stream_arguments(d, o, info, &args);
-    d->stream = SoapySDRDevice_setupStream(d->dev, SOAPY_SDR_RX, format, &d->channel, 1, &args);
+    set_stream_arguments(d, info, &args);
+    d->stream = SoapySDRDevice_setupStream(d->dev, SOAPY_SDR_RX, format_names[info->format],
+                                           &d->channel, 1, &args);
     SoapySDRKwargs_clear(&args);
     if (!d->stream)
-        return fail(err, -EIO, o->device, "gives no stream");
+        return fail(err, -EIO, d->options->device, "gives no stream");
     info->mtu = SoapySDRDevice_getStreamMTU(d->dev, d->stream);
     if (info->mtu == 0 || info->mtu > (1u << 24))
         info->mtu = MTU_DEFAULT;
+    return 0;
+}
+
+static int activate(struct at_driver *d, struct at_error *err)
+{
     if (SoapySDRDevice_activateStream(d->dev, d->stream, 0, 0, 0) != 0)
-        return fail(err, -EIO, o->device, "does not start");
+        return fail(err, -EIO, d->options->device, "does not start");
     d->active = true;
     d->polls_status = true;
     return 0;
+}
+
+static int start_stream(struct at_driver *d, struct at_error *err, struct at_driver_info *info)
+{
+    choose_format(d, info);
+    int r = set_up_stream(d, err, info);
+    return r < 0 ? r : activate(d, err);
+}
+
+static void deactivate(struct at_driver *d)
+{
+    if (d->active)
+        SoapySDRDevice_deactivateStream(d->dev, d->stream, 0, 0);
+    d->active = false;
+}
+
+/* After another rate: with buffers for it, where the driver lets one size them. */
+static int resume_stream(struct at_driver *d, struct at_error *err, struct at_driver_info *info)
+{
+    int r = 0;
+    if (d->sized) {
+        SoapySDRDevice_closeStream(d->dev, d->stream);
+        r = set_up_stream(d, err, info);
+    }
+    return r < 0 ? r : activate(d, err);
 }
 
 /* ---- the table ---- */
@@ -380,8 +413,7 @@ static void close_driver(struct at_driver *d)
 {
     if (!d)
         return;
-    if (d->active)
-        SoapySDRDevice_deactivateStream(d->dev, d->stream, 0, 0);
+    deactivate(d);
     if (d->stream)
         SoapySDRDevice_closeStream(d->dev, d->stream);
     if (d->dev)
@@ -462,13 +494,14 @@ static int open_driver(const struct at_soapy_options *o, struct at_error *err,
     struct at_driver *d = at_mem_alloc(NULL, AT_MEM_OTHER, sizeof *d);
     if (!d)
         return at_error_set(err, -ENOMEM, "no memory");
+    d->options = o;
     d->channel = o->channel;
     struct at_driver_info info = {0};
     int r = make_device(d, o, err, &info);
     if (r == 0)
         r = configure(d, o, err, &info);
     if (r == 0)
-        r = start_stream(d, o, err, &info);
+        r = start_stream(d, err, &info);
     if (r < 0) {
         close_driver(d);
         return r;
@@ -519,7 +552,7 @@ static int read_driver(struct at_driver *d, void *buf, size_t max, int timeout_m
     }
 }
 
-static int tune_gain(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db,
+static int tune_gain(struct at_driver *d, const struct at_tuning *t, struct at_driver_info *info,
                      struct at_error *err)
 {
     if (!d->has_gain || (!t->gains[0] && isnan(t->gain_db)))
@@ -530,14 +563,14 @@ static int tune_gain(struct at_driver *d, const struct at_tuning *t, double *ret
     else if (SoapySDRDevice_setGain(d->dev, SOAPY_SDR_RX, d->channel, t->gain_db) != 0)
         r = fail(err, -EINVAL, "radio", "refuses the gain");
     if (r == 0)
-        *ret_gain_db =
+        info->gain_db =
             t->gains[0] ? SoapySDRDevice_getGain(d->dev, SOAPY_SDR_RX, d->channel) : t->gain_db;
     return r;
 }
 
 /* What is refused most often comes first. */
-static int tune_driver(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db,
-                       struct at_error *err)
+static int tune_running(struct at_driver *d, const struct at_tuning *t, struct at_driver_info *info,
+                        struct at_error *err)
 {
     if (!isnan(t->ppm))
         set_ppm(d, t->ppm);
@@ -545,16 +578,32 @@ static int tune_driver(struct at_driver *d, const struct at_tuning *t, double *r
     if (r == 0 && t->antenna[0])
         r = set_antenna(d, t->antenna, "radio", err);
     if (r == 0)
-        r = tune_gain(d, t, ret_gain_db, err);
+        r = tune_gain(d, t, info, err);
+    if (r == 0 && t->bias_tee)
+        r = set_bias_tee(d, t->bias_tee > 0, err);
     if (r == 0 && t->settings[0])
         r = set_settings(d, t->settings, "radio", err);
     return r;
 }
 
+/* Few drivers change their rate under a running stream. */
+static int tune_driver(struct at_driver *d, const struct at_tuning *t, struct at_driver_info *info,
+                       struct at_error *err)
+{
+    if (!(t->rate_hz > 0))
+        return tune_running(d, t, info, err);
+    deactivate(d);
+    int r = set_rate(d, t->rate_hz, err, info);
+    if (r == 0)
+        r = tune_running(d, t, info, err);
+    int again = resume_stream(d, r < 0 ? &(struct at_error){{0}} : err, info);
+    return again < 0 ? again : r;
+}
+
 const struct at_driver_ops *at_soapy_driver(void)
 {
     static const struct at_driver_ops ops = {
-        .version = 1,
+        .version = 2,
         .open = open_driver,
         .read = read_driver,
         .tune = tune_driver,

@@ -48,6 +48,7 @@ struct at_read {
     double center_hz;     /* these samples were taken at; changes with tune and between SigMF captures, never inside a read */
     double gain_db;       /* likewise; 0 for files. A step resets the noise floor */
     uint64_t tuning;      /* likewise: number that tune() gave; 0: as it was opened */
+    double rate_hz;       /* likewise: as the device gives it. Behind a change of rate the index goes on in the new one's samples */
 };
 
 /* requested = delivered + sum(lost) to the sample, once the source has stopped or ended. */
@@ -61,6 +62,8 @@ struct at_ledger {
 struct at_tuning {
     double center_hz, ppm; /* NAN: as it is */
     double gain_db;        /* NAN: as it is; with auto_gain: where our own control begins, NAN: where it did at opening */
+    double rate_hz;        /* 0: as it is; another one restarts the stream */
+    int bias_tee;          /* 0: as it is, 1: on, -1: off */
     bool auto_gain;        /* our own slow control from here on */
     char gains[256], antenna[128], settings[1024]; /* gains: "LNA=20,VGA=12" instead of gain_db; empty: as they are */
 };
@@ -119,11 +122,12 @@ int at_source_open_file(const char *path, const struct at_file_options *options,
 struct at_soapy_options {
     const char *device;        /* "driver=rtlsdr,serial=00000002"; must name its driver */
     double rate_hz, center_hz; /* RF at baseband 0 */
+    double most_rate_hz;       /* that tune() will ask for; 0: rate_hz */
     double gain_db;            /* NAN: auto, our own slow control */
     const char *gains;         /* "LNA=20,VGA=12" or NULL */
     const char *antenna;       /* NULL: the device's default */
     double ppm;
-    bool bias_tee;
+    int bias_tee;              /* 0: as it is, 1: on, -1: off */
     const char *settings;      /* "key=value,..." passed to writeSetting, or NULL */
     const char *const *modules; /* extra module folders, NULL-terminated, or NULL */
     size_t channel;

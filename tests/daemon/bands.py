@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned with a simulated radio that visits several bands: emissions that live across visits, what each band keeps, the
 ledger, a band that the radio refuses, a reload. Usage: bands.py ATTUNED MODULES"""
-import os, signal, sys, tempfile, time
+import datetime, os, signal, sys, tempfile, time
 
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")]
 import process  # noqa: E402
@@ -50,8 +50,8 @@ def visited(d, n):
     return "low" in now and "high" in now and min(now["low"]["visits"], now["high"]["visits"]) >= n
 
 
-def carriers(d, band, center, **also):
-    return [e for e in items(d, f"emissions?limit=500&band={band}") if abs(e["center_hz"] - center - RATE / 8) < 500 and
+def carriers(d, band, center, rate=RATE, **also):
+    return [e for e in items(d, f"emissions?limit=500&band={band}") if abs(e["center_hz"] - center - rate / 8) < 500 and
             all(e.get(k) == v for k, v in also.items())]
 
 
@@ -177,13 +177,67 @@ def run_hang():
     print(f"bands: ended within {took:.1f} s while the driver hangs")
 
 
+def utc(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def run_rates():
+    """Bands of different rates, one with its bias tee on: time passes in each at its own rate, ids live, the ledger is exact."""
+    rates = {"low": RATE, "none": 4 * RATE, "high": 2 * RATE}
+    write_config("walk.yaml", "800ms", f"rates={RATE:.0f};{2 * RATE:.0f},script=timeout@5000000:0")
+    text = open("walk.yaml").read()
+    text = text.replace("center: 20G, rate: 250k", "center: 20G, rate: 1M")
+    text = text.replace(f"center: {HIGH:.0f}, rate: 250k", f"center: {HIGH:.0f}, rate: 500k, bias_tee: true")
+    open("walk.yaml", "w").write(text)
+    began = time.time()
+    d = Daemon("walk.yaml")
+    until("a carrier in each", lambda: all(carriers(d, n, c, rates[n], state="active") for n, c in (("low", LOW), ("high", HIGH))))
+    seen = time.time()
+    first = {n: carriers(d, n, c, rates[n])[0]["id"] for n, c in (("low", LOW), ("high", HIGH))}
+    until("five visits of each", lambda: visited(d, 5))
+    for name, center in (("low", LOW), ("high", HIGH)):
+        all_of_it = items(d, f"emissions?limit=500&band={name}")
+        check(f"one emission in {name}, with one id", [e["id"] for e in all_of_it] == [first[name]], all_of_it)
+        e = all_of_it[0]
+        print(f"bands: {name} at {rates[name]:.0f} S/s: {utc(e['start']) - began:.1f} s to {utc(e['end']) - began:.1f} s, "
+              f"duty {e['duty']}, {e['bursts']} bursts")
+        check("it is alive, on all the while", e["state"] == "active" and e["duty"] > 0.9 and e["bursts"] == 1, e)
+        check("it began when it began", began < utc(e["start"]) <= seen, (began, seen, e))
+        check("and was heard since", seen - 10 < utc(e["end"]) <= time.time() and e["end"] > e["start"], e)
+        check("its edges do not hang on the other rate", e["bandwidth_hz"] < 2000, e)
+        rows = items(d, f"waterfall?band={name}&limit=500")
+        check(f"rows of {name}", len(rows) >= 20 and all(r["rate_hz"] == rates[name] and r["center_hz"] == center for r in rows), rows[-1:])
+        times = [utc(r["time"]) for r in rows]
+        check("in order of time", times == sorted(times) and began < times[0] and times[-1] < time.time(), times)
+        until("the samples of its newest visit are kept", lambda: d.get(f"/api/v1/emissions/{e['id']}/iq")[0] == 200)
+    now = bands(d)
+    check("each says its rate", all(now[n]["rate_hz"] == r for n, r in rates.items()), now)
+    check("the refused one says why", "refuses a frequency" in now["none"].get("error", ""), now["none"])
+    until("the script ends in silence", lambda: counts("walk.counts")["steps"] >= 1 and items(d, "radios")[0]["state"] == "stalled" and
+          "no samples" in items(d, "radios")[0].get("error", ""))
+    samples, sim = items(d, "radios")[0]["samples"], counts("walk.counts")
+    lost = samples["lost"]
+    check("requested = delivered + lost", samples["requested"] == samples["delivered"] + sum(lost.values()), samples)
+    check("what was handed over is delivered, or lost at a change", 0 <= sim["handed"] - samples["delivered"] - lost["ring_full"] <= lost["retune"],
+          (samples, sim))
+    check("nothing else is lost", lost["gap"] == lost["corrupt"] == 0 and lost["overflow"] == sim["overflow"], samples)
+    check("processed", samples["processed"] == samples["delivered"], samples)
+    check("one life of the device", sim["lives"] == 1, sim)
+    changes = sum(b["visits"] for b in bands(d).values()) - 1
+    print(f"bands: {changes} changes of rate, about {lost['retune'] / (1.5 * RATE) / changes * 1e3:.1f} ms of samples lost at each")
+    log = open("walk.log").read()
+    check("the bias tee follows the band", log.count("setting biastee true") >= 4 and log.count("setting biastee false") >= 4, log[-2000:])
+    code, took = d.stop()
+    check("SIGTERM ends it", code == 0 and took < 5, (code, took))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_model("model.safetensors")
-        for run in (run_walk, run_reload, run_return, run_hang):
+        for run in (run_walk, run_reload, run_return, run_hang, run_rates):
             for f in os.listdir("."):
-                if f.endswith(".counts"):
+                if f.endswith((".counts", ".log")):
                     os.unlink(f)
             t = time.monotonic()
             run()

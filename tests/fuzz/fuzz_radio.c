@@ -72,7 +72,7 @@ static int read_driver(struct at_driver *d, void *buf, size_t max, int timeout_m
     return 0;
 }
 
-static int tune_driver(struct at_driver *d, const struct at_tuning *t, double *ret_gain_db,
+static int tune_driver(struct at_driver *d, const struct at_tuning *t, struct at_driver_info *info,
                        struct at_error *err)
 {
     return take(1) & 1 ? -EINVAL : 0;
@@ -108,7 +108,7 @@ static void drain(struct at_iq_reader *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const struct at_driver_ops ops = {.version = 1,
+    static const struct at_driver_ops ops = {.version = 2,
                                              .open = open_driver,
                                              .read = read_driver,
                                              .tune = tune_driver,

@@ -238,11 +238,8 @@ static void test_what_only_the_whole_shows_is_found(void **state)
            ":7:5: radios[].name: `a` is taken; choose another");
     refuse("radios: [{device: file=x, bands: [{}, {}]}]\n",
            ":1:39: radios[].bands: a recording has one band; remove this one");
-    refuse(
-        "radios:\n  - device: driver=x\n    bands:\n      - {center: 1M, rate: 1M}\n"
-        "      - {center: 2M, rate: 2M}\n",
-        ":5:9: radios[].bands[].rate: 2000000 in `band2`, but 1000000 in `band1`: a radio visits "
-        "its bands at one rate; write the same in each");
+    refuse("radios: [{device: driver=x, bands: [{center: 1M, rate: 1M, bias_tee: 2}]}]\n",
+           ":1:70: radios[].bands[].bias_tee: neither true nor false");
     refuse(
         "radios:\n  - device: driver=x\n    bands:\n      - {center: 1M, rate: 1M}\n"
         "      - {center: 2M, rate: 1M, antenna: RX}\n",
@@ -253,12 +250,16 @@ static void test_what_only_the_whole_shows_is_found(void **state)
            ":5:9: radios[].bands[].name: `a` is taken; choose another");
     refuse("radios: [{device: driver=x, bands: [{center: 1M, rate: 1M, dwell: 100ms}]}]\n",
            ":1:67: radios[].bands[].dwell: out of bounds; 0.2 to 86400");
-    struct at_config *c =
-        load_ok("radios:\n  - device: driver=x\n    antenna: A\n    bands:\n"
-                "      - {center: 1M, rate: 1M, dwell: 500ms, ppm: 2}\n"
-                "      - {center: 2M, rate: 1M, antenna: RX, gain: 3, settings: 'a=b'}\n");
+    struct at_config *c = load_ok(
+        "radios:\n  - device: driver=x\n    antenna: A\n    bands:\n"
+        "      - {center: 1M, rate: 1M, dwell: 500ms, ppm: 2}\n"
+        "      - {center: 2M, rate: 2M, antenna: RX, gain: 3, settings: 'a=b', bias_tee: true}\n"
+        "      - {center: 3M, rate: 1M, bias_tee: false}\n");
     const struct at_config_radio *r = &c->radios[0];
-    assert_int_equal(r->n_bands, 2);
+    assert_int_equal(r->n_bands, 3);
+    assert_true(r->bands[0].rate_hz == 1e6 && r->bands[1].rate_hz == 2e6);
+    assert_true(r->bands[0].bias_tee == 0 && r->bands[1].bias_tee == 1 &&
+                r->bands[2].bias_tee == -1);
     assert_true(r->settle_s == 0.01 && r->bands[0].dwell_s == 0.5 && r->bands[1].dwell_s == 5);
     assert_true(r->bands[0].ppm == 2 && isnan(r->bands[1].ppm));
     assert_string_equal(r->bands[1].antenna, "RX");

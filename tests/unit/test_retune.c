@@ -200,6 +200,75 @@ static void a_tuning_sets_what_differs(void **state)
     close_radio(s);
 }
 
+/* The number that each sample of scene=count holds. */
+static uint64_t number_of(const float *iq)
+{
+    return (uint64_t)lrintf(iq[0] * 32768) | (uint64_t)lrintf(iq[1] * 32768) << 15;
+}
+
+/* Each band of a radio at a rate of its own: the stream stands still at each change. What the
+ * driver gave and what was lost add up to the last sample, and no sample is told to be of another
+ * rate. */
+static void a_change_of_rate_is_accounted_for_to_the_sample(void **state)
+{
+    enum { TURNS = 9, READ = 30000 };
+    static float iq[2 * CHUNK];
+    struct at_soapy_options o = plain();
+    o.most_rate_hz = 2 * RATE;
+    o.settle_s = 0.005;
+    struct at_source *s = open_radio("driver=attunesim,scene=count,script=timeout@800000:0", &o);
+    struct at_tuning t = {.center_hz = NAN, .ppm = NAN, .gain_db = NAN};
+    struct at_read got = {0};
+    struct at_error err = {{0}};
+    uint64_t number = 0, delivered = 0, dropped = 0, next = 0, mine = 0, index = 0;
+    double rate = RATE, most_ms = 0;
+    for (int turn = 0; counts->steps == 0 || got.n > 0;) {
+        if (turn < TURNS && mine >= READ) {
+            rate = turn % 2 ? RATE : 2 * RATE;
+            t.rate_hz = rate;
+            assert_int_equal(s->ops->tune(s, &t, &number, &err), 0);
+            mine = 0;
+            turn++;
+        }
+        int rc = s->ops->read(s, iq, CHUNK, 500, &got, &err);
+        assert_true(rc == 0 || (rc == -EAGAIN && counts->steps > 0));
+        if (rc < 0 || got.n == 0)
+            continue;
+        uint64_t first = number_of(iq);
+        assert_true(got.tuning == number || got.tuning + 1 == number);
+        assert_true(got.rate_hz == (got.tuning % 2 ? 2 * RATE : RATE));
+        if (got.tuning == number && mine == 0 && number > 0) { /* it began to count anew */
+            dropped += first;
+            if (got.index - index > first) /* what passed between, but for the tuner's settling */
+                most_ms = fmax(most_ms, ((double)(got.index - index)) / rate * 1e3 - 5);
+        } else {
+            assert_int_equal(first & 0x3fffffff, next & 0x3fffffff);
+            assert_int_equal(got.index, index);
+        }
+        int64_t late = at_clock_utc_ns() - got.utc_ns;
+        assert_true(late > -AT_NS_PER_S && late < WAIT_S * AT_NS_PER_S);
+        mine += got.tuning == number ? got.n : 0;
+        next = first + got.n;
+        index = got.index + got.n;
+        delivered += got.n;
+    }
+    struct at_ledger l;
+    s->ops->get_ledger(s, &l);
+    print_ledger("changes of rate", &l);
+    print_message("handed over %llu, dropped of them %llu; a change costs at most %.1f ms beside "
+                  "the settle time\n",
+                  (unsigned long long)counts->handed, (unsigned long long)dropped, most_ms);
+    assert_int_equal(counts->activations, TURNS + 1);
+    assert_int_equal(l.delivered, delivered);
+    assert_int_equal(counts->handed, delivered + dropped);
+    assert_int_equal(l.requested, l.delivered + l.lost[AT_LOST_RETUNE]);
+    assert_int_equal(l.requested, index);
+    assert_int_equal(l.events[AT_LOST_RETUNE], TURNS);
+    assert_int_equal(l.reconnects, 0);
+    assert_true(l.lost[AT_LOST_RETUNE] >= dropped + TURNS);
+    close_radio(s);
+}
+
 static void read_until_tuned(struct at_source *s, uint64_t number, struct at_read *ret)
 {
     static float iq[2 * CHUNK];
@@ -281,6 +350,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(retuning_changes_the_centre_of_later_reads),
         cmocka_unit_test(samples_before_the_tuner_has_settled_are_lost_and_counted),
         cmocka_unit_test(a_tuning_sets_what_differs),
+        cmocka_unit_test(a_change_of_rate_is_accounted_for_to_the_sample),
         cmocka_unit_test(a_driver_that_hangs_in_tuning_holds_nobody_up),
         cmocka_unit_test(a_driver_that_crashes_in_tuning_returns_as_it_was),
     };

@@ -35,7 +35,8 @@ static void *produce(void *arg)
     static uint32_t samples[3000];
     uint32_t next = 0, length = 1;
     while (next < TOTAL) {
-        struct at_iq_record r = {.index = next, .format = AT_IQ_CS16, .full_scale = 1, .n = length};
+        struct at_iq_record r = {
+            .index = next, .format = AT_IQ_CS16, .rate_hz = 1e6, .full_scale = 1, .n = length};
         for (uint32_t i = 0; i < length; i++)
             samples[i] = next + i;
         while (at_iq_ring_push(ring, &r, samples) < 0)
@@ -82,7 +83,8 @@ static void a_full_ring_refuses_and_keeps_what_it_has(void **state)
     struct at_iq_reader in, *ring = &in;
     void *memory = make_ring(&w, &in);
     static uint32_t samples[DATA / 4 + 1];
-    struct at_iq_record r = {.format = AT_IQ_CS16, .full_scale = 1, .n = DATA / 4 + 1};
+    struct at_iq_record r = {
+        .format = AT_IQ_CS16, .rate_hz = 1e6, .full_scale = 1, .n = DATA / 4 + 1};
     assert_int_equal(at_iq_ring_push(&w, &r, samples), -ENOSPC);
     r.n = 1000;
     int pushed = 0;
@@ -107,7 +109,8 @@ static void an_impossible_record_is_not_believed(void **state)
     struct at_iq_reader in;
     void *memory = make_ring(&w, &in);
     uint32_t samples[4] = {0};
-    struct at_iq_record r = {.index = 5, .format = AT_IQ_CS16, .n = 4, .full_scale = 1};
+    struct at_iq_record r = {
+        .index = 5, .format = AT_IQ_CS16, .rate_hz = 1e6, .n = 4, .full_scale = 1};
     assert_int_equal(at_iq_ring_push(&w, &r, samples), 0);
     const void *p;
     int bad = 0;
@@ -136,7 +139,7 @@ static void garbage_is_never_read_beyond_the_ring(void **state)
         at_iq_writer_init(&w, memory, DATA);
         at_iq_reader_init(&in, memory, DATA);
         uint32_t samples[64] = {0};
-        struct at_iq_record r = {.format = AT_IQ_CS16, .n = 64, .full_scale = 1};
+        struct at_iq_record r = {.format = AT_IQ_CS16, .rate_hz = 1e6, .n = 64, .full_scale = 1};
         for (int i = 0; i < 20; i++)
             at_iq_ring_push(&w, &r, samples);
         for (int i = 0; i < 40; i++) { /* headers and the first records lie here */
