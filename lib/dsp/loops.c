@@ -332,18 +332,14 @@ static void boxes(const struct at_loops_boxes *b, const float *row, const float 
     float *now = b->sums, *next = b->sums + b->n;
     const float *room = b->room;
     uint8_t *flag[32] = {b->flags}; /* per width: n / half of them */
-    unsigned width = 0, widest = 0, i = 0;
-    bool any = false;
+    unsigned width = 0, i = 0;
+    uint32_t hits = 0; /* a bit per width */
     times(row, b->mask, b->n, now);
     for (unsigned h = 1; 2 * h <= b->most; h *= 2, width++) {
         unsigned count = b->n / h;
         flag[width + 1] = flag[width] + count;
-        if (2 * h >= b->least && flag_boxes(now, room, count, limits[i++], flag[width])) {
-            widest = width;
-            any = true;
-        } else {
-            memset(flag[width], 0, count);
-        }
+        if (2 * h >= b->least && flag_boxes(now, room, count, limits[i++], flag[width]))
+            hits |= 1u << width;
         room += count;
         if (4 * h > b->most)
             break;
@@ -352,10 +348,13 @@ static void boxes(const struct at_loops_boxes *b, const float *row, const float 
         now = next;
         next = t;
     }
-    if (!any)
+    if (!hits)
         return;
-    for (; widest > 0; widest--)
-        spread(flag[widest], b->n >> widest, flag[widest - 1]);
+    for (width = 31 - (unsigned)__builtin_clz(hits); width > 0; width--) {
+        if (!(hits >> (width - 1) & 1))
+            memset(flag[width - 1], 0, b->n >> (width - 1));
+        spread(flag[width], b->n >> width, flag[width - 1]);
+    }
     for (size_t k = 0; k < b->n; k++)
         b->hit[k] |= flag[0][k];
 }
