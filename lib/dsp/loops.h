@@ -39,7 +39,7 @@ struct at_loops {
     void (*power)(const float *x, unsigned n, float scale, int add, float *out);
     /* The same seen through a Hann window laid over bins. */
     void (*hann_power)(const float *x, unsigned n, float scale, int add, float *out);
-    /* out (n) = 10 log10 of max(x (n), 1e-24), within 6e-5 dB. */
+    /* out (n) = 10 log10 of max(x (n), 1e-24), within 4e-4 dB. */
     void (*decibels)(const float *x, size_t n, float *out);
     /* out (n) += x (n); out (n) = sum of rows (t, n). */
     void (*add)(const float *x, unsigned n, float *out);

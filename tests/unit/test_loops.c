@@ -207,6 +207,21 @@ static void test_a_value_that_is_not_finite_is_found(void **state)
         }
 }
 
+static void test_decibels_are_as_close_as_said(void **state)
+{
+    enum { MANY = 4096 };
+    static float x[MANY], got[MANY];
+    double worst = 0;
+    for (int k = 0; k < MANY; k++) /* all magnitudes, mantissas of all kinds */
+        x[k] = (float)pow(10, -24 + 60.0 * k / MANY);
+    x[0] = 0;
+    at_loops_best()->decibels(x, MANY, got);
+    for (int k = 0; k < MANY; k++)
+        worst = fmax(worst, fabs((double)got[k] - 10 * log10(fmax((double)x[k], 1e-24))));
+    print_message("at worst %.2e dB\n", worst);
+    assert_true(worst < 4e-4);
+}
+
 static void test_sixteen_bits_to_nearest_and_clipped(void **state)
 {
     static const float x[] = {0, 1.5f / 32768, -1.5f / 32768, 1.4f / 32768, 0.99999f, 2, -2, -1};
@@ -228,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_variants_agree_to_the_bit),
         cmocka_unit_test(test_boxes_cover_what_they_hit),
         cmocka_unit_test(test_the_smallest_is_that_of_a_sorted_column),
+        cmocka_unit_test(test_decibels_are_as_close_as_said),
         cmocka_unit_test(test_sixteen_bits_to_nearest_and_clipped),
         cmocka_unit_test(test_a_value_that_is_not_finite_is_found),
     };
