@@ -134,7 +134,7 @@ static int create_receiver(struct at_puller *r, size_t i, struct at_error *err)
                         .assumed_floor_dbfs_hz = assumed_floor(r, b),
                         .ignore = ignore,
                         .n_ignore = b->conf->n_ignore},
-        .bandplan_path = r->config->bandplan[0] ? r->config->bandplan : NULL,
+        .bandplan = r->bandplan,
     };
     struct at_receiver_sink sink = *r->sink;
     sink.ctx = b;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/check.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
 #include "daemon/publish/mqtt.h"
-#include "lib/config/bandplan.h"
+#include "lib/config/table.h"
 #include "lib/engine/engine.h"
 
 const char *at_check_token_file(const struct at_config *config, bool *ret_fixed)
@@ -147,17 +148,33 @@ static int check_model(const struct at_config *config)
     return rc;
 }
 
+int at_check_load_bandplan(const struct at_config *config, struct at_error *err,
+                           struct at_bandplan **ret_plan, bool *ret_missing)
+{
+    const char *path = config->bandplan, *preset = at_config_table_find("bandplan")->preset;
+    struct at_bandplan *plan = NULL;
+    bool missing = !strcmp(path, preset) && access(path, F_OK) < 0 && errno == ENOENT;
+    struct at_error why;
+    int rc = path[0] && !missing ? at_bandplan_load(path, &why, &plan) : 0;
+    if (rc < 0)
+        return at_error_set(err, rc, "bandplan: %.400s; \"\" for none", why.text);
+    *ret_plan = plan;
+    *ret_missing = missing;
+    return 0;
+}
+
 static int check_bandplan(const struct at_config *config)
 {
     struct at_error err;
-    struct at_bandplan *plan = NULL;
-    if (!config->bandplan[0])
-        return AT_EXIT_OK;
-    if (at_bandplan_load(config->bandplan, &err, &plan)) {
-        printf("BAD bandplan: %s; \"\" for none\n", err.text);
+    struct at_bandplan *plan;
+    bool missing;
+    if (at_check_load_bandplan(config, &err, &plan, &missing) < 0) {
+        printf("BAD %s\n", err.text);
         return AT_EXIT_FAILED;
     }
-    printf("ok  bandplan: %s\n", config->bandplan);
+    if (config->bandplan[0])
+        printf("ok  bandplan: %s%s\n", config->bandplan,
+               missing ? " is not there: no service hints" : "");
     at_bandplan_destroy(plan);
     return AT_EXIT_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/check.h"
 #include "daemon/http/api.h"
 #include "daemon/log.h"
 #include "daemon/puller.h"
@@ -47,6 +48,7 @@ struct at_pipeline {
     int64_t started_utc_ns, started_ns;
     struct at_mem mem;
     struct at_classifier *classifier;    /* NULL while loading */
+    struct at_bandplan *bandplan;        /* NULL: no service hints */
     pthread_mutex_t radios_lock;         /* which radios there are; taken before `lock` */
     struct radio *radios[AT_MAX_RADIOS]; /* by slot; NULL: free */
     unsigned generation;                 /* of radios: rises with each reload */
@@ -106,6 +108,7 @@ static struct radio *create_radio(struct at_pipeline *p, const struct at_config_
     r->config = p->config;
     r->conf = &radio->conf;
     r->outlets = &p->outlets;
+    r->bandplan = p->bandplan;
     r->boot = radio->boot;
     r->once = p->once;
     r->live = is_live(r->conf);
@@ -132,6 +135,18 @@ static void insert_radio(struct at_pipeline *p, struct radio *radio)
     p->radios[slot] = radio;
 }
 
+/* Once, for all bands and lives of radios: a file that goes away later is not missed. */
+static int load_bandplan(struct at_pipeline *p, struct at_error *err)
+{
+    bool missing = false;
+    int rc = at_check_load_bandplan(p->config, err, &p->bandplan, &missing);
+    if (missing)
+        at_log(AT_LOG_WARN, NULL,
+               "bandplan: %s is not there: no service hints (\"\" says that none are wanted)",
+               p->config->bandplan);
+    return rc;
+}
+
 int at_pipeline_create(const struct at_config *config, const struct at_outlets *outlets, int once,
                        struct at_error *err, struct at_pipeline **ret_pipeline)
 {
@@ -150,6 +165,11 @@ int at_pipeline_create(const struct at_config *config, const struct at_outlets *
     snprintf(p->site, sizeof p->site, "%s", config->site.name);
     p->latitude = config->site.latitude;
     p->longitude = config->site.longitude;
+    int rc = load_bandplan(p, err);
+    if (rc < 0) {
+        at_pipeline_destroy(p);
+        return rc;
+    }
     for (uint32_t i = 0; i < config->n_radios; i++) {
         struct radio *r = create_radio(p, &config->radios[i]);
         if (!r) {
@@ -259,6 +279,7 @@ void at_pipeline_destroy(struct at_pipeline *p)
         if (p->radios[i])
             destroy_radio(p->radios[i]);
     at_classifier_destroy(p->classifier);
+    at_bandplan_destroy(p->bandplan);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->radios_lock);
     free(p);

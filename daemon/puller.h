@@ -42,6 +42,7 @@ struct at_puller {
     const char *boot;
     int once; /* give a file up that cannot be read */
     struct at_classifier *classifier;
+    const struct at_bandplan *bandplan; /* NULL: no service hints */
     bool live; /* not a file that is read as fast as it goes */
 
     pthread_t thread;

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/config/bandplan.h"
+
 #define MODEL_NAME "attune-base.safetensors"
 
 volatile int at_interrupted;
@@ -115,21 +117,27 @@ int at_reception_open(struct at_reception *r, struct at_error *err)
     return at_classifier_create(&r->mem, &config, err, &r->classifier);
 }
 
+/* That of the build tree, else the installed one; without either there are no hints. */
+static int load_bandplan(struct at_reception *r, struct at_error *err)
+{
+    char path[2048];
+    if (!tree_path("conf/bandplan.yaml", path, sizeof(path)))
+        snprintf(path, sizeof(path), "/etc/attune/bandplan.yaml");
+    return access(path, R_OK) ? 0 : at_bandplan_load(path, err, &r->bandplan);
+}
+
 int at_reception_start(struct at_reception *r, const struct at_source_info *info, const char *boot,
                        const char *radio, const struct at_receiver_sink *sink, struct at_error *err)
 {
-    char bandplan[2048];
-    bool plan = tree_path("conf/bandplan.yaml", bandplan, sizeof(bandplan));
-    if (!plan) {
-        snprintf(bandplan, sizeof(bandplan), "/etc/attune/bandplan.yaml");
-        plan = access(bandplan, R_OK) == 0;
-    }
+    int ret = r->bandplan ? 0 : load_bandplan(r, err);
+    if (ret < 0)
+        return ret;
     struct at_receiver_config config = {
         .radio = radio,
         .boot = boot,
         .center_hz = info->center_hz,
         .live = r->live,
-        .bandplan_path = plan ? bandplan : NULL,
+        .bandplan = r->bandplan,
         .band_config = {.rate_hz = info->rate_hz,
                         .assumed_floor_dbfs_hz = info->assumed_floor_dbfs_hz},
     };
@@ -143,6 +151,8 @@ void at_reception_close(struct at_reception *r)
         at_dsp_wisdom_save(wisdom);
     at_receiver_destroy(r->receiver);
     at_classifier_destroy(r->classifier);
+    at_bandplan_destroy(r->bandplan);
+    r->bandplan = NULL;
     r->receiver = NULL;
     r->classifier = NULL;
 }

@@ -19,6 +19,7 @@ struct at_reception {
     bool live;
     struct at_mem mem;
     struct at_classifier *classifier;
+    struct at_bandplan *bandplan;
     struct at_receiver *receiver;
 };
 

@@ -81,6 +81,8 @@ struct at_receiver_sink {
     void (*row)(void *ctx, const struct at_row *row);     /* may be NULL */
 };
 
+struct at_bandplan;
+
 struct at_receiver_config {
     const char *radio, *band, *boot; /* names for results, copied */
     double center_hz;                /* RF; 0: unknown */
@@ -94,7 +96,7 @@ struct at_receiver_config {
     const double *watch;
     size_t n_watch;
     struct at_band_config band_config;
-    const char *bandplan_path;       /* NULL: no service hints */
+    const struct at_bandplan *bandplan; /* for service hints, borrowed while the receiver lives; NULL: none */
 };
 
 int at_receiver_create(struct at_classifier *c, const struct at_receiver_config *config,

@@ -129,7 +129,7 @@ struct at_receiver {
     struct at_classifier *c;
     struct at_band *band;
     struct at_receiver_sink sink;
-    struct at_bandplan *bandplan;
+    const struct at_bandplan *bandplan;
     char radio[32], band_name[32], boot[32];
     double center_hz, rate_hz;
     double (*watch)[2];                /* (n_watch) baseband Hz, owned */

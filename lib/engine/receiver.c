@@ -239,6 +239,7 @@ int at_receiver_create(struct at_classifier *c, const struct at_receiver_config 
         return at_error_set(err, ret, "no memory for a receiver");
     r->c = c;
     r->sink = *sink;
+    r->bandplan = config->bandplan;
     r->center_hz = config->center_hz;
     r->rate_hz = config->band_config.rate_hz;
     r->live = config->live;
@@ -261,9 +262,6 @@ int at_receiver_create(struct at_classifier *c, const struct at_receiver_config 
         at_error_set(err, ret, "no memory for a receiver");
         goto fail;
     }
-    ret = config->bandplan_path ? at_bandplan_load(config->bandplan_path, err, &r->bandplan) : 0;
-    if (ret < 0)
-        goto fail;
     ret = open_band(r, &config->band_config, err);
     if (ret < 0)
         goto fail;
@@ -309,7 +307,6 @@ void at_receiver_destroy(struct at_receiver *r)
     drop_streams(r);
     at_band_destroy(r->band);
     at_server_finish(&r->server);
-    at_bandplan_destroy(r->bandplan);
     at_choose_drop_budget(c, r->policy);
     at_mem_free(c->mem, r->watch);
     pthread_mutex_destroy(&r->publish);

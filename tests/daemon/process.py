@@ -341,9 +341,30 @@ def run_bad_starts():
     fails("model cut short", "j.yaml", 1, "broken.safetensors")
     open("k.yaml", "w").write(text.replace("127.0.0.1:0", "0.0.0.0:0"))
     fails("open listen without a token", "k.yaml", 1, "token_file")
+    for what, name in (("no band plan where one is named", "none.yaml"), ("a band plan that is none", "iq.cu8")):
+        open("k.yaml", "w").write(text.replace('bandplan: ""', f"bandplan: {name}"))
+        fails(what, "k.yaml", 1, "bandplan: ", os.path.abspath(name), '\\"\\" for none')
     for args, code in (((), 2), (("--nonsense",), 2), (("-c",), 2), (("--help",), 0), (("--version",), 0)):
         p = subprocess.run([ATTUNED, *args], capture_output=True, timeout=5)
         check(f"attuned {args}: exit {code}", p.returncode == code, p)
+
+
+def run_without_plan():
+    """The plan is only where it is by default, and is not there: said, and no more than that."""
+    write_config("v.yaml", [("rec", "file=iq.cu8", "fast")])
+    text = open("v.yaml").read().replace('bandplan: ""\n', "")
+    open("v.yaml", "w").write(text)
+    p = subprocess.run([ATTUNED, "-c", "v.yaml", "--print-config"], capture_output=True, timeout=30, text=True)
+    path = re.search('(?m)^bandplan: "(.*)"$', p.stdout)[1]
+    if os.path.exists(path):
+        print(f"SKIP {path} is there")
+        return
+    p = subprocess.run([ATTUNED, "-c", "v.yaml", "--check"], capture_output=True, timeout=120, text=True)
+    check("--check without the default plan", p.returncode == 0 and f"ok  bandplan: {path} is not there" in p.stdout, p.stdout)
+    p = subprocess.run([ATTUNED, "-c", "v.yaml", "--exit-when-done"], capture_output=True, timeout=120, text=True)
+    lines = [x for x in p.stderr.splitlines() if "bandplan: " in x]
+    check("it runs without the default plan", p.returncode == 0, (p.returncode, p.stderr))
+    check("and says so once, as a warning", len(lines) == 1 and path in lines[0] and '"level":"warning"' in lines[0], p.stderr)
 
 
 def run_check():
@@ -610,6 +631,7 @@ def main():
         write_model("model.safetensors")
         write_iq("iq.cu8")
         run_bad_starts()
+        run_without_plan()
         run_check()
         run_routes(folder)
         run_done()
