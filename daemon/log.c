@@ -72,13 +72,15 @@ static bool may_pass(const char *format, unsigned *ret_left_out)
     return false;
 }
 
-/* Bytes below space and DEL never reach a terminal or a line parser. */
+/* Control characters never reach a terminal or a line parser: C0, DEL, and C1 in UTF-8. */
 static void add_text(struct at_buf *b, const char *s)
 {
     for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
+        unsigned char c = (unsigned char)*s, next = (unsigned char)s[1];
         if (c < 0x20 || c == 0x7f)
             at_buf_printf(b, "\\x%02x", c);
+        else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+            at_buf_printf(b, "\\xc2\\x%02x", (unsigned char)*++s);
         else
             at_buf_add(b, s, 1);
     }

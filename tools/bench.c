@@ -120,7 +120,7 @@ static int print_peaks(struct plan *p)
     for (unsigned mode = 0; mode < 2; mode++)
         if ((p->modes.mask >> mode & 1) && (print_peak(p, (enum at_mode)mode, 1) < 0 ||
                                             (most > 1 && print_peak(p, (enum at_mode)mode, most))))
-            return AT_EXIT_FAILED;
+            return at_fail(SELF, AT_EXIT_FAILED, "standard output can't be written");
     return 0;
 }
 
@@ -185,7 +185,7 @@ static int run_job(struct plan *p, const struct bench_job *j)
         return at_fail(SELF, AT_EXIT_FAILED, "%s %s, window %u: %s", j->shape.backend->name,
                        what_names[j->what], j->window, err.text);
     if (print_result(p, j, &result) < 0)
-        return AT_EXIT_FAILED;
+        return at_fail(SELF, AT_EXIT_FAILED, "standard output can't be written");
     p->n_lines++;
     return 0;
 }

@@ -96,8 +96,6 @@ size_t at_columns_row(const struct at_column *columns, size_t n, unsigned width,
     while (at > 0 && out[at - 1] == ' ')
         at--;
     out[at] = 0;
-    for (size_t i = 0; i < at; i++)
-        if ((unsigned char)out[i] < ' ' || out[i] == 127)
-            out[i] = '?';
+    at_text_clean(out);
     return at;
 }

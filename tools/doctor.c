@@ -21,10 +21,15 @@ extern const struct at_command at_command_doctor;
 
 int doctor_say(const struct doctor *d, json_t *o, const char *text)
 {
-    if (d->json)
-        return at_json_line(stdout, o);
-    json_decref(o);
-    return printf("%s\n", text) < 0 ? -1 : fflush(stdout);
+    if (!d->json) {
+        json_decref(o);
+        if (printf("%s\n", text) >= 0 && fflush(stdout) == 0)
+            return 0;
+    } else if (at_json_line(stdout, o) == 0) {
+        return 0;
+    }
+    at_fail(SELF, AT_EXIT_FAILED, "standard output can't be written");
+    return -1;
 }
 
 /* Each backend and mode at a stream of 64 new tokens. */
@@ -34,10 +39,10 @@ static int measure_backends(struct doctor *d)
     struct at_model *m = NULL;
     struct at_encoder *e = NULL;
     struct at_error err;
-    int r = at_model_random(NULL, &config, 1, &err, &m);
+    int r = at_model_random(NULL, &config, 1, &err, &m), written = 0;
     r = r < 0 ? r : at_encoder_create(NULL, m, NULL, &err, &e);
-    for (size_t i = 0; r == 0 && at_attn_registry[i]; i++)
-        for (int mode = 0; mode < 2 && r == 0; mode++) {
+    for (size_t i = 0; r == 0 && written == 0 && at_attn_registry[i]; i++)
+        for (int mode = 0; mode < 2 && r == 0 && written == 0; mode++) {
             struct bench_job job = {.what = BENCH_STREAM, .encoder = e, .window = WINDOW};
             struct bench_result got;
             char text[160];
@@ -57,15 +62,17 @@ static int measure_backends(struct doctor *d)
                      m_name, got.p50_ms, got.p95_ms,
                      got.p95_ms <= d->budget_ms ? "fits" : "over the budget");
             d->best_p95_ms = fmin(d->best_p95_ms, got.p95_ms);
-            r = doctor_say(d,
-                           json_pack("{s:s, s:s, s:s, s:f, s:f}", "what", "backend", "backend",
-                                     name, "mode", m_name, "p50_ms", got.p50_ms, "p95_ms",
-                                     got.p95_ms),
-                           text);
+            written = doctor_say(d,
+                                 json_pack("{s:s, s:s, s:s, s:f, s:f}", "what", "backend",
+                                           "backend", name, "mode", m_name, "p50_ms", got.p50_ms,
+                                           "p95_ms", got.p95_ms),
+                                 text);
         }
     at_encoder_destroy(e);
     at_model_destroy(m);
-    return r < 0 ? at_fail(SELF, AT_EXIT_FAILED, "%s", err.text) : 0;
+    if (r < 0)
+        return at_fail(SELF, AT_EXIT_FAILED, "%s", err.text);
+    return written < 0 ? AT_EXIT_FAILED : AT_EXIT_OK;
 }
 
 /* What the selector takes for the model under the budget, measured as attuned does at its start. */

@@ -63,7 +63,15 @@ static bool is_news(struct job *j, const struct at_result *r)
 static void print_csv(struct job *j, const struct at_result *r)
 {
     const struct at_emission *e = &r->emission;
-    char start[AT_RFC3339_SIZE] = "", end[AT_RFC3339_SIZE] = "", latency[24] = "";
+    char start[AT_RFC3339_SIZE] = "", end[AT_RFC3339_SIZE] = "", latency[24] = "",
+         service[2 * sizeof(r->service)];
+    size_t n = 0;
+    for (const char *c = r->service; *c && n + 2 < sizeof(service); c++) {
+        service[n++] = *c;
+        if (*c == '"') /* RFC 4180 */
+            service[n++] = '"';
+    }
+    service[n] = '\0';
     if (j->lines == 0)
         printf("id,state,start,end,f_lo_hz,f_hi_hz,snr_db,level_dbfs,class,group,confidence,"
                "service,backend,"
@@ -77,8 +85,7 @@ static void print_csv(struct job *j, const struct at_result *r)
     printf("%s,%s,%s,%s,%.0f,%.0f,%.1f,%.1f,%s,%s,%.4f,\"%s\",%s,%" PRIu64 ",%s\n", r->id,
            e->ended ? "ended" : "active", start, end, r->center_rf_hz + e->f_lo_hz,
            r->center_rf_hz + e->f_hi_hz, (double)e->snr_db, (double)e->level_dbfs, r->answer.label,
-           r->answer.group, (double)r->answer.confidence, r->service, r->backend, r->tokens,
-           latency);
+           r->answer.group, (double)r->answer.confidence, service, r->backend, r->tokens, latency);
 }
 
 static void print_text(struct job *j, const struct at_result *r)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/cli/text.h"
 #include "tools/client.h"
 #include "tools/columns.h"
 #include "tools/receive.h"
@@ -54,15 +55,20 @@ static void print_line(struct job *j, const char *type, const json_t *o)
         j->headed = true;
         at_show_emission(stdout, o, ended ? '-' : emission ? '+' : ' ', at_columns_wanted());
         putchar('\n');
-    } else if (strcmp(type, "radio") == 0) {
-        printf("* radio %s: %s%s%s\n", at_show_text(o, "name"), at_show_text(o, "state"),
-               *at_show_text(o, "error") ? ": " : "", at_show_text(o, "error"));
-    } else if (strcmp(type, "selector") == 0) {
-        printf("* backend %s -> %s: %s\n", at_show_text(o, "from"), at_show_text(o, "to"),
-               at_show_text(o, "reason"));
-    } else {
-        printf("* %s\n", type);
+        return;
     }
+    char line[1024];
+    if (strcmp(type, "radio") == 0)
+        snprintf(line, sizeof line, "radio %s: %s%s%s", at_show_text(o, "name"),
+                 at_show_text(o, "state"), *at_show_text(o, "error") ? ": " : "",
+                 at_show_text(o, "error"));
+    else if (strcmp(type, "selector") == 0)
+        snprintf(line, sizeof line, "backend %s -> %s: %s", at_show_text(o, "from"),
+                 at_show_text(o, "to"), at_show_text(o, "reason"));
+    else
+        snprintf(line, sizeof line, "%s", type);
+    at_text_clean(line);
+    printf("* %s\n", line);
 }
 
 static bool is_over(const struct job *j)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/cli/text.h"
 #include "tools/client.h"
 #include "tools/columns.h"
 #include "tools/receive.h"
@@ -122,9 +123,7 @@ static void AT_PRINTF(3, 4) say(struct screen *s, const char *sgr, const char *f
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ')
-            *c = ' ';
+    at_text_clean(text);
     for (const char *at = text; *at; at += strspn(at, " ")) {
         size_t n = line_end(at, s->columns);
         put(s, sgr, at, n);
@@ -411,7 +410,7 @@ static void show(struct screen *s, const struct look *l, const char *url)
 static int print_json(const struct look *l)
 {
     json_t *o =
-        json_pack("{s:O, s:O, s:O, s:O?, s:O}", "status", l->status, "radios",
+        json_pack("{s:O, s:O?, s:O?, s:O?, s:O?}", "status", l->status, "radios",
                   json_object_get(l->radios, "items"), "bands", json_object_get(l->bands, "items"),
                   "selector", l->selector, "emissions", json_object_get(l->emissions, "items"));
     return at_json_line(stdout, o);

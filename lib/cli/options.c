@@ -22,14 +22,14 @@ static void title(const struct at_command *c, char out[64])
 int at_fail(const struct at_command *c, int exit_code, const char *format, ...)
 {
     va_list ap;
-    char name[64];
+    char name[64], text[2 * 4096 + 256]; /* two paths */
     title(c, name);
     fflush(stdout);
-    fprintf(stderr, "%s: ", name);
     va_start(ap, format);
-    vfprintf(stderr, format, ap);
+    vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    at_text_clean(text); /* names of files, words of servers */
+    fprintf(stderr, "%s: %s\n", name, text);
     if (exit_code == AT_EXIT_USAGE)
         fprintf(stderr, "Try `%s --help`.\n", name);
     return exit_code;

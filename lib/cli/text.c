@@ -40,6 +40,17 @@ unsigned at_text_width(FILE *f, unsigned *ret_rows)
     return columns < 40 ? 40 : columns > 240 ? 240 : columns;
 }
 
+void at_text_clean(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        bool c1 = *c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+        if (*c < ' ' || *c == 127 || c1)
+            *c = '?';
+        if (c1)
+            *++c = '?';
+    }
+}
+
 void at_text_wrap(FILE *out, const char *text, unsigned column, unsigned indent, unsigned width)
 {
     bool begun = false;

@@ -21,4 +21,8 @@ unsigned at_text_width(FILE *f, unsigned *ret_rows);
  * begin at indent. column: where the cursor stands now. Ends with a newline. */
 void at_text_wrap(FILE *out, const char *text, unsigned column, unsigned indent, unsigned width);
 
+/* Replaces what a terminal would obey (C0, DEL, C1 in UTF-8) by question marks: text that came from
+ * a file, a driver or another host. In place. Thread: any. */
+void at_text_clean(char *text);
+
 #endif

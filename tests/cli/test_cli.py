@@ -3,6 +3,8 @@
 """test_cli.py ATTUNE SOURCE_ROOT: the command line's words, exit codes and output."""
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +51,27 @@ class Words(unittest.TestCase):
             self.assertEqual(r.returncode, 2, args)
             self.assertIn(word, r.stderr, args)
             self.assertEqual(r.stdout, "", args)
+
+    def test_options_in_each_form(self):
+        long = attune("bench", "--help", env={"COLUMNS": "999"}).stdout
+        self.assertEqual(attune("bench", "-h", env={"COLUMNS": "999"}).stdout, long)
+        for columns, most in (("60", 60), ("1", 40), ("x", 80), ("0", 80), ("", 80)):
+            out = attune("bench", "--help", env={"COLUMNS": columns}).stdout
+            self.assertEqual(out.split(), long.split())
+            widest = max(len(x) for x in out.split("Options:")[0].splitlines())
+            self.assertLessEqual(widest, max(most, 60), columns)  # a word is not broken
+        case = GOLDEN / "attention-0.safetensors"
+        self.assertEqual(attune("verify", "--json", "--", case).stdout, attune("verify", "-j", case).stdout)
+        for args, word in [(("bench", "-s10x"), "-s"), (("bench", "--seconds=1e9"), "to"), (("bench", "-t"), "-t"), (("bench", "--" + "x" * 100), "unknown option"),
+                           (("verify", "--", "--json"), "--json: No such file")]:
+            r = attune(*args)
+            self.assertEqual(r.returncode, 1 if "--" in args else 2, args)
+            self.assertIn(word, r.stderr)
+
+    def test_what_it_says_is_one_line_whatever_the_name(self):
+        r = attune("verify", "a\nb\x1b[31m\x7f\u009bc")
+        self.assertEqual((r.returncode, r.stderr.count("\n")), (1, 1), r.stderr)
+        self.assertIn("a?b?[31m???c", r.stderr)
 
     def test_version(self):
         self.assertRegex(attune("--version").stdout, r"^attune \d+\.\d+\.\d+\n$")
@@ -209,6 +232,40 @@ class Bench(unittest.TestCase):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertEqual([o["window"] for o in lines(r)[1:]], [64])
         self.assertEqual(attune("bench", "--model", GOLDEN / "encoder-2.safetensors").returncode, 1)  # not causal
+
+    def test_people_get_a_table(self):
+        r = attune("bench", "-s", "0.01", "-W", "64", "-b", "flash,mha", "-t", "2", "--sessions", "2")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        peaks = [x for x in r.stdout.splitlines() if x.startswith("peak: ")]
+        head, *rows = r.stdout.splitlines()[len(peaks):]
+        self.assertEqual((len(peaks), head.split()[:5], len(rows)), (2, ["backend", "mode", "kernel", "norm", "what"], 6))
+        self.assertEqual({tuple(x.split()[i] for i in (0, 4, 5)) for x in rows}, {(b, w, "64") for b in ("flash", "mha") for w in ("window", "stream", "batch")})
+
+    def test_what_cannot_be_measured_is_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file, model = Path(folder, "file"), GOLDEN / "encoder-0.safetensors"
+            file.write_text("no model")
+            for args, code, word in [(["--model", folder + "/none"], 1, "none"), (["--model", file], 1, str(file)), (["--report", file], 1, str(file)),
+                                     (["--report", folder + "/r", "--model", file], 1, str(file)), (["--model", model, "--norm", "layernorm"], 2, "--norm"),
+                                     (["-b", ",".join(["mha"] * 40)], 2, "more than"), (["-W", ",".join(["64"] * 40)], 2, "more than"), (["-W", "64.5"], 2, "not an integer"),
+                                     (["-W", "x"], 2, "not an integer"), (["-W", "2M"], 2, "not an integer")]:
+                r = attune("bench", "-s", "0.01", "-W", "64", *args)
+                self.assertEqual(r.returncode, code, (args, r.stderr))
+                self.assertNotIn("stream", r.stdout)
+                self.assertIn(word, r.stderr)
+            for args in ([], ["--json"]):
+                with open("/dev/full", "w", encoding="ascii") as full:
+                    r = subprocess.run([ATTUNE, "bench", "-s", "0.01", "-W", "64", "-b", "mha", "-w", "stream", *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=100)
+                self.assertEqual((r.returncode, "standard output" in r.stderr), (1, True), r.stderr)
+
+    def test_a_report_on_a_full_disk_leaves_no_half_of_a_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            r = subprocess.run([ATTUNE, "bench", "--report", folder, "-s", "0.01", "-W", "64", "--sessions", "1", "-b", "mha", "-m", "fp32", "--norm", "rmsnorm"],
+                               capture_output=True, text=True, timeout=100,
+                               preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))))
+            self.assertEqual((r.returncode, len(r.stderr.splitlines())), (1, 1), r.stderr)
+            self.assertIn(folder, r.stderr)
+            self.assertEqual([p.name for p in Path(folder).iterdir() if p.name.endswith(".part") or p.stat().st_size >= 1024], [])
 
     def test_wrong_lists_are_usage(self):
         for args in (["--what", "latency"], ["--backend", "linear"], ["--mode", "fp64"], ["--window", "0"], ["--window", "1024,,"], ["--norm", ""],

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test_radio.py ATTUNE SOURCE_ROOT MODULES: attune devices and listen on the simulated radio, through SoapySDR."""
+import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,6 +83,41 @@ class Radio(Case):
         for line in r.stdout.splitlines():
             self.assertIn("f_lo_hz", json.loads(line))
 
+    def test_listen_as_csv_and_as_text(self):
+        device = "driver=attunesim,scene=demo,duration=1"
+        plan = Path(ATTUNE).parent.parent.parent / "conf" / "bandplan.yaml"
+        for args, times in ((["--csv", "-g", "LNA=10,VGA=20"], "start end"), (["-g", "20"], "")):
+            r = self.attune("listen", "-d", device, "-f", "433.92M", "-s", "1M", "-T", "4s", *args)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            lines = r.stdout.splitlines()
+            print("listen", args, len(lines), "lines, band plan", plan.exists())
+            self.assertGreater(len(lines), 1)
+            for row in csv.DictReader(lines) if times else ():
+                self.assertNotIn(None, [*row, *row.values()], row)  # as many cells as titles
+                self.assertRegex(row["start"] + row["end"], r"^20\d\d-.*Z20\d\d-.*Z$")
+                self.assertLess(float(row["f_lo_hz"]), float(row["f_hi_hz"]))
+                self.assertIn(row["state"], ("active", "ended"))
+            for line in () if times else lines:
+                self.assertRegex(line, r"^\d\d:\d\d:\d\d\.\d\d  [-+] +433\.\d+ MHz|^\d\d:\d\d:\d\d\.\d\d  [-+] +434\.\d+ MHz")
+
+    def test_listen_ends_with_its_reader_and_with_a_signal(self):
+        argv = [ATTUNE, "listen", "-d", "driver=attunesim,scene=demo,duration=1", "-f", "433.92M", "-s", "1M", "--modules", MODULES]
+        for how in ("pipe", signal.SIGINT):
+            p = subprocess.Popen(argv + ["-g", "-3"] * (how == "pipe"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env)
+            try:
+                self.assertIn("MHz", p.stdout.readline())
+                if how == "pipe":
+                    p.stdout.close()
+                else:
+                    p.send_signal(how)
+                self.assertEqual(p.wait(60), 1 if how == "pipe" else 0)
+                self.assertRegex(p.stderr.read(), r"\d+ samples, \d+ lost\n" + ("attune listen: standard output: Broken pipe\n" if how == "pipe" else ""))
+            finally:
+                p.kill()
+                p.stdout.close()
+                p.stderr.close()
+                p.wait()
+
     def doctor(self, device, *args):
         r = self.attune("doctor", "-d", device, "-s", "250k", "-T", "1s", "--bench-time", "10ms", "--json", *args)
         found = {}
@@ -103,6 +140,27 @@ class Radio(Case):
         self.assertGreater(retune["most_ms"], 0)
         self.assertGreater(band["rate_hz"], 100e3)
         self.assertTrue(all(o["rate_hz"] > 1e6 for o in found["fft"]))
+
+    def test_the_doctor_speaks_to_people(self):
+        r = self.attune("doctor", "-d", "driver=attunesim,scene=tone", "-s", "250k", "-T", "500ms", "--bench-time", "10ms", "--budget", "0.1")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        print(r.stdout)
+        for word in ("config: (for attuned.yaml)", "    budget: {latency_ms: ", "      - device: \"driver=attunesim,scene=tone\"", "choice: "):
+            self.assertIn(word, r.stdout)
+        self.assertNotIn("{\"", r.stdout)
+
+    def test_the_doctor_without_a_model(self):
+        env = {**self.env, "ATTUNE_MODEL": "/nonexistent"}
+        for args, code in ((["--budget", "0.1"], 0), (["-m", "/nonexistent"], 1), (["extra"], 2)):
+            r = subprocess.run([ATTUNE, "doctor", "--bench-time", "10ms", *args], capture_output=True, text=True, env=env, timeout=60, check=False)
+            self.assertEqual(r.returncode, code, r.stderr)
+            self.assertEqual("/nonexistent" in (r.stderr if code else r.stdout), code != 2, r.stdout + r.stderr)
+            if code == 0:
+                self.assertIn("not 0.1: the fastest backend needs", r.stdout)
+        for args in ([], ["--json"]):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                r = subprocess.run([ATTUNE, "doctor", "--bench-time", "10ms", *args], stdout=full, stderr=subprocess.PIPE, text=True, env=env, timeout=60, check=False)
+            self.assertEqual((r.returncode, r.stderr), (1, "attune doctor: standard output can't be written\n"))
 
     def test_the_doctors_configuration_is_one(self):
         attuned = Path(ATTUNE).parent.parent / "daemon" / "attuned"

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test_synth.py ATTUNE: files of attune synth hold what the truth beside them says."""
 import json
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,12 +70,47 @@ class Synth(unittest.TestCase):
         self.assertEqual(a, b)
         self.assertNotEqual(a, c)
 
+    def test_the_list_names_what_can_be_made(self):
+        r = synth("--list")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        for line in r.stdout.splitlines():
+            self.assertRegex(line, r"^[a-z_0-9]+ +[a-z_0-9]+ +\d+\.\.\d+ Hz(, bursts)?$")
+        self.assertLessEqual({"ook", "ofdm", "css", "chirp"}, {s.split()[0] for s in r.stdout.splitlines()})
+        self.assertIn(", bursts", r.stdout)
+
+    def test_scenes_and_noise(self):
+        for args, n, emitters, center in [(("--scene", "quiet", "-s", "250k", "-t", "0.1", "-f", "100M"), 25000, 0, 100e6), (("-c", "noise", "-s", "250k"), 500000, 0, 0),
+                                          (("--scene", "fm30", "-s", "1M", "-t", "0.02", "--loop"), 20000, 1, None)]:
+            path = self.at / "scene.cs8"
+            r = synth(*args, path)
+            self.assertEqual((r.returncode, r.stderr), (0, ""), args)
+            self.assertEqual(path.stat().st_size, 2 * n)
+            meta = json.loads((self.at / "scene.sigmf-meta").read_text())
+            self.assertEqual((meta["global"]["core:dataset"], meta["global"]["core:datatype"]), ("scene.cs8", "ci8"))
+            self.assertGreaterEqual(len(meta["annotations"]), emitters)
+            if center is not None:
+                self.assertEqual((meta["captures"][0]["core:frequency"], len(meta["annotations"])), (center, 0))
+
+    def test_a_full_disk_leaves_no_half_of_a_file(self):
+        room = 100_000  # bytes that a file of this process may have
+        limited = [ATTUNE, "synth", "-c", "ook", "-s", "250k", "-t", "1", str(self.at / "x.cf32")]
+        r = subprocess.run(limited, capture_output=True, text=True, timeout=60, check=False,
+                           preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))))
+        self.assertEqual((r.returncode, len(r.stderr.splitlines())), (1, 1), r.stderr)
+        self.assertIn("x.cf32: ", r.stderr)
+        self.assertEqual(list(self.at.iterdir()), [])
+        (self.at / "x.cf32").mkdir()  # nor where the name is taken
+        r = synth("-c", "ook", "-s", "250k", "-t", "0.1", self.at / "x.cf32")
+        self.assertEqual((r.returncode, [p.name for p in self.at.iterdir()]), (1, ["x.cf32"]), r.stderr)
+
     def test_wrong_use_says_why_and_leaves_nothing(self):
         for args, code, word in [(("-c", "gfsk", "-v", "nope", "x.cu8"), 2, "no variant"), (("-c", "nope", "x.cu8"), 2, "no class"),
                                  (("--scene", "nope", "x.cu8"), 2, "no scene"), (("-c", "ook", "x.wav"), 2, "end it in"),
                                  (("-c", "ook"), 2, "one output"), (("x.cu8",), 2, "--class or --scene"),
                                  (("-c", "ofdm", "-v", "lte_20m", "-s", "1M", "x.cu8"), 1, "doesn't fit"),
-                                 (("-c", "ook", "-t", "0.1", "no/such/folder/x.cu8"), 1, "No such file")]:
+                                 (("-c", "ook", "-t", "0.1", "no/such/folder/x.cu8"), 1, "No such file"), (("-c", "ook", "-s", "1G", "-t", "10", "x.cu8"), 2, "at most"),
+                                 (("-c", "ook", "-s", "1", "-t", "0.1", "x.cu8"), 2, "samples"), (("-c", "ook", "--scene", "demo", "x.cu8"), 2, "--class or --scene"),
+                                 (("-c", "ook", "-t", "0.1", "x" * 300 + ".cu8"), 1, "too long"), (("-c", "ook", "x" * 4100 + ".cu8"), 1, "too long")]:
             full = [self.at / a if str(a).startswith(("x.", "no/")) else a for a in args]
             r = synth(*full)
             self.assertEqual(r.returncode, code, args)

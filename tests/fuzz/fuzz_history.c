@@ -70,8 +70,10 @@ static void set_up(void)
     struct at_db *db = NULL;
     sqlite3_int64 n = 0;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MAIN_DB;
-    /* One thread, and nobody asks what memory SQLite holds: both cost a lock at each of its allocations. */
-    if (sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) || sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) || sqlite3_initialize())
+    /* One thread, and nobody asks what memory SQLite holds: both cost a lock at each of its
+     * allocations. */
+    if (sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) || sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) ||
+        sqlite3_initialize())
         abort();
     vfs = sqlite3_vfs_find("memdb");
     if (!vfs || sqlite3_vfs_register(vfs, 1) || !mkdtemp(folder))
