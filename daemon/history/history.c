@@ -117,18 +117,23 @@ static void close_files(struct at_history *h)
     h->out = NULL;
 }
 
-/* While it runs: damage that only shows now. */
-static int begin_anew(struct at_history *h, const char *why)
+static int open_again(struct at_history *h)
 {
     struct at_error err;
-    close_files(h);
-    move_aside(h, why);
     pthread_mutex_lock(&h->reading);
     int rc = open_files(h, &err);
     pthread_mutex_unlock(&h->reading);
-    if (rc)
+    if (rc && !h->stats.error[0]) /* once, as note() says its part */
         at_log(AT_LOG_ERROR, NULL, "history: %s", err.text);
     return rc;
+}
+
+/* While it runs: damage that only shows now. */
+static int begin_anew(struct at_history *h, const char *why)
+{
+    close_files(h);
+    move_aside(h, why);
+    return open_again(h);
 }
 
 /* ---- the writer ---- */
@@ -198,7 +203,11 @@ static void note(struct at_history *h, int rc)
 
 static int write_some(struct at_history *h, size_t head, size_t n)
 {
-    int rc = h->out ? write_batch(h, head, n) : -EILSEQ;
+    /* No new one could begin: what was moved aside stays, and nothing is moved again. */
+    int rc = h->out ? 0 : open_again(h);
+    if (rc)
+        return rc;
+    rc = write_batch(h, head, n);
     if (rc == -ENOSPC && !prune(h)) /* the ceiling rather than the disk? */
         rc = write_batch(h, head, n);
     if (rc == -EILSEQ) {

@@ -61,7 +61,6 @@ struct broker {
 static int read_broker(const char *url, struct broker *ret, struct at_error *err)
 {
     struct broker b = {.tls = strncmp(url, "mqtts://", 8) == 0};
-    unsigned port;
     if (!b.tls && strncmp(url, "mqtt://", 7) != 0)
         return at_error_set(
             err, -EINVAL, "publish.mqtt.broker: \"%.60s\"; write mqtt://HOST[:PORT] or mqtts://...",
@@ -77,14 +76,18 @@ static int read_broker(const char *url, struct broker *ret, struct at_error *err
     b.port = b.tls ? 8883 : 1883;
     char *colon = strrchr(b.host, ':'), *bracket = strchr(b.host, ']');
     if (colon && (bracket ? colon > bracket : strchr(b.host, ':') == colon)) {
-        char *end;
+        size_t digits = strspn(colon + 1, "0123456789");
+        long port = digits <= 5 && !colon[1 + digits] ? strtol(colon + 1, NULL, 10) : 0;
         *colon = 0;
-        port = (unsigned)strtoul(colon + 1, &end, 10);
-        if (*end || port < 1 || port > 65535)
+        if (port < 1 || port > 65535)
             return at_error_set(err, -EINVAL, "publish.mqtt.broker: port 1 to 65535 expected");
         b.port = (int)port;
     }
-    if (b.host[0] == '[' && bracket) { /* an IPv6 address */
+    bool address = b.host[0] == '['; /* IPv6 */
+    if (address != (bracket != NULL) || (address && bracket[1]) || !b.host[address] ||
+        b.host[address] == ']')
+        return at_error_set(err, -EINVAL, "publish.mqtt.broker: no host in \"%.60s\"", url);
+    if (address) {
         *bracket = 0;
         memmove(b.host, b.host + 1, strlen(b.host));
     }
@@ -103,9 +106,22 @@ static int read_password(const char *path, char out[256], struct at_error *err)
                             strerror(errno));
     if (!fgets(out, 256, f))
         out[0] = 0;
+    bool cut = strlen(out) == 255 && out[254] != '\n' && fgetc(f) != EOF;
     fclose(f);
     out[strcspn(out, "\r\n")] = 0;
+    if (cut)
+        return at_error_set(err, -E2BIG,
+                            "publish.mqtt.password_file: %s: a line longer than 255 bytes", path);
     return out[0] ? 0 : at_error_set(err, -EINVAL, "publish.mqtt.password_file: %s: empty", path);
+}
+
+/* libmosquitto tells a file that is not there from a broker that is not, but not before it is
+ * asked. */
+static int check_ca(const char *path, struct at_error *err)
+{
+    if (!*path || access(path, R_OK) == 0)
+        return 0;
+    return at_error_set(err, -errno, "publish.mqtt.ca_file: %s: %s", path, strerror(errno));
 }
 
 int at_mqtt_check(const struct at_config *c, struct at_error *err)
@@ -117,6 +133,7 @@ int at_mqtt_check(const struct at_config *c, struct at_error *err)
     if (strpbrk(c->publish.mqtt.topic, "+#") || !c->publish.mqtt.topic[0])
         return at_error_set(err, -EINVAL, "publish.mqtt.topic: a name without + and # expected");
     int r = read_broker(c->publish.mqtt.broker, &b, err);
+    r = r ? r : check_ca(c->publish.mqtt.ca_file, err);
     r = r ? r : read_password(c->publish.mqtt.password_file, password, err);
     explicit_bzero(password, sizeof password);
     return r;

@@ -41,9 +41,9 @@ def wait(good, seconds=60):
 
 class Broker:
     started = []
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, more="", ca=()):
         config = Path(folder, "mosquitto.conf")
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {folder}/users\npersistence false\n")
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {folder}/users\npersistence false\n{more}")
         self.port = port
         Broker.started.append(self)
         self.sub = None
@@ -58,7 +58,7 @@ class Broker:
         if not wait(answers, 20):
             raise SystemExit("FAIL the broker does not come up")
         self.seen = []
-        self.sub = subprocess.Popen(["mosquitto_sub", "-p", str(port), "-u", "home", "-P", "secret", "-q", "1", "-t", "#", "-F", "%t %p"],
+        self.sub = subprocess.Popen(["mosquitto_sub", *ca, "-p", str(port), "-u", "home", "-P", "secret", "-q", "1", "-t", "#", "-F", "%t %p"],
                                     stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -155,11 +155,43 @@ radios:
         d.kill()
         d.wait()
         log.close()
+    text = Path(folder, "attuned.yaml").read_text(encoding="utf-8")
     for broker in ("tcp://x", "mqtt://", "mqtt://user@host", "mqtt://h:99999"):
-        text = Path(folder, "attuned.yaml").read_text()
         Path(folder, "bad.yaml").write_text(re.sub('broker: "[^"]*"', f'broker: "{broker}"', text))
         r = subprocess.run([ATTUNED, "-c", f"{folder}/bad.yaml"], capture_output=True, text=True, timeout=30, check=False)
         check(f"{broker} is refused", r.returncode != 0 and "publish.mqtt.broker" in r.stderr, r.stderr)
+    run_tls(folder, text)
+
+
+def run_tls(folder, text):
+    """A broker behind TLS: with its certificate, with another one, with the wrong password."""
+    port = free_port()
+    for name in ("broker", "other"):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"], check=True, capture_output=True)
+    os.chmod(f"{folder}/broker.key", 0o644)  # the broker leaves root
+    Path(folder, "wrong").write_text("wrong\n", encoding="utf-8")
+    b = Broker(folder, port, f"certfile {folder}/broker.pem\nkeyfile {folder}/broker.key\n", ["-h", "localhost", "--cafile", f"{folder}/broker.pem"])
+    for ca, password, word in (("broker.pem", "password", rf"MQTT broker localhost:{port} connected"), ("broker.pem", "wrong", "MQTT broker localhost refuses: "),
+                               ("other.pem", "password", f"MQTT broker localhost:{port} (does not answer|lost)")):
+        changed = re.sub('broker: "[^"]*"', f'broker: "mqtts://localhost:{port}", ca_file: {ca}', text).replace("password_file: password", f"password_file: {password}")
+        Path(folder, "tls.yaml").write_text(changed.replace("client_id: test, ", 'discovery: false, '), encoding="utf-8")
+        with open(f"{folder}/tls.log", "w", encoding="utf-8") as log:
+            d = subprocess.Popen([ATTUNED, "-c", f"{folder}/tls.yaml"], stderr=log)
+            try:
+                wait(lambda: re.search(word, Path(folder, "tls.log").read_text(encoding="utf-8")) or d.poll() is not None)  # pylint: disable=cell-var-from-loop
+                said = Path(folder, "tls.log").read_text(encoding="utf-8")
+                check(f"TLS with {ca} and {password}: {word}", re.search(word, said), said[-800:])
+                check("and no word of the password", "secret" not in said, said[-800:])
+                if "connected" in word:
+                    check("radio by TLS", wait(lambda: b.topics("attune/radio/sim")), b.seen)
+                    check("no discovery where it is off", not b.topics("homeassistant/.*"), b.seen)
+                d.send_signal(signal.SIGTERM)
+                check("ends well", d.wait(30) == 0, said[-800:])
+            finally:
+                d.kill()
+                d.wait()
+    b.kill()
 
 
 if not BROKER or not shutil.which("mosquitto_sub"):

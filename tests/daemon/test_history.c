@@ -6,12 +6,14 @@
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -327,6 +329,172 @@ static void disk_full(void **state)
     at_history_close(h);
 }
 
+/* What somebody else does to the file. */
+static void with_sql(const char *text)
+{
+    sqlite3 *sql = NULL;
+    char *why = NULL;
+    assert_int_equal(sqlite3_open_v2(path, &sql, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(sql, 10000);
+    if (sqlite3_exec(sql, text, NULL, NULL, &why))
+        fail_msg("%s: %s", text, why);
+    sqlite3_close(sql);
+}
+
+/* Files moved aside, and the bytes of the largest. */
+static size_t count_aside(int64_t *ret_bytes)
+{
+    char pattern[128];
+    glob_t found = {0};
+    snprintf(pattern, sizeof pattern, "%s.corrupt-*", path);
+    size_t n = glob(pattern, 0, NULL, &found) ? 0 : found.gl_pathc;
+    *ret_bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct stat st;
+        if (!stat(found.gl_pathv[i], &st) && st.st_size > *ret_bytes)
+            *ret_bytes = st.st_size;
+    }
+    globfree(&found);
+    return n;
+}
+
+static void assert_has(struct at_history *h, const char *id, int want)
+{
+    uint64_t seq;
+    char *json = NULL;
+    assert_int_equal(at_history_get(h, id, &seq, &json), want);
+    free(json);
+}
+
+static void damaged_while_it_runs(void **state)
+{
+    struct at_history_stats s;
+    int64_t bytes;
+    for (uint64_t life = 1; life <= 2; life++) {
+        struct at_history *h = open_it(1e9, 100);
+        put(h, 1000 * life, 1000 * life + 300);
+        wait_written(h);
+        with_sql("DROP TABLE emissions");
+        put(h, 1000 * life + 500, 1000 * life + 500);
+        s = wait_written(h);
+        assert_string_equal(s.error, "");
+        assert_int_equal(s.moved_aside, 1);
+        char id[32];
+        snprintf(id, sizeof id, "b-roof-%d", (int)(1000 * life + 500));
+        assert_has(h, id, 0);
+        snprintf(id, sizeof id, "b-roof-%d", (int)(1000 * life));
+        assert_has(h, id, -ENOENT);
+        at_history_close(h);
+        assert_in_range(count_aside(&bytes), 1, 3); /* of the first life's nothing is left */
+    }
+    /* The new one is whole. */
+    struct at_history *h = open_it(1e9, 100);
+    assert_int_equal(at_history_last_seq(h), 2500);
+    at_history_get_stats(h, &s);
+    assert_int_equal(s.moved_aside, 0);
+    at_history_close(h);
+}
+
+/* No room for a new one either: what was moved aside is all there is, and it stays. */
+static void damaged_on_a_full_disk(void **state)
+{
+    struct rlimit old, none;
+    struct at_history_stats s = {0};
+    int64_t before, after;
+    struct at_history *h = open_it(1e9, 100);
+    put(h, 1, 300);
+    wait_written(h);
+    with_sql("DROP TABLE decisions; PRAGMA wal_checkpoint(TRUNCATE)");
+    getrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_IGN);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none);
+    put(h, 301, 301);
+    for (int i = 0; i < 6000 && !s.error[0]; i++) {
+        usleep(10000);
+        at_history_get_stats(h, &s);
+    }
+    size_t n = count_aside(&before);
+    char lock[128];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    for (int tries = 0; tries < 2; tries++) { /* each begins with the lock */
+        unlink(lock);
+        for (int i = 0; i < 6000 && access(lock, F_OK); i++)
+            usleep(10000);
+        assert_return_code(access(lock, F_OK), errno);
+    }
+    size_t later = count_aside(&after);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_true(s.error[0] && !s.open);
+    assert_true(n > 0 && before > 4096);
+    assert_int_equal(later, n);
+    assert_int_equal(after, before);
+    wait_written(h);
+    assert_has(h, "b-roof-301", 0);
+    assert_has(h, "b-roof-1", -ENOENT);
+    at_history_get_stats(h, &s);
+    assert_int_equal(s.moved_aside, 1);
+    assert_true(s.open);
+    at_history_close(h);
+}
+
+/* Left open, and a row that its table forbids: only the check sees it. */
+static void checked_after_a_crash(void **state)
+{
+    int64_t bytes;
+    for (int broken = 0; broken < 2; broken++) {
+        struct at_history *h = open_it(1e9, 100);
+        put(h, 1, 100);
+        wait_written(h);
+        at_history_close(h);
+        with_sql(
+            "UPDATE meta SET clean = 0; INSERT INTO decisions VALUES(999, 1, 'am', 1, 'flash', "
+            "'fp32', 1, 1, 1)");
+        if (broken) {
+            with_sql("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, "
+                     "'band TEXT NOT NULL', 'band TEXT')");
+            with_sql("UPDATE emissions SET band = NULL WHERE seq = 5");
+            with_sql("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, "
+                     "'band TEXT', 'band TEXT NOT NULL')");
+        }
+        h = open_it(1e9, 100);
+        put(h, 200, 200);
+        struct at_history_stats s = wait_written(h);
+        assert_int_equal(s.moved_aside, broken);
+        assert_int_equal(count_aside(&bytes) > 0, broken);
+        assert_has(h, "b-roof-50", broken ? -ENOENT : 0);
+        assert_has(h, "b-roof-200", 0);
+        size_t n = 0;
+        assert_int_equal(at_history_decisions(h, 999, 500, count_decision, &n), 0);
+        assert_int_equal(n, 0); /* of no emission */
+        at_history_close(h);
+    }
+}
+
+static void of_another_version(void **state)
+{
+    struct at_history *h = open_it(1e9, 100), *newer = NULL;
+    struct at_history_config c = {.path = path, .keep_s = 1e9, .max_mb = 100};
+    struct at_error err;
+    int64_t bytes;
+    put(h, 1, 10);
+    wait_written(h);
+    at_history_close(h);
+    with_sql("PRAGMA user_version = 2");
+    assert_int_equal(at_history_open(&c, &err, &newer), -EPROTO);
+    assert_non_null(strstr(err.text, "written by a newer attune (version 2, this one knows 1)"));
+    assert_int_equal(count_aside(&bytes), 0); /* not ours to move */
+    with_sql("PRAGMA user_version = 1");
+    h = open_it(1e9, 100);
+    assert_int_equal(at_history_last_seq(h), 10);
+    at_history_close(h);
+    with_sql("PRAGMA application_id = 7"); /* of another program */
+    h = open_it(1e9, 100);
+    assert_int_equal(at_history_last_seq(h), 0);
+    at_history_close(h);
+    assert_true(count_aside(&bytes) > 0);
+}
+
 static void refused(void **state)
 {
     struct at_history *h = open_it(1e9, 100), *other = NULL;
@@ -338,14 +506,30 @@ static void refused(void **state)
     c.path = "/nowhere/at/all/h.db";
     assert_true(at_history_open(&c, &err, &other) < 0);
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
+    char *longest = malloc(5000);
+    memset(longest, 'x', 4999);
+    longest[4999] = 0;
+    c.path = longest;
+    assert_int_equal(at_history_open(&c, &err, &other), -ENAMETOOLONG);
+    assert_string_equal(err.text, "history.path: path too long");
+    free(longest);
 }
 
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
-        CASE(kept_and_found), CASE(decisions_thinned), CASE(retention), CASE(killed),
-        CASE(damaged),        CASE(disk_full),         CASE(refused),
+        CASE(kept_and_found),
+        CASE(decisions_thinned),
+        CASE(retention),
+        CASE(killed),
+        CASE(damaged),
+        CASE(disk_full),
+        CASE(refused),
+        CASE(damaged_while_it_runs),
+        CASE(damaged_on_a_full_disk),
+        CASE(checked_after_a_crash),
+        CASE(of_another_version),
     };
     return cmocka_run_group_tests_name("history", tests, NULL, NULL);
 }
