@@ -138,7 +138,7 @@ static int create_receiver(struct at_puller *r, size_t i, struct at_error *err)
     };
     struct at_receiver_sink sink = *r->sink;
     sink.ctx = b;
-    return at_receiver_create(r->classifier, &config, &sink, err, &b->receiver);
+    return at_receiver_create(b->classifier, &config, &sink, err, &b->receiver);
 }
 
 static void set_rate(struct at_puller *r, struct at_puller_band *b, double rate_hz)
@@ -427,6 +427,7 @@ void at_bands_get_view(const struct at_puller *r, struct at_radio_view *v)
             .dwell_s = r->n_bands > 1 ? b->conf->dwell_s : 0,
             .visits = b->visits,
             .since_s = b->changed_ns ? 1e-9 * (double)(now - b->changed_ns) : (double)NAN,
+            .model = b->classifier ? at_classifier_model(b->classifier) : NULL,
             .stats = b->stats,
             .has_stats = b->has_stats,
         };

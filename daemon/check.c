@@ -115,13 +115,14 @@ static void print_candidate(const struct at_selector_state *s, size_t i)
            s->choice.index == (int)i ? " (chosen)" : "");
 }
 
-static int check_model(const struct at_config *config)
+static int check_model(const struct at_config *config, const char *path)
 {
     struct at_error err = {{0}};
     struct at_mem mem = {0};
     struct at_classifier *c = NULL;
     struct at_classifier_config cc =
         at_pipeline_classifier_config(config, 1); /* workers: measured */
+    cc.model_path = path;
     if (at_classifier_create(&mem, &cc, &err, &c)) {
         printf("BAD model: %s\n", err.text);
         return AT_EXIT_FAILED;
@@ -192,7 +193,10 @@ int at_check_run(const struct at_config *config)
     for (uint32_t i = 0; i < config->n_radios; i++)
         if (check_radio(&config->radios[i]))
             rc = AT_EXIT_FAILED;
-    if (check_model(config))
-        rc = AT_EXIT_FAILED;
+    const char *models[AT_CONFIG_MAX_MODELS];
+    size_t n_models = at_config_models(config, models);
+    for (size_t i = 0; i < n_models; i++)
+        if (check_model(config, models[i]))
+            rc = AT_EXIT_FAILED;
     return rc;
 }

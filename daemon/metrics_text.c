@@ -143,6 +143,29 @@ static void write_radio_states(const struct at_view *v, struct at_buf *out)
         }
 }
 
+/* What a model's selector runs; m: 0 for model.path's. NULL: nothing yet. */
+static const struct at_candidate *running(const struct at_view *v, size_t m)
+{
+    const struct at_selector_state *s = m ? &v->more[m - 1].selector : &v->selector;
+    return s->choice.index < 0 ? NULL : &s->candidates[s->choice.index];
+}
+
+/* Once where several models run the same one. */
+static void write_backend(const struct at_view *v, size_t m, const char *name, struct at_buf *out)
+{
+    const struct at_candidate *c = running(v, m);
+    for (size_t i = 0; c && i < m; i++) {
+        const struct at_candidate *other = running(v, i);
+        if (other && other->mode == c->mode && !strcmp(other->backend, c->backend))
+            return;
+    }
+    if (!c)
+        return;
+    struct at_label labels[] = {
+        {"backend", c->backend}, {"kernel", v->selector.kernel}, {"mode", at_mode_name(c->mode)}};
+    at_metrics_sample(out, name, labels, 3, 1);
+}
+
 static void write_classifier(const struct at_view *v, struct at_buf *out)
 {
     static const char over[] = "attune_budget_exceeded_total", kv[] = "attune_kv_cache_bytes",
@@ -159,14 +182,8 @@ static void write_classifier(const struct at_view *v, struct at_buf *out)
     at_metrics_head(out, queue, "gauge", "Tokens waiting for a session");
     at_metrics_sample(out, queue, NULL, 0, v->stats.queue_depth);
     at_metrics_head(out, info, "gauge", "The backend that runs");
-    int chosen = v->selector.choice.index;
-    if (v->model && chosen >= 0) {
-        const struct at_candidate *c = &v->selector.candidates[chosen];
-        struct at_label labels[] = {{"backend", c->backend},
-                                    {"kernel", v->selector.kernel},
-                                    {"mode", at_mode_name(c->mode)}};
-        at_metrics_sample(out, info, labels, 3, 1);
-    }
+    for (size_t m = 0; v->model && m <= v->n_more; m++)
+        write_backend(v, m, info, out);
     at_metrics_head(out, build, "gauge", "The program's version");
     at_metrics_sample(out, build, &(struct at_label){"version", v->version}, 1, 1);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/pipeline.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,11 @@ struct at_pipeline {
     char boot[24];
     int64_t started_utc_ns, started_ns;
     struct at_mem mem;
-    struct at_classifier *classifier;    /* NULL while loading */
+    /* That of model.path first, then those that bands name; NULL while loading. All count their
+     * memory together, and share the cores. */
+    struct at_classifier *classifiers[AT_MAX_MODELS];
+    const char *models[AT_MAX_MODELS]; /* their paths */
+    size_t n_models;
     struct at_bandplan *bandplan;        /* NULL: no service hints */
     pthread_mutex_t radios_lock;         /* which radios there are; taken before `lock` */
     struct radio *radios[AT_MAX_RADIOS]; /* by slot; NULL: free */
@@ -72,7 +77,7 @@ struct at_pipeline {
     int once;
     /* Supervisor's own. */
     struct seen seen[AT_MAX_RADIOS];
-    struct told told[AT_MAX_POLICIES];
+    struct told told[AT_MAX_MODELS][AT_MAX_POLICIES];
 };
 
 struct at_classifier_config at_pipeline_classifier_config(const struct at_config *config,
@@ -154,6 +159,7 @@ int at_pipeline_create(const struct at_config *config, const struct at_outlets *
     if (!p)
         return at_error_set(err, -ENOMEM, "out of memory");
     p->config = config;
+    p->n_models = at_config_models(config, p->models);
     p->budget = config->budget;
     p->outlets = *outlets;
     p->started_utc_ns = at_clock_utc_ns();
@@ -216,27 +222,45 @@ static void plan_transforms(struct at_pipeline *p)
 
 static int load(struct at_pipeline *p, struct at_error *err)
 {
-    struct at_classifier *c;
+    unsigned cores = p->config->cores / (unsigned)p->n_models;
     struct at_classifier_config config =
-        at_pipeline_classifier_config(p->config, p->config->cores ? p->config->cores : 1);
-    int rc = at_classifier_create(&p->mem, &config, err, &c);
-    if (rc)
-        return rc;
+        at_pipeline_classifier_config(p->config, cores ? cores : 1);
+    for (size_t i = 0; i < p->n_models; i++) {
+        struct at_classifier *c;
+        config.model_path = p->models[i];
+        int rc = at_classifier_create(&p->mem, &config, err, &c);
+        if (rc)
+            return i ? at_error_prefix(err, rc, "radios[].bands[].model.path") : rc;
+        pthread_mutex_lock(&p->lock);
+        p->classifiers[i] = c;
+        pthread_mutex_unlock(&p->lock);
+    }
     bool any_live = false;
     for (size_t i = 0; i < AT_MAX_RADIOS; i++)
         any_live |= p->radios[i] && p->radios[i]->puller.live;
     if (any_live)
         plan_transforms(p);
-    pthread_mutex_lock(&p->lock);
-    p->classifier = c;
-    pthread_mutex_unlock(&p->lock);
     return 0;
+}
+
+/* The classifier of a band; NULL: its model was not there at the start. */
+static struct at_classifier *find_classifier(const struct at_pipeline *p,
+                                             const struct at_config_band *b)
+{
+    for (size_t i = 0; b->model[0] && i < p->n_models; i++)
+        if (!strcmp(p->models[i], b->model))
+            return p->classifiers[i];
+    return b->model[0] ? NULL : p->classifiers[0];
 }
 
 static int start_radio(struct at_pipeline *p, struct radio *radio, struct at_error *err)
 {
-    radio->puller.classifier = p->classifier;
-    int rc = at_puller_start(&radio->puller);
+    struct at_puller *r = &radio->puller;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n_bands; i++)
+        r->bands[i].classifier = find_classifier(p, r->bands[i].conf);
+    pthread_mutex_unlock(&r->lock);
+    int rc = at_puller_start(r);
     return rc ? at_error_set(err, rc, "no thread for radio %s: %s", radio->conf.name, strerror(-rc))
               : 0;
 }
@@ -278,7 +302,8 @@ void at_pipeline_destroy(struct at_pipeline *p)
     for (size_t i = 0; i < AT_MAX_RADIOS; i++)
         if (p->radios[i])
             destroy_radio(p->radios[i]);
-    at_classifier_destroy(p->classifier);
+    for (size_t i = 0; i < p->n_models; i++)
+        at_classifier_destroy(p->classifiers[i]);
     at_bandplan_destroy(p->bandplan);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->radios_lock);
@@ -324,6 +349,13 @@ int at_pipeline_apply(struct at_pipeline *p, const struct at_config *now,
     struct radio *fresh[AT_MAX_RADIOS] = {0}, *gone[AT_MAX_RADIOS] = {0};
     if (!at_pipeline_get_classifier(p))
         return at_error_set(err, -EAGAIN, "the model is not loaded yet; try again");
+    for (uint32_t k = 0; k < next->n_radios; k++)
+        for (uint32_t i = 0; i < next->radios[k].n_bands; i++)
+            if (!find_classifier(p, &next->radios[k].bands[i]))
+                return at_error_set(err, -EBUSY,
+                                    "radios[].bands[].model.path: %.300s is not loaded, and only a "
+                                    "restart loads another model; nothing was applied",
+                                    next->radios[k].bands[i].model);
     p->generation++;
     for (uint32_t k = 0; k < next->n_radios; k++)
         if (start[k] && !(fresh[k] = create_radio(p, &next->radios[k]))) {
@@ -370,7 +402,7 @@ struct at_classifier *at_pipeline_get_classifier(void *ctx)
 {
     struct at_pipeline *p = ctx;
     pthread_mutex_lock(&p->lock);
-    struct at_classifier *c = p->phase == AT_PIPELINE_RUNNING ? p->classifier : NULL;
+    struct at_classifier *c = p->phase == AT_PIPELINE_RUNNING ? p->classifiers[0] : NULL;
     pthread_mutex_unlock(&p->lock);
     return c;
 }
@@ -391,10 +423,10 @@ int at_pipeline_get_iq(void *ctx, const struct at_result *e, double margin_s,
 int at_pipeline_set_budget(void *ctx, double latency_ms, double kv_mb, struct at_error *err)
 {
     struct at_pipeline *p = ctx;
-    struct at_classifier *c = at_pipeline_get_classifier(p);
-    if (!c)
+    if (!at_pipeline_get_classifier(p))
         return at_error_set(err, -EAGAIN, "the model is not loaded yet");
-    at_classifier_set_budget(c, latency_ms, kv_mb);
+    for (size_t i = 0; i < p->n_models; i++)
+        at_classifier_set_budget(p->classifiers[i], latency_ms, kv_mb);
     pthread_mutex_lock(&p->lock);
     if (latency_ms > 0)
         p->budget.latency_ms = latency_ms;
@@ -408,6 +440,37 @@ int at_pipeline_set_budget(void *ctx, double latency_ms, double kv_mb, struct at
 }
 
 /* ---- the view ---- */
+
+static void add_stats(struct at_classifier_stats *sum, const struct at_classifier_stats *s)
+{
+    sum->decisions += s->decisions;
+    sum->budget_exceeded += s->budget_exceeded;
+    sum->tokens += s->tokens;
+    sum->tokens_skipped += s->tokens_skipped;
+    sum->sessions += s->sessions;
+    sum->queue_depth += s->queue_depth;
+    sum->kv_bytes = s->kv_bytes; /* counted together */
+    sum->kv_peak_bytes = s->kv_peak_bytes;
+    sum->p50_ms = fmax(sum->p50_ms, s->p50_ms);
+    sum->p95_ms = fmax(sum->p95_ms, s->p95_ms);
+    sum->latency_p50_ms = fmax(sum->latency_p50_ms, s->latency_p50_ms);
+    sum->latency_p95_ms = fmax(sum->latency_p95_ms, s->latency_p95_ms);
+}
+
+/* Lock held; the models are loaded. */
+static void view_classifiers(const struct at_pipeline *p, struct at_view *v)
+{
+    v->model = at_classifier_model(p->classifiers[0]);
+    at_classifier_get_state(p->classifiers[0], &v->selector);
+    at_classifier_get_stats(p->classifiers[0], &v->stats);
+    for (size_t i = 1; i < p->n_models; i++) {
+        struct at_classifier_stats stats;
+        at_classifier_get_stats(p->classifiers[i], &stats);
+        add_stats(&v->stats, &stats);
+        v->more[v->n_more].model = at_classifier_model(p->classifiers[i]);
+        at_classifier_get_state(p->classifiers[i], &v->more[v->n_more++].selector);
+    }
+}
 
 void at_pipeline_get_view(void *ctx, struct at_view *v)
 {
@@ -426,11 +489,8 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
         }
     pthread_mutex_unlock(&p->radios_lock);
     pthread_mutex_lock(&p->lock);
-    if (p->classifier && p->phase == AT_PIPELINE_RUNNING) {
-        v->model = at_classifier_model(p->classifier);
-        at_classifier_get_state(p->classifier, &v->selector);
-        at_classifier_get_stats(p->classifier, &v->stats);
-    }
+    if (p->phase == AT_PIPELINE_RUNNING)
+        view_classifiers(p, v);
     snprintf(v->site, sizeof v->site, "%s", p->site);
     v->latitude = p->latitude;
     v->longitude = p->longitude;
@@ -482,14 +542,23 @@ static void count_change(struct at_pipeline *p, const struct at_selector_change 
     at_metrics_count(p->outlets.metrics, AT_COUNT_SELECTOR, change->from, change->to, reason);
 }
 
-static void record_change(struct at_pipeline *p, const struct at_view *v, size_t policy,
+/* One of the models that run: the selector's state for it, what was said of it, and its name where
+ * it is not model.path's. */
+struct running {
+    const struct at_selector_state *selector;
+    struct told *told; /* (AT_MAX_POLICIES) */
+    const char *model;
+};
+
+static void record_change(struct at_pipeline *p, const struct running *m, size_t policy,
                           const char *to)
 {
-    const struct at_policy_state *now = &v->selector.policies[policy];
-    struct told *told = &p->told[policy];
+    const struct at_policy_state *now = &m->selector->policies[policy];
+    struct told *told = &m->told[policy];
     struct at_selector_change change = {.utc_ns = at_clock_utc_ns(), .budget_ms = now->budget_ms};
     char budget[24];
     snprintf(budget, sizeof budget, "%g", now->budget_ms);
+    snprintf(change.model, sizeof change.model, "%s", m->model);
     snprintf(change.from, sizeof change.from, "%s", told->running);
     snprintf(change.to, sizeof change.to, "%s", to);
     snprintf(change.reason, sizeof change.reason, "%s", now->reason);
@@ -499,10 +568,10 @@ static void record_change(struct at_pipeline *p, const struct at_view *v, size_t
     p->changes[p->n_changes++] = change;
     pthread_mutex_unlock(&p->lock);
     at_log(now->over_budget ? AT_LOG_WARN : AT_LOG_INFO,
-           AT_FIELDS({"from", change.from}, {"backend", to}, {"kernel", v->selector.kernel},
-                     {"reason", change.reason}, {"budget_ms", budget}),
-           "backend %s (kernel %s, budget %s ms): %s", to, v->selector.kernel, budget,
-           change.reason);
+           AT_FIELDS({"from", change.from}, {"backend", to}, {"kernel", m->selector->kernel},
+                     {"reason", change.reason}, {"budget_ms", budget}, {"model", change.model}),
+           "backend %s (kernel %s, budget %s ms%s%s): %s", to, m->selector->kernel, budget,
+           change.model[0] ? ", model " : "", change.model, change.reason);
     if (change.from[0])
         count_change(p, &change);
     char *text = at_api_selector_event(&change);
@@ -529,20 +598,20 @@ static void record_budget(const struct at_policy_state *now, struct told *told, 
     told->over_budget = now->over_budget;
 }
 
-static void poll_policy(struct at_pipeline *p, const struct at_view *v, size_t i, int64_t now_ns)
+static void poll_policy(struct at_pipeline *p, const struct running *m, size_t i, int64_t now_ns)
 {
-    const struct at_policy_state *now = &v->selector.policies[i];
-    struct told *told = &p->told[i];
+    const struct at_policy_state *now = &m->selector->policies[i];
+    struct told *told = &m->told[i];
     char name[sizeof told->running];
     if (now->choice < 0 || (i > 0 && now->receivers == 0))
         return;
     if (i > 0 && told->budget_ms != now->budget_ms) /* another band's since */
         *told = (struct told){0};
     told->budget_ms = now->budget_ms;
-    const struct at_candidate *c = &v->selector.candidates[now->choice];
+    const struct at_candidate *c = &m->selector->candidates[now->choice];
     snprintf(name, sizeof name, "%.12s/%s/%u", c->backend, at_mode_name(c->mode), c->window);
     if (strcmp(name, told->running))
-        record_change(p, v, i, name);
+        record_change(p, m, i, name);
     else
         record_budget(now, told, now_ns);
 }
@@ -553,8 +622,14 @@ static void poll_selector(struct at_pipeline *p, const struct at_view *v, int64_
     if (!v->model || i < 0)
         return;
     const struct at_candidate *c = &v->selector.candidates[i];
-    for (size_t k = 0; k < v->selector.n_policies; k++)
-        poll_policy(p, v, k, now_ns);
+    for (size_t m = 0; m <= v->n_more; m++) {
+        struct running one = {&v->selector, p->told[m], ""};
+        if (m > 0)
+            one =
+                (struct running){&v->more[m - 1].selector, p->told[m], v->more[m - 1].model->name};
+        for (size_t k = 0; k < one.selector->n_policies; k++)
+            poll_policy(p, &one, k, now_ns);
+    }
     pthread_mutex_lock(&p->lock);
     size_t k = 0;
     while (k < p->n_kv_peak && strcmp(p->kv_peak[k].backend, c->backend))

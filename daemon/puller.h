@@ -12,6 +12,7 @@
 struct at_puller_band {
     struct at_puller *radio;
     const struct at_config_band *conf;
+    struct at_classifier *classifier; /* set before the thread starts; under the lock, for the view */
     size_t slot; /* among the radio's */
     /* The thread's own. */
     struct at_receiver *receiver;
@@ -41,7 +42,6 @@ struct at_puller {
     const struct at_outlets *outlets;
     const char *boot;
     int once; /* give a file up that cannot be read */
-    struct at_classifier *classifier;
     const struct at_bandplan *bandplan; /* NULL: no service hints */
     bool live; /* not a file that is read as fast as it goes */
 

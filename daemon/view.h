@@ -7,12 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/config/config.h"
 #include "lib/engine/engine.h"
 #include "lib/source/source.h"
 
 #define AT_MAX_RADIOS     16
 #define AT_MAX_CHANGES    32
 #define AT_MAX_BANDS      16 /* of a radio */
+#define AT_MAX_MODELS     AT_CONFIG_MAX_MODELS
 #define AT_VIEW_NAME_SIZE 32
 
 struct at_band_view {
@@ -24,6 +26,7 @@ struct at_band_view {
     uint64_t visits;
     double since_s;  /* since it was come to or left; NAN: not visited yet */
     char error[160]; /* why the radio could not be tuned to it; empty: it could */
+    const struct at_model *model; /* of its decisions; NULL: not loaded yet */
     struct at_band_stats stats; /* valid where has_stats */
     bool has_stats;
 };
@@ -53,6 +56,7 @@ unsigned at_radio_view_active(const struct at_radio_view *r);
 struct at_selector_change {
     int64_t utc_ns;
     double budget_ms; /* under which: the classifier's, or that of bands */
+    char model[64]; /* its name; empty: model.path's */
     char from[32], to[32], reason[96]; /* "flash/fp32/1024", empty from: the first choice */
 };
 
@@ -68,7 +72,12 @@ struct at_view {
     struct at_radio_view radios[AT_MAX_RADIOS];
     const struct at_model *model;      /* NULL: not loaded */
     struct at_selector_state selector; /* valid with model */
-    struct at_classifier_stats stats;
+    struct { /* of the models that bands name for themselves */
+        const struct at_model *model;
+        struct at_selector_state selector;
+    } more[AT_MAX_MODELS - 1];
+    size_t n_more;
+    struct at_classifier_stats stats; /* of all of them; of times, the longest */
     struct {
         char backend[16];
         size_t bytes;

@@ -29,17 +29,8 @@ static json_t *groups_json(const struct at_model *m)
     return groups;
 }
 
-void at_api_model(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+static json_t *model_json(const struct at_model *m)
 {
-    struct at_view *v = at_api_view(api, r);
-    if (!v)
-        return;
-    const struct at_model *m = v->model;
-    if (!m) {
-        at_reply_error(r, 503, "not_ready", "the model is not loaded yet");
-        free(v);
-        return;
-    }
     json_t *root = json_object(), *labels = json_array(), *accuracy = json_array();
     at_json_set_text(root, "name", m->name);
     at_json_set_text(root, "path", m->path);
@@ -57,6 +48,23 @@ void at_api_model(const struct at_api *api, const struct at_request *q, struct a
     json_object_set_new(root, "groups", groups_json(m));
     json_object_set_new(root, "accuracy", accuracy);
     json_object_set_new(root, "config", config_json(&m->config));
+    return root;
+}
+
+void at_api_model(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+{
+    struct at_view *v = at_api_view(api, r);
+    if (!v)
+        return;
+    if (!v->model) {
+        at_reply_error(r, 503, "not_ready", "the model is not loaded yet");
+        free(v);
+        return;
+    }
+    json_t *root = model_json(v->model), *more = json_array();
+    for (size_t i = 0; i < v->n_more; i++)
+        json_array_append_new(more, model_json(v->more[i].model));
+    json_object_set_new(root, "of_bands", more);
     at_reply_json(r, 200, root);
     free(v);
 }
@@ -132,6 +140,8 @@ static json_t *change_json(const struct at_selector_change *c)
     at_json_set_text(o, "to", c->to);
     at_json_set_text(o, "reason", c->reason);
     at_json_set_real(o, "budget_ms", c->budget_ms);
+    if (c->model[0])
+        at_json_set_text(o, "model", c->model);
     return o;
 }
 
@@ -143,10 +153,9 @@ char *at_api_selector_event(const struct at_selector_change *c)
     return text;
 }
 
-/* What runs under each budget: the daemon's own first, then those of bands. */
-static json_t *budgets_json(const struct at_selector_state *s)
+/* What runs under each budget: the daemon's own first, then those of bands; for each model. */
+static void add_budgets(json_t *all, const struct at_selector_state *s, const char *model)
 {
-    json_t *all = json_array();
     for (size_t i = 0; i < s->n_policies; i++) {
         const struct at_policy_state *p = &s->policies[i];
         if (p->choice < 0 || (i > 0 && p->receivers == 0))
@@ -160,8 +169,17 @@ static json_t *budgets_json(const struct at_selector_state *s)
         json_object_set_new(o, "window", json_integer(c->window));
         json_object_set_new(o, "over_budget", json_boolean(p->over_budget));
         at_json_set_text(o, "reason", p->reason);
+        at_json_set_text(o, "model", model);
         json_array_append_new(all, o);
     }
+}
+
+static json_t *budgets_json(const struct at_view *v)
+{
+    json_t *all = json_array();
+    add_budgets(all, &v->selector, v->model->name);
+    for (size_t i = 0; i < v->n_more; i++)
+        add_budgets(all, &v->more[i].selector, v->more[i].model->name);
     return all;
 }
 
@@ -193,7 +211,7 @@ void at_api_selector(const struct at_api *api, const struct at_request *q, struc
     at_json_set_real(input, "sessions", s->input.sessions);
     at_json_set_real(input, "load_ratio", s->input.load);
     at_json_set_real(input, "queue", s->input.queue);
-    json_object_set_new(root, "budgets", budgets_json(s));
+    json_object_set_new(root, "budgets", budgets_json(v));
     json_object_set_new(root, "load", input);
     for (size_t i = 0; i < s->n_candidates; i++)
         json_array_append_new(candidates, candidate_json(v, i));

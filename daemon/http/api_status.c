@@ -205,6 +205,8 @@ static json_t *band_json(const struct at_radio_view *v, const struct at_band_vie
     json_object_set_new(o, "center_hz", json_integer((json_int_t)llround(b->center_hz)));
     json_object_set_new(o, "rate_hz", json_integer((json_int_t)llround(b->rate_hz)));
     json_object_set_new(o, "running", json_boolean(b->has_stats));
+    if (b->model)
+        at_json_set_text(o, "model", b->model->name);
     at_json_set_text(o, "state", b->waiting ? "waiting" : "visited");
     json_object_set_new(o, "visits", json_integer((json_int_t)b->visits));
     if (b->dwell_s > 0)

@@ -18,6 +18,7 @@
 #define AT_CONFIG_MAX_IGNORE  32
 #define AT_CONFIG_MAX_WATCH   32
 #define AT_CONFIG_MAX_MODULES 8
+#define AT_CONFIG_MAX_MODELS  4 /* model.path and those of bands */
 #define AT_CONFIG_MAX_HOSTS   8
 #define AT_CONFIG_HOST_SIZE   128
 #define AT_CONFIG_PATH_SIZE   1024
@@ -52,6 +53,7 @@ struct at_config_band {
     char settings[256];  /* beside the radio's; "key=value,...", or empty */
     int bias_tee;        /* 1: on, -1: off, 0: the radio's */
     double latency_ms;   /* budget of this band; 0: budget.latency_ms */
+    char model[AT_CONFIG_PATH_SIZE]; /* the classifier's weights in this band; empty: model.path */
     struct at_config_range ignore[AT_CONFIG_MAX_IGNORE];
     uint32_t n_ignore;
     struct at_config_range watch[AT_CONFIG_MAX_WATCH];
@@ -140,6 +142,9 @@ struct at_config {
  * Owner of the struct: the caller. Any thread. */
 int at_config_load(const char *path, struct at_error *err, struct at_config **ret_config);
 void at_config_destroy(struct at_config *config); /* NULL is fine */
+
+/* Every model's path once, model.path first. Returns how many there are. Any thread. */
+size_t at_config_models(const struct at_config *config, const char *ret_paths[AT_CONFIG_MAX_MODELS]);
 
 /* Writes the configuration in force as YAML that loads to the same struct. 0 or -EIO. */
 int at_config_print(const struct at_config *config, FILE *out);

@@ -336,8 +336,40 @@ static int finish_radio(struct loader *l, uint32_t i, struct at_error *err)
     return check_bands(l, i, err);
 }
 
+static bool is_among(const char *const *paths, size_t n, const char *path)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(paths[i], path))
+            return true;
+    return false;
+}
+
+/* Of the first n_radios; one more than fit are counted, no more. */
+static size_t list_models(const struct at_config *c, uint32_t n_radios,
+                          const char *paths[AT_CONFIG_MAX_MODELS + 1])
+{
+    size_t n = 0;
+    paths[n++] = c->model.path;
+    for (uint32_t i = 0; i < n_radios; i++)
+        for (uint32_t k = 0; k < c->radios[i].n_bands; k++) {
+            const char *path = c->radios[i].bands[k].model;
+            if (path[0] && n <= AT_CONFIG_MAX_MODELS && !is_among(paths, n, path))
+                paths[n++] = path;
+        }
+    return n;
+}
+
+size_t at_config_models(const struct at_config *config, const char *ret_paths[AT_CONFIG_MAX_MODELS])
+{
+    const char *paths[AT_CONFIG_MAX_MODELS + 1];
+    size_t n = list_models(config, config->n_radios, paths);
+    memcpy(ret_paths, paths, AT_CONFIG_MAX_MODELS * sizeof *paths);
+    return n < AT_CONFIG_MAX_MODELS ? n : AT_CONFIG_MAX_MODELS;
+}
+
 static int finish(struct loader *l, struct at_error *err)
 {
+    const char *paths[AT_CONFIG_MAX_MODELS + 1] = {NULL};
     struct at_config *c = l->config;
     unsigned port = 0;
     at_value_listen(c->http.listen, c->http.host, sizeof c->http.host,
@@ -352,6 +384,12 @@ static int finish(struct loader *l, struct at_error *err)
         int r = finish_radio(l, i, err);
         if (r < 0)
             return r;
+        if (list_models(c, i + 1, paths) > AT_CONFIG_MAX_MODELS)
+            return fail_at(l->radios[i], err,
+                           at_error_set(err, -EINVAL,
+                                        "radios[].bands[].model.path: more than %d models in all; "
+                                        "use fewer",
+                                        AT_CONFIG_MAX_MODELS));
     }
     return 0;
 }

@@ -11,9 +11,9 @@
 #define ROOT(m)         IN(0, at_config, m)
 #define RADIO(m)        IN(1, at_config_radio, m)
 #define BAND(m)         IN(2, at_config_band, m)
-#define INF      INFINITY
-#define FREE     -INF, INF
-#define MODELS   AT_DATADIR "/attune/models/"
+#define INF             INFINITY
+#define FREE            -INF, INF
+#define MODELS          AT_DATADIR "/attune/models/"
 
 _Static_assert(offsetof(struct at_config, soapy.n_modules) ==
                    offsetof(struct at_config, soapy.modules) +
@@ -159,6 +159,8 @@ const struct at_config_key at_config_table[] = {
      "device settings of this band, set at each visit beside the radio's, \"key=value,key=value\""},
     {"radios[].bands[].budget.latency_ms", AT_CONFIG_NUMBER, BAND(latency_ms), 0, 60000, NULL, "0", NULL,
      "what one decision may take in this band, p95 in ms; 0: budget.latency_ms"},
+    {"radios[].bands[].model.path", AT_CONFIG_PATH, BAND(model), FREE, NULL, "", NULL,
+     "the classifier's weights in this band; empty: model.path"},
     {"radios[].bands[].ignore", AT_CONFIG_RANGES, BAND(ignore), 0, AT_CONFIG_MAX_IGNORE, NULL, NULL,
      "[433.1M-433.2M]", "frequencies that are not looked at"},
     {"radios[].bands[].watch", AT_CONFIG_RANGES, BAND(watch), 0, AT_CONFIG_MAX_WATCH, NULL, NULL,

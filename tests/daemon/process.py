@@ -56,10 +56,10 @@ def check(what, ok, got=None):
         print(f"FAIL {what}: got {str(got)[:600]!r}", flush=True)
 
 
-def write_model(path):
+def write_model(path, labels=None, seed=1):
     """Seeded random weights at a small shape: what the daemon does with decisions does not hang on their truth."""
-    rng = random.Random(1)
-    d, ff, bins, classes, layers = 32, 64, 128, len(LABELS), 2
+    labels, rng = labels or LABELS, random.Random(seed)
+    d, ff, bins, classes, layers = 32, 64, 128, len(labels), 2
     tensors = {"embed.weight": (d, bins), "embed.bias": (d,), "norm.weight": (d,), "head.weight": (classes, d),
                "head.bias": (classes,)}
     for i in range(layers):
@@ -70,7 +70,7 @@ def write_model(path):
     config = {"n_bins": bins, "n_aux": 0, "d_model": d, "n_layers": layers, "n_heads": 2, "d_ff": ff,
               "n_classes": classes, "window": 1024, "kv_groups": 1, "segment": 32, "pool_block": 32, "mask": "causal",
               "norm": "rmsnorm", "rope_base": 1e4, "eps": 1e-5}
-    head, blob = {"__metadata__": {"format": "attune-1", "config": json.dumps(config), "labels": json.dumps(LABELS)}}, b""
+    head, blob = {"__metadata__": {"format": "attune-1", "config": json.dumps(config), "labels": json.dumps(labels)}}, b""
     for name, shape in tensors.items():
         n = math.prod(shape)
         scale = 1.0 if "norm" in name else 1 / math.sqrt(shape[-1])
@@ -609,6 +609,48 @@ def run_reload(path=None):
     check("clean end after reloads", code == 0 and took < 2, (code, took))
 
 
+def run_models():
+    """A band with a model of its own: its decisions are that model's, and each answer that depends on it says so."""
+    mine = ["left", "right"]
+    write_model("mine.safetensors", mine, 7)
+    write_config("w.yaml", [("one", "file=iq.cu8", "real"), ("two", "file=iq.cu8", "real")], http=", token_file: full")
+    text = open("w.yaml").read().replace("pace: real", "pace: real, loop: true")
+    good = text.replace("name: twoband,", "name: twoband, model: {path: mine.safetensors},")
+    open("w.yaml", "w").write(good)
+    p = subprocess.run([ATTUNED, "-c", "w.yaml", "--check"], capture_output=True, timeout=120, text=True)
+    check("--check looks at both models", p.returncode == 0 and p.stdout.count("ok  model: ") == 2 and "/mine.safetensors, 2 classes" in p.stdout, p.stdout)
+    d = Daemon("w.yaml")
+    decided = lambda radio: [e for e in d.json(f"/api/v1/emissions?radio={radio}&limit=500")["items"] if "probs" in e]
+    until("both decide", lambda: decided("one") and decided("two"))
+    for radio, labels in (("one", set(LABELS)), ("two", set(mine))):
+        check(f"{radio}: the classes are its model's", all(set(e["probs"]) <= labels for e in decided(radio)), decided(radio)[:1])
+    check("each band says its model", {b["name"]: b["model"] for b in d.json("/api/v1/bands")["items"]} == {"oneband": "model", "twoband": "mine"},
+          d.json("/api/v1/bands"))
+    model, selector, status = d.json("/api/v1/model"), d.json("/api/v1/selector"), d.json("/api/v1/status")
+    check("both models are told of", model["classes"] == LABELS and [m["classes"] for m in model["of_bands"]] == [mine], model)
+    check("what runs for each", [b["model"] for b in selector["budgets"]] == ["model", "mine"], selector["budgets"])
+    until("its first choice is told with its name", lambda: any(c.get("model") == "mine" for c in d.json("/api/v1/selector")["changes"]))
+    page = d.get("/metrics")[2].decode()
+    series = [x.rsplit(" ", 1)[0] for x in page.splitlines() if not x.startswith("#")]
+    check("no series stands there twice", len(set(series)) == len(series), sorted({x for x in series if series.count(x) > 1}))
+    check("the caches of both stay within the budget", 0 < status["kv_peak_bytes"] <= 480e6, status)
+    e = next(e for e in decided("two") if d.get(f"/api/v1/emissions/{e['id']}/iq")[0] == 200)
+    tar = tarfile.open(fileobj=io.BytesIO(d.get(f"/api/v1/emissions/{e['id']}/iq")[2]))
+    meta = json.load(tar.extractfile(sorted(tar.getnames())[1]))
+    check("its samples name the model that decided", model["of_bands"][0]["digest"] in json.dumps(meta), meta)
+    open("w.yaml", "w").write(good.replace("mine.safetensors", "other.safetensors"))
+    status, _, body = d.get("/api/v1/reload", "POST", b"", bearer("f" * 32))
+    check("reload: another model needs a restart", status == 409 and "other.safetensors is not loaded" in json.loads(body)["error"]["message"], body)
+    open("w.yaml", "w").write(text)
+    status, _, body = d.get("/api/v1/reload", "POST", b"", bearer("f" * 32))
+    check("reload: the band goes back to the common one", status == 200 and json.loads(body) == {"kept": 1, "stopped": 1, "started": 1}, body)
+    until("and says so", lambda: [b["model"] for b in d.json("/api/v1/bands")["items"]] == ["model", "model"])
+    code, took = d.stop()
+    check("clean end", code == 0 and took < 2, (code, took))
+    open("w.yaml", "w").write(good.replace("mine.safetensors", "other.safetensors"))
+    fails("no model of a band", "w.yaml", 1, "radios[].bands[].model.path", "other.safetensors")
+
+
 def run_tls():
     made = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"], capture_output=True)
@@ -643,6 +685,7 @@ def main():
         run_history()
         run_control()
         run_reload()
+        run_models()
         run_tls()
         os.chdir("/")
     print(f"{passed} passed, {failed} failed")

@@ -238,6 +238,10 @@ static void test_what_only_the_whole_shows_is_found(void **state)
            ":7:5: radios[].name: `a` is taken; choose another");
     refuse("radios: [{device: file=x, bands: [{}, {}]}]\n",
            ":1:39: radios[].bands: a recording has one band; remove this one");
+    refuse("radios: [{device: driver=x, bands: [{center: 1M, rate: 1M, model: {path: /a}}, "
+           "{center: 2M, rate: 1M, model: {path: /b}}, {center: 3M, rate: 1M, model: {path: /c}}, "
+           "{center: 4M, rate: 1M, model: {path: /d}}]}]\n",
+           ":1:10: radios[].bands[].model.path: more than 4 models in all; use fewer");
     refuse("radios: [{device: driver=x, bands: [{center: 1M, rate: 1M, bias_tee: 2}]}]\n",
            ":1:70: radios[].bands[].bias_tee: neither true nor false");
     refuse(
@@ -254,9 +258,13 @@ static void test_what_only_the_whole_shows_is_found(void **state)
         "radios:\n  - device: driver=x\n    antenna: A\n    bands:\n"
         "      - {center: 1M, rate: 1M, dwell: 500ms, ppm: 2}\n"
         "      - {center: 2M, rate: 2M, antenna: RX, gain: 3, settings: 'a=b', bias_tee: true}\n"
-        "      - {center: 3M, rate: 1M, bias_tee: false}\n");
+        "      - {center: 3M, rate: 1M, bias_tee: false, model: {path: /m}}\n");
     const struct at_config_radio *r = &c->radios[0];
     assert_int_equal(r->n_bands, 3);
+    const char *models[AT_CONFIG_MAX_MODELS];
+    assert_int_equal(at_config_models(c, models), 2);
+    assert_string_equal(models[0], c->model.path);
+    assert_string_equal(models[1], "/m");
     assert_true(r->bands[0].rate_hz == 1e6 && r->bands[1].rate_hz == 2e6);
     assert_true(r->bands[0].bias_tee == 0 && r->bands[1].bias_tee == 1 &&
                 r->bands[2].bias_tee == -1);
