@@ -75,8 +75,9 @@ static int write_samples(FILE *f, enum format format, const float *iq, size_t n)
                 break;
             }
         }
+        errno = EIO;
         if (fwrite(out, size, m, f) != m)
-            return -EIO;
+            return -errno;
     }
     return 0;
 }
