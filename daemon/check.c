@@ -49,30 +49,58 @@ int at_check_read_file(const char *key, const char *path, char **ret_text, struc
     return rc;
 }
 
-static int check_http(const struct at_config *config)
+/* Whether one of the listeners may be asked as configured. */
+static int check_access(const struct at_config *config, const char *key, const char *name,
+                        const char *host, struct at_error *err)
 {
-    char token[256] = "", *pem = NULL;
-    struct at_error err;
-    bool fixed;
-    const char *file = at_check_token_file(config, &fixed);
-    int rc = file[0] ? at_access_read_token(file, token, sizeof token, &err) : 0;
+    struct at_access *access = NULL;
+    struct at_access_config a = {.name = name,
+                                 .local = at_listen_is_loopback(host),
+                                 .read_token_file = config->http.read_token_file};
+    a.token_file = at_check_token_file(config, &a.fixed);
+    int rc = at_access_create(&a, err, &access);
+    at_access_destroy(access);
+    return rc && key ? at_error_prefix(err, rc, "%s", key) : rc;
+}
+
+static int check_tls(const struct at_config *config, struct at_error *err)
+{
     const char *const pems[][2] = {{"http.tls.cert", config->http.tls_cert},
                                    {"http.tls.key", config->http.tls_key}};
+    int rc = at_check_tls_pair(config, err);
     for (int i = 0; !rc && config->http.tls_cert[0] && i < 2; i++) {
-        rc = at_check_read_file(pems[i][0], pems[i][1], &pem, &err);
+        char *pem = NULL;
+        rc = at_check_read_file(pems[i][0], pems[i][1], &pem, err);
         free(rc ? NULL : pem);
     }
+    return rc;
+}
+
+int at_check_tls_pair(const struct at_config *config, struct at_error *err)
+{
+    return !config->http.tls_cert[0] == !config->http.tls_key[0]
+               ? 0
+               : at_error_set(err, -EINVAL, "http.tls: set both cert and key");
+}
+
+/* As at the start: what is BAD here would end it. */
+static int check_http(const struct at_config *config)
+{
+    struct at_error err;
+    bool fixed;
+    int rc = check_access(config, NULL, config->http.listen, config->http.host, &err);
+    if (!rc && config->http.metrics_listen[0])
+        rc = check_access(config, "http.metrics_listen", config->http.metrics_listen,
+                          config->http.metrics_host, &err);
+    if (!rc)
+        rc = check_tls(config, &err);
     if (rc) {
         printf("BAD http: %s\n", err.text);
         return AT_EXIT_FAILED;
     }
-    if (!at_listen_is_loopback(config->http.host) && !token[0]) {
-        printf("BAD http: %s is reachable from other machines: set http.token_file\n",
-               config->http.listen);
-        return AT_EXIT_FAILED;
-    }
+    bool token = at_check_token_file(config, &fixed)[0] || config->http.read_token_file[0];
     printf("ok  http: %s%s\n", config->http.listen,
-           token[0] ? ", with a token" : ", this machine only");
+           token ? ", with a token" : ", this machine only");
     return AT_EXIT_OK;
 }
 

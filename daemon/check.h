@@ -11,6 +11,8 @@ int at_check_run(const struct at_config *config);
 /* Where the token stands: http.token_file, else systemd's credential (fixed: not read again on
  * change), else "". */
 const char *at_check_token_file(const struct at_config *config, bool *ret_fixed);
+/* 0 where both cert and key of http.tls are set, or neither; else -EINVAL. */
+int at_check_tls_pair(const struct at_config *config, struct at_error *err);
 /* A small text file, malloc's, the caller's. key: of the configuration, for err. */
 int at_check_read_file(const char *key, const char *path, char **ret_text, struct at_error *err);
 /* The band plan, the caller's. *ret_plan NULL with 0: bandplan is "", or its default, which is not there (ret_missing).

@@ -121,11 +121,10 @@ static int open_history(struct daemon *d, struct at_error *ret_err)
 static int read_tls(struct daemon *d, struct at_error *err)
 {
     const struct at_config *c = d->config;
-    if (!c->http.tls_cert[0] && !c->http.tls_key[0])
-        return 0;
-    if (!c->http.tls_cert[0] || !c->http.tls_key[0])
-        return at_error_set(err, -EINVAL, "http.tls: set both cert and key");
-    int rc = at_check_read_file("http.tls.cert", c->http.tls_cert, &d->tls_cert, err);
+    int rc = at_check_tls_pair(c, err);
+    if (rc || !c->http.tls_cert[0])
+        return rc;
+    rc = at_check_read_file("http.tls.cert", c->http.tls_cert, &d->tls_cert, err);
     return rc ? rc : at_check_read_file("http.tls.key", c->http.tls_key, &d->tls_key, err);
 }
 
@@ -374,6 +373,14 @@ static int serve(const char *path, struct at_config *config, bool exit_when_done
     return rc;
 }
 
+/* code, or a failure where what was printed did not get out. */
+static int written(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    return at_fail(&at_daemon_command, AT_EXIT_FAILED, "standard output can't be written");
+}
+
 int main(int argc, char **argv)
 {
     int helped = at_helper_main(argc, argv);
@@ -383,17 +390,17 @@ int main(int argc, char **argv)
     int code = 0, n = at_options_parse(&at_daemon_command, &o, argc, argv, &code);
     if (n < 0)
         return code;
-    if (o.version)
-        return puts("attuned " AT_VERSION) == EOF ? AT_EXIT_FAILED : AT_EXIT_OK;
+    if (o.version) {
+        puts("attuned " AT_VERSION);
+        return written(AT_EXIT_OK);
+    }
     if (!o.config || n > 0)
         return at_fail(&at_daemon_command, AT_EXIT_USAGE,
                        "say which configuration: attuned -c FILE");
     struct at_error err = {{0}};
     struct at_config *config = NULL;
-    if (at_config_load(o.config, &err, &config)) {
-        fprintf(stderr, "attuned: %s\n", err.text);
-        return AT_EXIT_CONFIG;
-    }
+    if (at_config_load(o.config, &err, &config))
+        return at_fail(&at_daemon_command, AT_EXIT_CONFIG, "%s", err.text);
     int rc = AT_EXIT_OK;
     if (o.print_config)
         rc = at_config_print(config, stdout) ? AT_EXIT_FAILED : AT_EXIT_OK;
@@ -402,5 +409,5 @@ int main(int argc, char **argv)
     if (o.check && !o.print_config && !rc)
         printf("ok  %s\n", o.config);
     at_config_destroy(config);
-    return rc;
+    return written(rc);
 }

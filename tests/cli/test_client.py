@@ -16,6 +16,7 @@ import tempfile
 import termios
 import time
 import unittest
+import urllib.request
 from pathlib import Path
 
 ATTUNE, ATTUNED, ROOT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
@@ -97,6 +98,18 @@ class Client(unittest.TestCase):
         self.assertEqual(self.ok("emissions", "--until", "1h", "--json"), "")
         self.ok("emissions", "--since", "1h")  # a recording without UTC has none to show
         self.assertEqual(len(self.ok("emissions", "-n", "2").splitlines()), 2)
+
+    def test_the_model_says_its_groups_and_accuracy(self):
+        with urllib.request.urlopen(self.url + "/api/v1/model", timeout=60) as r:
+            model = json.load(r)
+        self.assertEqual(model["groups"]["fsk"], ["fsk2", "gfsk", "fsk4"])
+        self.assertTrue(all(set(members) <= set(model["classes"]) for members in model["groups"].values()))
+        known = {(a["backend"], a["window"]): a["accuracy"] for a in model["accuracy"]}
+        self.assertTrue(0.5 < known["flash", 1024] <= 1, known)
+        with urllib.request.urlopen(self.url + "/api/v1/backends", timeout=60) as r:
+            backends = {b["name"]: b for b in json.load(r)["items"]}
+        candidate = next(c for c in backends["flash"]["candidates"] if c["window"] == 1024)
+        self.assertAlmostEqual(candidate["accuracy"], known["flash", 1024], places=4)
 
     def test_tail_follows(self):
         events = [json.loads(s) for s in self.ok("tail", "--types", "emission,decision", "--json", "-n", "5").splitlines()]

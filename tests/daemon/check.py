@@ -23,6 +23,12 @@ CASES = [
     ("no token among systemd's", "", "", {"CREDENTIALS_DIRECTORY": "none"}, 0, ["this machine only"]),
     ("no token file", ", token_file: none", "", {}, 1, ["BAD http: http.token_file: cannot read @/none"]),
     ("a short token", ", token_file: short", "", {}, 1, ["BAD http: http.token_file: @/short should hold one line"]),
+    ("a token that only reads", ", read_token_file: token", "", {}, 0, ["ok  http: 127.0.0.1:0, with a token"]),
+    ("no file of the token that only reads", ", token_file: token, read_token_file: none", "", {}, 1, ["BAD http: http.token_file: cannot read @/none"]),
+    ("metrics for other machines", ", metrics_listen: \"0.0.0.0:0\"", "", {}, 1, ["BAD http: http.metrics_listen: http.listen: 0.0.0.0:0 is reachable from other machines"]),
+    ("metrics for other machines, with a token", ", token_file: token, metrics_listen: \"0.0.0.0:0\"", "", {}, 0, ["ok  http: 127.0.0.1:0, with a token"]),
+    ("a key without its certificate", ", tls: {key: token}", "", {}, 1, ["BAD http: http.tls: set both cert and key"]),
+    ("a certificate without its key", ", tls: {cert: token}", "", {}, 1, ["BAD http: http.tls: set both cert and key"]),
     ("a certificate that is not there", ", tls: {cert: none, key: token}", "", {}, 1,
      ["BAD http: http.tls.cert: cannot read @/none"]),
     ("an empty key", ", tls: {cert: token, key: empty}", "", {}, 1, ["BAD http: http.tls.key: @/empty is no PEM file"]),
@@ -31,6 +37,9 @@ CASES = [
      ["BAD budget: nothing fits 60000 ms and 1 MB on this host"]),
     ("a broker without a password", "", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", username: u, password_file: none}}",
      {}, 1, ["BAD publish.mqtt.password_file: @/none"]),
+    ("a broker's certificate that is not there", "", "publish: {mqtt: {broker: \"mqtts://127.0.0.1\", ca_file: none}}", {}, 1, ["BAD publish.mqtt.ca_file: @/none"]),
+    ("a recording of another kind", "", "radios: [{name: tape, device: \"file=token\", format: cu8, bands: [{center: 1M, rate: 250k}]}, {name: none, device: \"file=none\"}]", {}, 1,
+     ["ok  radio tape: @/token, cu8", "BAD radio none: @/none"]),
     ("a broker of another kind", "", "publish: {mqtt: {broker: \"http://127.0.0.1\"}}", {}, 1, ["BAD publish.mqtt.broker"]),
     ("a band plan that is not there", "", "bandplan: none.yaml", {}, 1, ["BAD bandplan: @/none.yaml", "ok  model"]),
     ("two at once", ", token_file: none", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", topic: \"a/#\"}}", {}, 1,
@@ -41,9 +50,23 @@ CASES = [
 def run(http, extra, env):
     with open("c.yaml", "w", encoding="utf-8") as f:
         f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\n{'' if 'bandplan:' in extra else NO_PLAN}"
-                f"cache_dir: cache\nhistory: {{path: \"\"}}\n{extra}\n{RADIO}")
+                f"cache_dir: cache\nhistory: {{path: \"\"}}\n{extra}\n{'' if 'radios:' in extra else RADIO}")
     return subprocess.run([process.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=120, text=True, check=False,
                           env={**os.environ, **env})
+
+
+def run_starts():
+    """What --check finds ends a start too; what cannot be printed is said; a name is no order to the terminal."""
+    run(", tls: {key: token}", "", {})
+    p = subprocess.run([process.ATTUNED, "-c", "c.yaml"], capture_output=True, timeout=60, text=True, check=False)
+    process.check("a key without its certificate ends the start", p.returncode == 1 and "http.tls: set both cert and key" in p.stderr, p.stderr)
+    run("", "", {})
+    for args in (("--version",), ("-c", "c.yaml", "--check"), ("-c", "c.yaml", "--print-config")):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            p = subprocess.run([process.ATTUNED, *args], stdout=full, stderr=subprocess.PIPE, timeout=120, text=True, check=False)
+        process.check(f"attuned {args} on a full disk", (p.returncode, p.stderr) == (1, "attuned: standard output can't be written\n"), (p.returncode, p.stderr))
+    p = subprocess.run([process.ATTUNED, "-c", "no\x1b[31m\nwhere"], capture_output=True, timeout=20, text=True, check=False)
+    process.check("a name is no order", (p.returncode, p.stderr.count("\n")) == (78, 1) and "no?[31m?where" in p.stderr, p.stderr)
 
 
 def main():
@@ -62,6 +85,7 @@ def main():
             for word in (word.replace("@", os.getcwd()) for word in words):
                 process.check(f"{what}: says {word}", word in p.stdout, p.stdout + p.stderr)
             process.check(f"{what}: no secret", TOKEN not in p.stdout + p.stderr, p.stdout + p.stderr)
+        run_starts()
         os.chdir("/")
     print(f"{process.passed} passed, {process.failed} failed")
     return process.failed != 0

@@ -504,13 +504,16 @@ def run_control():
                              ("odd", (where, "POST", b"xxx", CU8), 400), ("empty", (where, "POST", b"", CU8), 400),
                              ("no rate", ("/api/v1/classify?datatype=cu8", "POST", b"xx", CU8), 400),
                              ("no datatype", ("/api/v1/classify?rate_hz=1e6", "POST", b"xx", CU8), 400),
+                             ("slow", ("/api/v1/classify?datatype=cu8&rate_hz=1", "POST", b"xx", CU8), 400), ("no number", ("/api/v1/classify?datatype=cu8&rate_hz=fast", "POST", b"xx", CU8), 400),
+                             ("below zero", (where.replace("hz=433", "hz=-433"), "POST", b"xx", CU8), 400), ("short", (where, "POST", b"xx", CU8), 200),
                              ("too large", (where, "POST", bytes(2100000), CU8), 413),
                              ("foreign page", (where, "POST", b"xx", {"Origin": "https://b.example", **CU8}), 403)):
         check(f"classify: {what}", d.get(*args)[0] == want, d.get(*args))
     js = {"Content-Type": "application/json"}
     for what, token, data, want in (("no token", None, b'{"latency_ms": 20}', 401), ("read-only", reads, b'{"latency_ms": 20}', 403),
                                     ("wrong", "w" * 32, b'{"latency_ms": 20}', 401), ("text", full, b'{"latency_ms": "20"}', 400),
-                                    ("nothing", full, b"{}", 400), ("bounds", full, b'{"latency_ms": 0}', 400),
+                                    ("nothing", full, b"{}", 400), ("bounds", full, b'{"latency_ms": 0}', 400), ("upper bounds", full, b'{"kv_mb": 1e7}', 400),
+                                    ("twice", full, b'{"kv_mb": 480, "kv_mb": 1}', 400), ("a list", full, b"[30]", 400),
                                     ("key", full, b'{"cores": 4}', 400), ("no JSON", full, b"latency", 400),
                                     ("NaN", full, b'{"kv_mb": NaN}', 400), ("deep", full, b"[" * 60000, 400),
                                     ("large", full, b" " * 70000, 413), ("good", full, b'{"latency_ms": 20}', 200)):

@@ -87,6 +87,45 @@ static void test_only_what_ended_is_told_and_announced_once(void **state)
     at_outbox_finish(&b);
 }
 
+static void test_what_is_no_result_tells_nothing_and_nothing_is_announced_for_ever(void **state)
+{
+    struct at_outbox b;
+    static char known[AT_HOME_MAX_KNOWN][AT_HOME_OBJECT];
+    struct at_home h = {.topic = "attune", .node = "n", .site = "roof", .out = &b, .known = known};
+    assert_int_equal(at_outbox_init(&b, 4 * AT_HOME_MAX_KNOWN), 0);
+    static const char *const odd[] = {
+        "{}",
+        "[]",
+        "{\"state\":\"ended\"}",
+        "{\"state\":\"ended\",\"radio\":\"roof\"}",
+        "{\"state\":5,\"radio\":\"roof\",\"band\":\"ism\"}",
+        "{\"name\":7}",
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        at_home_emission(&h, odd[i]);
+        at_home_radio(&h, odd[i]);
+    }
+    assert_int_equal(b.n, 0);
+    /* Discovery is off: the state alone. An emission that nobody named has a place too. */
+    at_home_emission(&h, "{\"state\":\"ended\",\"radio\":\"a b\\\\\\u0001$\",\"band\":\"ism\"}");
+    assert_int_equal(b.n, 1);
+    assert_string_equal(at_outbox_peek(&b)->topic, "attune/emission/a_b___/ism/none");
+    at_outbox_pop(&b);
+    h.prefix = "ha";
+    for (int i = 0; i < 2 * AT_HOME_MAX_KNOWN; i++) { /* each has a topic of its own, and it ends */
+        char text[64];
+        snprintf(text, sizeof text, "{\"name\":\"radio%d\",\"state\":\"running\"}", i);
+        at_home_radio(&h, text);
+    }
+    assert_int_equal(b.n, 3 * AT_HOME_MAX_KNOWN);
+    at_home_forget(&h); /* another broker: all is announced again */
+    size_t before = b.n;
+    at_home_radio(&h, "{\"name\":\"radio0\",\"state\":\"running\"}");
+    at_home_radio(&h, "{\"name\":\"anew\",\"state\":\"running\"}");
+    assert_in_range(b.n, before + 2, before + 4);
+    at_outbox_finish(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_a_newer_state_takes_the_older_one_s_place),
         cmocka_unit_test(test_the_pace_holds_over_time),
         cmocka_unit_test(test_only_what_ended_is_told_and_announced_once),
+        cmocka_unit_test(test_what_is_no_result_tells_nothing_and_nothing_is_announced_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
