@@ -3,6 +3,7 @@
 """test_classify.py ATTUNE SOURCE_ROOT: attune classify and listen from outside, with a model of random weights."""
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -132,6 +133,42 @@ class Classify(Case):
         for label in LABELS:
             self.assertAlmostEqual(classes["mha"][label], classes["flash"][label], delta=1e-3)
 
+    def test_a_cache_is_no_need(self):
+        (self.dir / "home").mkdir()
+        plain = {k: v for k, v in self.env.items() if k not in ("HOME", "XDG_CACHE_HOME")}
+        want = None
+        for where in ({}, {"HOME": "relative"}, {"HOME": "/proc/none"}, {"XDG_CACHE_HOME": "relative", "HOME": str(self.dir / "home")},
+                      {"XDG_CACHE_HOME": "/" + "x" * 2000}, {"XDG_CACHE_HOME": "/" + "x" * 3000}):
+            r = subprocess.run([ATTUNE, "classify", "--json", self.dir / "tone_433.92M_250k.cu8"], capture_output=True, timeout=100, env=plain | where)
+            self.assertEqual((r.returncode, r.stderr), (0, b""), where)
+            got = [json.loads(x)["class"] for x in r.stdout.splitlines()[:-1]]
+            want = want or got
+            self.assertEqual(got, want, where)
+        self.assertEqual([p.name for p in (self.dir / "home/.cache/attune").iterdir()], ["fftw-wisdom"])
+
+    def test_where_the_model_is_looked_for(self):
+        good = self.dir / "tone_433.92M_250k.cu8"
+        self.refused(1, ["path is too long"], "classify", good, ATTUNE_MODEL="x" * 3000)
+        self.refused(1, ["path is too long"], "classify", "-m", "x" * 3000, good)
+        self.refused(1, ["/none"], "classify", good, ATTUNE_MODEL="/none")
+        if Path("/usr/share/attune/models").exists():
+            return
+        alone = self.dir / "alone" / "attune"  # neither in a build nor installed
+        alone.parent.mkdir()
+        shutil.copy(ATTUNE, alone)
+        r = subprocess.run([alone, "classify", good], capture_output=True, timeout=100, env={k: v for k, v in self.env.items() if k != "ATTUNE_MODEL"})
+        self.assertEqual((r.returncode, r.stdout), (1, b""))
+        for word in (b"no model: ", b"/usr/share/attune/models/", b"say --model FILE or set ATTUNE_MODEL"):
+            self.assertIn(word, r.stderr)
+
+    def test_what_cannot_be_written_is_said(self):
+        good = self.dir / "tone_433.92M_250k.cu8"
+        for args in ([], ["--json"]):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                r = subprocess.run([ATTUNE, "classify", *args, good], stdout=full, stderr=subprocess.PIPE, timeout=100, env=self.env)
+            self.assertEqual((r.returncode, r.stderr.count(b"\n")), (1, 1), r.stderr)
+            self.assertIn(b"standard output", r.stderr)
+
     def test_noise_is_none_or_weak(self):
         write_iq(self.dir / "noise_250k.cu8", tone=False)
         r = self.attune("classify", "--json", self.dir / "noise_250k.cu8")
@@ -151,6 +188,9 @@ class Classify(Case):
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertEqual(png_size(png), (1280, 800))
         if b"built without libcairo" not in r.stderr:
+            with open(self.dir / "tone_433.92M_250k.cu8", "rb") as f:  # of a length that nobody knows before
+                r = self.attune("classify", "-F", "cu8", "-s", "250k", "-f", "433.92M", "-o", self.dir / "stdin.png", "-", stdin=f)
+            self.assertEqual((r.returncode, png_size(self.dir / "stdin.png")), (0, (1280, 800)), r.stderr)
             self.refused_picture(self.dir / "no/x.png")
         self.assertEqual([p.name for p in self.dir.iterdir() if ".part" in p.name], [])
 
