@@ -310,7 +310,8 @@ static void check_a_driver_that_fails_in_tuning(const char *what, const char *wo
     assert_int_equal(s->ops->get_tuned(s, number, &err), -EIO);
     print_message("%s: %s\n", what, err.text);
     assert_non_null(strstr(err.text, word));
-    while (counts->lives < 2 && at_clock_mono_ns() < until) /* what the first one left comes first */
+    while (counts->lives < 2 &&
+           at_clock_mono_ns() < until) /* what the first one left comes first */
         if (s->ops->read(s, iq, CHUNK, 10, &got, &err) < 0)
             usleep(10000);
     assert_true(counts->lives >= 2);
