@@ -52,12 +52,19 @@ static void moments(const float *restrict iq, size_t n, double *ret_re, double *
 {
     double x[16] = {0}, p[16] = {0}, re = 0, im = 0, power = 0;
     size_t i = 0;
-    for (; i + 8 <= n; i += 8)
+    for (; i + 128 <= n; i += 128) { /* few at a time in single precision */
+        float some[16] = {0}, squares[16] = {0};
+        for (size_t j = 0; j < 256; j += 16)
+            for (size_t k = 0; k < 16; k++) {
+                float a = iq[2 * i + j + k];
+                some[k] += a;
+                squares[k] += a * a;
+            }
         for (size_t k = 0; k < 16; k++) {
-            float a = iq[2 * i + k];
-            x[k] += (double)a;
-            p[k] += (double)(a * a);
+            x[k] += (double)some[k];
+            p[k] += (double)squares[k];
         }
+    }
     for (size_t k = 0; k < 16; k += 2) {
         re += x[k];
         im += x[k + 1];

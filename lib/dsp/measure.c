@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/dsp/floor.h"
+#include "lib/dsp/loops.h"
 
 #define HANN_SHARED 1.95  /* bins that move together through Hann */
 #define ON_P        1e-5  /* chance that noise alone makes a row "on" */
@@ -272,28 +273,27 @@ static float share_on(const struct at_map *m, size_t t, const struct at_map *fas
     return all ? (float)n / (float)all : 0.25f;
 }
 
-static void add_row(struct at_spectra *s, const float *row, float share)
+static void add_row(struct at_spectra *s, const struct at_loops *loops, const float *row,
+                    float share)
 {
     if (share > 0 && share < 0.2f)
         return; /* neither on nor off */
     if (share == 0) {
         s->rows_off += 1;
-        for (unsigned k = 0; k < s->n; k++)
-            s->off[k] += row[k];
+        loops->add(row, s->n, s->off);
         return;
     }
     s->rows += 1;
     s->rows_full += share >= 0.5f;
-    for (unsigned k = 0; k < s->n; k++) {
-        s->sum[k] += row[k];
-        s->hold[k] = s->hold[k] > row[k] ? s->hold[k] : row[k];
-    }
+    loops->add(row, s->n, s->sum);
+    loops->highest(row, s->n, s->hold);
 }
 
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on)
 {
+    const struct at_loops *loops = at_loops_best();
     for (size_t t = 0; t < e->fast.t; t++)
-        add_row(&k->fast, e->fast.rows + t * e->fast.n, on->rows[t]);
+        add_row(&k->fast, loops, e->fast.rows + t * e->fast.n, on->rows[t]);
     for (size_t t = 0; t < e->slow.t; t++)
-        add_row(&k->slow, e->slow.rows + t * e->slow.n, share_on(&e->slow, t, &e->fast, on->rows));
+        add_row(&k->slow, loops, e->slow.rows + t * e->slow.n, share_on(&e->slow, t, &e->fast, on->rows));
 }
