@@ -38,7 +38,7 @@ struct at_band {
     struct at_blocks blocks;
     struct at_view view;
     struct at_floor floor;
-    struct at_detector detector;
+    struct at_detector over_long, over_short; /* rows */
     struct at_tracker tracker;
     float *clean;    /* (CLEAN, 2) copy of samples among which some were not finite */
     uint64_t next;   /* index that goes on without a gap */
@@ -109,8 +109,11 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
                             c->assumed_floor_dbfs_hz < 0 ? pow(10, c->assumed_floor_dbfs_hz / 10)
                                                          : 0);
     if (ret == 0)
-        ret = at_detector_init(&b->detector, b->mem, c->rate_hz, c->false_per_hour,
-                               b->view.n_slow > b->view.n_fast ? b->view.n_slow : b->view.n_fast);
+        ret =
+            at_detector_init(&b->over_long, b->mem, c->rate_hz, c->false_per_hour, b->view.n_slow);
+    if (ret == 0)
+        ret =
+            at_detector_init(&b->over_short, b->mem, c->rate_hz, c->false_per_hour, b->view.n_fast);
     if (ret == 0)
         ret = at_tracker_init(&b->tracker, b->mem, c->rate_hz, b->view.n_fast, b->view.n_slow,
                               b->view.max_fast, c->max_emissions);
@@ -163,7 +166,8 @@ void at_band_destroy(struct at_band *b)
         drop_track(b, b->tracker.tracks[0]);
     at_mem_free(b->mem, b->tracker.ignore);
     at_tracker_finish(&b->tracker);
-    at_detector_finish(&b->detector);
+    at_detector_finish(&b->over_long);
+    at_detector_finish(&b->over_short);
     at_floor_finish(&b->floor);
     at_view_finish(&b->view);
     at_blocks_finish(&b->blocks);
@@ -341,6 +345,39 @@ static double mirror(void *ctx, double f_lo_hz, double f_hi_hz)
     return at_view_mirror(&b->view, &b->blocks, f_lo_hz, f_hi_hz);
 }
 
+struct search {
+    struct at_detector *detector;
+    const struct at_map *map;
+    struct at_region regions[AT_TRACK_MAX_REGIONS];
+    size_t n;
+};
+
+static void search_short(void *ctx)
+{
+    struct search *s = ctx;
+    s->n = at_detector_run(s->detector, s->map, NULL, 0, s->regions, AT_TRACK_MAX_REGIONS);
+}
+
+/* Regions of the long rows, then of the short ones that they do not explain: (2
+ * AT_TRACK_MAX_REGIONS). Returns how many. */
+static size_t search(struct at_band *b, struct at_epoch *e, struct at_region *regions)
+{
+    struct at_view *v = &b->view;
+    struct search s = {.detector = &b->over_short, .map = &e->fast};
+    b->over_long.doubt = b->over_short.doubt = at_floor_doubt(&b->floor);
+    if (v->aside)
+        at_aside_start(v->aside, search_short, &s);
+    size_t n = at_detector_run(&b->over_long, &e->slow, v->n_average ? v->average : NULL,
+                               v->average_rows, regions, AT_TRACK_MAX_REGIONS);
+    at_view_average(v, &e->slow, &b->over_long);
+    if (v->aside)
+        at_aside_wait(v->aside);
+    else
+        search_short(&s);
+    memcpy(regions + n, s.regions, s.n * sizeof *regions);
+    return at_view_choose(v, e, regions, n, s.n);
+}
+
 static int end_epoch(struct at_band *b, bool last)
 {
     struct at_view *v = &b->view;
@@ -354,13 +391,7 @@ static int end_epoch(struct at_band *b, bool last)
                          .floor_source = b->floor.source,
                          .gap = b->gap};
     at_view_epoch(v, &b->floor, &e);
-    b->detector.doubt = at_floor_doubt(&b->floor);
-    size_t n = at_detector_run(&b->detector, &e.slow, v->n_average ? v->average : NULL,
-                               v->average_rows, regions, AT_TRACK_MAX_REGIONS);
-    at_view_average(v, &e.slow, &b->detector);
-    size_t m = at_detector_run(&b->detector, &e.fast, NULL, 0, regions + n, AT_TRACK_MAX_REGIONS);
-    n = at_view_choose(v, &e, regions, n, m);
-    int ret = at_tracker_run(&b->tracker, &e, regions, n);
+    int ret = at_tracker_run(&b->tracker, &e, regions, search(b, &e, regions));
     b->stats.n_artefacts = b->tracker.n_artefacts + v->has_dc;
     b->stats.floor_dbfs_hz = (float)(10 * log10(b->floor.median));
     b->stats.floor_source = b->floor.source;

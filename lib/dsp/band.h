@@ -1,8 +1,9 @@
 /* One band: IQ in, emissions and their tokens out. Everything between is here: block FFT, spectra,
  * noise floor, detector, tracker, look-back, channelizer, frames (DESIGN.md section 2).
  *
- * One thread at a time; no lock, log or system call inside; memory is taken at create and, bounded
- * by max_emissions, when an emission opens. SPDX-License-Identifier: GPL-3.0-or-later */
+ * One thread at a time; no lock, log or system call inside (but for `aside`); memory is taken at
+ * create and, bounded by max_emissions, when an emission opens.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_BAND_H
 #define AT_DSP_BAND_H
 
@@ -27,6 +28,7 @@ struct at_band_config {
     size_t n_ignore;
     unsigned waterfall_bins; /* bins of a row; 0: 512 */
     double waterfall_rate;   /* rows a second; 0: 10 */
+    bool aside; /* short spectra in a thread of the band's own: for wide bands; the same results */
 };
 
 enum at_token_flags {

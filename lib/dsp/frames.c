@@ -168,8 +168,7 @@ void at_framer_reset(struct at_framer *f)
 
 static void spectrum(struct at_framer *f, float *out)
 {
-    static const float none[2];
-    f->loops->window(f->x, none, f->window, f->n, f->a);
+    f->loops->window(f->x, f->window, f->n, f->a);
     at_plan_run(f->forward, f->a, f->b);
     f->loops->frame(f->b, f->scale, f->n, f->power, out);
 }

@@ -81,19 +81,12 @@ static void moments(const float *restrict iq, size_t n, double *ret_re, double *
     *ret_power = power;
 }
 
-static void window(const float *restrict iq, const float *restrict dc, const float *restrict w,
-                   unsigned n, float *restrict out)
+static void window(const float *restrict iq, const float *restrict w, unsigned n,
+                   float *restrict out)
 {
-    float c[16];
-    for (size_t k = 0; k < 16; k++)
-        c[k] = dc[k & 1];
-    bool any = dc[0] != 0 || dc[1] != 0;
-    for (size_t i = 0; !any && i < 2 * n; i += 16) /* n: a multiple of 8 */
+    for (size_t i = 0; i < 2 * n; i += 16) /* n: a multiple of 8 */
         for (size_t k = 0; k < 16; k++)
             out[i + k] = iq[i + k] * w[i + k];
-    for (size_t i = 0; any && i < 2 * n; i += 16)
-        for (size_t k = 0; k < 16; k++)
-            out[i + k] = (iq[i + k] - c[k]) * w[i + k];
 }
 
 /* As many floats as a register holds: powers of so many complex values come of two registers, with

@@ -33,8 +33,8 @@ struct at_loops {
     size_t (*survey)(const float *x, size_t n, float limit, int *ret_bad);
     /* Sums over iq (n, 2): re, im, |.|^2. */
     void (*moments)(const float *iq, size_t n, double *ret_re, double *ret_im, double *ret_power);
-    /* out (n, 2) = (iq (n, 2) - dc (2)) w (n, 2 alike); n: a multiple of 8. */
-    void (*window)(const float *iq, const float *dc, const float *w, unsigned n, float *out);
+    /* out (n, 2) = iq (n, 2) w (n, 2 alike); n: a multiple of 8. */
+    void (*window)(const float *iq, const float *w, unsigned n, float *out);
     /* Power of x (n, 2) in FFT order times scale, rising frequency: out = or, where add, +=. */
     void (*power)(const float *x, unsigned n, float scale, int add, float *out);
     /* The same seen through a Hann window laid over bins. */

@@ -76,12 +76,14 @@ const float *at_blocks_get(const struct at_blocks *b, uint64_t seq)
     return b->spec + (size_t)(seq % b->n_keep) * b->n * 2;
 }
 
-int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned looks, double rate_hz)
+int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned looks, double rate_hz,
+                 size_t max_rows)
 {
     *s = (struct at_stft){.mem = mem,
                           .n = n,
                           .hop = n / 2,
                           .looks = looks,
+                          .max_middles = max_rows ? (max_rows + 1) * looks : 0,
                           .plan = at_plan_get(n, AT_PLAN_FORWARD),
                           .loops = at_loops_best()};
     s->window = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 2, sizeof(float));
@@ -90,7 +92,9 @@ int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned loo
     s->a = at_mem_array(mem, AT_MEM_IQ, (size_t)s->batch * n * 2, sizeof(float));
     s->b = at_mem_array(mem, AT_MEM_IQ, (size_t)s->batch * n * 2, sizeof(float));
     s->sum = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
-    if (!s->plan || !s->window || !s->in || !s->a || !s->b || !s->sum) {
+    if (max_rows)
+        s->middle = at_mem_array_raw(mem, AT_MEM_IQ, s->max_middles * 6, sizeof(float));
+    if (!s->plan || !s->window || !s->in || !s->a || !s->b || !s->sum || (max_rows && !s->middle)) {
         at_stft_finish(s);
         return -ENOMEM;
     }
@@ -103,7 +107,7 @@ int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned loo
 
 void at_stft_finish(struct at_stft *s)
 {
-    float **list[] = {&s->window, &s->in, &s->a, &s->b, &s->sum};
+    float **list[] = {&s->window, &s->in, &s->a, &s->b, &s->sum, &s->middle};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         at_mem_free(s->mem, *list[i]);
         *list[i] = NULL;
@@ -113,11 +117,17 @@ void at_stft_finish(struct at_stft *s)
 void at_stft_reset(struct at_stft *s)
 {
     s->fill = s->part = 0;
+    s->n_middles = 0;
 }
 
 /* One spectrum (n, 2) into the row being made; true: out was written. */
 static bool take(struct at_stft *s, const float *spec, float *out)
 {
+    if (s->n_middles < s->max_middles) {
+        float *m = s->middle + 6 * s->n_middles++;
+        memcpy(m, spec + 2 * (size_t)s->n - 2, 2 * sizeof *m);
+        memcpy(m + 2, spec, 4 * sizeof *m);
+    }
     if (s->looks == 1) {
         s->loops->power(spec, s->n, s->scale, 0, out);
         return true;
@@ -130,14 +140,14 @@ static bool take(struct at_stft *s, const float *spec, float *out)
 }
 
 /* `count` spectra of x, a hop apart; rows as in at_stft_run(), of which *made are there. */
-static void run(struct at_stft *s, const float *x, size_t count, const float *dc, float *rows,
-                size_t max, size_t *made)
+static void run(struct at_stft *s, const float *x, size_t count, float *rows, size_t max,
+                size_t *made)
 {
     size_t size = 2 * (size_t)s->n;
     while (count > 0) {
         size_t some = count < s->batch ? count : s->batch;
         for (size_t i = 0; i < some; i++)
-            s->loops->window(x + 2 * i * s->hop, dc, s->window, s->n, s->a + i * size);
+            s->loops->window(x + 2 * i * s->hop, s->window, s->n, s->a + i * size);
         for (size_t i = 0; i < some; i++)
             at_plan_run(s->plan, s->a + i * size, s->b + i * size);
         for (size_t i = 0; i < some; i++) {
@@ -149,21 +159,15 @@ static void run(struct at_stft *s, const float *x, size_t count, const float *dc
     }
 }
 
-size_t at_stft_run(struct at_stft *s, const float *iq, size_t n, const float *dc, float *rows,
-                   size_t max)
+size_t at_stft_run(struct at_stft *s, const float *iq, size_t n, float *rows, size_t max)
 {
-    static const float none[2];
     size_t made = 0, borrowed = n < s->n ? n : s->n, have = s->fill + borrowed;
-    /* Those that begin before these samples, from a copy, which has no DC any more. */
-    float *more = s->in + 2 * (size_t)s->fill;
-    for (size_t i = 0; i < borrowed; i++) {
-        more[2 * i] = iq[2 * i] - dc[0];
-        more[2 * i + 1] = iq[2 * i + 1] - dc[1];
-    }
+    /* Those that begin before these samples, from a copy. */
+    memcpy(s->in + 2 * (size_t)s->fill, iq, borrowed * 2 * sizeof(float));
     size_t count = (s->fill + s->hop - 1) / s->hop,
            fit = have < s->n ? 0 : (have - s->n) / s->hop + 1;
     count = count < fit ? count : fit;
-    run(s, s->in, count, none, rows, max, &made);
+    run(s, s->in, count, rows, max, &made);
     size_t at = count * s->hop;
     if (at < s->fill) { /* these samples were too few for the next */
         s->fill = (unsigned)(have - at);
@@ -172,12 +176,34 @@ size_t at_stft_run(struct at_stft *s, const float *iq, size_t n, const float *dc
     }
     at -= s->fill;
     count = n < at + s->n ? 0 : (n - at - s->n) / s->hop + 1;
-    run(s, iq + 2 * at, count, dc, rows, max, &made);
+    run(s, iq + 2 * at, count, rows, max, &made);
     at += count * s->hop;
     s->fill = (unsigned)(n - at);
-    for (unsigned i = 0; i < s->fill; i++) {
-        s->in[2 * i] = iq[2 * (at + i)] - dc[0];
-        s->in[2 * i + 1] = iq[2 * (at + i) + 1] - dc[1];
-    }
+    memcpy(s->in, iq + 2 * at, (size_t)s->fill * 2 * sizeof(float));
     return made;
+}
+
+/* Power in three bins of one spectrum without a constant, added to sum (3). */
+static void add_middle(const float *middle, const float *dc, float n, float scale, float *sum)
+{
+    for (size_t i = 0; i < 3; i++) {
+        float w = i == 1 ? n / 2 : -n / 4; /* Hann's own spectrum */
+        float re = middle[2 * i] - w * dc[0], im = middle[2 * i + 1] - w * dc[1];
+        sum[i] += (re * re + im * im) * scale;
+    }
+}
+
+void at_stft_without(struct at_stft *s, const float *dc, float *rows, size_t t)
+{
+    bool any = dc[0] != 0 || dc[1] != 0;
+    size_t done = s->n_middles - s->n_middles % s->looks;
+    for (size_t r = 0; any && r < t && (r + 1) * s->looks <= done; r++) {
+        float sum[3] = {0};
+        for (size_t l = 0; l < s->looks; l++)
+            add_middle(s->middle + 6 * (r * s->looks + l), dc, (float)s->n,
+                       s->scale / (float)s->looks, sum);
+        memcpy(rows + r * s->n + s->n / 2 - 1, sum, sizeof sum);
+    }
+    s->n_middles -= done;
+    memmove(s->middle, s->middle + 6 * done, s->n_middles * 6 * sizeof(float));
 }

@@ -58,15 +58,22 @@ struct at_stft {
                      follow */
     float *a, *b; /* (batch, n, 2) */
     float *sum;   /* (n) of the row that is being made; looks above 1 */
+    float *middle; /* (max_middles, 3, 2) bins -1, 0, 1 of the spectra since the last
+                      at_stft_without() */
+    size_t max_middles, n_middles;
 };
 
-/* n: power of two, at least 8. looks: at least 1. 0 or -ENOMEM. */
-int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned looks, double rate_hz);
+/* n: power of two, at least 8. looks: at least 1. max_rows: between calls of at_stft_without(); 0
+ * where it is never called. 0 or -ENOMEM. */
+int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned looks, double rate_hz,
+                 size_t max_rows);
 void at_stft_finish(struct at_stft *s);
 void at_stft_reset(struct at_stft *s);
-/* Takes n samples iq (n, 2), dc (2) taken off them; writes the rows that they complete, up to max
- * of them, and returns how many. RT-safe. */
-size_t at_stft_run(struct at_stft *s, const float *iq, size_t n, const float *dc, float *rows,
-                   size_t max);
+/* Takes n samples iq (n, 2); writes the rows that they complete, up to max of them, and returns how
+ * many. RT-safe. */
+size_t at_stft_run(struct at_stft *s, const float *iq, size_t n, float *rows, size_t max);
+/* Takes the constant dc (2) off the rows (t, n) made since the last call, as if it had not been in
+ * the samples: seen through Hann it stands in three bins. RT-safe. */
+void at_stft_without(struct at_stft *s, const float *dc, float *rows, size_t t);
 
 #endif

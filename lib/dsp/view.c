@@ -22,6 +22,7 @@
 #define QUIET       24 /* of them, the quietest */
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
+#define ASIDE       32768 /* samples that are worth waking a thread for */
 #define MOSTLY_OFF  0.4
 #define BRIEF       3.0 /* so much higher in the short rows than in the long ones */
 
@@ -68,9 +69,11 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->average = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->row = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->pooled = at_mem_array(mem, AT_MEM_IQ, v->waterfall_bins, sizeof(float));
-    int ret = at_stft_init(&v->stft_fast, mem, v->n_fast, v->looks_fast, v->rate_hz);
+    int ret = at_stft_init(&v->stft_fast, mem, v->n_fast, v->looks_fast, v->rate_hz, v->max_fast);
     if (ret == 0 && !v->shared)
-        ret = at_stft_init(&v->stft_slow, mem, v->n_slow, 1, v->rate_hz);
+        ret = at_stft_init(&v->stft_slow, mem, v->n_slow, 1, v->rate_hz, v->max_slow);
+    if (ret == 0 && config->aside && at_aside_create(mem, &v->aside) == -ENOMEM)
+        ret = -ENOMEM; /* without a thread the one there is does it */
     if (ret < 0 || !v->iq || !v->fast || !v->slow || !v->sum_fast || !v->sum_slow || !v->partial ||
         !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
@@ -81,6 +84,8 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
 
 void at_view_finish(struct at_view *v)
 {
+    at_aside_destroy(v->aside);
+    v->aside = NULL;
     float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow,
                       &v->partial, &v->floor_slow, &v->average, &v->row,      &v->pooled};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
@@ -91,10 +96,21 @@ void at_view_finish(struct at_view *v)
     at_stft_finish(&v->stft_slow);
 }
 
+/* Short spectra of the samples up to v->to. */
+static void make_fast(void *ctx)
+{
+    struct at_view *v = ctx;
+    v->t_fast += at_stft_run(&v->stft_fast, v->iq + 2 * v->handed, v->to - v->handed,
+                             v->fast + v->t_fast * v->n_fast, v->max_fast - v->t_fast);
+    v->handed = v->to;
+}
+
 void at_view_begin(struct at_view *v, uint64_t index)
 {
+    if (v->aside)
+        at_aside_wait(v->aside);
     v->stretch = v->index = v->end = index;
-    v->fill = v->t_fast = v->t_slow = 0;
+    v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
     v->rows_fast = 0;
     v->rows_slow = 0;
     v->row_rows = 0;
@@ -115,6 +131,12 @@ void at_view_push(struct at_view *v, const float *iq, size_t n)
     memcpy(v->iq + 2 * v->fill, iq, n * 2 * sizeof(float));
     v->fill += n;
     v->end += n;
+    v->since += n;
+    if (!v->aside || v->since < ASIDE || !at_aside_idle(v->aside))
+        return;
+    v->since = 0;
+    v->to = v->fill;
+    at_aside_start(v->aside, make_fast, v);
 }
 
 int at_view_survey(struct at_view *v, const float *iq, size_t n)
@@ -260,14 +282,21 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
 {
     static const float none[2];
     find_dc(v, floor);
+    if (v->aside)
+        at_aside_wait(v->aside);
+    v->to = v->fill;
+    make_fast(v);
     v->clipped = v->n_clipped > 16 && v->n_clipped > v->fill / 5000;
     v->n_clipped = 0;
     const float *dc = v->has_dc ? v->dc : none;
-    v->t_fast = at_stft_run(&v->stft_fast, v->iq, v->fill, dc, v->fast, v->max_fast);
-    if (!v->shared)
-        v->t_slow = at_stft_run(&v->stft_slow, v->iq, v->fill, dc, v->slow, v->max_slow);
-    else if (v->has_dc)
-        without_dc(v, blocks);
+    at_stft_without(&v->stft_fast, dc, v->fast, v->t_fast);
+    if (v->shared) {
+        if (v->has_dc)
+            without_dc(v, blocks);
+    } else {
+        v->t_slow = at_stft_run(&v->stft_slow, v->iq, v->fill, v->slow, v->max_slow);
+        at_stft_without(&v->stft_slow, dc, v->slow, v->t_slow);
+    }
     unsigned hop = v->n_fast / 2;
     v->first_fast = v->stretch + v->rows_fast * v->looks_fast * hop;
     hop = v->n_slow / 2;
@@ -455,5 +484,5 @@ void at_view_next(struct at_view *v)
     v->rows_fast += v->t_fast;
     v->rows_slow += v->t_slow;
     v->index = v->end;
-    v->fill = v->t_fast = v->t_slow = 0;
+    v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
 }

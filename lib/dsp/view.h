@@ -3,6 +3,7 @@
 #ifndef AT_DSP_VIEW_H
 #define AT_DSP_VIEW_H
 
+#include "lib/dsp/aside.h"
 #include "lib/dsp/band.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/spectrum.h"
@@ -19,6 +20,10 @@ struct at_view {
     uint64_t index, end; /* absolute index of the epoch's first sample; one past the newest */
     float *iq;           /* (epoch, 2) */
     struct at_stft stft_fast, stft_slow;
+    struct at_aside *aside; /* makes the short spectra while samples come; NULL: at the end */
+    size_t handed;          /* samples of the epoch that stft_fast has been given */
+    size_t to;              /* it is being given those before this one */
+    size_t since;           /* samples since the newest of which the thread was told */
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
     float *sum_fast, *sum_slow;      /* (n) over the epoch's rows */

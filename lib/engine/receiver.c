@@ -8,6 +8,7 @@
 #include "lib/engine/internal.h"
 
 #define SLICE_S 1e-3
+#define WIDE_HZ 20e6 /* from here on one thread may be too little for a band */
 
 /* ---- the table of streams; lock held ---- */
 
@@ -214,6 +215,7 @@ static int open_band(struct at_receiver *r, const struct at_band_config *wanted,
     if (config.n_bins != r->n_bins)
         return at_error_set(err, -EINVAL, "the model wants frames of %u bins, not %u", r->n_bins,
                             config.n_bins);
+    config.aside = config.aside || config.rate_hz >= WIDE_HZ;
     return at_band_create(r->c->mem, &config, &sink, err, &r->band);
 }
 

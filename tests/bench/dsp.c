@@ -4,8 +4,9 @@
  *
  * "spectrum": CS16 in, windowed, FFT, rows of 128 bins in dB out, hop 64, beside FFTW alone on the
  * same transforms, turn about. Then a band of each rate on a rendered loop of CS16, as the daemon
- * feeds it: conversion apart, tokens supplied as to a live radio. Times are the thread's CPU time,
- * so that a loaded machine spoils them little. Fails where a band has no emission.
+ * feeds it: conversion apart, tokens supplied as to a live radio; wide bands also with a thread
+ * aside, whose part is told apart. Times are the thread's CPU time, so that a loaded machine spoils
+ * them little. Fails where a band has no emission.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdio.h>
@@ -24,11 +25,16 @@
 #define FULL_SCALE 32768.0
 #define MAX_IDS    4096
 
-static double cpu_s(void)
+static double cpu_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double cpu_s(void)
+{
+    return cpu_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int by_value(const void *a, const void *b)
@@ -51,7 +57,6 @@ static void noise(int16_t *iq, size_t n)
 
 static int spectrum(void)
 {
-    static const float none[2];
     struct at_stft stft;
     int16_t *raw = malloc(ROUND * 2 * sizeof *raw);
     float *iq = at_mem_array(NULL, AT_MEM_OTHER, ROUND * 2, sizeof *iq),
@@ -59,7 +64,7 @@ static int spectrum(void)
           *db = at_mem_array(NULL, AT_MEM_OTHER, ROWS * BINS, sizeof *db);
     const struct at_plan *plan = at_plan_get(BINS, AT_PLAN_FORWARD);
     double ours[ROUNDS], alone[ROUNDS], sum = 0;
-    int rc = at_stft_init(&stft, NULL, BINS, 1, 2.4e6);
+    int rc = at_stft_init(&stft, NULL, BINS, 1, 2.4e6, 0);
     if (rc < 0 || !raw || !iq || !rows || !db || !plan)
         return 1;
     noise(raw, ROUND);
@@ -68,7 +73,7 @@ static int spectrum(void)
         size_t t = 0;
         for (size_t at = 0; at < ROUND; at += PIECE) {
             at_iq_convert(AT_IQ_CS16, FULL_SCALE, raw + 2 * at, PIECE, iq);
-            t = at_stft_run(&stft, iq, PIECE, none, rows, ROWS);
+            t = at_stft_run(&stft, iq, PIECE, rows, ROWS);
             at_loops_best()->decibels(rows, t * BINS, db);
         }
         double t1 = cpu_s();
@@ -176,21 +181,21 @@ static int16_t *render(const char *name, double rate_hz, size_t *ret_n)
     return raw;
 }
 
-static int band(double rate_hz, double seconds, const char *scene)
+static int band(double rate_hz, double seconds, const char *scene, bool aside)
 {
     size_t n = 0, block = (size_t)(rate_hz * 0.01);
     int16_t *raw = render(scene, rate_hz, &n);
     float *iq = malloc(2 * block * sizeof *iq);
     static struct listener l;
     l = (struct listener){.rate_hz = rate_hz};
-    struct at_band_config config = {.rate_hz = rate_hz};
+    struct at_band_config config = {.rate_hz = rate_hz, .aside = aside};
     struct at_band_sink sink = {&l, on_opened, on_room, on_tokens, on_updated, on_closed, on_row};
     struct at_band *b = NULL;
     if (!raw || !iq || at_band_create(NULL, &config, &sink, NULL, &b) < 0) {
         fprintf(stderr, "dsp: no scene %s at %g Hz\n", scene, rate_hz);
         return 1;
     }
-    double convert = 0, push = 0, worst = 0;
+    double convert = 0, push = 0, worst = 0, all = cpu_of(CLOCK_PROCESS_CPUTIME_ID), own = cpu_s();
     uint64_t total = (uint64_t)(rate_hz * seconds), warm = (uint64_t)(rate_hz * 0.2), counted = 0;
     for (size_t at = 0; l.now < total + warm; at = at + 2 * block <= n ? at + block : 0) {
         double t0 = cpu_s();
@@ -208,13 +213,16 @@ static int band(double rate_hz, double seconds, const char *scene)
     }
     struct at_band_stats stats;
     at_band_get_stats(b, &stats);
-    printf("{\"rate_ms\": %.2f, \"ns_per_sample\": %.2f, \"convert_ns\": %.2f, \"core\": %.3f, "
+    all = cpu_of(CLOCK_PROCESS_CPUTIME_ID) - all;
+    own = cpu_s() - own;
+    printf("{\"rate_ms\": %.2f, \"aside_ns\": %.2f, \"ns_per_sample\": %.2f, \"convert_ns\": %.2f, "
+           "\"core\": %.3f, "
            "\"takes_ms_per_s\": %.1f, \"worst_push_ms\": %.1f, \"alive\": %u, \"seen\": %lu, "
            "\"tokens_per_s\": %.0f, \"skipped_per_s\": %.0f}\n",
-           1e-6 * rate_hz, 1e9 * push / (double)counted, 1e9 * convert / (double)counted,
-           (push + convert) / (double)counted * rate_hz, 1e-6 * (double)counted / (push + convert),
-           1e3 * worst, stats.active, (unsigned long)l.opened,
-           (double)stats.tokens / (double)l.now * rate_hz,
+           1e-6 * rate_hz, 1e9 * (all - own) / (double)l.now, 1e9 * push / (double)counted,
+           1e9 * convert / (double)counted, (push + convert) / (double)counted * rate_hz,
+           1e-6 * (double)counted / (push + convert), 1e3 * worst, stats.active,
+           (unsigned long)l.opened, (double)stats.tokens / (double)l.now * rate_hz,
            (double)stats.tokens_skipped / (double)l.now * rate_hz);
     at_band_destroy(b);
     free(raw);
@@ -235,7 +243,9 @@ int main(int argc, char **argv)
             fprintf(stderr, "usage: dsp [RATE[,RATE..] [SECONDS [SCENE]]]\n");
             return 2;
         }
-        rc = band(rate, seconds, scene);
+        rc = band(rate, seconds, scene, false);
+        if (rc == 0 && rate >= 20e6)
+            rc = band(rate, seconds, scene, true);
         rates = *end == ',' ? end + 1 : end;
     }
     return rc;

@@ -386,6 +386,48 @@ static void test_every_allocation_may_fail(void **state)
     free(iq);
 }
 
+static void push_wide(struct band_log *l, bool aside, const float *iq, size_t n)
+{
+    struct at_band_config c = {.rate_hz = 30.72e6, .aside = aside};
+    struct at_band_sink sink = {l,           log_opened, log_room, log_tokens,
+                                log_updated, log_closed, log_row};
+    struct at_band *b = NULL;
+    assert_int_equal(at_band_create(NULL, &c, &sink, NULL, &b), 0);
+    size_t at = 0;
+    for (size_t part = 1000; at < n; at += part, part = (part * 17 + 5) % 400000) {
+        part = part < n - at ? part : n - at;
+        assert_int_equal(at_band_push(b, iq + 2 * at, part, at < n / 2 ? at : at + 7777), 0);
+    }
+    assert_int_equal(at_band_flush(b), 0);
+    at_band_destroy(b);
+}
+
+/* A thread of its own for the short spectra changes nothing of what comes of them: with a constant,
+ * a burst, a carrier and a gap, pushed in pieces of any size. */
+static void test_a_thread_aside_changes_nothing(void **state)
+{
+    enum { N = 3000000 };
+    static struct band_log alone, two;
+    float *iq = noise(N, -50, 1);
+    sig_add_wide(iq, 0, N, 0.1, 0.05, -40, 2);
+    sig_add_wide(iq, 900300, 960300, -0.3, 0.1, -35, 3);
+    sig_add_tone(iq, 0, N, 0.31, -50);
+    for (size_t i = 0; i < 2 * N; i++)
+        iq[i] += 0.01f;
+    push_wide(&alone, false, iq, N);
+    push_wide(&two, true, iq, N);
+    print_message("%u emissions, %zu tokens, %u rows\n", alone.n, alone.n_frames, alone.n_rows);
+    assert_true(alone.n >= 3 && alone.n_frames > 1000);
+    assert_int_equal(alone.n, two.n);
+    assert_int_equal(alone.n_rows, two.n_rows);
+    assert_int_equal(alone.n_frames, two.n_frames);
+    assert_memory_equal(alone.e, two.e, sizeof alone.e);
+    assert_memory_equal(alone.frames, two.frames, alone.n_frames * LOG_COLUMNS * sizeof(float));
+    free(iq);
+    free(alone.frames);
+    free(two.frames);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_a_full_session_pauses_the_run),
         cmocka_unit_test(test_one_opened_by_hand_below_the_threshold),
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_a_thread_aside_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

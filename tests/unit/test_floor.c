@@ -23,13 +23,12 @@ static double db(double x)
 static void measure(const float *iq, struct at_floor *f, int epochs)
 {
     struct at_stft s;
-    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE), 0);
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE, 0), 0);
     assert_int_equal(at_floor_init(f, NULL, N, ROWS + 1, 0), 0);
     float *rows = calloc((ROWS + 1) * N, sizeof *rows);
     size_t part = SAMPLES / (size_t)epochs;
     for (int e = 0; e < epochs; e++) {
-        static const float none[2];
-        size_t t = at_stft_run(&s, iq + 2 * (size_t)e * part, part, none, rows, ROWS + 1);
+        size_t t = at_stft_run(&s, iq + 2 * (size_t)e * part, part, rows, ROWS + 1);
         at_floor_update(f, rows, t, 1, false);
     }
     free(rows);
@@ -105,13 +104,12 @@ static void test_clipping_does_not_sink_it(void **state)
     enum { T = 64 };
     struct at_floor f;
     struct at_stft s;
-    static const float none[2];
     float *iq = calloc(SAMPLES, 8), *loud = calloc((T + 1) * N, sizeof *loud),
           *low = calloc((T + 1) * N, sizeof *low);
     sig_add_noise(iq, SAMPLES, -60, 11);
-    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE), 0);
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE, 0), 0);
     assert_int_equal(at_floor_init(&f, NULL, N, T + 1, 0), 0);
-    size_t t = at_stft_run(&s, iq, (T + 1) * N / 2, none, loud, T + 1);
+    size_t t = at_stft_run(&s, iq, (T + 1) * N / 2, loud, T + 1);
     for (size_t i = 0; i < t * N; i++)
         low[i] = loud[i] * 0.1f;
     for (int i = 0; i < 4; i++)

@@ -29,12 +29,11 @@ struct outputs {
 
 static void run_spectra(const struct at_loops *l, const float *x, struct outputs *o)
 {
-    static const float dc[2] = {0.01f, -0.02f};
     o->above = l->survey(x, 2 * N - 3, 1, &o->bad);
     l->to_int16(x, 2 * N, o->raw);
     l->from_int16((const char *)o->raw + 1, 2 * N - 1, 0.1f, o->part[22]);
     l->moments(x, N - 3, &o->moments[0], &o->moments[1], &o->moments[2]);
-    l->window(x, dc, x + 2 * N, N, o->part[0]);
+    l->window(x, x + 2 * N, N, o->part[0]);
     l->power(x, N, 0.3f, 0, o->part[1]);
     l->power(x + N, N, 0.7f, 1, o->part[1]);
     l->hann_power(x, N, 0.3f, 0, o->part[2]);

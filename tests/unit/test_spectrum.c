@@ -18,13 +18,12 @@ enum { N = 256, SAMPLES = 10000 };
 static void test_rows_read_densities_and_levels(void **state)
 {
     struct at_stft s;
-    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE), 0);
-    static const float none[2];
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE, 0), 0);
     float *iq = calloc(SAMPLES, 8), *all = calloc(SAMPLES / (N / 2) * N, sizeof *all);
     sig_add_noise(iq, SAMPLES, -60, 1);
     sig_add_tone(iq, 0, SAMPLES, 0.2003, -30);
     double noise = 0, tone = 0;
-    int rows = (int)at_stft_run(&s, iq, SAMPLES, none, all, SAMPLES / (N / 2));
+    int rows = (int)at_stft_run(&s, iq, SAMPLES, all, SAMPLES / (N / 2));
     for (unsigned k = 0; k < N * (unsigned)rows; k++)
         *(fabs(k % N - (0.5 + 0.2003) * N) < 4 ? &tone : &noise) += all[k] * RATE / N;
     noise = 10 * log10(noise / rows * N / (N - 8));
@@ -45,20 +44,27 @@ static void test_rows_do_not_depend_on_pieces(void **state)
     static const float dc[2] = {0.25f, -0.125f};
     enum { ROWS = SAMPLES / (N / 2) };
     struct at_stft one, pieces, four;
-    assert_int_equal(at_stft_init(&one, NULL, N, 1, RATE), 0);
-    assert_int_equal(at_stft_init(&pieces, NULL, N, 1, RATE), 0);
-    assert_int_equal(at_stft_init(&four, NULL, N, 4, RATE), 0);
+    assert_int_equal(at_stft_init(&one, NULL, N, 1, RATE, ROWS), 0);
+    assert_int_equal(at_stft_init(&pieces, NULL, N, 1, RATE, ROWS), 0);
+    assert_int_equal(at_stft_init(&four, NULL, N, 4, RATE, ROWS), 0);
     float *iq = calloc(SAMPLES, 8), *a = calloc(3 * ROWS * N, sizeof *a), *b = a + ROWS * N,
           *c = b + ROWS * N;
     sig_add_noise(iq, SAMPLES, -60, 1);
     for (size_t i = 0; i < 2 * SAMPLES; i++)
         iq[i] += dc[i % 2];
-    size_t rows = at_stft_run(&one, iq, SAMPLES, dc, a, ROWS), made = 0, fours = 0, at = 0;
+    size_t rows = at_stft_run(&one, iq, SAMPLES, a, ROWS), made = 0, fours = 0, at = 0, since = 0;
+    at_stft_without(&one, dc, a, rows);
     for (size_t piece = 1; at < SAMPLES; at += piece, piece = piece * 7 % 601) {
         piece = piece < SAMPLES - at ? piece : SAMPLES - at;
-        made += at_stft_run(&pieces, iq + 2 * at, piece, dc, b + made * N, ROWS - made);
-        fours += at_stft_run(&four, iq + 2 * at, piece, dc, c + fours * N, ROWS - fours);
+        made += at_stft_run(&pieces, iq + 2 * at, piece, b + made * N, ROWS - made);
+        fours += at_stft_run(&four, iq + 2 * at, piece, c + fours * N, ROWS - fours);
+        if (piece % 3 == 0) { /* now and then, in the middle of a row */
+            at_stft_without(&four, dc, c + since * N, fours - since);
+            since = fours;
+        }
     }
+    at_stft_without(&pieces, dc, b, made);
+    at_stft_without(&four, dc, c + since * N, fours - since);
     double worst = 0, power = 0;
     for (size_t i = 0; i < fours * N; i++) {
         const float *x = a + i / N * 4 * N + i % N;
