@@ -121,21 +121,36 @@ static int silent(const struct at_floor *f, const float *row)
     return !(s > 0) || !(s < 1e30f);
 }
 
+/* Sums of `per` rows that follow each other, none of which is silent or to be skipped. Returns how
+ * many. */
+static size_t make_groups(struct at_floor *f, const float *rows, size_t t, unsigned per,
+                          const uint8_t *skip)
+{
+    size_t n_groups = 0;
+    for (size_t i = 0, run = 0; i < t && n_groups < f->column_size; i++) {
+        run = skip && skip[i] ? 0 : run + 1;
+        if (run < per)
+            continue;
+        run = 0;
+        f->loops->sum_rows(rows + (i + 1 - per) * f->n, per, f->n, f->sums + n_groups * f->n);
+        n_groups++;
+    }
+    return n_groups;
+}
+
 /* One row of history: the low quantile over groups of rows, put right to the mean. 0: nothing but
  * silence. */
-static int add_history(struct at_floor *f, const float *rows, size_t t, unsigned looks)
+static int add_history(struct at_floor *f, const float *rows, size_t t, unsigned looks,
+                       const uint8_t *skip)
 {
-    size_t n_groups = t / GROUP;
     unsigned per = GROUP;
-    if (n_groups < 8) { /* a very short one: row by row */
+    size_t n_groups = make_groups(f, rows, t, per, skip);
+    if (n_groups < 8) { /* very few: row by row */
         per = 1;
-        n_groups = t;
+        n_groups = make_groups(f, rows, t, per, skip);
     }
     float *to = f->history + (size_t)f->next * f->n;
     float bias = (float)at_floor_gamma_quantile((double)per * looks, LOW);
-    n_groups = n_groups < f->column_size ? n_groups : f->column_size;
-    for (size_t g = 0; g < n_groups; g++)
-        f->loops->sum_rows(rows + g * per * f->n, per, f->n, f->sums + g * f->n);
     f->loops->sift(f->sums, n_groups, f->n, f->rank);
     int32_t used = 0;
     for (unsigned k = 0; k < f->n; k++) {
@@ -206,19 +221,29 @@ static void levels_of_sections(struct at_floor *f, float *level)
         level[i - 1] = fminf(level[i - 1], level[i] * (float)TILT);
 }
 
-void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks, bool clipped)
+void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks,
+                     const uint8_t *gated, bool clipped)
 {
-    size_t loud = 0;
-    for (size_t i = 0; i < t; i++)
-        loud += !silent(f, rows + i * f->n);
-    if (loud == 0 || !add_history(f, rows, t, looks))
+    size_t loud = 0, whole = 0;
+    for (size_t i = 0; i < t; i++) {
+        bool is_loud = !silent(f, rows + i * f->n);
+        loud += is_loud;
+        whole += is_loud && !(gated && gated[i]);
+    }
+    if (whole == 0) { /* rows cut by a gate tell too little: only where there is nothing better */
+        if (f->n_history || f->assumed > (double)TINY)
+            return;
+        gated = NULL;
+        whole = loud;
+    }
+    if (loud == 0 || !add_history(f, rows, t, looks, gated))
         return;
     float *newest = f->history + (size_t)f->next * f->n;
     f->clipped = clipped ? f->clipped + 1 : 0;
     bool keep = clipped && f->n_history && f->clipped < AT_FLOOR_HISTORY;
     for (unsigned k = 0; k < f->n && keep; k++)
         newest[k] = fmaxf(newest[k], f->local[k]);
-    f->groups = fmin(f->groups + (double)loud * looks / GROUP, 1e6);
+    f->groups = fmin(f->groups + (double)whole * looks / GROUP, 1e6);
     f->next = (f->next + 1) % AT_FLOOR_HISTORY;
     if (f->n_history < AT_FLOOR_HISTORY)
         f->n_history++;

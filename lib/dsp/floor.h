@@ -44,9 +44,12 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
                   double assumed);
 void at_floor_finish(struct at_floor *f);
 /* An epoch of short spectra rows (t, n), power per Hz, each the mean of `looks` spectra; rows of
- * exact zeros are no noise and left out. clipped: samples stood at full scale, which hides noise:
- * the floor does not sink by it, unless it goes on. RT-safe. */
-void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks, bool clipped);
+ * exact zeros are no noise and left out. gated (t): 1 where a gate (exact zeros, or what a
+ * converter makes of them) cuts the row, which is left out too; NULL: nowhere. clipped: samples
+ * stood at full scale, which hides noise: the floor does not sink by it, unless it goes on.
+ * RT-safe. */
+void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks,
+                     const uint8_t *gated, bool clipped);
 /* Relative error of a bin's figure: large while it is young. */
 float at_floor_doubt(const struct at_floor *f);
 /* Interpolated to m bins over the same band: out (m). RT-safe. */

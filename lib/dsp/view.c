@@ -25,6 +25,7 @@
 #define ASIDE       32768 /* samples that are worth waking a thread for */
 #define MOSTLY_OFF  0.4
 #define BRIEF       3.0 /* so much higher in the short rows than in the long ones */
+#define STILL       8   /* a gate of twice as many samples is found */
 
 static unsigned pow2_below(double x, unsigned lo, unsigned hi)
 {
@@ -60,6 +61,9 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     set_sizes(v);
     v->row_s = 1 / config->waterfall_rate;
     v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
+    v->cells_before = v->looks_fast + 1;
+    v->cells = at_mem_array(mem, AT_MEM_IQ, v->cells_before + v->epoch / (v->n_fast / 2), 1);
+    v->gated = at_mem_array(mem, AT_MEM_IQ, v->max_fast, 1);
     v->fast = at_mem_array_raw(mem, AT_MEM_IQ, v->max_fast * v->n_fast, sizeof(float));
     v->slow = at_mem_array_raw(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
     v->sum_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
@@ -74,8 +78,8 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
         ret = at_stft_init(&v->stft_slow, mem, v->n_slow, 1, v->rate_hz, v->max_slow);
     if (ret == 0 && config->aside && at_aside_create(mem, &v->aside) == -ENOMEM)
         ret = -ENOMEM; /* without a thread the one there is does it */
-    if (ret < 0 || !v->iq || !v->fast || !v->slow || !v->sum_fast || !v->sum_slow || !v->partial ||
-        !v->floor_slow || !v->average || !v->row || !v->pooled) {
+    if (ret < 0 || !v->iq || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
+        !v->sum_slow || !v->partial || !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
         return -ENOMEM;
     }
@@ -92,6 +96,9 @@ void at_view_finish(struct at_view *v)
         at_mem_free(v->mem, *list[i]);
         *list[i] = NULL;
     }
+    at_mem_free(v->mem, v->cells);
+    at_mem_free(v->mem, v->gated);
+    v->cells = v->gated = NULL;
     at_stft_finish(&v->stft_fast);
     at_stft_finish(&v->stft_slow);
 }
@@ -117,6 +124,7 @@ void at_view_begin(struct at_view *v, uint64_t index)
     v->blocks = v->part = 0;
     v->n_clipped = 0;
     v->clipped = false;
+    memset(v->cells, 0, v->cells_before + v->epoch / (v->n_fast / 2));
     at_stft_reset(&v->stft_fast);
     at_stft_reset(&v->stft_slow);
 }
@@ -224,6 +232,38 @@ static void find_dc(struct at_view *v, const struct at_floor *floor)
     v->dc[1] += gain * (im - v->dc[1]);
 }
 
+/* ---- gates: where samples were left out, the converter's zero stands ---- */
+
+/* More than STILL of n samples in a row are the very same. */
+static bool holds_gate(const float *iq, size_t n)
+{
+    for (size_t i = STILL; i < n; i += STILL) {
+        const float *a = iq + 2 * (i - STILL), *b = iq + 2 * i;
+        if (a[0] != b[0] || a[1] != b[1])
+            continue;
+        bool all = true;
+        for (const float *x = a + 2; all && x < b; x += 2)
+            all = x[0] == a[0] && x[1] == a[1];
+        if (all)
+            return true;
+    }
+    return false;
+}
+
+/* Marks the short rows that a gate cuts, by cells of half a spectrum. */
+static void find_gates(struct at_view *v)
+{
+    size_t hop = v->n_fast / 2, looks = v->looks_fast, before = v->cells_before;
+    for (size_t i = 0; i < v->fill / hop; i++)
+        v->cells[before + i] = holds_gate(v->iq + 2 * i * hop, hop);
+    size_t first = v->rows_fast * looks + before - (size_t)((v->index - v->stretch) / hop);
+    for (size_t t = 0; t < v->t_fast; t++) {
+        v->gated[t] = 0;
+        for (size_t i = 0; i <= looks; i++)
+            v->gated[t] |= v->cells[first + t * looks + i];
+    }
+}
+
 /* ---- spectra ---- */
 
 void at_view_block(struct at_view *v, const float *block)
@@ -297,6 +337,7 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
         v->t_slow = at_stft_run(&v->stft_slow, v->iq, v->fill, v->slow, v->max_slow);
         at_stft_without(&v->stft_slow, dc, v->slow, v->t_slow);
     }
+    find_gates(v);
     unsigned hop = v->n_fast / 2;
     v->first_fast = v->stretch + v->rows_fast * v->looks_fast * hop;
     hop = v->n_slow / 2;
@@ -481,6 +522,7 @@ void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_b
 
 void at_view_next(struct at_view *v)
 {
+    memmove(v->cells, v->cells + v->fill / (v->n_fast / 2), v->cells_before);
     v->rows_fast += v->t_fast;
     v->rows_slow += v->t_slow;
     v->index = v->end;

@@ -19,6 +19,9 @@ struct at_view {
     size_t epoch, fill;              /* samples of an epoch, and of them now here */
     uint64_t index, end; /* absolute index of the epoch's first sample; one past the newest */
     float *iq;           /* (epoch, 2) */
+    uint8_t *cells;      /* (cells_before + epoch / half a short spectrum) 1: a gate cuts it */
+    uint8_t *gated;      /* (max_fast) 1 where a gate cuts a short row */
+    size_t cells_before; /* of the epochs before */
     struct at_stft stft_fast, stft_slow;
     struct at_aside *aside; /* makes the short spectra while samples come; NULL: at the end */
     size_t handed;          /* samples of the epoch that stft_fast has been given */

@@ -302,6 +302,64 @@ static void test_zeros_and_bad_samples_make_no_nan(void **state)
     free(bad.frames);
 }
 
+/* 0.1 s, open for 4 ms of every 10, where a burst stands in the noise; closed, samples are `shut`.
+ */
+static void check_gated(float shut)
+{
+    enum { N = 200000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    struct at_band_stats st;
+    for (unsigned i = 0; i < 20; i++) {
+        size_t open = 3000 + i * 10000;
+        sig_add_wide(iq, open + 200, open + 3800, 0.2, 0.05, -30, i);
+        for (size_t k = 2 * (open + 4000); k < 2 * (open + 10000) && k < 2 * N; k++)
+            iq[k] = shut;
+    }
+    for (size_t k = 0; k < 6000; k++)
+        iq[k] = shut;
+    struct at_band *b = log_band(&l, NULL, RATE);
+    at_band_push(b, iq, N, 0);
+    at_band_flush(b);
+    at_band_get_stats(b, &st);
+    at_band_destroy(b);
+    print_message("gated at %g: floor %.1f dBFS/Hz, %u emissions, %.1f..%.1f kHz\n", (double)shut,
+                  (double)st.floor_dbfs_hz, l.n, l.e[0].f_lo_hz / 1e3, l.e[0].f_hi_hz / 1e3);
+    assert_true(fabs((double)st.floor_dbfs_hz + 110) < 1);
+    assert_int_equal(l.n, 1);
+    assert_true(fabs(l.e[0].f_lo_hz - 175e3) < 16e3 && fabs(l.e[0].f_hi_hz - 225e3) < 16e3);
+    free(iq);
+    free(l.frames);
+}
+
+/* Noise through a gate that cuts half of the short spectra. */
+static void check_cut_rows(float shut)
+{
+    enum { N = 200000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    struct at_band_stats st;
+    for (size_t k = 0; k < 2 * N; k++)
+        iq[k] = k % 640 < 400 ? iq[k] : shut;
+    struct at_band *b = log_band(&l, NULL, RATE);
+    at_band_push(b, iq, N, 0);
+    at_band_flush(b);
+    at_band_get_stats(b, &st);
+    at_band_destroy(b);
+    print_message("cut to %g: floor %.1f dBFS/Hz, %u emissions\n", (double)shut,
+                  (double)st.floor_dbfs_hz, l.n);
+    assert_true(fabs((double)st.floor_dbfs_hz + 110) < 1);
+    free(iq);
+    free(l.frames);
+}
+
+static void test_a_gate_is_no_noise(void **state)
+{
+    check_cut_rows(0);
+    check_cut_rows(0.5f / 128); /* what a converter of 8 bits without a code for zero makes of it */
+    check_gated(0);
+}
+
 static void test_a_full_session_pauses_the_run(void **state)
 {
     enum { N = 400000 };
@@ -440,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_any_chunks_give_the_same_tokens),
         cmocka_unit_test(test_a_wide_band_finds_a_short_burst),
         cmocka_unit_test(test_a_gap_ends_the_run),
+        cmocka_unit_test(test_a_gate_is_no_noise),
         cmocka_unit_test(test_emissions_live_across_visits),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
         cmocka_unit_test(test_a_full_session_pauses_the_run),

@@ -29,7 +29,7 @@ static void measure(const float *iq, struct at_floor *f, int epochs)
     size_t part = SAMPLES / (size_t)epochs;
     for (int e = 0; e < epochs; e++) {
         size_t t = at_stft_run(&s, iq + 2 * (size_t)e * part, part, rows, ROWS + 1);
-        at_floor_update(f, rows, t, 1, false);
+        at_floor_update(f, rows, t, 1, NULL, false);
     }
     free(rows);
     at_stft_finish(&s);
@@ -113,13 +113,13 @@ static void test_clipping_does_not_sink_it(void **state)
     for (size_t i = 0; i < t * N; i++)
         low[i] = loud[i] * 0.1f;
     for (int i = 0; i < 4; i++)
-        at_floor_update(&f, loud, t, 1, false);
+        at_floor_update(&f, loud, t, 1, NULL, false);
     double before = db(f.median);
     for (int i = 0; i < AT_FLOOR_HISTORY - 1; i++)
-        at_floor_update(&f, low, t, 1, true);
+        at_floor_update(&f, low, t, 1, NULL, true);
     double hidden = db(f.median);
     for (int i = 0; i < AT_FLOOR_HISTORY; i++)
-        at_floor_update(&f, low, t, 1, true);
+        at_floor_update(&f, low, t, 1, NULL, true);
     double at_last = db(f.median);
     print_message("clipping: %.2f, %.2f, at last %.2f dBFS/Hz\n", before, hidden, at_last);
     assert_true(fabs(hidden - before) < 0.2);
