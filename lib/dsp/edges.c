@@ -117,6 +117,16 @@ static void take_edges(struct at_track *k, const struct at_map *m, double rate_h
     k->e.f_hi_hz = fmin(f_hi, rate_hz / 2);
 }
 
+/* Nothing beyond the places where the emission was parted from others is its own. */
+static void stop_at(const struct at_track *k, const struct at_map *m, double rate_hz, float *own)
+{
+    double per_hz = m->n / rate_hz, mid = 0.5 * m->n + 0.5;
+    for (unsigned i = 0; i < m->n && i < k->stop_lo_hz * per_hz + mid; i++)
+        own[i] = 0;
+    for (unsigned i = m->n; i > 0 && i > k->stop_hi_hz * per_hz + mid; i--)
+        own[i - 1] = 0;
+}
+
 void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
                       double f_hi_hz, float *scratch)
 {
@@ -141,6 +151,7 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
         return; /* too weak to say more than the detector did */
     if (clipped || e->has_dc)
         drop_dc(m, scratch);
+    stop_at(k, m, rate_hz, scratch);
     unsigned wide_lo = lo, wide_hi = hi;
     unsigned peak = edges_in_bins(scratch, m->n, RANGE_DB, &wide_lo, &wide_hi);
     if (clipped) {

@@ -16,6 +16,41 @@
 #define WINDOW_BINS 6    /* over which a valley is looked for */
 #define WINDOWS     24   /* of what lies beyond an emission */
 
+/* A place at which an emission was parted from its neighbour lies between lo and hi: *ret_hz. */
+static bool stop_between(const struct at_tracker *t, double lo, double hi, double *ret_hz)
+{
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        const struct at_track *k = t->tracks[i];
+        if (!k->parted || k->dropped)
+            continue;
+        for (int up = 0; up < 2; up++) {
+            double at = up ? k->stop_hi_hz : k->stop_lo_hz;
+            if (at > lo && at < hi) {
+                *ret_hz = at;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool at_link_parted(const struct at_tracker *t, double alo, double ahi, double blo, double bhi)
+{
+    double x = (alo + ahi) / 2, y = (blo + bhi) / 2, at;
+    return stop_between(t, fmin(x, y), fmax(x, y), &at);
+}
+
+void at_link_stops(const struct at_tracker *t, double f_hz, double *ret_lo, double *ret_hi)
+{
+    double at, lo = -INFINITY, hi = INFINITY;
+    while (stop_between(t, lo, f_hz, &at))
+        lo = at;
+    while (stop_between(t, f_hz, hi, &at))
+        hi = at;
+    *ret_lo = lo;
+    *ret_hi = hi;
+}
+
 double at_link_gap_hz(double alo, double ahi, double blo, double bhi)
 {
     return fmax(alo, blo) - fmin(ahi, bhi);
@@ -78,12 +113,17 @@ static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const 
            r->f_hi_hz - r->f_lo_hz < (e->clipped ? 64 : 8) * bin;
 }
 
+static bool has_place(const struct at_track *k)
+{
+    return (!k->pending || k->parted) && !k->by_hand && !k->dropped;
+}
+
 /* The reported emission that this region is most of; its place is known. NULL: none. */
 static const struct at_track *known_place(const struct at_tracker *t, const struct at_region *r)
 {
     for (unsigned i = 0; i < t->n_tracks; i++) {
         const struct at_track *k = t->tracks[i];
-        if (!k->pending && !k->by_hand && !k->dropped && at_track_matches(t, r, k) &&
+        if (has_place(k) && at_track_matches(t, r, k) &&
             at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) > KNOWN_LIKE)
             return k;
     }
@@ -122,7 +162,8 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             double link = at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j], t->energy, t->other);
             double steps = r[i].peak / r[j].peak;
             bool alike = gap <= 0 || (steps < AT_LINK_FADING && steps > 1 / AT_LINK_FADING);
-            bool cut = r[i].cut && r[i].cut == r[j].cut;
+            bool cut = (r[i].cut && r[i].cut == r[j].cut) ||
+                       at_link_parted(t, r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
             bool one = alike && !cut && gap <= near_hz(t, &r[i], &r[j]);
             bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
             /* While samples clip, what is far weaker and lies around one is its skirt, and does
@@ -180,11 +221,6 @@ size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at
 
 /* ---- regions that hold several emissions whose places are known ---- */
 
-static bool has_place(const struct at_track *k)
-{
-    return !k->pending && !k->by_hand && !k->dropped;
-}
-
 static bool covers(const struct at_region *r, const struct at_track *k)
 {
     double width = k->e.f_hi_hz - k->e.f_lo_hz;
@@ -234,12 +270,47 @@ static bool parted(struct at_tracker *t, const struct at_epoch *e, const struct 
     return fabs(at_measure_link(&e->fast, t->rate_hz, &own, &other, t->energy, t->other)) < LINKED;
 }
 
+static double peak_between(const struct at_epoch *e, double rate_hz, double lo, double hi)
+{
+    const struct at_map *m = e->slow.t ? &e->slow : &e->fast;
+    unsigned a, b;
+    at_measure_bins(m, rate_hz, lo, hi, &a, &b);
+    unsigned peak = a;
+    for (unsigned k = a; k < b; k++)
+        peak = m->sum[k] > m->sum[peak] ? k : peak;
+    return ((double)peak - 0.5 * m->n) * rate_hz / m->n;
+}
+
+/* Regions that reach over a place where emissions were parted are cut there; what hardly reaches
+ * over it is a skirt. */
+static size_t cut_at_stops(const struct at_tracker *t, const struct at_epoch *e,
+                           struct at_region *r, size_t n, size_t max, unsigned *cuts)
+{
+    double bin = t->rate_hz / (e->slow.t ? t->n_slow : t->n_fast), at;
+    for (size_t i = 0; i < n; i++) {
+        while (n < max && stop_between(t, r[i].f_lo_hz + bin, r[i].f_hi_hz - bin, &at)) {
+            double below = at - r[i].f_lo_hz, above = r[i].f_hi_hz - at, least = AT_LINK_MARGIN;
+            r[i].cut = r[i].cut ? r[i].cut : ++*cuts;
+            struct at_region other = r[i];
+            r[i].f_hi_hz = other.f_lo_hz = at;
+            if (below < least * above)
+                r[i] = other;
+            else if (above >= least * below)
+                r[n++] = other;
+            r[i].peak_hz = peak_between(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz);
+            r[n - 1].peak_hz = peak_between(e, t->rate_hz, r[n - 1].f_lo_hz, r[n - 1].f_hi_hz);
+        }
+    }
+    return n;
+}
+
 size_t at_link_cut(struct at_tracker *t, const struct at_epoch *e, struct at_region *r, size_t n,
                    size_t max)
 {
     unsigned cuts = 0;
     if (e->clipped)
         return n;
+    n = cut_at_stops(t, e, r, n, max, &cuts);
     for (size_t i = 0; i < n; i++) {
         for (unsigned j = 0; j < 2 * t->n_tracks && n < max; j++) {
             const struct at_track *k = t->tracks[j / 2];

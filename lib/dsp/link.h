@@ -5,11 +5,12 @@
 
 #include "lib/dsp/track.h"
 
-#define AT_LINK_WEAKER     300.0 /* 25 dB below a co-timed one: splatter, image, clipping product */
-#define AT_LINK_WEAKER_FAR 10.0  /* 10 dB, where it stands at the mirror frequency or samples clip \
-                                  */
-#define AT_LINK_FADING 30.0      /* 15 dB: levels that one emission may have at different times */
-#define AT_LINK_MARGIN 0.15      /* of its width: what lies so close belongs to it */
+#define AT_LINK_WEAKER 300.0 /* 25 dB below a co-timed one: splatter, image, clipping product */
+#define AT_LINK_WEAKER_FAR                                                                         \
+    10.0                    /* 10 dB, where it stands at the mirror frequency or samples clip      \
+                             */
+#define AT_LINK_FADING 30.0 /* 15 dB: levels that one emission may have at different times */
+#define AT_LINK_MARGIN 0.15 /* of its width: what lies so close belongs to it */
 
 /* Hz from the end of the lower band to the beginning of the upper one; negative: they overlap. */
 double at_link_gap_hz(double alo, double ahi, double blo, double bhi);
@@ -17,6 +18,10 @@ double at_link_gap_hz(double alo, double ahi, double blo, double bhi);
 double at_link_likeness(double alo, double ahi, double blo, double bhi);
 /* a becomes the whole of both. */
 void at_link_join(struct at_region *a, const struct at_region *b);
+/* A place where emissions were parted lies between the middles of two bands. */
+bool at_link_parted(const struct at_tracker *t, double alo, double ahi, double blo, double bhi);
+/* Such places next to f_hz; infinite: none. */
+void at_link_stops(const struct at_tracker *t, double f_hz, double *ret_lo, double *ret_hi);
 /* Skirts of one that was reported and of another may meet for an epoch: the region is cut between
  * them. Returns how many regions there are now, at most max. */
 size_t at_link_cut(struct at_tracker *t, const struct at_epoch *e, struct at_region *r, size_t n,

@@ -57,6 +57,40 @@ double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, 
     return fmax(s, 0) * rate_hz / m->n;
 }
 
+/* Variances of two envelopes over their squared means, and their correlation. */
+struct moves {
+    double a, b, together;
+};
+
+static struct moves envelopes(const float *a, const float *b, size_t t)
+{
+    double sa = 0, sb = 0, aa = 0, bb = 0, ab = 0, n = (double)t;
+    for (size_t i = 0; i < t; i++) {
+        sa += a[i];
+        sb += b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+        ab += (double)a[i] * b[i];
+    }
+    double va = aa - sa * sa / n, vb = bb - sb * sb / n;
+    struct moves m = {.a = sa > 0 ? va * n / (sa * sa) : 0, .b = sb > 0 ? vb * n / (sb * sb) : 0};
+    m.together = va > 0 && vb > 0 ? (ab - sa * sb / n) / sqrt(va * vb) : 0;
+    return m;
+}
+
+double at_measure_alike(const struct at_map *m, double rate_hz, const struct at_region *x,
+                        const struct at_region *y, float *a, float *b)
+{
+    unsigned xlo, xhi, ylo, yhi;
+    at_measure_bins(m, rate_hz, x->f_lo_hz, x->f_hi_hz, &xlo, &xhi);
+    at_measure_bins(m, rate_hz, y->f_lo_hz, y->f_hi_hz, &ylo, &yhi);
+    if (m->t < 8)
+        return 0;
+    row_power(m, rate_hz, xlo, xhi, a);
+    row_power(m, rate_hz, ylo, yhi, b);
+    return envelopes(a, b, m->t).together;
+}
+
 double at_measure_link(const struct at_map *m, double rate_hz, const struct at_region *x,
                        const struct at_region *y, float *a, float *b)
 {
@@ -67,19 +101,9 @@ double at_measure_link(const struct at_map *m, double rate_hz, const struct at_r
         return 0;
     row_power(m, rate_hz, xlo, xhi, a);
     row_power(m, rate_hz, ylo, yhi, b);
-    double sa = 0, sb = 0, aa = 0, bb = 0, ab = 0, n = (double)m->t;
-    for (size_t t = 0; t < m->t; t++) {
-        sa += a[t];
-        sb += b[t];
-        aa += (double)a[t] * a[t];
-        bb += (double)b[t] * b[t];
-        ab += (double)a[t] * b[t];
-    }
-    double va = aa - sa * sa / n, vb = bb - sb * sb / n;
+    struct moves both = envelopes(a, b, m->t);
     /* A steady one's envelope says nothing. */
-    if (va < 0.05 * sa * sa / n || vb < 0.05 * sb * sb / n || va <= 0 || vb <= 0)
-        return 0;
-    return (ab - sa * sb / n) / sqrt(va * vb);
+    return both.a < 0.05 || both.b < 0.05 ? 0 : both.together;
 }
 
 /* Level while on. quiet: what noise does at most. */

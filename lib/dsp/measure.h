@@ -21,6 +21,9 @@ double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, 
  * share their bins. a, b: scratch (t). */
 double at_measure_link(const struct at_map *m, double rate_hz, const struct at_region *x,
                        const struct at_region *y, float *a, float *b);
+/* The same where they hardly move, and for regions that touch. */
+double at_measure_alike(const struct at_map *m, double rate_hz, const struct at_region *x,
+                        const struct at_region *y, float *a, float *b);
 /* expected: mean power while on as known so far; 0: unknown. */
 void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, double f_hi_hz,
                    double expected, struct at_on *on);

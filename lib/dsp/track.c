@@ -9,6 +9,7 @@
 #include "lib/dsp/floor.h"
 #include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
+#include "lib/dsp/part.h"
 
 #define BURST_ROWS    16  /* short rows of silence that part two bursts */
 #define SURE          2.0 /* times the level from which a bin counts: enough to believe it at once */
@@ -19,6 +20,7 @@
 #define BESIDE                                                                                     \
     1.0              /* widths to either side in which a far stronger one makes a new one doubtful \
                       */
+#define APART    3   /* epochs in which it must look like two */
 #define FORGET_S 1.0 /* spectra are halved so often: edges follow */
 
 const char *at_floor_source_name(enum at_floor_source source)
@@ -109,6 +111,8 @@ struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_h
     k->e =
         (struct at_emission){.f_lo_hz = f_lo_hz, .f_hi_hz = f_hi_hz, .start = start, .end = start};
     k->silent_since = k->decayed = start;
+    k->stop_lo_hz = -INFINITY;
+    k->stop_hi_hz = INFINITY;
     t->tracks[t->n_tracks++] = k;
     return k;
 }
@@ -215,13 +219,23 @@ static struct at_track *find_track(struct at_tracker *t, const struct at_region 
     return best;
 }
 
+/* The one with more energy lives on; of parted ones that which was reported. */
+static bool gives_way(const struct at_track *k, const struct at_track *into)
+{
+    if ((k->parted || into->parted) && k->pending != into->pending)
+        return k->pending;
+    return k->power_s <= into->power_s;
+}
+
 /* Two tracks that came to cover the same band at the same time are one, and what turned up later
  * within a stronger one's band is part of it: the one with more energy lives on. */
 static void absorb(struct at_tracker *t, const struct at_epoch *e, struct at_track *into)
 {
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
-        if (k == into || k->by_hand || k->dropped || k->power_s > into->power_s)
+        if (k == into || k->by_hand || k->dropped || !gives_way(k, into))
+            continue;
+        if (at_link_parted(t, into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz))
             continue;
         double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
         double margin = level_of(k) * 3 < level_of(into)
@@ -238,6 +252,16 @@ static void absorb(struct at_tracker *t, const struct at_epoch *e, struct at_tra
         if (same && into->pending && k->e.start < into->e.start)
             into->e.start = k->e.start;
     }
+}
+
+static void copy_spectra(struct at_spectra *to, const struct at_spectra *from)
+{
+    to->rows = from->rows;
+    to->rows_off = from->rows_off;
+    to->rows_full = from->rows_full;
+    memcpy(to->sum, from->sum, to->n * sizeof(float));
+    memcpy(to->hold, from->hold, to->n * sizeof(float));
+    memcpy(to->off, from->off, to->n * sizeof(float));
 }
 
 static void halve(struct at_spectra *s)
@@ -339,7 +363,9 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     k->e.floor_source = e->floor_source;
     double life = (double)(k->e.end - k->e.start - k->absent) / t->rate_hz;
     k->e.duty = life > 0 ? (float)fmin(k->on_s / life, 1) : 1;
-    at_measure_edges(k, e, t->rate_hz, lo, hi, t->scratch);
+    at_link_stops(t, (r->f_lo_hz + r->f_hi_hz) / 2, &k->stop_lo_hz, &k->stop_hi_hz);
+    at_measure_edges(k, e, t->rate_hz, fmax(lo, k->stop_lo_hz), fmin(hi, k->stop_hi_hz),
+                     t->scratch);
     set_levels(t, k);
     double bin = t->rate_hz / t->n_fast;
     k->e.band_edge = k->e.f_lo_hz < -t->rate_hz / 2 + bin || k->e.f_hi_hz > t->rate_hz / 2 - bin;
@@ -348,6 +374,69 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
         halve(&k->slow);
         k->decayed = e->end;
     }
+}
+
+/* k keeps the stronger side of at_hz, a new track gets the other. 0 or -ENOMEM. */
+static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch *e, double at_hz)
+{
+    if (t->n_tracks >= t->max_tracks)
+        return 0;
+    double lo = k->e.f_lo_hz, hi = k->e.f_hi_hz;
+    double below = at_measure_power(&e->slow, t->rate_hz, lo, at_hz),
+           above = at_measure_power(&e->slow, t->rate_hz, at_hz, hi), all = below + above;
+    if (!(below > 0) || !(above > 0))
+        return 0;
+    bool up = above > below; /* k moves up */
+    struct at_track *other = at_tracker_add(t, lo, hi, k->e.start);
+    if (!other)
+        return -ENOMEM;
+    struct at_track made = *k;
+    made.fast = other->fast;
+    made.slow = other->slow;
+    copy_spectra(&made.fast, &k->fast);
+    copy_spectra(&made.slow, &k->slow);
+    made.e.id = 0;
+    made.pending = true;
+    made.user = NULL;
+    made.power_s *= fmin(below, above) / all;
+    k->power_s *= fmax(below, above) / all;
+    made.is_seen = false;
+    *other = made;
+    *(up ? &k->stop_lo_hz : &k->stop_hi_hz) = at_hz;
+    *(up ? &other->stop_hi_hz : &other->stop_lo_hz) = at_hz;
+    struct at_track *both[2] = {up ? other : k, up ? k : other};
+    for (int i = 0; i < 2; i++) {
+        both[i]->parted = both[i]->sure = true;
+        *(i ? &both[i]->e.f_lo_hz : &both[i]->e.f_hi_hz) = at_hz;
+        at_measure_edges(both[i], e, t->rate_hz, both[i]->e.f_lo_hz, both[i]->e.f_hi_hz,
+                         t->scratch);
+        set_levels(t, both[i]);
+    }
+    return 0;
+}
+
+/* What was one until now may be several whose skirts meet. */
+static int part_all(struct at_tracker *t, struct at_track *k, const struct at_epoch *e)
+{
+    double at;
+    while (!k->by_hand && !k->dropped) {
+        if (!at_part_find(k, e, t->scratch, t->energy, t->other, &at)) {
+            k->apart = 0;
+            return 0;
+        }
+        if (++k->apart < APART)
+            return 0;
+        k->apart = APART - 1;
+        unsigned n = t->n_tracks;
+        int ret = part(t, k, e, at);
+        if (ret < 0 || t->n_tracks == n)
+            return ret;
+        t->tracks[n]->apart = APART - 1;
+        ret = part_all(t, t->tracks[n], e);
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
 }
 
 /* Opened by hand: levels only, edges and times stand. */
@@ -468,6 +557,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     }
     if (epoch->clipped && n > 0)
         keep_hidden(t, epoch, regions[0].level);
+    unsigned n_before = t->n_tracks;
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
         if (!k->is_seen)
@@ -477,7 +567,13 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         absorb(t, epoch, k);
         if (k->epochs == 0)
             k->dropped = true; /* seen, but never above its own noise */
+        int ret = part_all(t, k, epoch);
+        if (ret < 0)
+            return ret;
     }
+    for (unsigned i = 0; t->n_tracks > n_before && i < t->n_tracks; i++)
+        if (!t->tracks[i]->by_hand && !t->tracks[i]->dropped)
+            absorb(t, epoch, t->tracks[i]); /* what was parted may have been there already */
     mean_rows(&epoch->fast, t->before_fast);
     mean_rows(&epoch->slow, t->before_slow);
     t->has_before = epoch->slow.t > 0;

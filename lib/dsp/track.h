@@ -47,7 +47,10 @@ struct at_track {
     double clipped_s;              /* on-time in epochs whose samples were clipped */
     struct at_region seen;         /* what of it this epoch showed */
     bool is_seen;
-    double peak_hz; /* where its spectrum is highest */
+    double peak_hz;                /* where its spectrum is highest */
+    double stop_lo_hz, stop_hi_hz; /* edges do not go beyond: there lies another emission */
+    unsigned apart;                /* epochs in a row that showed two in it */
+    bool parted;                   /* it was a part of one: its place is known */
     struct at_spectra fast, slow;
     uint64_t decayed; /* sample index of the newest halving */
     void *user;       /* the band's */
@@ -79,7 +82,8 @@ void at_tracker_finish(struct at_tracker *t);
  * and removes those that at_tracker_over() says are over. 0 or -ENOMEM. */
 int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at_region *regions,
                    size_t n);
-/* The radio was elsewhere for n samples: they count as no silence, and as no time that it was off. */
+/* The radio was elsewhere for n samples: they count as no silence, and as no time that it was off.
+ */
 void at_tracker_absent(struct at_tracker *t, uint64_t n);
 /* A track by hand. NULL: no memory or too many. */
 struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_hi_hz,

@@ -360,6 +360,27 @@ static void test_a_gate_is_no_noise(void **state)
     check_gated(0);
 }
 
+/* Something weaker fills the gap between two: one region, in which nothing moves together. */
+static void test_two_whose_skirts_meet_are_two(void **state)
+{
+    enum { N = 200000 };
+    float *iq = noise(N, -50, 1);
+    struct band_log l = {0};
+    sig_add_wide(iq, 0, N, 0.1, 0.06, -25, 2);
+    sig_add_wide(iq, 0, N, 0.22, 0.06, -27, 3);
+    sig_add_wide(iq, 0, N, 0.16, 0.18, -46, 4);
+    run(&l, iq, N, RATE);
+    log_print(&l, RATE);
+    assert_int_equal(l.n, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        double mid = (l.e[i].f_lo_hz + l.e[i].f_hi_hz) / 2, want = mid < 160e3 ? 100e3 : 220e3;
+        assert_true(fabs(mid - want) < 30e3); /* the gap is within 30 dB of the peaks */
+        assert_true(l.e[i].start < 2000 && l.e[i].end > N - 2000);
+    }
+    free(iq);
+    free(l.frames);
+}
+
 static void test_a_full_session_pauses_the_run(void **state)
 {
     enum { N = 400000 };
@@ -499,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_a_wide_band_finds_a_short_burst),
         cmocka_unit_test(test_a_gap_ends_the_run),
         cmocka_unit_test(test_a_gate_is_no_noise),
+        cmocka_unit_test(test_two_whose_skirts_meet_are_two),
         cmocka_unit_test(test_emissions_live_across_visits),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
         cmocka_unit_test(test_a_full_session_pauses_the_run),

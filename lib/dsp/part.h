@@ -1,0 +1,14 @@
+/* Whether what is taken for one emission is two that lie beside each other.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_PART_H
+#define AT_DSP_PART_H
+
+#include "lib/dsp/track.h"
+
+/* True: the track's spectrum so far has a valley 13 dB below what lies to either side of it, and
+ * the epoch's envelopes of both sides have nothing to do with each other. *ret_hz: the valley's
+ * lowest place. smooth (bins of the long spectra), a, b (rows of an epoch): scratch. RT-safe. */
+bool at_part_find(const struct at_track *k, const struct at_epoch *e, float *smooth, float *a,
+                  float *b, double *ret_hz);
+
+#endif
