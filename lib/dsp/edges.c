@@ -8,27 +8,45 @@
 #define RANGE_DB         30.0 /* edges lie within it of the peak */
 #define RANGE_CLIPPED_DB 15.0 /* of a clipped one: what lies lower are clipping products */
 #define KEPT_CLIPPED     0.6  /* but only where that keeps this share of the power */
+#define HUMP             30.0 /* 15 dB over what is raised all over the band: the emission is the hump */
+#define CLEAR            4.0  /* times the latter: its bins */
+#define HUMP_POWER       0.95 /* and holds nearly all power */
+#define FAINT_SIGMA      5.0  /* of the mean: what so much more than noise is no noise */
 #define CONTRAST         2.0  /* a bin of a burst stands so much higher while on than while off */
 #define LOBE_BINS        1.0  /* Hann's main lobe beyond a line's own bin, at 30 dB */
 #define KEYED_DUTY       0.75 /* below: keyed or bursts, and max-hold speaks */
 
 /* What the emission raises everywhere while on (splatter, clipping): ratio to the floor that 3 bins
  * in 10 stay below, looked up by bisection. */
-static double pedestal(const struct at_map *m, const struct at_spectra *s)
+static double pedestal(const struct at_map *m, const float *level, double rows)
 {
     double lo = 0, hi = 4; /* log10 */
     for (int i = 0; i < 8; i++) {
         double mid = (lo + hi) / 2;
-        float limit = (float)(s->rows * pow(10, mid));
+        float limit = (float)(rows * pow(10, mid));
         unsigned n = 0;
         for (unsigned k = 0; k < m->n; k++)
-            n += s->sum[k] < limit * m->floor[k];
+            n += level[k] < limit * m->floor[k];
         if (n * 10 < m->n * 3)
             lo = mid;
         else
             hi = mid;
     }
     return pow(10, hi);
+}
+
+/* Nearly all power of an emission that seems to fill the band stands above the pedestal, of which
+ * it is more than the upper part: it is narrower. */
+static bool stands_out(const struct at_map *m, const struct at_spectra *s, double raised)
+{
+    double all = 0, above = 0, highest = 0;
+    for (unsigned k = 0; k < m->n; k++) {
+        double mean = s->sum[k] / s->rows, over = fmax(mean - m->floor[k], 0);
+        all += over;
+        above += mean >= 2 * raised * m->floor[k] ? over : 0;
+        highest = fmax(highest, mean / m->floor[k]);
+    }
+    return highest > HUMP * raised && above > HUMP_POWER * all;
 }
 
 /* Level of the bins that may belong to the emission, 0 for the others: at least `least` times the
@@ -47,6 +65,30 @@ static unsigned own_bins(const struct at_map *m, const struct at_spectra *s, boo
         n += mine;
     }
     return n;
+}
+
+/* The highest of many rows of noise stands far above the floor, so that a bin's own highest row is
+ * seen late; its mean is seen earlier, and the ratio of both is that of the bins just above
+ * `least`. Adds the bins whose highest row stands 3 dB over the floor (`raised` times) by this. */
+static void add_faint_bins(const struct at_map *m, const struct at_spectra *s, double least,
+                           double contrast, double raised, float *own)
+{
+    float per = (float)(1 / s->rows), up = (float)raised,
+          per_off = s->rows_off > 0 ? (float)(contrast / s->rows_off) : 0,
+          sure = (float)(1 + FAINT_SIGMA / sqrt(s->rows));
+    double highest = 0, mean = 0;
+    for (unsigned k = 0; k < m->n; k++)
+        if (own[k] > 0 && own[k] < 4 * (float)least * m->floor[k]) {
+            highest += own[k] - m->floor[k];
+            mean += fmaxf(s->sum[k] * per - m->floor[k], 0);
+        }
+    float peaky = mean > 0 ? (float)(highest / mean) : 0;
+    for (unsigned k = 0; k < m->n; k++) {
+        float level = s->sum[k] * per, noise = up * m->floor[k], over = level - noise;
+        if (!(own[k] > 0) && level > sure * noise && peaky * over >= noise &&
+            level >= s->off[k] * per_off)
+            own[k] = peaky * over;
+    }
 }
 
 /* A receiver driven into saturation leaves a constant while the burst lasts: not part of it, unless
@@ -130,7 +172,9 @@ static void stop_at(const struct at_track *k, const struct at_map *m, double rat
 void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
                       double f_hi_hz, float *scratch)
 {
-    bool use_slow = (k->slow.rows_full >= 2 || k->slow.rows >= 8) && e->slow.t;
+    bool is_line =
+        f_hi_hz - f_lo_hz < rate_hz / e->fast.n; /* the short bins hold its neighbours too */
+    bool use_slow = (k->slow.rows_full >= 2 || k->slow.rows >= (is_line ? 1 : 8)) && e->slow.t;
     const struct at_map *m = use_slow ? &e->slow : &e->fast;
     const struct at_spectra *s = use_slow ? &k->slow : &k->fast;
     if (s->rows < 0.5)
@@ -140,15 +184,22 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
     bool hold = k->e.keyed && !clipped;
     double least = hold ? 2 * (log(fmax(s->rows, 1)) + 2)
                         : fmax(2, at_floor_gamma_threshold(fmax(s->rows, 1), 1e-3));
-    if (f_hi_hz - f_lo_hz < 0.5 * rate_hz)
-        least *= pedestal(m, s);
+    double raised = pedestal(m, s->sum, s->rows);
+    bool wide = f_hi_hz - f_lo_hz >= 0.5 * rate_hz, hump = wide && stands_out(m, s, raised);
+    if (!wide)
+        least *= raised;
+    else if (hump)
+        least = fmax(least, CLEAR * (hold ? pedestal(m, s->hold, 1) : raised));
     unsigned lo, hi;
     at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
-    if (own_bins(m, s, hold, least, CONTRAST, scratch) == 0 ||
+    double contrast = CONTRAST;
+    if (own_bins(m, s, hold, least, contrast, scratch) == 0 ||
         !(power_between(scratch, lo, hi) > 0))
-        own_bins(m, s, hold, least, 0, scratch);
+        own_bins(m, s, hold, least, contrast = 0, scratch);
     if (!(power_between(scratch, lo, hi) > 0))
         return; /* too weak to say more than the detector did */
+    if (hold && !hump)
+        add_faint_bins(m, s, least, contrast, wide ? 1 : raised, scratch);
     if (clipped || e->has_dc)
         drop_dc(m, scratch);
     stop_at(k, m, rate_hz, scratch);
