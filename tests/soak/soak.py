@@ -438,17 +438,23 @@ radios:
         """Faults, samples and rests until the time is over."""
         next_fault, next_rest, next_sample = 5.0, 20.0, 0.0
         while (t := time.monotonic() - self.began) < self.a.seconds and not self.over.is_set():
-            if t >= next_rest:
-                self.rest()
-                next_rest = time.monotonic() - self.began + REST_S
-            elif t >= next_fault:
-                self.fault()
-                next_fault = t + self.rng.expovariate(1 / self.a.fault_every)
-            elif t >= next_sample:
-                self.sample()
-                next_sample = t + max(TICK_S, self.a.seconds / 2000)
-            else:
-                time.sleep(0.1)
+            try:
+                if t >= next_rest:
+                    next_rest = t + 2 * REST_S
+                    self.rest()
+                    next_rest = time.monotonic() - self.began + REST_S
+                elif t >= next_fault:
+                    next_fault = t + self.rng.expovariate(1 / self.a.fault_every)
+                    self.fault()
+                elif t >= next_sample:
+                    next_sample = t + max(TICK_S, self.a.seconds / 2000)
+                    self.sample()
+                else:
+                    time.sleep(0.1)
+            except OSError as e:  # an answer that does not come is a finding, not the end of the run
+                if self.p.poll() is not None:
+                    raise
+                self.bad(f"no answer: {e!r}")
 
     def run(self):
         self.began = time.monotonic()
