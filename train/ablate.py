@@ -68,7 +68,7 @@ def distance(pooled, info, fit):
 
 def score(net, test, held, device):
     """Accuracies on known classes; with held-out labels also what tells them apart."""
-    lg, pooled = all_logits(net, test, device, 32, 65536)
+    lg, pooled = all_logits(net, test, device, 32)
     y, snr, n = test.info["class_id"], test.info["snr_db"], test.info["n_tokens"]
     known, out = (y >= 0) & ~np.isin(y, list(held)), {}
     for b, v in lg.items():

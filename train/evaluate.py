@@ -60,16 +60,11 @@ def ends_of(n):
     return np.minimum(np.asarray(PREFIXES + (1 << 20,))[None], n[:, None])
 
 
-@torch.no_grad()
-def all_logits(net, chunk, device, segment, batch_tokens=131072):
-    """{backend: (N, K, n_classes)} at ends_of(n_tokens), and mha's pooled states (N, d)."""
+def batches(net, chunk, device, batch_tokens=131072):
+    """Examples of like length, as (indices, padded length, frames (B, L, n_bins + n_aux) as the network takes them)."""
     pool = Pool(len(chunk.spectra), chunk.spectra.shape[1], chunk.aux.shape[1], device)
     pool.add(chunk)
-    n = chunk.info["n_tokens"]
-    ends = ends_of(n)
-    out = {b: np.zeros(ends.shape + (net.config["n_classes"],), np.float32) for b in BACKENDS}
-    pooled = np.zeros((len(n), net.config["d_model"]), np.float16)
-    lo = 0
+    n, lo = chunk.info["n_tokens"], 0
     for length in data.BUCKETS:
         have = np.flatnonzero((n > lo) & (n <= length))
         lo = length
@@ -79,41 +74,42 @@ def all_logits(net, chunk, device, segment, batch_tokens=131072):
             at = np.minimum(np.arange(length)[None], n[which][:, None] - 1) + chunk.starts[which][:, None]
             at = torch.from_numpy(at.reshape(-1)).to(device)
             shape = (len(which), length, -1)
-            x = frames_of(net, pool.spectra.index_select(0, at).view(shape), pool.aux.index_select(0, at).view(shape))
-            e = torch.from_numpy(ends[which].astype(np.int64)).to(device)
-            for b in BACKENDS:
-                means = net.pooled(net(x, b, min(segment, length)), e)
-                out[b][which] = net.logits(means).float().cpu().numpy()
-                if b == "mha":
-                    pooled[which] = means[:, -1].float().cpu().numpy()
+            yield which, length, frames_of(net, pool.spectra.index_select(0, at).view(shape), pool.aux.index_select(0, at).view(shape))
+
+
+@torch.no_grad()
+def all_logits(net, chunk, device, segment):
+    """{backend: (N, K, n_classes)} at ends_of(n_tokens), and mha's pooled states (N, d)."""
+    ends = ends_of(chunk.info["n_tokens"])
+    out = {b: np.zeros(ends.shape + (net.config["n_classes"],), np.float32) for b in BACKENDS}
+    pooled = np.zeros((len(ends), net.config["d_model"]), np.float16)
+    for which, length, x in batches(net, chunk, device):
+        e = torch.from_numpy(ends[which].astype(np.int64)).to(device)
+        for b in BACKENDS:
+            means = net.pooled(net(x, b, min(segment, length)), e)
+            out[b][which] = net.logits(means).float().cpu().numpy()
+            if b == "mha":
+                pooled[which] = means[:, -1].float().cpu().numpy()
     return out, pooled
 
 
 @torch.no_grad()
-def monte_carlo(net, chunk, device, drop, passes, batch_tokens=131072):
+def monte_carlo(net, chunk, device, drop, passes):
     """What Monte-Carlo dropout under mha adds to one plain pass, of whole signals: accuracy, and how well each doubt tells
     misses from hits (AUROC): one less the top probability of the plain pass and of the passes' mean, the entropy of
     that mean, and the mutual information (Gal and Ghahramani 2016; Depeweg et al. 2018)."""
     n, y = chunk.info["n_tokens"], chunk.info["class_id"]
-    mean, plain, entropy, lo = np.zeros((len(n), net.config["n_classes"])), np.zeros((len(n), net.config["n_classes"])), np.zeros(len(n)), 0
-    for length in data.BUCKETS:
-        have = np.flatnonzero((n > lo) & (n <= length))
-        lo = length
-        size = max(1, batch_tokens // length)
-        for i in range(0, len(have), size):
-            which = have[i:i + size]
-            x = torch.from_numpy(np.stack([chunk.frames(k, length) for k in which])).to(device)
-            b = net.config["n_bins"]
-            x = torch.cat([x[..., :b], (x[..., b:b + net.config["n_aux"]] - net.aux_shift) * net.aux_scale], -1)
-            e = torch.from_numpy(n[which].astype(np.int64)).to(device)[:, None]
-            net.eval()
-            plain[which] = net.prefix_logits(net(x, "mha"), e)[:, 0].double().softmax(-1).cpu().numpy()
-            net.train()
-            for _ in range(passes):
-                p = net.prefix_logits(net(x, "mha", drop=drop), e)[:, 0].double().softmax(-1).cpu().numpy()
-                mean[which] += p / passes
-                entropy[which] -= (p * np.log(p + 1e-12)).sum(1) / passes
-    net.eval()
+    mean, plain, entropy = np.zeros((len(n), net.config["n_classes"])), np.zeros((len(n), net.config["n_classes"])), np.zeros(len(n))
+    for which, _, x in batches(net, chunk, device):
+        e = torch.from_numpy(n[which].astype(np.int64)).to(device)[:, None]
+        probabilities = lambda drop: net.prefix_logits(net(x, "mha", drop=drop), e)[:, 0].double().softmax(-1).cpu().numpy()
+        plain[which] = probabilities(0.0)
+        net.train()  # where dropout works
+        for _ in range(passes):
+            p = probabilities(drop)
+            mean[which] += p / passes
+            entropy[which] -= (p * np.log(p + 1e-12)).sum(1) / passes
+        net.eval()
     of_mean = -(mean * np.log(mean + 1e-12)).sum(1)
     wrong, wrong_mean = plain.argmax(1) != y, mean.argmax(1) != y
     detects = lambda doubt, miss: round(auroc(doubt[~miss], doubt[miss]), 4)
