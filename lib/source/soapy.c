@@ -593,10 +593,11 @@ static int tune_driver(struct at_driver *d, const struct at_tuning *t, struct at
     if (!(t->rate_hz > 0))
         return tune_running(d, t, info, err);
     deactivate(d);
+    struct at_error second = {{0}}; /* the first failure is the one that is told */
     int r = set_rate(d, t->rate_hz, err, info);
     if (r == 0)
         r = tune_running(d, t, info, err);
-    int again = resume_stream(d, r < 0 ? &(struct at_error){{0}} : err, info);
+    int again = resume_stream(d, r < 0 ? &second : err, info);
     return again < 0 ? again : r;
 }
 

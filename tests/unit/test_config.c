@@ -258,9 +258,10 @@ static void test_what_only_the_whole_shows_is_found(void **state)
         "radios:\n  - device: driver=x\n    antenna: A\n    bands:\n"
         "      - {center: 1M, rate: 1M, dwell: 500ms, ppm: 2}\n"
         "      - {center: 2M, rate: 2M, antenna: RX, gain: 3, settings: 'a=b', bias_tee: true}\n"
-        "      - {center: 3M, rate: 1M, bias_tee: false, model: {path: /m}}\n");
+        "      - {center: 3M, rate: 1M, bias_tee: false, model: {path: /m}}\n"
+        "      - {center: 4M, rate: 1M, model: {path: /m}}\n"); /* the same file: one model */
     const struct at_config_radio *r = &c->radios[0];
-    assert_int_equal(r->n_bands, 3);
+    assert_int_equal(r->n_bands, 4);
     const char *models[AT_CONFIG_MAX_MODELS];
     assert_int_equal(at_config_models(c, models), 2);
     assert_string_equal(models[0], c->model.path);
