@@ -163,6 +163,14 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code)
     m->look_ns = 0;
 }
 
+static void say_no_answer(struct at_mqtt *m, const char *why)
+{
+    if (!m->told)
+        at_log(AT_LOG_WARN, NULL, "MQTT broker %s:%d does not answer: %s; trying again", m->host,
+               m->port, why);
+    m->told = true;
+}
+
 static void on_disconnect(struct mosquitto *mosq, void *ctx, int code)
 {
     struct at_mqtt *m = ctx;
@@ -170,6 +178,8 @@ static void on_disconnect(struct mosquitto *mosq, void *ctx, int code)
     if (m->connected && !m->stop)
         at_log(AT_LOG_WARN, NULL, "MQTT broker %s:%d lost: %s", m->host, m->port,
                mosquitto_strerror(code));
+    else if (code && !m->stop)
+        say_no_answer(m, mosquitto_strerror(code)); /* TLS that fails after the first packets, say */
     m->connected = false;
 }
 
@@ -189,11 +199,8 @@ static void try_connect(struct at_mqtt *m, int64_t now)
     m->next_try_ns = now + m->back_off_ns;
     int r = mosquitto_connect_async(m->mosq, m->host, m->port, KEEP_ALIVE_S);
     m->trying = r == MOSQ_ERR_SUCCESS;
-    if (r != MOSQ_ERR_SUCCESS && !m->told) {
-        at_log(AT_LOG_WARN, NULL, "MQTT broker %s:%d does not answer: %s; trying again", m->host,
-               m->port, r == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(r));
-        m->told = true;
-    }
+    if (r != MOSQ_ERR_SUCCESS)
+        say_no_answer(m, r == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(r));
 }
 
 /* Events since the last look become messages. */
