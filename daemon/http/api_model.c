@@ -51,16 +51,22 @@ static json_t *model_json(const struct at_model *m)
     return root;
 }
 
-void at_api_model(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+/* The view, the caller's to free; NULL where there is none or no model in it yet: r says why. */
+static struct at_view *view_with_model(const struct at_api *api, struct at_reply *r)
 {
     struct at_view *v = at_api_view(api, r);
+    if (!v || v->model)
+        return v;
+    at_reply_error(r, 503, "not_ready", "the model is not loaded yet");
+    free(v);
+    return NULL;
+}
+
+void at_api_model(const struct at_api *api, const struct at_request *q, struct at_reply *r)
+{
+    struct at_view *v = view_with_model(api, r);
     if (!v)
         return;
-    if (!v->model) {
-        at_reply_error(r, 503, "not_ready", "the model is not loaded yet");
-        free(v);
-        return;
-    }
     json_t *root = model_json(v->model), *more = json_array();
     for (size_t i = 0; i < v->n_more; i++)
         json_array_append_new(more, model_json(v->more[i].model));
@@ -185,14 +191,9 @@ static json_t *budgets_json(const struct at_view *v)
 
 void at_api_selector(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
-    struct at_view *v = at_api_view(api, r);
+    struct at_view *v = view_with_model(api, r);
     if (!v)
         return;
-    if (!v->model) {
-        at_reply_error(r, 503, "not_ready", "the model is not loaded yet");
-        free(v);
-        return;
-    }
     const struct at_selector_state *s = &v->selector;
     json_t *root = json_object(), *candidates = json_array(), *changes = json_array(),
            *input = json_object();
