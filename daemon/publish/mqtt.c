@@ -23,6 +23,8 @@
 #define LOOK_NS         AT_NS_PER_S
 #define REFRESH_NS      (30 * AT_NS_PER_S) /* a band's figures, where only those change */
 #define FAREWELL_NS     (AT_NS_PER_S / 2)
+#define TOLD_NO_ANSWER  1u
+#define TOLD_REFUSED    2u
 
 struct at_mqtt {
     struct mosquitto *mosq;
@@ -43,7 +45,8 @@ struct at_mqtt {
             int64_t said_ns;
         } bands[AT_MAX_BANDS];
     } radios[AT_MAX_RADIOS];
-    bool trying, told; /* a connection was begun; its loss was logged */
+    bool trying;   /* a connection was begun */
+    unsigned told; /* TOLD_ bits: what the log has said since the last connection */
     int64_t next_try_ns, back_off_ns, look_ns;
     pthread_t thread;
     _Atomic bool stop, connected;
@@ -145,15 +148,15 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code)
 {
     struct at_mqtt *m = ctx;
     if (code) {
-        if (!m->told)
+        if (!(m->told & TOLD_REFUSED))
             at_log(AT_LOG_WARN, NULL, "MQTT broker %s refuses: %s", m->host,
                    mosquitto_connack_string(code));
-        m->told = true;
+        m->told |= TOLD_REFUSED;
         return;
     }
     m->connected = true;
     m->connects++;
-    m->told = false;
+    m->told = 0;
     m->back_off_ns = 0;
     at_log(AT_LOG_INFO, NULL, "MQTT broker %s:%d connected", m->host, m->port);
     if (mosquitto_publish(mosq, NULL, m->will, 6, "online", 1, true) == MOSQ_ERR_SUCCESS)
@@ -165,10 +168,10 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code)
 
 static void say_no_answer(struct at_mqtt *m, const char *why)
 {
-    if (!m->told)
+    if (!(m->told & TOLD_NO_ANSWER))
         at_log(AT_LOG_WARN, NULL, "MQTT broker %s:%d does not answer: %s; trying again", m->host,
                m->port, why);
-    m->told = true;
+    m->told |= TOLD_NO_ANSWER;
 }
 
 static void on_disconnect(struct mosquitto *mosq, void *ctx, int code)

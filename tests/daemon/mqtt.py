@@ -160,7 +160,38 @@ radios:
         Path(folder, "bad.yaml").write_text(re.sub('broker: "[^"]*"', f'broker: "{broker}"', text))
         r = subprocess.run([ATTUNED, "-c", f"{folder}/bad.yaml"], capture_output=True, text=True, timeout=30, check=False)
         check(f"{broker} is refused", r.returncode != 0 and "publish.mqtt.broker" in r.stderr, r.stderr)
+    run_refused(folder, text)
     run_tls(folder, text)
+
+
+def serve_shy(server):
+    """What a broker under load may do: closes the first connection without a word, refuses each later one (CONNACK 5)."""
+    for n in range(3):
+        with server.accept()[0] as c:
+            c.recv(4096)
+            if n:
+                c.sendall(b"\x20\x02\x00\x05")
+
+
+def run_refused(folder, text):
+    """A refusal is logged, once, though the first connection failed in another way, which is logged too."""
+    with socket.create_server(("127.0.0.1", 0)) as server, open(f"{folder}/refused.log", "w", encoding="utf-8") as log:
+        server.settimeout(60)
+        port = server.getsockname()[1]
+        t = threading.Thread(target=serve_shy, args=(server,))
+        t.start()
+        Path(folder, "refused.yaml").write_text(re.sub('broker: "[^"]*"', f'broker: "mqtt://127.0.0.1:{port}"', text), encoding="utf-8")
+        d = subprocess.Popen([ATTUNED, "-c", f"{folder}/refused.yaml"], stderr=log)
+        try:
+            t.join()
+            time.sleep(0.5)
+            d.send_signal(signal.SIGTERM)
+            check("ends well", d.wait(30) == 0)
+        finally:
+            d.kill()
+            d.wait()
+    said = Path(folder, "refused.log").read_text(encoding="utf-8")
+    check("each kind of failure is said once", said.count("does not answer") == 1 and said.count("refuses") == 1, said[-800:])
 
 
 def run_tls(folder, text):
