@@ -152,6 +152,7 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code)
             at_log(AT_LOG_WARN, NULL, "MQTT broker %s refuses: %s", m->host,
                    mosquitto_connack_string(code));
         m->told |= TOLD_REFUSED;
+        m->trying = false; /* an answer, though no good one: its end is not told as silence */
         return;
     }
     m->connected = true;
@@ -174,16 +175,21 @@ static void say_no_answer(struct at_mqtt *m, const char *why)
     m->told |= TOLD_NO_ANSWER;
 }
 
+/* A connection, or an attempt at one, is over: said once, whoever sees it first. code is one of MOSQ_ERR_. */
+static void give_up(struct at_mqtt *m, int code)
+{
+    const char *why = code == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(code);
+    if (m->connected && !m->stop)
+        at_log(AT_LOG_WARN, NULL, "MQTT broker %s:%d lost: %s", m->host, m->port, why);
+    else if (m->trying && code && !m->stop)
+        say_no_answer(m, why);
+    m->trying = false;
+    m->connected = false;
+}
+
 static void on_disconnect(struct mosquitto *mosq, void *ctx, int code)
 {
-    struct at_mqtt *m = ctx;
-    m->trying = false;
-    if (m->connected && !m->stop)
-        at_log(AT_LOG_WARN, NULL, "MQTT broker %s:%d lost: %s", m->host, m->port,
-               mosquitto_strerror(code));
-    else if (code && !m->stop)
-        say_no_answer(m, mosquitto_strerror(code)); /* TLS that fails after the first packets, say */
-    m->connected = false;
+    give_up(ctx, code);
 }
 
 static void on_publish(struct mosquitto *mosq, void *ctx, int id)
@@ -200,10 +206,10 @@ static void try_connect(struct at_mqtt *m, int64_t now)
     if (m->back_off_ns > BACK_OFF_MAX_NS)
         m->back_off_ns = BACK_OFF_MAX_NS;
     m->next_try_ns = now + m->back_off_ns;
+    m->trying = true;
     int r = mosquitto_connect_async(m->mosq, m->host, m->port, KEEP_ALIVE_S);
-    m->trying = r == MOSQ_ERR_SUCCESS;
     if (r != MOSQ_ERR_SUCCESS)
-        say_no_answer(m, r == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(r));
+        give_up(m, r);
 }
 
 /* Events since the last look become messages. */
@@ -311,8 +317,7 @@ static void *run(void *arg)
         m->waiting = m->out.n;
         int r = m->trying ? mosquitto_loop(m->mosq, LOOP_MS, 10) : MOSQ_ERR_NO_CONN;
         if (r != MOSQ_ERR_SUCCESS) {
-            m->trying = false;
-            m->connected = false;
+            give_up(m, r); /* a TLS handshake that fails in the loop reaches no callback */
             usleep(LOOP_MS * 1000);
         }
     }
