@@ -2,7 +2,8 @@
  * the file; 'p': patches to a good file (offset in two bytes, length, bytes); else: SQL that ran on
  * a good file before, which is how values of the wrong type, missing tables and triggers come in.
  * What must hold: a history, or one line that says why not. The file lives in SQLite's own memory.
- * Where SQL or patches left the good file as it was, as most of them do, it is not opened again.
+ * Where SQL or patches left the good file as it was, as most of them do, it is not opened again;
+ * SQL that would not write is not even run.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <math.h>
@@ -22,6 +23,7 @@
 static char folder[] = "/tmp/attune-fuzz-XXXXXX", path[64], lock[80];
 static unsigned char good[GOOD_MAX];
 static size_t good_n;
+static sqlite3 *reader; /* sees the good file, a copy of its own, and never runs anything */
 static sqlite3_file *file; /* holds the memory file while nobody has it open */
 
 static void remove_files(void)
@@ -63,6 +65,30 @@ static void put_rows(struct at_db *db, uint64_t from)
     }
 }
 
+static int stop(void *ctx)
+{
+    return 1;
+}
+
+/* No file but this one. */
+static int authorize(void *ctx, int what, const char *a, const char *b, const char *c,
+                     const char *d)
+{
+    return what == SQLITE_ATTACH || what == SQLITE_DETACH || what == SQLITE_PRAGMA ||
+                   what == SQLITE_FUNCTION
+               ? SQLITE_DENY
+               : SQLITE_OK;
+}
+
+static void restrain(sqlite3 *sql)
+{
+    sqlite3_progress_handler(sql, SQL_OPS, stop, NULL);
+    sqlite3_set_authorizer(sql, authorize, NULL);
+    sqlite3_limit(sql, SQLITE_LIMIT_LENGTH, 65536);
+    /* So that a column may become what its type forbids: allowed to whoever writes the file. */
+    sqlite3_db_config(sql, SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1, NULL);
+}
+
 static void set_up(void)
 {
     sqlite3_vfs *vfs;
@@ -93,6 +119,10 @@ static void set_up(void)
         file->pMethods->xRead(file, good, (int)n, 0))
         abort();
     good_n = (size_t)n;
+    if (sqlite3_open_v2(":memory:", &reader, SQLITE_OPEN_READWRITE, NULL) ||
+        sqlite3_deserialize(reader, "main", good, n, n, SQLITE_DESERIALIZE_READONLY))
+        abort();
+    restrain(reader);
 }
 
 static void patch(const uint8_t *data, size_t n)
@@ -123,19 +153,19 @@ static bool is_good(void)
            !file->pMethods->xRead(file, now, (int)n, 0) && !memcmp(now, good, good_n);
 }
 
-static int stop(void *ctx)
+/* Whether a statement that could write comes before the first that SQLite refuses: opening the file
+ * for that costs many times as much as asking. */
+static bool could_write(const char *text)
 {
-    return 1;
-}
-
-/* No file but this one. */
-static int authorize(void *ctx, int what, const char *a, const char *b, const char *c,
-                     const char *d)
-{
-    return what == SQLITE_ATTACH || what == SQLITE_DETACH || what == SQLITE_PRAGMA ||
-                   what == SQLITE_FUNCTION
-               ? SQLITE_DENY
-               : SQLITE_OK;
+    for (const char *rest = text; *rest;) {
+        sqlite3_stmt *s = NULL;
+        int rc = sqlite3_prepare_v2(reader, rest, -1, &s, &rest);
+        bool writes = s && !sqlite3_stmt_readonly(s);
+        sqlite3_finalize(s);
+        if (rc || writes)
+            return writes;
+    }
+    return false;
 }
 
 static void run_sql(const uint8_t *data, size_t n)
@@ -147,13 +177,13 @@ static void run_sql(const uint8_t *data, size_t n)
     memcpy(text, data, n);
     text[n] = 0;
     put_file(good, good_n);
+    if (!could_write(text)) {
+        free(text);
+        return;
+    }
     if (sqlite3_open_v2(path, &sql, SQLITE_OPEN_READWRITE, NULL))
         abort();
-    sqlite3_progress_handler(sql, SQL_OPS, stop, NULL);
-    sqlite3_set_authorizer(sql, authorize, NULL);
-    sqlite3_limit(sql, SQLITE_LIMIT_LENGTH, 65536);
-    /* So that a column may become what its type forbids: allowed to whoever writes the file. */
-    sqlite3_db_config(sql, SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1, NULL);
+    restrain(sql);
     sqlite3_exec(sql, text, NULL, NULL, NULL);
     sqlite3_close(sql);
     free(text);
