@@ -56,7 +56,7 @@ struct daemon {
     bool reload_runs, reload_again; /* SIGHUP came; came again meanwhile */
     _Atomic bool reload_done;
     struct at_watch watch;
-    const char *stuck; /* stage that was stuck at the last look, or NULL */
+    bool stuck; /* a stage was, at the last look */
     bool exit_when_done;
     int signals; /* signalfd */
 };
@@ -274,7 +274,7 @@ static void supervise(struct daemon *d, int64_t *status_ns)
         at_systemd_feed();
         d->watch.fed_ns = now;
     }
-    d->stuck = stuck;
+    d->stuck = stuck != NULL;
     if (now - *status_ns > STATUS_NS) {
         struct at_view *v = calloc(1, sizeof *v);
         char text[256];

@@ -149,8 +149,7 @@ uint64_t at_metrics_get(struct at_metrics *m, enum at_counter which, const char 
     return count;
 }
 
-void at_metrics_observe(struct at_metrics *m, enum at_histogram which, const char *label,
-                        double seconds)
+void at_metrics_observe(struct at_metrics *m, enum at_hist which, const char *label, double seconds)
 {
     if (!isfinite(seconds) || seconds < 0)
         return;
@@ -208,7 +207,7 @@ static void write_counter(const struct at_metrics *m, enum at_counter which, str
     }
 }
 
-static void write_histogram(const struct at_metrics *m, enum at_histogram which, struct at_buf *out)
+static void write_histogram(const struct at_metrics *m, enum at_hist which, struct at_buf *out)
 {
     const char *name = hist_table[which].name;
     at_metrics_head(out, name, "histogram", hist_table[which].help);
@@ -251,7 +250,7 @@ int at_metrics_write(struct at_metrics *m, const struct at_view *v, struct at_bu
     for (int i = 0; i < AT_COUNTERS; i++)
         write_counter(m, (enum at_counter)i, out);
     for (int i = 0; i < AT_HISTOGRAMS; i++)
-        write_histogram(m, (enum at_histogram)i, out);
+        write_histogram(m, (enum at_hist)i, out);
     write_reload(m, out);
     if (m->more)
         m->more(m->more_ctx, out);

@@ -16,7 +16,7 @@ enum at_counter {
     AT_COUNTERS,
 };
 
-enum at_histogram {
+enum at_hist {
     AT_HIST_INFERENCE, /* backend */
     AT_HIST_LATENCY,
     AT_HIST_FIRST,
@@ -34,7 +34,7 @@ void at_metrics_count(struct at_metrics *m, enum at_counter which, const char *a
 uint64_t at_metrics_get(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
                         const char *c);
 /* label: value of the histogram's only label, NULL where it has none. */
-void at_metrics_observe(struct at_metrics *m, enum at_histogram which, const char *label,
+void at_metrics_observe(struct at_metrics *m, enum at_hist which, const char *label,
                         double seconds);
 
 /* How the newest reload ended. */

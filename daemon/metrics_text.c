@@ -98,8 +98,8 @@ static const struct {
 } radio_table[] = {
     {"attune_samples_total", "counter", "Samples due from the radio, delivered or lost",
      samples_due},
-    {"attune_samples_processed_total", "counter", "Samples that went through the receiver",
-     samples_processed},
+    {"attune_samples_processed_total", "counter",
+     "Delivered samples that went through the receiver", samples_processed},
     {"attune_radio_up", "gauge", "1 while the radio delivers", radio_up},
     {"attune_radio_reconnects_total", "counter", "Attempts to open the radio again", reconnects},
     {"attune_radio_busy_ratio", "gauge", "Share of a core that the radio's thread takes", busy},

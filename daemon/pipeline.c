@@ -71,7 +71,7 @@ struct at_pipeline {
         size_t bytes;
     } kv_peak[8];
     size_t n_kv_peak;
-    const char *stuck;
+    char stuck[48];
     char site[64];
     double latitude, longitude;
     int once;
@@ -462,11 +462,11 @@ static void view_classifiers(const struct at_pipeline *p, struct at_view *v)
 {
     v->model = at_classifier_model(p->classifiers[0]);
     at_classifier_get_state(p->classifiers[0], &v->selector);
-    at_classifier_get_stats(p->classifiers[0], &v->stats);
+    at_classifier_get_stats(p->classifiers[0], &v->each[0]);
+    v->stats = v->each[0];
     for (size_t i = 1; i < p->n_models; i++) {
-        struct at_classifier_stats stats;
-        at_classifier_get_stats(p->classifiers[i], &stats);
-        add_stats(&v->stats, &stats);
+        at_classifier_get_stats(p->classifiers[i], &v->each[i]);
+        add_stats(&v->stats, &v->each[i]);
         v->more[v->n_more].model = at_classifier_model(p->classifiers[i]);
         at_classifier_get_state(p->classifiers[i], &v->more[v->n_more++].selector);
     }
@@ -500,7 +500,7 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
     v->n_changes = p->n_changes;
     memcpy(v->kv_peak, p->kv_peak, sizeof v->kv_peak);
     v->n_kv_peak = p->n_kv_peak;
-    v->stuck = p->stuck;
+    memcpy(v->stuck, p->stuck, sizeof v->stuck);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -659,9 +659,10 @@ void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w)
     }
     at_watch_drop(w, "radio ", now);
     poll_selector(p, v, now);
-    at_watch_mark(w, "classifier", at_view_has_work(v), v->stats.decisions + v->stats.tokens, now);
+    at_watch_mark_models(w, v, now);
+    const char *stuck = at_watch_stuck(w, now);
     pthread_mutex_lock(&p->lock);
-    p->stuck = at_watch_stuck(w, now);
+    snprintf(p->stuck, sizeof p->stuck, "%s", stuck ? stuck : "");
     pthread_mutex_unlock(&p->lock);
     free(v);
 }

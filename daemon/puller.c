@@ -241,7 +241,7 @@ static int push(struct at_puller *r, const float *iq, const struct at_read *read
     int rc = at_bands_push(r, iq, read, err);
     pthread_mutex_lock(&r->lock);
     r->samples_ns = now;
-    r->processed += read->n;
+    r->processed += read->n - read->masked;
     r->error[0] = 0;
     pthread_mutex_unlock(&r->lock);
     if (!rc || rc == -ENOMEM)

@@ -37,6 +37,16 @@ const char *at_view_not_ready(const struct at_view *v, char *out, size_t n)
     return out;
 }
 
+size_t at_view_models(const struct at_view *v)
+{
+    return v->model ? 1 + v->n_more : 0;
+}
+
+const struct at_model *at_view_model(const struct at_view *v, size_t m)
+{
+    return m ? v->more[m - 1].model : v->model;
+}
+
 unsigned at_radio_view_active(const struct at_radio_view *r)
 {
     unsigned active = 0;
@@ -45,12 +55,16 @@ unsigned at_radio_view_active(const struct at_radio_view *r)
     return active;
 }
 
-bool at_view_has_work(const struct at_view *v)
+bool at_view_has_work(const struct at_view *v, size_t m)
 {
+    const struct at_model *model = at_view_model(v, m);
     unsigned active = 0;
     for (size_t i = 0; i < v->n_radios; i++)
-        active += at_radio_view_active(&v->radios[i]);
-    return v->stats.queue_depth > TOKENS_LEFT * active;
+        for (size_t k = 0; k < v->radios[i].n_bands; k++) {
+            const struct at_band_view *b = &v->radios[i].bands[k];
+            active += b->has_stats && b->model == model ? b->stats.active : 0;
+        }
+    return v->each[m].queue_depth > TOKENS_LEFT * active;
 }
 
 void at_view_summary(const struct at_view *v, char *out, size_t n)

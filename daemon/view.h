@@ -42,7 +42,7 @@ struct at_radio_view {
     char error[512]; /* newest; empty: none */
     struct at_source_info info;
     struct at_ledger ledger;         /* summed over re-opened sources */
-    uint64_t processed;              /* samples the receiver took */
+    uint64_t processed;              /* delivered samples that the receiver took: never more than ledger.delivered */
     uint64_t retries;                /* attempts to open it again */
     double sample_age_s;             /* since the newest samples came; NAN: none yet */
     double busy_ratio;               /* share of a core its thread takes, newest 5 s or so */
@@ -78,6 +78,7 @@ struct at_view {
     } more[AT_MAX_MODELS - 1];
     size_t n_more;
     struct at_classifier_stats stats; /* of all of them; of times, the longest */
+    struct at_classifier_stats each[AT_MAX_MODELS]; /* of model, then of those in more */
     struct {
         char backend[16];
         size_t bytes;
@@ -85,16 +86,21 @@ struct at_view {
     size_t n_kv_peak;
     struct at_selector_change changes[AT_MAX_CHANGES]; /* oldest first */
     size_t n_changes;
-    const char *stuck; /* a stage with work that does not move; NULL: none */
+    char stuck[48]; /* a stage with work that does not move; empty: none */
 };
 
 /* "flash", or "none" before there is a choice. */
 const char *at_view_backend(const struct at_view *v);
 /* NULL: ready. Else why not, for /readyz and the status line; out holds the text. */
 const char *at_view_not_ready(const struct at_view *v, char *out, size_t n);
-/* Whether the workers have something to do: more tokens wait than emissions alive may leave for
- * their next decision. A stalled radio leaves tokens behind that nobody is to take. */
-bool at_view_has_work(const struct at_view *v);
+/* Models that run: 0 while they are loaded. */
+size_t at_view_models(const struct at_view *v);
+/* Model m of them: model, then those in more. */
+const struct at_model *at_view_model(const struct at_view *v, size_t m);
+/* Whether the workers of model m have something to do: more tokens wait than its emissions alive
+ * may leave for their next decision. A stalled radio leaves tokens behind that nobody is to take.
+ */
+bool at_view_has_work(const struct at_view *v, size_t m);
 /* One line for systemd's STATUS= and the log: radios, backend, emissions. */
 void at_view_summary(const struct at_view *v, char *out, size_t n);
 

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AT_WATCH_STAGES 32
+#include "daemon/view.h"
+
+#define AT_WATCH_STAGES (1 + AT_MAX_RADIOS + AT_MAX_MODELS) /* HTTP, radios, workers */
 
 struct at_stage {
     char name[48];
@@ -28,6 +30,9 @@ struct at_watch {
 /* Marks a stage: whether it has work, and a count that rises while it does it. */
 void at_watch_mark(struct at_watch *w, const char *name, bool has_work, uint64_t turns,
                    int64_t now_ns);
+/* Marks the workers of each model as a stage of their own: some that stand still are seen though
+ * those of another model move. */
+void at_watch_mark_models(struct at_watch *w, const struct at_view *v, int64_t now_ns);
 /* Forgets stages whose name begins so and that were not marked at now_ns: they are gone. */
 void at_watch_drop(struct at_watch *w, const char *prefix, int64_t now_ns);
 /* Name of a stage that is stuck, or NULL. */

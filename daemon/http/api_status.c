@@ -12,10 +12,10 @@ void at_api_healthz(const struct at_api *api, const struct at_request *q, struct
     struct at_view *v = at_api_view(api, r);
     if (!v)
         return;
-    json_t *root = json_pack("{s:b, s:f}", "alive", v->stuck ? 0 : 1, "uptime_s", v->uptime_s);
+    json_t *root = json_pack("{s:b, s:f}", "alive", v->stuck[0] ? 0 : 1, "uptime_s", v->uptime_s);
     if (root)
         at_json_set_text(root, "stuck", v->stuck);
-    at_reply_json(r, v->stuck ? 503 : 200, root);
+    at_reply_json(r, v->stuck[0] ? 503 : 200, root);
     free(v);
 }
 

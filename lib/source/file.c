@@ -37,7 +37,7 @@ struct file_source {
     int64_t start_ns;
     size_t held; /* bytes of a stream that made no whole sample yet */
     unsigned char *raw;
-    _Atomic uint64_t requested, delivered, gap, corrupt, gap_events, corrupt_events;
+    _Atomic uint64_t delivered, gap, corrupt, gap_events, corrupt_events;
 };
 
 static const struct at_source_ops file_ops;
@@ -305,7 +305,6 @@ static void account(struct file_source *f, uint64_t index, size_t n, size_t mask
         atomic_fetch_add(&f->gap, index - f->end_index);
         atomic_fetch_add(&f->gap_events, 1);
     }
-    atomic_fetch_add(&f->requested, index - f->end_index + n);
     atomic_fetch_add(&f->delivered, n - masked);
     if (masked) {
         atomic_fetch_add(&f->corrupt, masked);
@@ -338,7 +337,6 @@ static int end_early(struct file_source *f, int code, struct at_error *err)
     if (!f->rec.stream && !atomic_load(&f->stopped)) {
         uint64_t end = f->round + f->round_length;
         uint64_t missing = end > f->end_index ? end - f->end_index : 0;
-        atomic_fetch_add(&f->requested, missing);
         atomic_fetch_add(&f->corrupt, missing);
         atomic_fetch_add(&f->corrupt_events, missing ? 1 : 0);
         f->end_index += missing;
@@ -393,7 +391,8 @@ static int read_samples(struct at_source *s, float *iq, size_t max, int timeout_
                             .delivered_ns = f->paced ? due : at_clock_mono_ns(),
                             .utc_ns = utc_of(f, seg, index),
                             .center_hz = seg->center_hz,
-                            .rate_hz = f->rec.rate_hz};
+                            .rate_hz = f->rec.rate_hz,
+                            .masked = masked};
     return 0;
 }
 
@@ -422,12 +421,12 @@ static void get_info(const struct at_source *s, struct at_source_info *ret)
 static void get_ledger(const struct at_source *s, struct at_ledger *ret)
 {
     const struct file_source *f = (const struct file_source *)s;
-    *ret = (struct at_ledger){.requested = atomic_load(&f->requested),
-                              .delivered = atomic_load(&f->delivered)};
+    *ret = (struct at_ledger){.delivered = atomic_load(&f->delivered)};
     ret->lost[AT_LOST_GAP] = atomic_load(&f->gap);
     ret->events[AT_LOST_GAP] = atomic_load(&f->gap_events);
     ret->lost[AT_LOST_CORRUPT] = atomic_load(&f->corrupt);
     ret->events[AT_LOST_CORRUPT] = atomic_load(&f->corrupt_events);
+    ret->requested = ret->delivered + ret->lost[AT_LOST_GAP] + ret->lost[AT_LOST_CORRUPT];
 }
 
 static enum at_source_state get_state(const struct at_source *s)

@@ -27,7 +27,7 @@ struct radio_source {
     size_t taken; /* samples of the oldest record that were read */
     struct at_anchors anchors;
     /* reader -> any */
-    _Atomic uint64_t popped, masked, masked_events;
+    _Atomic uint64_t delivered, masked, masked_events;
     _Atomic uint64_t lost[AT_LOST_REASONS], events[AT_LOST_REASONS];
 };
 
@@ -232,8 +232,9 @@ static void take(struct radio_source *s, const struct at_iq_record *rec, const v
         .tuning = rec->tuning,
         .rate_hz = rec->rate_hz,
         .gain_db = (double)rec->gain_db,
+        .masked = masked,
     };
-    atomic_fetch_add(&s->popped, n);
+    atomic_fetch_add(&s->delivered, n - masked);
     if (masked) {
         atomic_fetch_add(&s->masked, masked);
         atomic_fetch_add(&s->masked_events, 1);
@@ -382,16 +383,16 @@ static void get_info(const struct at_source *base, struct at_source_info *ret)
 static void get_ledger(const struct at_source *base, struct at_ledger *ret)
 {
     const struct radio_source *s = (const struct radio_source *)base;
-    uint64_t masked = atomic_load(&s->masked), popped = atomic_load(&s->popped);
-    *ret = (struct at_ledger){.requested = popped,
-                              .delivered = popped - masked,
+    *ret = (struct at_ledger){.delivered = atomic_load(&s->delivered),
                               .reconnects = atomic_load(&s->keeper.reconnects)};
     for (int i = 0; i < AT_LOST_REASONS; i++) {
         ret->lost[i] = atomic_load(&s->lost[i]);
         ret->events[i] = atomic_load(&s->events[i]);
-        ret->requested += ret->lost[i];
     }
-    ret->lost[AT_LOST_CORRUPT] += masked;
+    ret->lost[AT_LOST_CORRUPT] += atomic_load(&s->masked);
+    ret->requested = ret->delivered;
+    for (int i = 0; i < AT_LOST_REASONS; i++)
+        ret->requested += ret->lost[i];
     ret->events[AT_LOST_CORRUPT] += atomic_load(&s->masked_events);
 }
 

@@ -49,9 +49,10 @@ struct at_read {
     double gain_db;       /* likewise; 0 for files. A step resets the noise floor */
     uint64_t tuning;      /* likewise: number that tune() gave; 0: as it was opened */
     double rate_hz;       /* likewise: as the device gives it. Behind a change of rate the index goes on in the new one's samples */
+    size_t masked;        /* of the n, those that were not finite: 0 in iq, lost as corrupt in the ledger and not delivered */
 };
 
-/* requested = delivered + sum(lost) to the sample, once the source has stopped or ended. */
+/* requested = delivered + sum(lost) to the sample, at each look; none of them ever falls. */
 struct at_ledger {
     uint64_t requested, delivered, lost[AT_LOST_REASONS];
     uint64_t events[AT_LOST_REASONS]; /* how often, beside how many */

@@ -69,20 +69,74 @@ static void readiness(void **state)
 static void work(void **state)
 {
     struct at_view *v = calloc(1, sizeof *v);
+    static struct at_model models[2];
+    v->model = &models[0];
+    v->more[v->n_more++].model = &models[1];
     v->n_radios = 1;
-    v->radios[0].n_bands = 2; /* those of a band that waits count too */
+    v->radios[0].n_bands = 3; /* those of a band that waits count too */
+    for (size_t i = 0; i < 3; i++)
+        v->radios[0].bands[i].model = &models[i == 2];
+    v->radios[0].bands[2].has_stats = true; /* of another model: its emissions excuse nothing */
+    v->radios[0].bands[2].stats.active = 9;
     v->radios[0].bands[0].has_stats = v->radios[0].bands[1].has_stats = true;
     v->radios[0].bands[0].stats.active = 1;
     v->radios[0].bands[1].stats.active = 2;
     v->radios[0].bands[1].waiting = true;
-    v->stats.queue_depth = 3 * 64; /* a radio stalled amid three emissions: nothing is due */
-    assert_false(at_view_has_work(v));
-    v->stats.queue_depth = 3 * 64 + 1;
-    assert_true(at_view_has_work(v));
+    v->each[0].queue_depth = 3 * 64; /* a radio stalled amid three emissions: nothing is due */
+    assert_false(at_view_has_work(v, 0));
+    v->each[0].queue_depth = 3 * 64 + 1;
+    assert_true(at_view_has_work(v, 0));
+    v->each[1].queue_depth = 9 * 64;
+    assert_false(at_view_has_work(v, 1));
     v->radios[0].n_bands = 0; /* ended ones wait for their last decision */
-    v->stats.queue_depth = 1;
-    assert_true(at_view_has_work(v));
+    v->each[0].queue_depth = 1;
+    assert_true(at_view_has_work(v, 0));
     free(v);
+}
+
+/* Workers of one model that stand still are seen though those of the others move, also where models
+ * have the same name. */
+static void each_models_workers(void **state)
+{
+    struct at_view *v = calloc(1, sizeof *v);
+    struct at_model models[3] = {{.name = "base"}, {.name = "wide"}, {.name = "wide"}};
+    struct at_watch w = {.limit_ns = 10 * S};
+    at_watch_mark_models(&w, v, 0);
+    assert_int_equal(w.n, 0); /* nothing is loaded */
+    v->model = &models[0];
+    for (int i = 1; i < 3; i++)
+        v->more[v->n_more++].model = &models[i];
+    for (int64_t t = 0; t <= 30; t++) {
+        for (size_t m = 0; m < 3; m++)
+            v->each[m].queue_depth = 100;
+        v->each[0].tokens++;
+        v->each[1].decisions += t < 5;
+        v->each[2].decisions++;
+        at_watch_mark_models(&w, v, t * S);
+        const char *stuck = at_watch_stuck(&w, t * S);
+        if (!!stuck != (t > 14))
+            fail_msg("at %d s: stuck is %s", (int)t, stuck ? stuck : "none");
+    }
+    assert_string_equal(at_watch_stuck(&w, 30 * S), "classifier 2 (wide)");
+    v->each[1].decisions++;
+    at_watch_mark_models(&w, v, 31 * S);
+    assert_null(at_watch_stuck(&w, 31 * S));
+    assert_int_equal(w.n, 3);
+    free(v);
+}
+
+/* Each radio, each model and HTTP has its place. */
+static void every_stage_has_room(void **state)
+{
+    struct at_watch w = {.limit_ns = 10 * S};
+    char name[48];
+    for (int i = 0; i < 1 + AT_MAX_RADIOS + AT_MAX_MODELS; i++) {
+        snprintf(name, sizeof name, "stage %d", i);
+        at_watch_mark(&w, name, true, 0, 0);
+        at_watch_mark(&w, name, true, i == AT_MAX_RADIOS + AT_MAX_MODELS ? 0 : 1, 20 * S);
+    }
+    assert_non_null(at_watch_stuck(&w, 20 * S));
+    assert_string_equal(at_watch_stuck(&w, 20 * S), name);
 }
 
 static double sample(const char *page, const char *line)
@@ -184,8 +238,13 @@ static void log_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(watchdog), cmocka_unit_test(readiness), cmocka_unit_test(work),
-        cmocka_unit_test(metrics),  cmocka_unit_test(log_lines),
+        cmocka_unit_test(watchdog),
+        cmocka_unit_test(readiness),
+        cmocka_unit_test(work),
+        cmocka_unit_test(each_models_workers),
+        cmocka_unit_test(every_stage_has_room),
+        cmocka_unit_test(metrics),
+        cmocka_unit_test(log_lines),
     };
     return cmocka_run_group_tests_name("health", tests, NULL, NULL);
 }

@@ -47,13 +47,14 @@ def bound_mib_h(seconds):
 
 
 def unequal(ledger):
-    """Sums of the radio that never died, which must be those of the simulator to the sample. A sample that is not finite
-    is seen where it was not dropped before, with its block, for want of room; what overflowed while nothing came for a second
-    is a stall."""
+    """Sums of the radio that never died, which must be those of the simulator to the sample. A sample that is not finite is
+    lost as corrupt where it was not dropped before, with its block, for want of room; what overflowed while nothing came for a
+    second is a stall."""
     s, sim = ledger["daemon"], ledger["simulator"]
-    lost, not_finite = s["lost"], s["processed"] - s["delivered"]
+    lost, not_finite = s["lost"], s["lost"]["corrupt"] - sim["corrupt"]
     pairs = [("handed over", s["delivered"] + not_finite + lost["ring_full"], sim["handed"]), ("overflow and stall", lost["overflow"] + lost["stall"], sim["overflow"] + sim["silent"]),
-             ("gap", lost["gap"], sim["gap"]), ("corrupt", lost["corrupt"], sim["corrupt"] + not_finite),
+             ("gap", lost["gap"], sim["gap"]),
+             ("processed", s["processed"], s["delivered"]),
              ("not finite", max(0, not_finite - sim["not_finite"]) if lost["ring_full"] else not_finite, 0 if lost["ring_full"] else sim["not_finite"])]
     return [f"ledger of the steady radio: {what}: {ours} in the daemon, {theirs} in the simulator" for what, ours, theirs in pairs if ours != theirs]
 

@@ -341,11 +341,14 @@ radios:
         return {r["name"]: r for r in json.loads(self.get("/api/v1/radios")[1])["items"]}
 
     def check_ledger(self, now):
-        """In each answer, for each radio: what was due is what arrived and what was lost; nothing is counted back."""
+        """In each answer, for each radio: what was due is what arrived and what was lost, no more was processed than arrived,
+        and nothing is counted back."""
         for name, r in now.items():
             s = r["samples"]
             if s["requested"] != s["delivered"] + sum(s["lost"].values()):
                 self.bad(f"{name}: requested {s['requested']} != delivered {s['delivered']} + lost {s['lost']}")
+            if s["processed"] > s["delivered"]:
+                self.bad(f"{name}: processed {s['processed']} of {s['delivered']} that were delivered")
             before = self.last.get(name)
             if before and before[0] == self.made[name] and any(s[k] < before[1][k] for k in ("requested", "delivered", "processed")):
                 self.bad(f"{name}: counted back from {before[1]} to {s}")

@@ -2,6 +2,8 @@
 #include "tests/unit/source_files.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,6 +88,46 @@ static void nan_is_masked_and_in_the_ledger(void **state)
     for (size_t i = 0; i < 20; i++)
         assert_true(iq[i] == 0);
     s->ops->destroy(s);
+}
+
+/* Reads in its own thread while others look: what a source's user does. */
+struct reader {
+    struct at_source *source;
+    _Atomic bool stop;
+};
+
+static void *read_on(void *ctx)
+{
+    struct reader *r = ctx;
+    float iq[200];
+    struct at_read got = {0};
+    while (!atomic_load(&r->stop) && !r->source->ops->read(r->source, iq, 100, 100, &got, NULL))
+        ;
+    return NULL;
+}
+
+static void each_look_at_the_ledger_balances(void **state)
+{
+    float x[200];
+    for (size_t i = 0; i < 200; i++)
+        x[i] = i % 10 ? 0 : NAN;
+    struct at_file_options o = {.center_hz = NAN, .loop = true};
+    struct reader r = {.source = open_good(put("loop_1M.cf32", x, sizeof x), &o)};
+    struct at_ledger l, before = {0};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, read_on, &r), 0);
+    for (size_t looks = 0; before.delivered < 100000 || looks < 100000; looks++, before = l) {
+        r.source->ops->get_ledger(r.source, &l);
+        if (l.requested != l.delivered + l.lost[AT_LOST_CORRUPT] ||
+            l.delivered < before.delivered || l.requested < before.requested)
+            fail_msg("requested %llu, delivered %llu, lost %llu", (unsigned long long)l.requested,
+                     (unsigned long long)l.delivered, (unsigned long long)l.lost[AT_LOST_CORRUPT]);
+    }
+    atomic_store(&r.stop, true);
+    pthread_join(thread, NULL);
+    r.source->ops->get_ledger(r.source, &l);
+    assert_int_equal(l.lost[AT_LOST_CORRUPT] * 4, l.delivered);
+    r.source->ops->destroy(r.source);
 }
 
 static void a_file_that_shrinks_ends_and_is_counted(void **state)
@@ -204,6 +246,7 @@ int main(void)
         cmocka_unit_test(bad_files_say_what_to_do),
         cmocka_unit_test(an_odd_tail_is_left_out_and_said),
         cmocka_unit_test(nan_is_masked_and_in_the_ledger),
+        cmocka_unit_test(each_look_at_the_ledger_balances),
         cmocka_unit_test(a_file_that_shrinks_ends_and_is_counted),
         cmocka_unit_test(a_loop_goes_on_without_a_seam),
         cmocka_unit_test(pace_is_real_time),
