@@ -10,7 +10,6 @@
 #include "daemon/metrics_text.h"
 #include "lib/base/clock.h"
 
-#define MAX_SERIES 256
 #define LABEL_SIZE 96
 #define MAX_LABELS 3
 #define MAX_HISTS  8
@@ -24,19 +23,28 @@ static const double first_bounds[] = {0.01, 0.025, 0.05, 0.1, 0.2, 0.3,
                                       0.5,  0.75,  1.0,  2.0, 5.0, 10.0};
 #define MAX_BOUNDS 20
 
+/* most: series; as many as a configuration can bring, so that none is folded into "other": each
+ * band with each label of its model, "weak", "unknown" and "none". Of the others there are fewer
+ * than this by far. */
 static const struct {
     const char *name, *help;
     const char *labels[MAX_LABELS];
+    size_t most;
 } counter_table[AT_COUNTERS] = {
     {"attune_emissions_total",
      "Emissions that ended, by band and class",
-     {"radio", "band", "class"}},
-    {"attune_decisions_total", "Decisions made", {"backend"}},
+     {"radio", "band", "class"},
+     AT_MAX_RADIOS *AT_MAX_BANDS *(AT_MAX_CLASSES + 3)},
+    {"attune_decisions_total", "Decisions made", {"backend"}, 256},
     {"attune_selector_changes_total",
      "Changes of backend, mode or window",
-     {"from", "to", "reason"}},
-    {"attune_http_requests_total", "HTTP requests answered", {"route", "code"}},
-    {"attune_sse_dropped_total", "Event streams closed because their reader was too slow", {NULL}},
+     {"from", "to", "reason"},
+     4096},
+    {"attune_http_requests_total", "HTTP requests answered", {"route", "code"}, 1024},
+    {"attune_sse_dropped_total",
+     "Event streams closed because their reader was too slow",
+     {NULL},
+     1},
 };
 
 static const struct {
@@ -64,10 +72,17 @@ struct hist {
     double sum;
 };
 
+/* One counter's series; they grow as they come. */
+struct family {
+    struct series *series; /* (room) */
+    uint32_t *hashes;      /* (room) of their labels: what is looked through */
+    size_t n, room;
+    uint64_t folded; /* counted as "other": past the most, or without memory */
+};
+
 struct at_metrics {
     pthread_mutex_t lock;
-    struct series *series[AT_COUNTERS]; /* (MAX_SERIES) each */
-    size_t n_series[AT_COUNTERS];
+    struct family families[AT_COUNTERS];
     struct hist hists[AT_HISTOGRAMS][MAX_HISTS];
     size_t n_hists[AT_HISTOGRAMS];
     bool reload_failed;
@@ -76,6 +91,58 @@ struct at_metrics {
     void *more_ctx;
 };
 
+static const char *const no_labels[MAX_LABELS] = {"", "", ""};
+
+/* Of as much of each label as is kept (FNV-1a). */
+static uint32_t hash_of(const char *const *values)
+{
+    uint32_t h = 2166136261u;
+    for (int k = 0; k < MAX_LABELS; k++) {
+        for (size_t i = 0; i < LABEL_SIZE - 1 && values[k][i]; i++)
+            h = (h ^ (unsigned char)values[k][i]) * 16777619u;
+        h *= 16777619u;
+    }
+    return h;
+}
+
+static bool grow(struct family *f, size_t most)
+{
+    size_t room = f->room ? 2 * f->room : 16;
+    room = room < most ? room : most;
+    struct series *series = realloc(f->series, room * sizeof *series);
+    f->series = series ? series : f->series;
+    uint32_t *hashes = realloc(f->hashes, room * sizeof *hashes);
+    f->hashes = hashes ? hashes : f->hashes;
+    if (!series || !hashes)
+        return false;
+    f->room = room;
+    return true;
+}
+
+/* NULL: there is none, and none is or can be added. */
+static struct series *find_series(struct at_metrics *m, enum at_counter which,
+                                  const char *const *values, bool add)
+{
+    struct family *f = &m->families[which];
+    uint32_t hash = hash_of(values);
+    for (size_t i = 0; i < f->n; i++) {
+        bool same = f->hashes[i] == hash;
+        for (int k = 0; same && k < MAX_LABELS; k++)
+            same = !strncmp(f->series[i].values[k], values[k], LABEL_SIZE - 1);
+        if (same)
+            return &f->series[i];
+    }
+    size_t most = counter_table[which].most;
+    if (!add || f->n == most || (f->n == f->room && !grow(f, most)))
+        return NULL;
+    struct series *s = &f->series[f->n];
+    f->hashes[f->n++] = hash;
+    *s = (struct series){.count = 0};
+    for (int k = 0; k < MAX_LABELS; k++)
+        snprintf(s->values[k], LABEL_SIZE, "%s", values[k]);
+    return s;
+}
+
 struct at_metrics *at_metrics_create(void)
 {
     struct at_metrics *m = calloc(1, sizeof *m);
@@ -83,16 +150,14 @@ struct at_metrics *at_metrics_create(void)
         return NULL;
     pthread_mutex_init(&m->lock, NULL);
     m->reloaded_utc_ns = at_clock_utc_ns();
-    for (int i = 0; i < AT_COUNTERS; i++)
-        if (!(m->series[i] = calloc(MAX_SERIES, sizeof(struct series)))) {
-            at_metrics_destroy(m);
-            return NULL;
-        }
     /* A histogram without a label is there from the start, at zero; so is a counter without one. */
     for (int i = 0; i < AT_HISTOGRAMS; i++)
         m->n_hists[i] = hist_table[i].label ? 0 : 1;
     for (int i = 0; i < AT_COUNTERS; i++)
-        m->n_series[i] = counter_table[i].labels[0] ? 0 : 1;
+        if (!counter_table[i].labels[0] && !find_series(m, (enum at_counter)i, no_labels, true)) {
+            at_metrics_destroy(m);
+            return NULL;
+        }
     return m;
 }
 
@@ -100,33 +165,12 @@ void at_metrics_destroy(struct at_metrics *m)
 {
     if (!m)
         return;
-    for (int i = 0; i < AT_COUNTERS; i++)
-        free(m->series[i]);
+    for (int i = 0; i < AT_COUNTERS; i++) {
+        free(m->families[i].series);
+        free(m->families[i].hashes);
+    }
     pthread_mutex_destroy(&m->lock);
     free(m);
-}
-
-static struct series *find_series(struct at_metrics *m, enum at_counter which,
-                                  const char *const *values, bool add)
-{
-    struct series *all = m->series[which];
-    for (size_t i = 0; i < m->n_series[which]; i++) {
-        bool same = true;
-        for (int k = 0; k < MAX_LABELS; k++)
-            same = same && !strncmp(all[i].values[k], values[k], LABEL_SIZE - 1);
-        if (same)
-            return &all[i];
-    }
-    if (!add)
-        return NULL;
-    static const char *const other[MAX_LABELS] = {"other", "other", "other"};
-    bool full = m->n_series[which] == MAX_SERIES - 1;
-    if (m->n_series[which] >= MAX_SERIES)
-        return &all[MAX_SERIES - 1];
-    struct series *s = &all[m->n_series[which]++];
-    for (int k = 0; k < MAX_LABELS && counter_table[which].labels[k]; k++)
-        snprintf(s->values[k], LABEL_SIZE, "%s", full ? other[k] : values[k]);
-    return s;
 }
 
 void at_metrics_count(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
@@ -134,7 +178,11 @@ void at_metrics_count(struct at_metrics *m, enum at_counter which, const char *a
 {
     const char *values[MAX_LABELS] = {a ? a : "", b ? b : "", c ? c : ""};
     pthread_mutex_lock(&m->lock);
-    find_series(m, which, values, true)->count++;
+    struct series *s = find_series(m, which, values, true);
+    if (s)
+        s->count++;
+    else
+        m->families[which].folded++;
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -147,6 +195,29 @@ uint64_t at_metrics_get(struct at_metrics *m, enum at_counter which, const char 
     uint64_t count = s ? s->count : 0;
     pthread_mutex_unlock(&m->lock);
     return count;
+}
+
+static bool has_band(const struct at_config *c, const char *radio, const char *band)
+{
+    for (uint32_t i = 0; i < c->n_radios; i++)
+        for (uint32_t k = 0; !strcmp(c->radios[i].name, radio) && k < c->radios[i].n_bands; k++)
+            if (!strcmp(c->radios[i].bands[k].name, band))
+                return true;
+    return false;
+}
+
+void at_metrics_forget_bands(struct at_metrics *m, const struct at_config *now)
+{
+    pthread_mutex_lock(&m->lock);
+    struct family *f = &m->families[AT_COUNT_EMISSIONS];
+    size_t n = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (has_band(now, f->series[i].values[0], f->series[i].values[1])) {
+            f->hashes[n] = f->hashes[i];
+            f->series[n++] = f->series[i];
+        }
+    f->n = n;
+    pthread_mutex_unlock(&m->lock);
 }
 
 void at_metrics_observe(struct at_metrics *m, enum at_hist which, const char *label, double seconds)
@@ -194,17 +265,23 @@ static void write_reload(const struct at_metrics *m, struct at_buf *out)
     at_metrics_sample(out, when, NULL, 0, 1e-9 * (double)m->reloaded_utc_ns);
 }
 
+static void write_series(enum at_counter which, const struct series *s, struct at_buf *out)
+{
+    struct at_label labels[MAX_LABELS];
+    size_t n = 0;
+    for (; n < MAX_LABELS && counter_table[which].labels[n]; n++)
+        labels[n] = (struct at_label){counter_table[which].labels[n], s->values[n]};
+    at_metrics_sample(out, counter_table[which].name, labels, n, (double)s->count);
+}
+
 static void write_counter(const struct at_metrics *m, enum at_counter which, struct at_buf *out)
 {
+    const struct family *f = &m->families[which];
     at_metrics_head(out, counter_table[which].name, "counter", counter_table[which].help);
-    for (size_t i = 0; i < m->n_series[which]; i++) {
-        const struct series *s = &m->series[which][i];
-        struct at_label labels[MAX_LABELS];
-        size_t n = 0;
-        for (; n < MAX_LABELS && counter_table[which].labels[n]; n++)
-            labels[n] = (struct at_label){counter_table[which].labels[n], s->values[n]};
-        at_metrics_sample(out, counter_table[which].name, labels, n, (double)s->count);
-    }
+    for (size_t i = 0; i < f->n; i++)
+        write_series(which, &f->series[i], out);
+    if (f->folded)
+        write_series(which, &(struct series){{"other", "other", "other"}, f->folded}, out);
 }
 
 static void write_histogram(const struct at_metrics *m, enum at_hist which, struct at_buf *out)

@@ -27,12 +27,16 @@ struct at_metrics;
 struct at_metrics *at_metrics_create(void); /* NULL: no memory */
 void at_metrics_destroy(struct at_metrics *m);
 
-/* Adds one to the series with these label values (as many as the counter has; NULL: ""). Past 256
- * series of a counter the values become "other": labels never grow without a bound. Any thread. */
+/* Adds one to the series with these label values (as many as the counter has; NULL: ""). Labels
+ * never grow without a bound: past as many series as any configuration can bring they are counted
+ * as "other". Any thread. */
 void at_metrics_count(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
                       const char *c);
 uint64_t at_metrics_get(struct at_metrics *m, enum at_counter which, const char *a, const char *b,
                         const char *c);
+/* Drops the emissions of bands that are in the configuration no more, so that reloads do not add
+ * up. Any thread. */
+void at_metrics_forget_bands(struct at_metrics *m, const struct at_config *now);
 /* label: value of the histogram's only label, NULL where it has none. */
 void at_metrics_observe(struct at_metrics *m, enum at_hist which, const char *label,
                         double seconds);

@@ -109,6 +109,7 @@ int at_reloader_run(void *ctx, struct at_error *err, struct at_reload_plan *ret_
         at_config_destroy(r->now);
         r->now = next;
         at_log_set_level(next->log.level);
+        at_metrics_forget_bands(r->metrics, next);
         *ret_plan = plan;
         at_log(AT_LOG_INFO, NULL, "reload: %u radios kept, %u stopped, %u started", plan.n_kept,
                plan.n_stopped, plan.n_started);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/http/api.h"
 #include "daemon/log.h"
 #include "daemon/metrics.h"
 #include "daemon/metrics_text.h"
@@ -164,7 +165,7 @@ static void metrics(void **state)
     at_metrics_observe(m, AT_HIST_LATENCY, NULL, 7);
     at_metrics_observe(m, AT_HIST_LATENCY, NULL, NAN);
     at_metrics_observe(m, AT_HIST_INFERENCE, "flash", 0.002);
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 2000; i++) {
         char path[32];
         snprintf(path, sizeof path, "/%d", i);
         at_metrics_count(m, AT_COUNT_HTTP, path, "404", NULL);
@@ -186,7 +187,7 @@ static void metrics(void **state)
         {"attune_sse_dropped_total ", 0},
         {"attune_http_requests_total{route=\"/0\",code=\"404\"} ", 1},
         {"attune_http_requests_total{route=\"other\",code=\"other\"} ",
-         745}, /* 256 series and no more */
+         976}, /* 1024 series and no more */
     };
     for (size_t i = 0; i < sizeof wants / sizeof *wants; i++) {
         double got = sample(p, wants[i].line);
@@ -199,6 +200,57 @@ static void metrics(void **state)
     assert_string_equal(out.data, "x{l=\"a\\\"b\\\\c\\nd\"} -Inf\n");
     at_buf_finish(&out);
     at_metrics_destroy(m);
+    free(v);
+}
+
+/* The largest configuration, each band with each class: nothing is folded, the page holds it, and
+ * what a reload leaves out goes. */
+static void emissions_of_every_band(void **state)
+{
+    enum { LABELS = AT_MAX_CLASSES + 3 };
+    struct at_metrics *m = at_metrics_create();
+    struct at_view *v = calloc(1, sizeof *v);
+    struct at_config *c = calloc(1, sizeof *c);
+    struct at_buf out;
+    char class_name[32];
+    at_buf_init(&out, AT_API_MAX_BODY);
+    v->version = "1";
+    c->n_radios = AT_MAX_RADIOS;
+    for (int i = 0; i < AT_MAX_RADIOS; i++) {
+        struct at_config_radio *r = &c->radios[i];
+        snprintf(r->name, sizeof r->name, "a-radio-with-quite-a-name-%d", i);
+        r->n_bands = AT_MAX_BANDS;
+        for (int k = 0; k < AT_MAX_BANDS; k++) {
+            snprintf(r->bands[k].name, sizeof r->bands[k].name, "its-band-that-is-number-%d", k);
+            for (int n = 0; n < LABELS; n++) {
+                snprintf(class_name, sizeof class_name, "class-of-emissions-%d", n);
+                at_metrics_count(m, AT_COUNT_EMISSIONS, r->name, r->bands[k].name, class_name);
+            }
+        }
+    }
+    assert_int_equal(at_metrics_write(m, v, &out), 0);
+    print_message("%zu bytes\n", strlen(out.data));
+    assert_null(strstr(out.data, "\"other\""));
+    assert_int_equal(sample(out.data,
+                            "attune_emissions_total{radio=\"a-radio-with-quite-a-name-15\""
+                            ",band=\"its-band-that-is-number-15\","
+                            "class=\"class-of-emissions-66\"} "),
+                     1);
+    at_metrics_count(m, AT_COUNT_EMISSIONS, "x", "y", "z");
+    assert_int_equal(at_metrics_get(m, AT_COUNT_EMISSIONS, "x", "y", "z"), 0);
+    c->radios[3].n_bands = 2; /* a reload later */
+    c->n_radios = 4;
+    at_metrics_forget_bands(m, c);
+    at_metrics_count(m, AT_COUNT_EMISSIONS, "x", "y", "z");
+    assert_int_equal(at_metrics_get(m, AT_COUNT_EMISSIONS, "x", "y", "z"), 1);
+    for (int i = 0; i < AT_MAX_RADIOS; i++)
+        for (int k = 0; k < AT_MAX_BANDS; k++)
+            assert_int_equal(at_metrics_get(m, AT_COUNT_EMISSIONS, c->radios[i].name,
+                                            c->radios[i].bands[k].name, class_name),
+                             i < 3 || (i == 3 && k < 2));
+    at_buf_finish(&out);
+    at_metrics_destroy(m);
+    free(c);
     free(v);
 }
 
@@ -244,6 +296,7 @@ int main(void)
         cmocka_unit_test(each_models_workers),
         cmocka_unit_test(every_stage_has_room),
         cmocka_unit_test(metrics),
+        cmocka_unit_test(emissions_of_every_band),
         cmocka_unit_test(log_lines),
     };
     return cmocka_run_group_tests_name("health", tests, NULL, NULL);
