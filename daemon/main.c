@@ -243,6 +243,7 @@ static void stop(struct daemon *d)
     setitimer(ITIMER_REAL,
               &(struct itimerval){.it_value = {STOP_LIMIT_US / 1000000, STOP_LIMIT_US % 1000000}},
               NULL);
+    at_history_interrupt(d->outlets.history);
     at_http_stop(d->metrics_http);
     at_http_stop(d->http);
     join_reload(d);

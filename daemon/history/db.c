@@ -28,7 +28,9 @@ struct at_db {
     int lock_fd;
     bool writes, left_open;
     sqlite3_stmt *statements[N_STATEMENTS];
-    int64_t deadline_ns; /* of the query that runs; 0: none */
+    /* Of the search that runs; limit NULL: none does. */
+    const struct at_db_limit *limit;
+    int64_t began_ns, began_cpu_ns;
 };
 
 static const char *const texts[N_STATEMENTS] = {
@@ -40,15 +42,18 @@ static const char *const texts[N_STATEMENTS] = {
     "tokens, latency_ms) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"};
 
+/* What searches look through: every column that they ask for, a tenth of the file where the rows
+ * themselves, with their JSON, are all of it. */
+#define SEARCH_INDEX                                                                               \
+    "CREATE INDEX IF NOT EXISTS emissions_search"                                                  \
+    " ON emissions(seq, snr_db, start_ns, end_ns, radio, band, class);"
+
 static const char schema[] =
     "BEGIN;"
     "CREATE TABLE emissions(seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, radio TEXT NOT NULL,"
     " band TEXT NOT NULL, class TEXT NOT NULL, snr_db REAL, start_ns INTEGER NOT NULL,"
     " end_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, json TEXT NOT NULL);"
-    "CREATE INDEX emissions_band ON emissions(band);"
-    "CREATE INDEX emissions_class ON emissions(class);"
-    "CREATE INDEX emissions_end ON emissions(end_ns);"
-    "CREATE INDEX emissions_ended ON emissions(ended_ns);"
+    "CREATE INDEX emissions_ended ON emissions(ended_ns);" SEARCH_INDEX
     "CREATE TABLE decisions(seq INTEGER NOT NULL, utc_ns INTEGER NOT NULL, class TEXT NOT NULL,"
     " confidence REAL, backend TEXT NOT NULL, mode TEXT NOT NULL, window INTEGER NOT NULL,"
     " tokens INTEGER NOT NULL, latency_ms REAL, PRIMARY KEY(seq, utc_ns)) WITHOUT ROWID;"
@@ -111,7 +116,10 @@ static int read_number(struct at_db *db, const char *text, int64_t *ret)
 static int on_progress(void *ctx)
 {
     const struct at_db *db = ctx;
-    return db->deadline_ns && at_clock_mono_ns() > db->deadline_ns;
+    const struct at_db_limit *l = db->limit;
+    return l && ((l->stop && atomic_load(l->stop)) ||
+                 at_clock_thread_cpu_ns() - db->began_cpu_ns > (int64_t)l->cpu_ms * 1000000 ||
+                 at_clock_mono_ns() - db->began_ns > (int64_t)l->wall_ms * 1000000);
 }
 
 /* ---- open and close ---- */
@@ -379,6 +387,16 @@ int at_db_prune(struct at_db *db, int64_t before_utc_ns, int64_t max_bytes, size
     return rc;
 }
 
+int at_db_make_index(struct at_db *db)
+{
+    int rc = run(db, "BEGIN IMMEDIATE;" SEARCH_INDEX "DROP INDEX IF EXISTS emissions_band;"
+                     "DROP INDEX IF EXISTS emissions_class;"
+                     "DROP INDEX IF EXISTS emissions_end; COMMIT;");
+    if (rc)
+        at_db_rollback(db);
+    return rc;
+}
+
 int at_db_remove_orphans(struct at_db *db)
 {
     return run(db, "DELETE FROM decisions WHERE seq NOT IN (SELECT seq FROM emissions)");
@@ -408,15 +426,16 @@ int64_t at_db_bytes(struct at_db *db)
     return (pages - unused) * page;
 }
 
-/* The conditions as text, so that SQLite can choose an index; values are bound in the same order.
- */
+/* The conditions as text; values are bound in the same order. The inner search goes over the index
+ * alone, and what it finds is looked up: `+` keeps SQLite from another index. */
 static sqlite3_stmt *prepare_find(struct at_db *db, const struct at_store_query *q, size_t max,
                                   int *ret_rc)
 {
-    char text[512] = "SELECT seq, json FROM emissions WHERE seq < ?1";
+    char text[512] = "SELECT seq, json FROM emissions WHERE seq IN (SELECT seq FROM emissions"
+                     " WHERE seq < ?1";
     const char *const names[] = {q->band, q->class_name, q->radio};
-    static const char *const conditions[] = {" AND band = ?2", " AND class = ?3",
-                                             " AND radio = ?4"};
+    static const char *const conditions[] = {" AND +band = ?2", " AND +class = ?3",
+                                             " AND +radio = ?4"};
     for (int i = 0; i < 3; i++)
         if (names[i])
             strcat(text, conditions[i]);
@@ -426,7 +445,7 @@ static sqlite3_stmt *prepare_find(struct at_db *db, const struct at_store_query 
         strcat(text, " AND start_ns != 0 AND end_ns >= ?6");
     if (q->until_utc_ns)
         strcat(text, " AND start_ns != 0 AND start_ns < ?7");
-    strcat(text, " ORDER BY seq DESC LIMIT ?8");
+    strcat(text, " ORDER BY seq DESC LIMIT ?8) ORDER BY seq DESC");
     sqlite3_stmt *s = NULL;
     *ret_rc = sqlite3_prepare_v2(db->sql, text, -1, &s, NULL);
     if (*ret_rc)
@@ -444,15 +463,18 @@ static sqlite3_stmt *prepare_find(struct at_db *db, const struct at_store_query 
     return s;
 }
 
-int at_db_find(struct at_db *db, const struct at_store_query *q, size_t max, unsigned limit_ms,
+int at_db_find(struct at_db *db, const struct at_store_query *q, size_t max,
+               const struct at_db_limit *limit,
                void (*visit)(void *ctx, uint64_t seq, const char *json), void *ctx)
 {
     int rc;
     sqlite3_stmt *s = prepare_find(db, q, max, &rc);
-    db->deadline_ns = at_clock_mono_ns() + (int64_t)limit_ms * 1000000;
+    db->began_ns = at_clock_mono_ns();
+    db->began_cpu_ns = at_clock_thread_cpu_ns();
+    db->limit = limit;
     while (s && (rc = sqlite3_step(s)) == SQLITE_ROW)
         visit(ctx, (uint64_t)sqlite3_column_int64(s, 0), (const char *)sqlite3_column_text(s, 1));
-    db->deadline_ns = 0;
+    db->limit = NULL;
     sqlite3_finalize(s);
     return to_errno(rc);
 }

@@ -6,6 +6,7 @@
 #ifndef AT_DAEMON_HISTORY_DB_H
 #define AT_DAEMON_HISTORY_DB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,14 +63,26 @@ int at_db_prune(struct at_db *db, int64_t before_utc_ns, int64_t max_bytes, size
  */
 int at_db_remove_orphans(struct at_db *db);
 
+/* Makes the index that searches go by in a file that an older attune made. Writing; seconds for a
+ * large file. */
+int at_db_make_index(struct at_db *db);
+
 /* Highest seq in the file, 0: empty. */
 int at_db_last_seq(struct at_db *db, uint64_t *ret_seq);
 /* Bytes in use. */
 int64_t at_db_bytes(struct at_db *db);
 
+/* What a search may cost: work, since on a host that is short of it the wall clock says nothing of
+ * the search; and time, for a disk that does not answer. stop: ends it at once where set; NULL:
+ * none. */
+struct at_db_limit {
+    unsigned cpu_ms, wall_ms;
+    const _Atomic bool *stop;
+};
 /* Calls visit for each emission that the query asks for with seq below q->cursor (0: all), newest
- * first, at most max. q->state is not looked at. -ETIME: it took longer than limit_ms. */
-int at_db_find(struct at_db *db, const struct at_store_query *q, size_t max, unsigned limit_ms,
+ * first, at most max. q->state is not looked at. -ETIME: it came to the limit. */
+int at_db_find(struct at_db *db, const struct at_store_query *q, size_t max,
+               const struct at_db_limit *limit,
                void (*visit)(void *ctx, uint64_t seq, const char *json), void *ctx);
 /* One by id: json is malloc's, caller frees. -ENOENT. */
 int at_db_get(struct at_db *db, const char *id, uint64_t *ret_seq, char **ret_json);

@@ -56,6 +56,11 @@ int at_db_remove_orphans(struct at_db *db)
     return -ENOTSUP;
 }
 
+int at_db_make_index(struct at_db *db)
+{
+    return -ENOTSUP;
+}
+
 int at_db_last_seq(struct at_db *db, uint64_t *ret_seq)
 {
     return -ENOTSUP;
@@ -66,7 +71,8 @@ int64_t at_db_bytes(struct at_db *db)
     return 0;
 }
 
-int at_db_find(struct at_db *db, const struct at_store_query *q, size_t max, unsigned limit_ms,
+int at_db_find(struct at_db *db, const struct at_store_query *q, size_t max,
+               const struct at_db_limit *limit,
                void (*visit)(void *ctx, uint64_t seq, const char *json), void *ctx)
 {
     return -ENOTSUP;

@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,15 @@
 #include "daemon/log.h"
 #include "lib/base/clock.h"
 
-#define QUEUE         4096
-#define BATCH         512
-#define LAST          4096 /* emissions whose newest kept decision is remembered */
-#define SAME_NS       (10 * AT_NS_PER_S)
-#define PRUNE_NS      (60 * AT_NS_PER_S)
-#define RETRY_NS      (2 * AT_NS_PER_S)
-#define REST_NS       (50 * 1000 * 1000) /* between batches: one commit carries many */
-#define READ_LIMIT_MS 1000
+#define QUEUE        4096
+#define BATCH        512
+#define LAST         4096 /* emissions whose newest kept decision is remembered */
+#define SAME_NS      (10 * AT_NS_PER_S)
+#define PRUNE_NS     (60 * AT_NS_PER_S)
+#define RETRY_NS     (2 * AT_NS_PER_S)
+#define REST_NS      (50 * 1000 * 1000) /* between batches: one commit carries many */
+#define READ_CPU_MS  1000
+#define READ_WALL_MS 10000
 
 /* An emission where json is set, else a decision. */
 struct item {
@@ -52,7 +54,8 @@ struct at_history {
     size_t head, tail;  /* counts */
     struct last *last;  /* (LAST) by seq % LAST */
     struct at_history_stats stats;
-    struct at_db *out; /* the writer's */
+    struct at_db *out;        /* the writer's */
+    _Atomic bool interrupted; /* searches end: nobody waits for them any more */
     pthread_mutex_t reading;
     struct at_db *in; /* NULL: none */
 };
@@ -220,12 +223,15 @@ static int write_some(struct at_history *h, size_t head, size_t n)
 
 static void check_file(struct at_history *h)
 {
-    if (!at_db_was_left_open(h->out))
-        return;
-    int rc = at_db_check(h->out);
+    bool left_open = at_db_was_left_open(h->out);
+    int rc = left_open ? at_db_check(h->out) : 0;
+    if (!rc && (rc = at_db_make_index(h->out)) && rc != -EILSEQ)
+        at_log(AT_LOG_WARN, AT_FIELDS({"file", h->path}),
+               "history: %s: searches are slow, their index cannot be made: %s", h->path,
+               strerror(-rc));
     if (rc == -EILSEQ)
         note(h, begin_anew(h, "the check at start failed"));
-    else
+    else if (left_open)
         at_db_remove_orphans(h->out);
 }
 
@@ -351,6 +357,12 @@ void at_history_close(struct at_history *h)
     free(h);
 }
 
+void at_history_interrupt(struct at_history *h)
+{
+    if (h)
+        atomic_store(&h->interrupted, true);
+}
+
 uint64_t at_history_last_seq(const struct at_history *h)
 {
     return h ? h->last_seq : 0;
@@ -431,8 +443,9 @@ int at_history_find(struct at_history *h, const struct at_store_query *q, size_t
 {
     if (!h || q->state == AT_STORE_ACTIVE)
         return 0;
+    const struct at_db_limit limit = {READ_CPU_MS, READ_WALL_MS, &h->interrupted};
     pthread_mutex_lock(&h->reading);
-    int rc = h->in ? at_db_find(h->in, q, max, READ_LIMIT_MS, visit, ctx) : 0;
+    int rc = h->in ? at_db_find(h->in, q, max, &limit, visit, ctx) : 0;
     pthread_mutex_unlock(&h->reading);
     return rc;
 }

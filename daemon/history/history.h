@@ -27,6 +27,8 @@ int at_history_open(const struct at_history_config *config, struct at_error *err
                     struct at_history **ret_history);
 /* Writes what waits, closes. NULL is fine, as it is for all below. */
 void at_history_close(struct at_history *h);
+/* From now on searches end at once with -ETIME: the process ends. Any thread. */
+void at_history_interrupt(struct at_history *h);
 /* Highest number given to an emission by earlier lives; the store counts on from there. */
 uint64_t at_history_last_seq(const struct at_history *h);
 
@@ -35,7 +37,8 @@ uint64_t at_history_last_seq(const struct at_history *h);
  * mode, and one in ten seconds. Any thread, never waits for the disk. */
 void at_history_put(struct at_history *h, const struct at_result *r, uint64_t seq, bool decided);
 
-/* As at_db_find, with a limit of a second; q->state AT_STORE_ACTIVE finds nothing. Any thread. */
+/* As at_db_find, with a limit of a second of work and ten of waiting; q->state AT_STORE_ACTIVE
+ * finds nothing. Any thread. */
 int at_history_find(struct at_history *h, const struct at_store_query *q, size_t max,
                     void (*visit)(void *ctx, uint64_t seq, const char *json), void *ctx);
 /* json: caller frees. -ENOENT. */

@@ -19,35 +19,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/history/history.h"
 #include "lib/base/clock.h"
-
-static char folder[64], path[96];
-
-static int make_folder(void **state)
-{
-    snprintf(folder, sizeof folder, "/tmp/attune-history-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/h.db", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
-static struct at_history *open_it(double keep_s, double max_mb)
-{
-    struct at_history_config c = {.path = path, .keep_s = keep_s, .max_mb = max_mb};
-    struct at_error err;
-    struct at_history *h = NULL;
-    if (at_history_open(&c, &err, &h))
-        fail_msg("%s", err.text);
-    return h;
-}
+#include "tests/daemon/history_file.h"
 
 static struct at_result make(uint64_t i)
 {
@@ -108,11 +81,6 @@ static size_t count(struct at_history *h, struct at_store_query q, size_t max)
     struct seen s = {0};
     assert_int_equal(at_history_find(h, &q, max, see, &s), 0);
     return s.n;
-}
-
-static struct at_store_query all(void)
-{
-    return (struct at_store_query){.min_snr_db = -INFINITY};
 }
 
 static void kept_and_found(void **state)

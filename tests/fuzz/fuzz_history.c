@@ -23,7 +23,7 @@
 static char folder[] = "/tmp/attune-fuzz-XXXXXX", path[64], lock[80];
 static unsigned char good[GOOD_MAX];
 static size_t good_n;
-static sqlite3 *reader; /* sees the good file, a copy of its own, and never runs anything */
+static sqlite3 *reader;    /* sees the good file, a copy of its own, and never runs anything */
 static sqlite3_file *file; /* holds the memory file while nobody has it open */
 
 static void remove_files(void)
@@ -205,18 +205,19 @@ static void see_decision(void *ctx, const struct at_db_decision *d)
 
 static void read_all(struct at_db *db)
 {
+    static const struct at_db_limit limit = {.cpu_ms = 100, .wall_ms = 10000};
     struct at_store_query q = {.min_snr_db = -INFINITY};
     size_t n = 0;
     uint64_t seq;
     char *json = NULL;
-    at_db_find(db, &q, 20, 100, see, &n);
+    at_db_find(db, &q, 20, &limit, see, &n);
     if (n > 20)
         abort();
     q.band = "odd";
     q.class_name = "ook";
     q.since_utc_ns = 1;
     q.min_snr_db = 1;
-    at_db_find(db, &q, 20, 100, see, &n);
+    at_db_find(db, &q, 20, &limit, see, &n);
     if (!at_db_get(db, "b-roof-3", &seq, &json) && !json)
         abort();
     free(json);
@@ -236,6 +237,7 @@ static void write_some(struct at_db *db)
         abort();
     if (at_db_was_left_open(db) && !at_db_check(db))
         at_db_remove_orphans(db);
+    at_db_make_index(db);
     if (!at_db_begin(db))
         put_rows(db, last + 1);
     if (at_db_commit(db))
