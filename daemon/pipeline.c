@@ -48,6 +48,7 @@ struct at_pipeline {
     char boot[24];
     int64_t started_utc_ns, started_ns;
     struct at_mem mem;
+    struct at_share *share;
     /* That of model.path first, then those that bands name; NULL while loading. All count their
      * memory together, and share the cores. */
     struct at_classifier *classifiers[AT_MAX_MODELS];
@@ -172,6 +173,8 @@ int at_pipeline_create(const struct at_config *config, const struct at_outlets *
     p->latitude = config->site.latitude;
     p->longitude = config->site.longitude;
     int rc = load_bandplan(p, err);
+    if (rc == 0)
+        rc = at_share_create(err, &p->share);
     if (rc < 0) {
         at_pipeline_destroy(p);
         return rc;
@@ -228,6 +231,7 @@ static int load(struct at_pipeline *p, struct at_error *err)
     for (size_t i = 0; i < p->n_models; i++) {
         struct at_classifier *c;
         config.model_path = p->models[i];
+        config.share = p->n_models > 1 ? p->share : NULL;
         int rc = at_classifier_create(&p->mem, &config, err, &c);
         if (rc)
             return i ? at_error_prefix(err, rc, "radios[].bands[].model.path") : rc;
@@ -304,6 +308,7 @@ void at_pipeline_destroy(struct at_pipeline *p)
             destroy_radio(p->radios[i]);
     for (size_t i = 0; i < p->n_models; i++)
         at_classifier_destroy(p->classifiers[i]);
+    at_share_destroy(p->share);
     at_bandplan_destroy(p->bandplan);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->radios_lock);

@@ -51,6 +51,9 @@ int at_classifier_create(struct at_mem *mem, const struct at_classifier_config *
     if (c->n_threads > 0)
         at_calibrate(c, config->cache_dir);
     at_choose_again(c, at_clock_mono_ns());
+    ret = at_share_join(config->share, c, err);
+    if (ret < 0)
+        goto fail;
     ret = start_workers(c, err);
     if (ret < 0)
         goto fail;
@@ -72,6 +75,7 @@ void at_classifier_destroy(struct at_classifier *c)
     for (unsigned i = 0; i < c->n_threads; i++)
         at_server_finish(&c->servers[i]);
     at_sessions_finish(c);
+    at_share_leave(c);
     at_encoder_destroy(c->encoder);
     at_model_destroy(c->model);
     at_mem_free(c->mem, c->tasks);
@@ -103,6 +107,8 @@ void at_classifier_set_budget(struct at_classifier *c, double budget_ms, double 
     if (kv_mb > 0) {
         c->state.budget_kv_mb = kv_mb;
         c->budget_bytes = kv_mb * 1e6;
+        c->generation++; /* who found no room may find it now */
+        pthread_cond_broadcast(&c->work);
     }
     at_choose_again(c, c->chosen_ns + AT_NS_PER_S);
     pthread_mutex_unlock(&c->lock);

@@ -12,8 +12,15 @@
 #include "lib/engine/result.h"
 #include "lib/model/encoder.h"
 
-/* ---- the classifier: encoder, selector, workers; one per process, shared by all bands ---- */
+/* ---- the classifier: encoder, selector, workers; one per model, shared by all its bands ---- */
 struct at_classifier;
+
+/* Classifiers that count their memory together, and so wait for each other's: what one frees wakes streams of another that
+ * found no room, and sessions that one keeps spare go where another lacks them. Destroyed after the last of them; NULL is
+ * fine. Any thread. */
+struct at_share;
+int at_share_create(struct at_error *err, struct at_share **ret_share);
+void at_share_destroy(struct at_share *s);
 
 struct at_classifier_config {
     const char *model_path;
@@ -24,6 +31,7 @@ struct at_classifier_config {
     double budget_kv_mb;        /* 0: 480 */
     unsigned threads;           /* workers; 0: decisions run inside at_receiver_push, deterministic (files, training) */
     const char *cache_dir;      /* calibration kept between starts; NULL: none */
+    struct at_share *share;     /* borrowed, with those of the same mem; NULL: it is alone */
 };
 
 int at_classifier_create(struct at_mem *mem, const struct at_classifier_config *config, struct at_error *err,

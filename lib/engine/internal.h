@@ -121,6 +121,9 @@ struct at_classifier {
     size_t n_policies;
     int64_t busy_ns, chosen_ns; /* worker time since the last choice */
     bool stop;
+    struct at_share *share; /* NULL: alone */
+    bool freed, lacks;      /* memory or a spare session came free, or was not to be had, which others of the
+                             * share are still to be told */
 
     struct server servers[MAX_THREADS];
 };
@@ -183,11 +186,18 @@ void at_receiver_forget(struct at_receiver *r, struct stream *s); /* lock held *
 void at_receiver_publish(struct at_receiver *r,
                          struct at_result *result); /* adds the service; no lock held */
 
+/* share.c */
+int at_share_join(struct at_share *s, struct at_classifier *c, struct at_error *err); /* s NULL: nothing */
+void at_share_leave(struct at_classifier *c);                                         /* no lock held */
+/* Tells the others what c->freed and c->lacks say; lock held, let go of meanwhile where it returns true. */
+bool at_share_settle(struct at_classifier *c);
+
 /* sessions.c: sessions under the KV budget; lock held (acquire lets go of it while it allocates) */
 int at_sessions_acquire(struct at_classifier *c, struct stream *s);
 void at_sessions_release(struct at_classifier *c, struct stream *s); /* its heir too */
 /* A session that is to follow s->session, where the budget has room; else none. */
 void at_sessions_add_heir(struct at_classifier *c, struct stream *s, int candidate);
+void at_sessions_drop_spares(struct at_classifier *c);
 void at_sessions_drop_heir(struct at_classifier *c, struct stream *s);
 /* The heir takes over. */
 void at_sessions_switch(struct at_classifier *c, struct stream *s);

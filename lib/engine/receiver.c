@@ -134,6 +134,7 @@ static size_t on_room(void *ctx, uint64_t id)
     pthread_mutex_lock(&r->c->lock);
     struct stream *s = *slot(r, id);
     size_t room = s ? at_stream_room(s) : 0;
+    at_share_settle(r->c);
     pthread_mutex_unlock(&r->c->lock);
     return room;
 }
@@ -177,6 +178,7 @@ static void on_closed(void *ctx, const struct at_emission *e)
         else
             pthread_cond_signal(&r->c->work);
     }
+    at_share_settle(r->c);
     pthread_mutex_unlock(&r->c->lock);
 }
 
@@ -298,6 +300,7 @@ static void drop_streams(struct at_receiver *r)
         at_stream_drop(s);
         s = next;
     }
+    at_share_settle(c);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -345,6 +348,7 @@ int at_receiver_pause(struct at_receiver *r)
     for (struct stream *s = r->inline_ ? c->streams : NULL; s;) /* others may go meanwhile */
         s = s->r == r && at_stream_serve(s, &r->server) ? c->streams : s->next;
     pthread_cond_broadcast(&c->work);
+    at_share_settle(c);
     pthread_mutex_unlock(&c->lock);
     return ret < 0 ? ret : take_failure(r);
 }

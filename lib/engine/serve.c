@@ -369,11 +369,13 @@ static void *work(void *arg)
         struct part parts[SERVE_MAX];
         size_t n = gather(server, parts);
         if (n == 0) {
-            pthread_cond_wait(&c->work, &c->lock);
+            if (!at_share_settle(c))
+                pthread_cond_wait(&c->work, &c->lock);
             continue;
         }
         serve(server, parts, n);
         at_choose_again(c, at_clock_mono_ns());
+        at_share_settle(c);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;

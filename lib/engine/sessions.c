@@ -28,8 +28,9 @@ static struct at_session *take_spare(struct at_classifier *c, int candidate)
     return NULL;
 }
 
-static void drop_spares(struct at_classifier *c)
+void at_sessions_drop_spares(struct at_classifier *c)
 {
+    c->freed |= c->n_spare > 0;
     while (c->n_spare > 0)
         at_session_destroy(c->spare[--c->n_spare].session);
 }
@@ -79,8 +80,9 @@ int at_sessions_acquire(struct at_classifier *c, struct stream *s)
     struct at_session *session = take_spare(c, candidate);
     double need = c->state.candidates[candidate].kv_bytes;
     if (!session && !at_sessions_affords(c, need))
-        drop_spares(c);
+        at_sessions_drop_spares(c);
     if (!session && c->n_sessions > 0 && !at_sessions_affords(c, need)) {
+        c->lacks = true;
         session = take_victim(c, candidate, s->watched);
         if (!session)
             return -EAGAIN;
@@ -108,6 +110,7 @@ static void put_back(struct at_classifier *c, struct at_session *session, int ca
     }
     c->n_sessions--;
     c->generation++;
+    c->freed = true;
 }
 
 void at_sessions_drop_heir(struct at_classifier *c, struct stream *s)
@@ -147,5 +150,5 @@ void at_sessions_switch(struct at_classifier *c, struct stream *s)
 
 void at_sessions_finish(struct at_classifier *c)
 {
-    drop_spares(c);
+    at_sessions_drop_spares(c);
 }

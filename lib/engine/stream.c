@@ -26,6 +26,7 @@ static void take_queue(struct at_classifier *c, struct stream *s)
 {
     if (!s->frames && (c->n_streams <= 1 || at_sessions_affords(c, (double)queue_bytes(c))))
         s->frames = at_mem_alloc(c->mem, AT_MEM_FRAMES, queue_bytes(c));
+    c->lacks |= !s->frames;
 }
 
 struct stream *at_stream_create(struct at_receiver *r, const struct at_emission *e)
@@ -48,6 +49,7 @@ void at_stream_destroy(struct stream *s)
 {
     if (!s)
         return;
+    s->r->c->freed |= s->frames != NULL;
     at_mem_free(s->r->c->mem, s->frames);
     at_mem_free(s->r->c->mem, s);
 }
@@ -163,6 +165,7 @@ static void put_part(struct stream *s, const float *frames, size_t n, bool new_r
     } else if (s->head - s->tail >= AT_PACE_FIRST) {
         pthread_cond_signal(&c->work);
     }
+    at_share_settle(c);
     pthread_mutex_unlock(&c->lock);
 }
 
