@@ -4,12 +4,21 @@
 #include "lib/kernels/ops.h"
 #include "lib/kernels/tiles.h"
 
+#include <string.h>
+
 #if BF16
 typedef uint16_t value;
 #define ATTEND AT_FN(attend_bf16)
+/* Weights are rounded to 2^-9: 8e-5 is enough of them. */
+#define vf_exp2_value vf_exp2_coarse
+#define store_value   vf_store_bf16
+#define store_pair    vf_store_bf16_pair
 #else
 typedef float value;
 #define ATTEND AT_FN(attend)
+#define vf_exp2_value vf_exp2
+#define store_value   vf_store
+#define store_pair    vf_store_pair
 #endif
 
 /* Keys of a block, and the stride of its scores: 14 rows take 30 KiB, and longer blocks spread the
@@ -21,6 +30,8 @@ typedef float value;
 
 /* Scores are made in whole panels where tiles read them. */
 #define SCORE_COLUMNS (BF16 && AT_HAS_TILES ? AT_PANEL : TILE_COLUMNS)
+
+#define ROWS 16 /* most rows of a span, and whole vectors */
 
 /* Queries row..row+mr-1 and the slots [lo, hi) that any of them sees in this block; first: the
  * panel lo is in. */
@@ -56,46 +67,115 @@ INLINE void scores(const struct at_attend *j, const int mr, const struct span *p
     }
 }
 
-/* s (n vectors of one row): slots outside [lo, hi) become MASKED. */
-INLINE void mask(float *s, size_t n, int32_t lo, int32_t hi)
+/* One vector of scores: lanes outside [lo, hi) become MASKED. */
+INLINE void mask(float *s, int32_t lo, int32_t hi)
 {
     vi at;
     for (int i = 0; i < VW; i++)
         at[i] = i;
-    for (size_t i = 0; i < n; i++, s += VW, at += VW) {
-        vi seen = (vi)(at >= lo) & (vi)(at < hi);
-        vf_store(s, (vf)(((vi)vf_load(s) & seen) | ((vi)vf_set(MASKED) & ~seen)));
+    vi seen = (vi)(at >= lo) & (vi)(at < hi);
+    vf_store(s, (vf)(((vi)vf_load(s) & seen) | ((vi)vf_set(MASKED) & ~seen)));
+}
+
+/* The greatest of n vectors; four chains, because one would wait for each of its links. */
+INLINE float top_of(const float *s, size_t n)
+{
+    vf top[4];
+    size_t i = 0;
+    UNROLL
+    for (int c = 0; c < 4; c++)
+        top[c] = vf_set(MASKED);
+    for (; i + 4 <= n; i += 4) {
+        UNROLL
+        for (int c = 0; c < 4; c++)
+            top[c] = vf_max(top[c], vf_load(s + (i + (size_t)c) * VW));
+    }
+    for (; i < n; i++)
+        top[0] = vf_max(top[0], vf_load(s + i * VW));
+    return vf_top(vf_max(vf_max(top[0], top[1]), vf_max(top[2], top[3])));
+}
+
+/* Weights of n vectors of scores, `to` being where the row's weights begin: in bf16 they lie denser
+ * than the scores, behind what is still to be read. Returns their sum. */
+INLINE float exponents(const float *s, size_t n, float max, value *to)
+{
+    vf total[2] = {{0}, {0}};
+    size_t i = 0;
+    for (; i + 2 <= n; i += 2) {
+        vf a = vf_exp2_value(vf_load(s + i * VW) - max),
+           b = vf_exp2_value(vf_load(s + (i + 1) * VW) - max);
+        store_pair(to + i * VW, a, b);
+        total[0] += a;
+        total[1] += b;
+    }
+    for (; i < n; i++) {
+        vf e = vf_exp2_value(vf_load(s + i * VW) - max);
+        store_value(to + i * VW, e);
+        total[0] += e;
+    }
+    return vf_sum(total[0] + total[1]);
+}
+
+/* Of a row's vectors of scores, those with a slot that its query sees, once the others' slots in them
+ * are MASKED; none where it sees nothing. */
+struct seen {
+    size_t from, end;
+};
+
+INLINE struct seen mask_edges(const struct at_attend *j, const struct span *p, size_t i, size_t n, float *s)
+{
+    int32_t lo = j->lo[i] - (int32_t)p->first, hi = j->hi[i] - (int32_t)p->first;
+    lo = lo > 0 ? lo : 0;
+    hi = hi < (int32_t)(n * VW) ? hi : (int32_t)(n * VW);
+    if (hi <= lo)
+        return (struct seen){0, 0};
+    struct seen v = {(size_t)lo / VW, ((size_t)hi + VW - 1) / VW};
+    if (lo % VW)
+        mask(s + v.from * VW, lo % VW, VW);
+    if (hi % VW)
+        mask(s + (v.end - 1) * VW, 0, hi % VW);
+    return v;
+}
+
+/* scale (rows) = 2^(old - now), exactly 1 where the maximum stays; max = now. Arrays of whole vectors. */
+INLINE void rescale(const float *now, float *old, size_t rows, float *scale)
+{
+    for (size_t r = 0; r < rows; r += VW) {
+        vf a = vf_load(old + r), b = vf_load(now + r), one = vf_set(1.0f);
+        vi same = (vi)(a == b);
+        vf_store(scale + r, (vf)(((vi)one & same) | ((vi)vf_exp2(a - b) & ~same)));
     }
 }
 
-/* One row of scores to weights (bf16: in the first half of the row); returns what the row's former
- * weights are to be multiplied with. */
-INLINE float weigh(float *s, size_t n, float *max, float *sum)
+/* Scores of the span's rows to weights (bf16: in the first half of each row), 0 where nothing is
+ * seen; scale (ROWS): what the rows' former weights are to be multiplied with. Row after row in each
+ * step, so that their reductions overlap. */
+INLINE void weights(const struct at_attend *j, const int mr, const struct span *p, float *s,
+                    float *scale)
 {
-    vf top = vf_set(MASKED), total = {0};
-    for (size_t i = 0; i < n; i++)
-        top = vf_max(top, vf_load(s + i * VW));
-    float old = *max, now = vf_top(top);
-    if (now <=
-        EMPTY) { /* sees nothing here: 2^-126 each, as some vf_exp2 has it, would be a mean */
-        for (size_t i = 0; i < n; i++)
-            vf_store(s + i * VW, (vf){0});
-        return 1.0f;
+    size_t n = at_round_up(p->hi - p->first, SCORE_COLUMNS) / VW;
+    struct seen seen[ROWS];
+    float old[ROWS] = {0}, now[ROWS] = {0};
+    for (int r = 0; r < mr; r++) {
+        const struct seen *v = &seen[r];
+        float *row = s + r * STRIDE;
+        seen[r] = mask_edges(j, p, p->row + (size_t)r, n, row);
+        old[r] = j->max[p->row + (size_t)r];
+        now[r] = top_of(row + v->from * VW, v->end - v->from);
+        now[r] = now[r] > old[r] ? now[r] : old[r];
     }
-    now = now > old ? now : old;
-    for (size_t i = 0; i < n; i++) {
-        vf e = vf_exp2(vf_load(s + i * VW) - now);
-#if BF16
-        vf_store_bf16((uint16_t *)s + i * VW, e); /* behind what is still to be read */
-#else
-        vf_store(s + i * VW, e);
-#endif
-        total += e;
+    rescale(now, old, (size_t)mr, scale);
+    for (int r = 0; r < mr; r++) {
+        const struct seen *v = &seen[r];
+        float *row = s + r * STRIDE, *sum = j->sum + p->row + r;
+        value *w = (value *)row;
+        *sum = *sum * scale[r] + exponents(row + v->from * VW, v->end - v->from, now[r], w + v->from * VW);
+        j->max[p->row + (size_t)r] = now[r];
+        if (v->from)
+            memset(w, 0, v->from * VW * sizeof *w);
+        if (v->end < n)
+            memset(w + v->end * VW, 0, (n - v->end) * VW * sizeof *w);
     }
-    float scale = old == now ? 1.0f : vf_exp2(vf_set(old - now))[0];
-    *sum = *sum * scale + vf_sum(total);
-    *max = now;
-    return scale;
 }
 
 /* nv vectors of columns of acc (mr, v_stride) = acc * scale + s v over the slots [lo, hi). */
@@ -137,22 +217,9 @@ INLINE void values(const struct at_attend *j, const int mr, const struct span *p
         values_at(j, mr, 1, column, p, s, scale);
 }
 
-/* Scores of the span to weights. */
-INLINE void weights(const struct at_attend *j, const int mr, const struct span *p, float *s,
-                    float *scale)
-{
-    size_t n = at_round_up(p->hi - p->first, SCORE_COLUMNS) / VW, end = p->first + n * VW;
-    for (int r = 0; r < mr; r++) {
-        size_t i = p->row + (size_t)r;
-        if (j->lo[i] > (int32_t)p->first || j->hi[i] < (int32_t)end)
-            mask(s + r * STRIDE, n, j->lo[i] - (int32_t)p->first, j->hi[i] - (int32_t)p->first);
-        scale[r] = weigh(s + r * STRIDE, n, j->max + i, j->sum + i);
-    }
-}
-
 INLINE void tile(const struct at_attend *j, const int mr, const struct span *p)
 {
-    float s[MR * STRIDE] __attribute__((aligned(64))), scale[MR];
+    float s[MR * STRIDE] __attribute__((aligned(64))), scale[ROWS];
     scores(j, mr, p, s);
     weights(j, mr, p, s, scale);
     values(j, mr, p, s, scale);
@@ -228,7 +295,7 @@ INLINE void tile_values(const struct at_attend *j, const struct span *p, const f
 /* 16 queries by tiles; dim is a multiple of TILE_DEPTH. */
 static void tile_span(const struct at_attend *j, const struct span *p)
 {
-    float s[TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[TILE_ROWS], bias[16];
+    float s[TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[ROWS], bias[16];
     const value *q = (const value *)j->q + p->row * j->dim;
     for (int i = 0; i < 16; i++)
         bias[i] = j->bias;

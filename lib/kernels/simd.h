@@ -67,6 +67,12 @@ INLINE void vf_store(float *p, vf x)
     *(vf_u *)p = x;
 }
 
+INLINE void vf_store_pair(float *p, vf a, vf b)
+{
+    vf_store(p, a);
+    vf_store(p + VW, b);
+}
+
 INLINE vf vf_set(float x)
 {
     return x - (vf){0}; /* x - 0 is x for every x: folds to a broadcast */
@@ -117,9 +123,9 @@ INLINE float vf_top(vf x)
 #endif
 }
 
-/* 2^x within 3e-7 relative: x = n + f, |f| <= 1/2, 2^f by a polynomial of degree 5 (minimax in
- * relative error). Below -126 it is 0 or 2^-126, above 127 at least 2^126: callers need no more. */
-INLINE vf vf_exp2(vf x)
+/* 2^x, x = n + f, |f| <= 1/2, 2^f by a polynomial (minimax in relative error) of degree 5, or 3 where
+ * `coarse`. */
+INLINE vf vf_exp2_by(vf x, const bool coarse)
 {
 #if defined(__AVX512F__)
     vf n = (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -130,17 +136,36 @@ INLINE vf vf_exp2(vf x)
     x = -vf_max(-x, vf_set(-126.0f));
     vf t = x + magic, n = t - magic;
 #endif
-    vf f = x - n;
-    vf p = f * 0x1.5c08e6p-10f + 0x1.3d0c52p-7f;
-    p = p * f + 0x1.c6b6e4p-5f;
-    p = p * f + 0x1.ebf918p-3f;
-    p = p * f + 0x1.62e428p-1f;
-    p = p * f + 0x1.000002p+0f;
+    vf f = x - n, p;
+    if (coarse) {
+        p = f * 0x1.c3f760p-5f + 0x1.f0de1cp-3f;
+        p = p * f + 0x1.62f31ap-1f;
+        p = p * f + 0x1.fff692p-1f;
+    } else {
+        p = f * 0x1.5c08e6p-10f + 0x1.3d0c52p-7f;
+        p = p * f + 0x1.c6b6e4p-5f;
+        p = p * f + 0x1.ebf918p-3f;
+        p = p * f + 0x1.62e428p-1f;
+        p = p * f + 0x1.000002p+0f;
+    }
 #if defined(__AVX512F__)
     return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
 #else
     return (vf)((vi)p + ((vi)t << 23));
 #endif
+}
+
+/* 2^x within 3e-7 relative. Below -126 it is 0 or 2^-126, above 127 at least 2^126: callers need no
+ * more. */
+INLINE vf vf_exp2(vf x)
+{
+    return vf_exp2_by(x, false);
+}
+
+/* The same within 8e-5, for what is then rounded to bf16. */
+INLINE vf vf_exp2_coarse(vf x)
+{
+    return vf_exp2_by(x, true);
 }
 
 /* acc (mr, nv) += a (mr, k; stride lda) b (k, nv vectors; stride ldb): the register tile that all
@@ -178,6 +203,17 @@ INLINE void vf_store_bf16(uint16_t *p, vf x)
     *(vs_u *)p = (vs)h;
 #else
     *(vs_u *)p = __builtin_convertvector(vf_bf16(x), vs);
+#endif
+}
+
+/* Two vectors beside each other. */
+INLINE void vf_store_bf16_pair(uint16_t *p, vf a, vf b)
+{
+#if defined(__AVX512BF16__)
+    _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a));
+#else
+    vf_store_bf16(p, a);
+    vf_store_bf16(p + VW, b);
 #endif
 }
 
