@@ -36,13 +36,16 @@ static bool is_near(const float *a, const float *b, size_t n, float within)
     return off <= within * top;
 }
 
-/* m rows by n columns of depth k; add: onto what stands there. */
+enum product { PLAIN, ADD, GELU };
+
+/* m rows by n columns of depth k: as they are, added onto what stands there, or their gelu. */
 static bool products_agree(const struct at_kernels *a, const struct at_kernels *b, size_t m,
-                           size_t n, size_t k, bool add, float within)
+                           size_t n, size_t k, enum product what, float within)
 {
     static const size_t wide = WIDE + 24; /* whole panels */
     uint16_t x[ROWS * DEPTH], w[(WIDE + 24) * DEPTH];
     float bias[WIDE], y[2][ROWS * WIDE];
+    uint16_t gelu[ROWS * WIDE];
     uint32_t seed = 3;
     fill(x, m * k, 1);
     memset(w, 0, sizeof w);
@@ -51,7 +54,7 @@ static bool products_agree(const struct at_kernels *a, const struct at_kernels *
         bias[i] = draw(&seed);
     for (size_t i = 0; i < m * n; i++)
         y[0][i] = y[1][i] = draw(&seed);
-    for (int v = 0; v < 2; v++)
+    for (int v = 0; v < 2; v++) {
         (v ? b : a)->linear_bf16(&(struct at_linear){.x = x,
                                                      .w = w,
                                                      .bias = bias,
@@ -61,7 +64,11 @@ static bool products_agree(const struct at_kernels *a, const struct at_kernels *
                                                      .k = k,
                                                      .x_stride = k,
                                                      .y_stride = n,
-                                                     .add = add});
+                                                     .add = what == ADD,
+                                                     .gelu = what == GELU ? gelu : NULL});
+        for (size_t i = 0; what == GELU && i < m * n; i++)
+            y[v][i] = at_from_bf16(gelu[i]);
+    }
     return is_near(y[0], y[1], m * n, within);
 }
 
@@ -105,13 +112,15 @@ static bool attention_agrees(const struct at_kernels *a, const struct at_kernels
 
 bool at_kernels_agree(const struct at_kernels *a, const struct at_kernels *b, float within)
 {
-    return products_agree(a, b, 64, 96, 128, false, within) &&
-           products_agree(a, b, 32, 32, 64, true, within) &&
-           products_agree(a, b, ROWS, WIDE, DEPTH, true, within) &&
-           products_agree(a, b, ROWS, WIDE, DEPTH, false, within) &&
-           products_agree(a, b, 17, 33, 96, false, within) &&
-           products_agree(a, b, 15, 32, 32, false, within) &&
-           products_agree(a, b, 33, 40, 30, true, within) &&
+    const float rounded = 0x1p-7f + within; /* a result may fall on the other side of a border */
+    return products_agree(a, b, 64, 96, 128, PLAIN, within) &&
+           products_agree(a, b, 32, 32, 64, ADD, within) &&
+           products_agree(a, b, ROWS, WIDE, DEPTH, ADD, within) &&
+           products_agree(a, b, ROWS, WIDE, DEPTH, PLAIN, within) &&
+           products_agree(a, b, 17, 33, 96, PLAIN, within) &&
+           products_agree(a, b, 15, 32, 32, PLAIN, within) &&
+           products_agree(a, b, 33, 40, 30, ADD, within) &&
+           products_agree(a, b, 50, 72, 64, GELU, rounded) &&
            attention_agrees(a, b, 64, 32, 0, SLOTS, within) &&
            attention_agrees(a, b, ROWS, 32, 3, 600, within) &&
            attention_agrees(a, b, ROWS, 64, 37, 571, within) &&

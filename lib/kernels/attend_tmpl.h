@@ -9,13 +9,13 @@
 #if BF16
 typedef uint16_t value;
 #define ATTEND AT_FN(attend_bf16)
-/* Weights are rounded to 2^-9: 8e-5 is enough of them. */
+/* Weights are then rounded to 8 bits: within 8e-5 is enough. */
 #define vf_exp2_value vf_exp2_coarse
 #define store_value   vf_store_bf16
 #define store_pair    vf_store_bf16_pair
 #else
 typedef float value;
-#define ATTEND AT_FN(attend)
+#define ATTEND        AT_FN(attend)
 #define vf_exp2_value vf_exp2
 #define store_value   vf_store
 #define store_pair    vf_store_pair
@@ -116,13 +116,14 @@ INLINE float exponents(const float *s, size_t n, float max, value *to)
     return vf_sum(total[0] + total[1]);
 }
 
-/* Of a row's vectors of scores, those with a slot that its query sees, once the others' slots in them
- * are MASKED; none where it sees nothing. */
+/* Of a row's vectors of scores, those with a slot that its query sees, once the others' slots in
+ * them are MASKED; none where it sees nothing. */
 struct seen {
     size_t from, end;
 };
 
-INLINE struct seen mask_edges(const struct at_attend *j, const struct span *p, size_t i, size_t n, float *s)
+INLINE struct seen mask_edges(const struct at_attend *j, const struct span *p, size_t i, size_t n,
+                              float *s)
 {
     int32_t lo = j->lo[i] - (int32_t)p->first, hi = j->hi[i] - (int32_t)p->first;
     lo = lo > 0 ? lo : 0;
@@ -137,7 +138,8 @@ INLINE struct seen mask_edges(const struct at_attend *j, const struct span *p, s
     return v;
 }
 
-/* scale (rows) = 2^(old - now), exactly 1 where the maximum stays; max = now. Arrays of whole vectors. */
+/* scale (rows) = 2^(old - now), exactly 1 where the maximum stays; max = now. Arrays of whole
+ * vectors. */
 INLINE void rescale(const float *now, float *old, size_t rows, float *scale)
 {
     for (size_t r = 0; r < rows; r += VW) {
@@ -148,8 +150,8 @@ INLINE void rescale(const float *now, float *old, size_t rows, float *scale)
 }
 
 /* Scores of the span's rows to weights (bf16: in the first half of each row), 0 where nothing is
- * seen; scale (ROWS): what the rows' former weights are to be multiplied with. Row after row in each
- * step, so that their reductions overlap. */
+ * seen; scale (ROWS): what the rows' former weights are to be multiplied with. Row after row in
+ * each step, so that their reductions overlap. */
 INLINE void weights(const struct at_attend *j, const int mr, const struct span *p, float *s,
                     float *scale)
 {
@@ -169,7 +171,8 @@ INLINE void weights(const struct at_attend *j, const int mr, const struct span *
         const struct seen *v = &seen[r];
         float *row = s + r * STRIDE, *sum = j->sum + p->row + r;
         value *w = (value *)row;
-        *sum = *sum * scale[r] + exponents(row + v->from * VW, v->end - v->from, now[r], w + v->from * VW);
+        *sum = *sum * scale[r] +
+               exponents(row + v->from * VW, v->end - v->from, now[r], w + v->from * VW);
         j->max[p->row + (size_t)r] = now[r];
         if (v->from)
             memset(w, 0, v->from * VW * sizeof *w);

@@ -23,14 +23,18 @@ static inline size_t at_round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
-/* y (m, n) = x (m, k) w^T + bias, or y += x w^T. x and y have strides x_stride, y_stride. */
+/* y (m, n) = x (m, k) w^T + bias, or y += x w^T; or, in y's place, x (1 + tanh(sqrt(2/pi) (x +
+ * 0.044715 x^3))) / 2 of it, in the product's kind of values. Strides of x_stride, y_stride values.
+ */
 struct at_linear {
     const void *x;     /* floats; bf16 for linear_bf16, where k is even */
     const void *w;     /* panels (n, k), see at_kernels_pack */
     const float *bias; /* (n) or NULL */
     float *y;
     size_t m, n, k, x_stride, y_stride;
-    bool add; /* y += instead of y =; bias is then ignored */
+    bool add;   /* y += instead of y =; bias is then ignored */
+    void *gelu; /* NULL, or (m, n; y_stride) in y's place, floats or for linear_bf16 bf16; not with
+                   add */
 };
 
 /* n queries of one head against a set of keys. Called once per set; the running softmax lives in
@@ -55,13 +59,12 @@ struct at_kernels {
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float a, const float *x, size_t n, float *y); /* y += a x */
     void (*softmax)(float *x, size_t n); /* in place; natural units; exp within 2e-7 */
-    void (*gelu_tanh)(float *x,
-                      size_t n); /* in place: x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2 */
-    /* y (m, n) = norm of each row of x, eps 1e-5; bias (n) or NULL. x and y may be the same. */
+    /* y (m, n) = norm of each row of x, eps 1e-5; bias (n) or NULL. y: floats, or bf16 where
+     * `bf16`; floats may replace x. */
     void (*rmsnorm)(const float *x, const float *weight, const float *bias, size_t m, size_t n,
-                    float *y);
+                    void *y, bool bf16);
     void (*layernorm)(const float *x, const float *weight, const float *bias, size_t m, size_t n,
-                      float *y);
+                      void *y, bool bf16);
     void (*linear)(const struct at_linear *job);
 
     /* cos and sin of (pos0 + t) * freq[i] for t < n: (n, half padded). freq: (half padded), zeros

@@ -1,32 +1,55 @@
 /* Products with packed weights: register tiles of MR rows. Included by linear.c and linear_bf16.c,
  * which define BF16. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+
 #include "lib/kernels/ops.h"
 #include "lib/kernels/tiles.h"
 
 #if BF16
 typedef uint16_t value;
-#define LINEAR AT_FN(linear_bf16)
+#define LINEAR      AT_FN(linear_bf16)
+#define store_value vf_store_bf16
 #else
 typedef float value;
-#define LINEAR AT_FN(linear)
+#define LINEAR      AT_FN(linear)
+#define store_value vf_store
 #endif
+
+/* The job's gelu at row, column.. = gelu_tanh of y (rows, columns), whose rows are TILE_COLUMNS or
+ * more apart and whole vectors long. */
+static void activate(const struct at_linear *j, size_t row, size_t rows, size_t column,
+                     size_t columns, const float *y, size_t stride)
+{
+    for (size_t r = 0; r < rows; r++) {
+        value *out = (value *)j->gelu + (row + r) * j->y_stride + column, last[VW];
+        const float *from = y + r * stride;
+        size_t c = 0;
+        for (; c + VW <= columns; c += VW)
+            store_value(out + c, vf_gelu_tanh(vf_load(from + c), BF16));
+        if (c == columns)
+            continue;
+        store_value(last, vf_gelu_tanh(vf_load(from + c), BF16));
+        memcpy(out + c, last, (columns - c) * sizeof *out);
+    }
+}
 
 /* One tile: mr rows from row, columns column..column+TILE_COLUMNS-1 of the panel w. */
 INLINE void tile(const struct at_linear *j, const int mr, size_t row, size_t column, const value *w)
 {
     vf acc[MR][NV];
     const value *x = (const value *)j->x + row * j->x_stride;
-    float *y = j->y + row * j->y_stride + column;
-    const bool whole = column + TILE_COLUMNS <= j->n;
-    float edge[MR][TILE_COLUMNS]; /* stands in for y where the tile passes its last column */
+    float *y = j->y ? j->y + row * j->y_stride + column : NULL;
+    const bool whole = column + TILE_COLUMNS <= j->n && !j->gelu;
+    float edge[MR]
+              [TILE_COLUMNS]; /* stands in for y where the tile passes its last column, or is on */
     float bias[TILE_COLUMNS] = {0};
-    size_t columns = whole ? TILE_COLUMNS : j->n - column,
+    size_t columns = column + TILE_COLUMNS <= j->n ? TILE_COLUMNS : j->n - column,
            stride = whole ? j->y_stride : TILE_COLUMNS;
     for (size_t c = 0; j->bias && !j->add && c < columns; c++)
         bias[c] = j->bias[column + c];
-    for (int r = 0; !whole && r < mr; r++)
+    for (int r = 0; !whole && j->add && r < mr; r++)
         for (size_t c = 0; c < columns; c++)
-            edge[r][c] = j->add ? y[(size_t)r * j->y_stride + c] : 0;
+            edge[r][c] = y[(size_t)r * j->y_stride + c];
     float *out = whole ? y : edge[0];
     UNROLL
     for (int r = 0; r < mr; r++) {
@@ -45,6 +68,10 @@ INLINE void tile(const struct at_linear *j, const int mr, size_t row, size_t col
         UNROLL
         for (int v = 0; v < NV; v++)
             vf_store(out + (size_t)r * stride + v * VW, acc[r][v]);
+    }
+    if (j->gelu) {
+        activate(j, row, (size_t)mr, column, columns, edge[0], TILE_COLUMNS);
+        return;
     }
     for (int r = 0; !whole && r < mr; r++)
         for (size_t c = 0; c < columns; c++)
@@ -83,8 +110,10 @@ INLINE void block(const struct at_linear *j, size_t row, size_t column, const bo
 {
     static const float zeros[AT_PANEL];
     const float *bias = j->bias ? j->bias + column : zeros;
-    float *y = j->y + row * j->y_stride + column, *below = y + TILE_ROWS * j->y_stride;
-    size_t stride = 4 * j->y_stride, at = j->add ? stride : 0; /* 0: one row for all */
+    float own[2 * TILE_ROWS * AT_PANEL] __attribute__((aligned(64))); /* to be activated */
+    size_t step = j->gelu ? AT_PANEL : j->y_stride;
+    float *y = j->gelu ? own : j->y + row * j->y_stride + column, *below = y + TILE_ROWS * step;
+    size_t stride = 4 * step, at = j->add ? stride : 0; /* 0: one row for all */
     TILE_LOAD(0, j->add ? y : bias, at);
     TILE_LOAD(1, (j->add ? y : bias) + 16, at);
     if (two) {
@@ -99,6 +128,8 @@ INLINE void block(const struct at_linear *j, size_t row, size_t column, const bo
         TILE_STORE(2, below, stride);
         TILE_STORE(3, below + 16, stride);
     }
+    if (j->gelu)
+        activate(j, row, two ? 2 * TILE_ROWS : TILE_ROWS, column, AT_PANEL, own, AT_PANEL);
 }
 
 /* Whole tiles by tiles, the rows below and the columns beside them by vectors. */
@@ -118,7 +149,8 @@ void LINEAR(const struct at_linear *j)
         }
         tiles_end();
         below.x = (const value *)j->x + rows * j->x_stride;
-        below.y += rows * j->y_stride;
+        below.y = j->y ? j->y + rows * j->y_stride : NULL;
+        below.gelu = j->gelu ? (value *)j->gelu + rows * j->y_stride : NULL;
         below.m -= rows;
         below.n = columns;
     }
@@ -126,7 +158,8 @@ void LINEAR(const struct at_linear *j)
         by_vectors(&below);
     beside.w = (const value *)j->w + columns * j->k;
     beside.bias = j->bias ? j->bias + columns : NULL;
-    beside.y += columns;
+    beside.y = j->y ? j->y + columns : NULL;
+    beside.gelu = j->gelu ? (value *)j->gelu + columns : NULL;
     beside.n -= columns;
     if (beside.n)
         by_vectors(&beside);

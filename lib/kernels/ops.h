@@ -20,11 +20,10 @@
 float AT_FN(dot)(const float *a, const float *b, size_t n);
 void AT_FN(axpy)(float a, const float *x, size_t n, float *y);
 void AT_FN(softmax)(float *x, size_t n);
-void AT_FN(gelu_tanh)(float *x, size_t n);
 void AT_FN(rmsnorm)(const float *x, const float *weight, const float *bias, size_t m, size_t n,
-                    float *y);
+                    void *y, bool bf16);
 void AT_FN(layernorm)(const float *x, const float *weight, const float *bias, size_t m, size_t n,
-                      float *y);
+                      void *y, bool bf16);
 void AT_FN(linear)(const struct at_linear *j);
 void AT_FN(rope_table)(const double *freq, size_t half, double pos0, size_t n, float *cos,
                        float *sin);

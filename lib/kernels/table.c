@@ -17,7 +17,6 @@
 DECLARE(dot)
 DECLARE(axpy)
 DECLARE(softmax)
-DECLARE(gelu_tanh)
 DECLARE(rmsnorm)
 DECLARE(layernorm)
 DECLARE(linear)
@@ -39,7 +38,6 @@ const struct at_kernels AT_FN(kernels) = {
     .dot = AT_BASE(dot),
     .axpy = AT_BASE(axpy),
     .softmax = AT_BASE(softmax),
-    .gelu_tanh = AT_BASE(gelu_tanh),
     .rmsnorm = AT_BASE(rmsnorm),
     .layernorm = AT_BASE(layernorm),
     .linear = AT_BASE(linear),

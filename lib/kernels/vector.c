@@ -43,7 +43,6 @@ INLINE void store_tail(float *x, size_t n, vf v)
         x[i] = t[i];
 }
 
-#define LOG2_E 1.44269504088896341f
 #define MASKED -3e38f
 
 void AT_FN(softmax)(float *x, size_t n)
@@ -71,21 +70,4 @@ void AT_FN(softmax)(float *x, size_t n)
         vf_store(x + i, vf_load(x + i) * scale);
     for (size_t i = whole; i < n; i++)
         x[i] *= scale[0];
-}
-
-/* x (1 + tanh u) / 2 = x / (1 + exp(-2 u)). */
-INLINE vf gelu(vf x)
-{
-    const float a = -2.0f * 0.797884560802865356f * LOG2_E, b = a * 0.044715f;
-    vf u = x * (x * x * b + a);
-    return x / (vf_exp2(u) + 1.0f);
-}
-
-void AT_FN(gelu_tanh)(float *x, size_t n)
-{
-    size_t i = 0;
-    for (; i + VW <= n; i += VW)
-        vf_store(x + i, gelu(vf_load(x + i)));
-    if (i < n)
-        store_tail(x + i, n - i, gelu(load_tail(x + i, n - i, 0)));
 }

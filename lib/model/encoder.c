@@ -147,38 +147,28 @@ const struct at_model *at_encoder_model(const struct at_encoder *e)
     return e->model;
 }
 
-/* y (m, n) = x (m, k) w^T, or added to y. */
-static void linear(const struct at_encoder *e, struct at_worker *w, enum at_mode mode,
-                   const float *x, const struct at_packed *p, size_t m, bool add, float *y)
+/* y (m, n) = x (m, k) w^T, or added to y, or its gelu. x and gelu are values of the mode. */
+static void linear(const struct at_encoder *e, enum at_mode mode, const void *x,
+                   const struct at_packed *p, size_t m, struct at_linear to)
 {
-    struct at_linear job = {.x = x,
-                            .w = p->fp32,
-                            .y = y,
-                            .m = m,
-                            .n = p->n,
-                            .k = p->k,
-                            .x_stride = p->k,
-                            .y_stride = p->n,
-                            .add = add};
-    if (mode == AT_MODE_FP32) {
-        e->kernels->linear(&job);
-        return;
-    }
-    if (x) /* NULL: what the last product took */
-        e->kernels->to_bf16(x, m * p->k, w->rounded);
-    job.x = w->rounded;
-    job.w = p->bf16;
-    e->kernels->linear_bf16(&job);
+    bool bf16 = mode == AT_MODE_BF16;
+    to.x = x;
+    to.w = bf16 ? (const void *)p->bf16 : p->fp32;
+    to.m = m;
+    to.n = p->n;
+    to.k = p->k;
+    to.x_stride = p->k;
+    to.y_stride = p->n;
+    (bf16 ? e->kernels->linear_bf16 : e->kernels->linear)(&to);
 }
 
-static void norm(const struct at_encoder *e, const float *x, const float *weight, const float *bias,
-                 size_t n, float *y)
+/* y: floats, or bf16 in that mode. */
+static void norm(const struct at_encoder *e, enum at_mode mode, const float *x, const float *weight,
+                 const float *bias, size_t n, void *y)
 {
     const struct at_model_config *c = &e->model->config;
-    if (c->norm == AT_NORM_LAYER)
-        e->kernels->layernorm(x, weight, bias, n, c->d_model, y);
-    else
-        e->kernels->rmsnorm(x, weight, bias, n, c->d_model, y);
+    (c->norm == AT_NORM_LAYER ? e->kernels->layernorm : e->kernels->rmsnorm)(
+        x, weight, bias, n, c->d_model, y, mode == AT_MODE_BF16);
 }
 
 static void embed(const struct at_encoder *e, struct at_worker *w, const struct at_span *s,
@@ -224,11 +214,12 @@ static void layer(const struct at_encoder *e, struct at_worker *w, enum at_mode 
     const struct at_model_config *c = &e->model->config;
     const struct at_layer_weights *norms = &e->model->layers[i];
     const struct at_packed_layer *p = &e->layers[i];
-    const float *again = mode == AT_MODE_BF16 ? NULL : w->y; /* rounded once for q, k and v */
-    norm(e, w->x, norms->norm1_w, norms->norm1_b, n, w->y);
-    linear(e, w, mode, w->y, &p->q, n, false, w->q);
-    linear(e, w, mode, again, &p->k, n, false, w->k);
-    linear(e, w, mode, again, &p->v, n, false, w->v);
+    bool bf16 = mode == AT_MODE_BF16;
+    void *in = bf16 ? (void *)w->rounded : w->y, *attended = bf16 ? (void *)w->rounded : w->a;
+    norm(e, mode, w->x, norms->norm1_w, norms->norm1_b, n, in);
+    linear(e, mode, in, &p->q, n, (struct at_linear){.y = w->q});
+    linear(e, mode, in, &p->k, n, (struct at_linear){.y = w->k});
+    linear(e, mode, in, &p->v, n, (struct at_linear){.y = w->v});
     at_turn_wait(w, i);
     for (const struct at_span *s = w->spans; s < w->spans + n_spans; s++) {
         size_t at = s->row * c->d_model;
@@ -236,11 +227,12 @@ static void layer(const struct at_encoder *e, struct at_worker *w, enum at_mode 
                     w->a + at);
     }
     at_turn_pass(w, i);
-    linear(e, w, mode, w->a, &p->o, n, true, w->x);
-    norm(e, w->x, norms->norm2_w, norms->norm2_b, n, w->y);
-    linear(e, w, mode, w->y, &p->up, n, false, w->ff);
-    e->kernels->gelu_tanh(w->ff, n * c->d_ff);
-    linear(e, w, mode, w->ff, &p->down, n, true, w->x);
+    if (bf16)
+        e->kernels->to_bf16(w->a, n * c->d_model, w->rounded);
+    linear(e, mode, attended, &p->o, n, (struct at_linear){.y = w->x, .add = true});
+    norm(e, mode, w->x, norms->norm2_w, norms->norm2_b, n, in);
+    linear(e, mode, in, &p->up, n, (struct at_linear){.gelu = w->ff});
+    linear(e, mode, w->ff, &p->down, n, (struct at_linear){.y = w->x, .add = true});
 }
 
 void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, enum at_mode mode,
@@ -250,5 +242,5 @@ void at_encoder_pass(const struct at_encoder *e, struct at_worker *w, enum at_mo
         embed(e, w, &w->spans[i], stride);
     for (size_t i = 0; i < e->model->config.n_layers; i++)
         layer(e, w, mode, i, n_spans, n);
-    norm(e, w->x, e->model->norm_w, e->model->norm_b, n, w->y);
+    norm(e, AT_MODE_FP32, w->x, e->model->norm_w, e->model->norm_b, n, w->y);
 }

@@ -62,15 +62,10 @@ static size_t pass_rows(const struct at_attn_shape *a)
     return a->max_new > PASS_ROWS ? a->max_new : PASS_ROWS;
 }
 
-static size_t widest(const struct at_model_config *c)
-{
-    return c->d_ff > c->d_model ? c->d_ff : c->d_model;
-}
-
 static size_t row_bytes(const struct at_encoder *e)
 {
     const struct at_model_config *c = &e->model->config;
-    return (6 * (size_t)c->d_model + c->d_ff) * sizeof(float) + widest(c) * sizeof(uint16_t) +
+    return (6 * (size_t)c->d_model + c->d_ff) * sizeof(float) + c->d_model * sizeof(uint16_t) +
            sizeof(struct at_span);
 }
 
@@ -133,8 +128,7 @@ int at_worker_create(const struct at_encoder *e, const struct at_session_shape *
     w->spans = at_mem_array(e->mem, AT_MEM_WORKSPACE, rows, sizeof *w->spans);
     w->x = at_mem_array(e->mem, AT_MEM_WORKSPACE, rows,
                         (6 * d + e->model->config.d_ff) * sizeof *w->x);
-    w->rounded = at_mem_array(e->mem, AT_MEM_WORKSPACE, rows,
-                              widest(&e->model->config) * sizeof *w->rounded);
+    w->rounded = at_mem_array(e->mem, AT_MEM_WORKSPACE, rows, d * sizeof *w->rounded);
     w->work = at_mem_alloc(e->mem, AT_MEM_WORKSPACE, work);
     if (!w->spans || !w->x || !w->rounded || !w->work) {
         at_worker_destroy(w);

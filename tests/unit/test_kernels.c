@@ -33,6 +33,11 @@ static void near(const char *what, const struct at_kernels *k, size_t i, double 
                  bound);
 }
 
+static double gelu(double x)
+{
+    return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+}
+
 static void check_vector(const struct at_kernels *k, size_t n)
 {
     float a[200] = {0}, b[200] = {0}, y[200], x[200];
@@ -57,24 +62,60 @@ static void check_vector(const struct at_kernels *k, size_t n)
         /* the score itself is rounded: 6e-8 of it */
         near("softmax", k, i, y[i], exp(x[i] - top) / sum,
              (1e-6 + 2e-7 * (top - x[i])) * exp(x[i] - top) / sum + 1e-37);
-    memcpy(y, x, n * sizeof *y);
-    k->gelu_tanh(y, n);
-    for (size_t i = 0; i < n; i++) {
-        double t = x[i],
-               want = 0.5 * t *
-                      (1 + tanh(sqrt(2 / 3.14159265358979323846) * (t + 0.044715 * t * t * t)));
+}
+
+/* gelu_tanh of x itself: products of one column with a weight of 1, m rows; and n columns of it. */
+static void check_gelu(const struct at_kernels *k, size_t m, size_t n)
+{
+    float x[200], w[200], panels[256], y[200 * 45];
+    uint16_t x16[400], panels16[512], y16[200 * 45], canary = 0x1234;
+    fill(x, m, 40);
+    x[0] = 300, x[m - 1] = -300, x[m / 2] *= 0.02f;
+    float w16[400] = {0};
+    for (size_t i = 0; i < n; i++)
+        w16[2 * i] = w[i] = 1;
+    at_kernels_pack(w, n, 1, panels);
+    at_kernels_pack_bf16(w16, n, 2, panels16);
+    for (size_t i = 0; i < m; i++) {
+        x16[2 * i] = at_bf16(x[i]);
+        x16[2 * i + 1] = 0;
+    }
+    for (size_t i = 0; i < 200 * 45; i++)
+        y[i] = 7, y16[i] = canary;
+    k->linear(&(struct at_linear){
+        .x = x, .w = panels, .gelu = y, .m = m, .n = n, .k = 1, .x_stride = 1, .y_stride = 45});
+    k->linear_bf16(&(struct at_linear){.x = x16,
+                                       .w = panels16,
+                                       .gelu = y16,
+                                       .m = m,
+                                       .n = n,
+                                       .k = 2,
+                                       .x_stride = 2,
+                                       .y_stride = 45});
+    for (size_t i = 0; i < m * 45; i++) {
+        size_t r = i / 45;
+        if (i % 45 >= n) {
+            near("gelu, behind the row", k, i, y[i], 7, 0);
+            near("gelu in bf16, behind the row", k, i, y16[i], canary, 0);
+            continue;
+        }
+        double want = gelu(x[r]), rounded = gelu(at_from_bf16(x16[2 * r]));
         near("gelu", k, i, y[i], want, 1e-6 * fabs(want) + 1e-7);
+        near("gelu in bf16", k, i, at_from_bf16(y16[i]), rounded, 0.0043 * fabs(rounded) + 1e-7);
     }
 }
 
 static void check_norms(const struct at_kernels *k, size_t n)
 {
     float x[3 * 200], w[200], b[200], rms[3 * 200], layer[3 * 200];
+    uint16_t rms16[3 * 200], layer16[3 * 200];
     fill(x, 3 * n, 2);
     fill(w, n, 1);
     fill(b, n, 1);
-    k->rmsnorm(x, w, NULL, 3, n, rms);
-    k->layernorm(x, w, b, 3, n, layer);
+    k->rmsnorm(x, w, NULL, 3, n, rms, false);
+    k->layernorm(x, w, b, 3, n, layer, false);
+    k->rmsnorm(x, w, b, 3, n, rms16, true);
+    k->layernorm(x, w, b, 3, n, layer16, true);
     for (size_t r = 0; r < 3; r++) {
         double mean = 0, power = 0, variance = 0;
         for (size_t i = 0; i < n; i++) {
@@ -87,6 +128,11 @@ static void check_norms(const struct at_kernels *k, size_t n)
             near("rmsnorm", k, i, rms[r * n + i], x[r * n + i] / sqrt(power + 1e-5) * w[i], 3e-6);
             near("layernorm", k, i, layer[r * n + i],
                  (x[r * n + i] - mean) / sqrt(variance + 1e-5) * w[i] + b[i], 1e-5);
+            double rounded = rms[r * n + i] + (double)b[i]; /* 2^-8 of it, and its own 3e-6 */
+            near("rmsnorm in bf16", k, i, at_from_bf16(rms16[r * n + i]), rounded,
+                 fabs(rounded) * 0x1.1p-8 + 1e-5);
+            near("layernorm in bf16", k, i, at_from_bf16(layer16[r * n + i]), layer[r * n + i],
+                 fabsf(layer[r * n + i]) * 0x1.1p-8f + 1e-6);
         }
     }
 }
@@ -165,6 +211,7 @@ static void test_variants(void **state)
             check_norms(k, lengths[i]);
             check_linear(k, 1 + i, lengths[i], lengths[11 - i], i % 2);
             check_linear(k, 5 * i + 13, 130 - i, 34 + i, false);
+            check_gelu(k, lengths[i], 1 + 4 * i);
         }
         static const double positions[] = {0, 1000, 1e6, 1e8, 3e11, 1e15};
         for (size_t i = 0; i < 6; i++) {
