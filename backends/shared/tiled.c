@@ -1,6 +1,7 @@
 /* The cache of a group is a ring of panels (rotated keys) and of padded rows (values). A run first
  * attends to the ring, which still holds every token that its first query sees, then to its own
- * keys, and only then moves them in. SPDX-License-Identifier: GPL-3.0-or-later */
+ * keys, and only then moves them in; until the ring is full they go there at once.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #include "backends/shared/tiled.h"
 
 #include <errno.h>
@@ -24,6 +25,25 @@ struct work {
     char *k, *v;             /* one group's new panels and rows */
     struct at_parts_queries queries;
 };
+
+/* Where a run's keys and values go: from slot `first` on, after `before` older ones in the same
+ * slots. */
+struct place {
+    char *k, *v;
+    size_t first, before;
+};
+
+/* The ring of group g while it has room, so that nothing that a query sees is overwritten; else the
+ * workspace, its panels in line with the ring's. */
+static struct place place_of(const struct at_attn_state *a, const struct work *w, size_t g,
+                             size_t n)
+{
+    size_t tokens = (size_t)a->n;
+    if (tokens + n <= a->slots)
+        return (struct place){a->keys + g * a->key_bytes, a->values + g * a->value_bytes, tokens,
+                              tokens};
+    return (struct place){w->k, w->v, a->slots ? tokens % AT_PANEL : 0, 0};
+}
 
 static size_t slots_of(const struct at_attn_shape *s)
 {
@@ -130,10 +150,9 @@ static void group_mean(const struct at_attn_state *a, const float *x, size_t g, 
     }
 }
 
-/* New keys and values of group g into the workspace, from slot `first` on, so that panels line up
- * with the ring's. */
+/* New keys and values of group g to their place. */
 static void pack(const struct at_attn_state *a, const struct work *w, const float *k,
-                 const float *v, size_t g, size_t n, size_t first)
+                 const float *v, size_t g, size_t n, const struct place *to)
 {
     size_t d = a->shape.head_dim, stride = a->shape.n_heads * d;
     k += g * d;
@@ -146,13 +165,14 @@ static void pack(const struct at_attn_state *a, const struct work *w, const floa
         stride = d;
     }
     const float *cos = a->shape.rope_base > 0 ? w->cos : NULL;
-    at_parts_store_keys(a->kernels, &a->shape, k, stride, n, cos, w->sin, w->k, first);
-    if (at_parts_bf16(&a->shape)) { /* the outer halves of the outer pairs must be finite */
+    at_parts_store_keys(a->kernels, &a->shape, k, stride, n, cos, w->sin, to->k, to->first);
+    if (at_parts_bf16(&a->shape) &&
+        to->v == w->v) { /* the outer halves of the outer pairs must be finite */
         size_t pair = at_parts_value_bytes(&a->shape, 2);
-        memset(w->v + first / 2 * pair, 0, pair);
-        memset(w->v + (first + n - 1) / 2 * pair, 0, pair);
+        memset(to->v + to->first / 2 * pair, 0, pair);
+        memset(to->v + (to->first + n - 1) / 2 * pair, 0, pair);
     }
-    at_parts_store_values(a->kernels, &a->shape, v, stride, n, w->v, first);
+    at_parts_store_values(a->kernels, &a->shape, v, stride, n, to->v, to->first);
 }
 
 /* count tokens at column.. of one panel (depth cells of 4 bytes: a float, or a pair of bf16) into
@@ -208,14 +228,15 @@ static void commit(const struct at_attn_state *a, const struct work *w, size_t g
     }
 }
 
-/* One head of group g: the ring, then the new tokens at slot first of the workspace. */
-static void attend(struct at_attn_state *a, const struct work *w, size_t g, size_t n, size_t first)
+/* One head of group g: the ring, then the new tokens; both at once where they are in one place. */
+static void attend(struct at_attn_state *a, const struct work *w, size_t g, size_t n,
+                   const struct place *at)
 {
-    size_t reach = a->reach;
+    size_t reach = a->reach, begin = at->first - at->before;
     struct at_attend job = at_parts_job(&a->shape, &w->queries, n);
     a->kernels->attend_begin(&job);
     int64_t oldest = a->n - (int64_t)reach + 1, from = oldest > 0 ? oldest : 0;
-    if (a->slots && from < a->n) {
+    if (a->slots && at->v == w->v && from < a->n) {
         job.k = a->keys + g * a->key_bytes;
         job.v = a->values + g * a->value_bytes;
         at_parts_attend_ring(a->kernels, &a->shape, &w->queries, &job, a->slots, from,
@@ -223,11 +244,12 @@ static void attend(struct at_attn_state *a, const struct work *w, size_t g, size
     }
     bool bounded = a->shape.mask == AT_MASK_CAUSAL || a->shape.window;
     for (size_t i = 0; i < n; i++) {
-        w->queries.lo[i] = (int32_t)(first + (bounded && i >= reach ? i + 1 - reach : 0));
-        w->queries.hi[i] = (int32_t)(first + (a->shape.mask == AT_MASK_CAUSAL ? i + 1 : n));
+        size_t t = at->before + i;
+        w->queries.lo[i] = (int32_t)(begin + (bounded && t >= reach ? t + 1 - reach : 0));
+        w->queries.hi[i] = (int32_t)(at->first + (a->shape.mask == AT_MASK_CAUSAL ? i + 1 : n));
     }
-    job.k = w->k;
-    job.v = w->v;
+    job.k = at->k;
+    job.v = at->v;
     at_parts_attend(a->kernels, &a->shape, &job);
 }
 
@@ -236,7 +258,6 @@ void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const flo
 {
     size_t d = a->shape.head_dim, width = a->shape.n_heads * d,
            heads = a->shape.n_heads / a->groups;
-    size_t first = a->slots ? (size_t)a->n % AT_PANEL : 0;
     const struct at_kernels *kernels = a->kernels;
     struct work w;
     lay_out(work, &a->shape, a->groups, &w);
@@ -244,15 +265,16 @@ void at_tiled_run(struct at_attn_state *a, void *work, const float *q, const flo
     if (cos)
         kernels->rope_table(a->freq, d / 2, (double)(a->start + a->n), n, w.cos, w.sin);
     for (size_t g = 0; g < a->groups; g++) {
-        pack(a, &w, k, v, g, n, first);
+        struct place at = place_of(a, &w, g, n);
+        pack(a, &w, k, v, g, n, &at);
         for (size_t h = g * heads; q && h < (g + 1) * heads; h++) {
             at_parts_queries_fill(kernels, &a->shape, q + h * d, width, n, cos, w.sin, &w.queries);
-            attend(a, &w, g, n, first);
+            attend(a, &w, g, n, &at);
             struct at_attend job = at_parts_job(&a->shape, &w.queries, n);
             kernels->attend_end(&job, out + h * d, width);
         }
-        if (a->slots)
-            commit(a, &w, g, n, first);
+        if (a->slots && at.v == w.v)
+            commit(a, &w, g, n, at.first);
     }
     a->n += a->slots ? (int64_t)n : 0;
 }

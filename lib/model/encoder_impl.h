@@ -41,9 +41,9 @@ struct at_worker {
     size_t rows;                  /* most tokens of a pass */
     struct at_span *spans;        /* (rows) */
     float *x, *y, *q, *k, *v, *a; /* (rows, d_model): stream, normed, attention's in and out */
-    void *ff;          /* (rows, d_ff) floats, or bf16 in that mode */
-    uint16_t *rounded; /* (rows, d_model) input of a product in bf16 */
-    void *work;        /* of the backends */
+    void *ff;                     /* (rows, d_ff) floats, or bf16 in that mode */
+    uint16_t *rounded;            /* (rows, d_model) input of a product in bf16 */
+    void *work;                   /* of the backends */
     _Atomic size_t
         *turns;  /* of a team, else NULL: pieces that are done with each layer's attention */
     size_t turn; /* the piece in this pass */
