@@ -1,27 +1,24 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test_answers.py ATTUNE: tail, emissions and top against a server that answers whatever a test wants."""
-import fcntl
 import http.server
 import json
 import os
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import threading
 import time
 import unittest
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import terminal  # noqa: E402
+from terminal import LONG_S  # noqa: E402
+
 ATTUNE = sys.argv[1]
-LONG_S = 90  # a loaded machine is slow, not wrong
 
 EMISSION = {"id": "a-1", "state": "active", "radio": "r", "band": "b", "start": "2026-11-23T19:05:11.123456789Z", "center_hz": 433.92e6,
             "bandwidth_hz": 12.5e3, "snr_db": 14.25, "class": "ook", "group": "digital", "confidence": 0.91, "service": "remote \"control\"",
@@ -274,21 +271,10 @@ class Top(Case):
         self.assertIn("nothing on the air", self.ok("top", "--once"))
 
     def live(self, rows, columns, *args):
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.environ.update(TERM="xterm", ATTUNE_URL=self.url)
-            os.execv(ATTUNE, [ATTUNE, "top", *args])
-        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        return pid, fd
+        return terminal.begin([ATTUNE, "top", *args], rows, columns, ATTUNE_URL=self.url)
 
-    def read_until(self, fd, word, seconds=LONG_S):
-        out, end = "", time.monotonic() + seconds
-        while not re.search(word, out) and time.monotonic() < end:
-            if select.select([fd], [], [], 1)[0]:
-                try:
-                    out += os.read(fd, 65536).decode(errors="replace")
-                except OSError:
-                    break
+    def read_until(self, fd, word):
+        out = terminal.read(fd, word)
         self.assertRegex(out, word)
         return out
 
@@ -304,8 +290,7 @@ class Top(Case):
         self.give((401, {}))
         out = self.read_until(fd, "wants a token")
         self.assertIn("\x1b[?25h", out)  # the cursor is back
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 1)
-        os.close(fd)
+        self.assertEqual(terminal.finish(pid, fd), 1)
 
     def test_keys(self):
         self.give(self.look)
@@ -318,18 +303,11 @@ class Top(Case):
                 if key == ord("x"):  # any other key: a fresh look at once
                     self.read_until(fd, "attuned 9.9.9")
                     self.assertGreater(len(self.server.asked), asked)
-            try:
-                while os.read(fd, 65536):
-                    pass
-            except OSError:
-                pass
-            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
-            os.close(fd)
+            self.assertEqual(terminal.finish(pid, fd), 0)
         self.give((404, {}))
         pid, fd = self.live(8, 60)
         self.read_until(fd, "404")
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 1)
-        os.close(fd)
+        self.assertEqual(terminal.finish(pid, fd), 1)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test_client.py ATTUNE ATTUNED SOURCE_ROOT: tail, emissions and top against a running attuned."""
-import fcntl
 import json
 import os
 import pty
 import re
-import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 import unittest
 import urllib.request
 from pathlib import Path
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import terminal  # noqa: E402
 
 ATTUNE, ATTUNED, ROOT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 
@@ -154,15 +153,8 @@ class Client(unittest.TestCase):
         self.assertIn("candidates", o["selector"])
 
     def test_top_fits_the_terminal_and_q_quits(self):
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.environ["TERM"] = "xterm"
-            os.execv(ATTUNE, [ATTUNE, "top", "-u", self.url, "-i", "100ms"])
-        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 72, 0, 0))
-        out, end = "", time.monotonic() + 40
-        while out.count("\033[J") < 4 and time.monotonic() < end:
-            if select.select([fd], [], [], 1)[0]:
-                out += os.read(fd, 65536).decode()
+        pid, fd = terminal.begin([ATTUNE, "top", "-u", self.url, "-i", "100ms"], 20, 72)
+        out = terminal.read(fd, r"(?s)(\033\[J.*){4}")
         os.write(fd, b"q")
         frames = [f for f in out.split("\033[H") if "\033[J" in f]
         lines = [re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", s) for s in frames[-1].split("\r\n")]
@@ -170,18 +162,12 @@ class Client(unittest.TestCase):
         self.assertGreaterEqual(len(frames), 4)
         self.assertLessEqual(len(lines), 20)
         self.assertLessEqual(max(map(len, lines)), 72)
-        try:
-            while os.read(fd, 65536):
-                pass
-        except OSError:
-            pass
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
-        os.close(fd)
+        self.assertEqual(terminal.finish(pid, fd), 0)
 
     def on_terminal(self, columns, *args):
         """What a command prints on a terminal that wide, without colours."""
         read, write = pty.openpty()
-        fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        terminal.size(write, 40, columns)
         p = subprocess.Popen([ATTUNE, *args, "-u", self.url], stdin=write, stdout=write, env={**os.environ, "TERM": "xterm"})
         os.close(write)
         out = b""

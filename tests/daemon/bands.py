@@ -4,10 +4,10 @@
 ledger, a band that the radio refuses, a reload. Usage: bands.py ATTUNED MODULES"""
 import datetime, os, signal, sys, tempfile, time
 
-sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")]
-import process  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import attuned  # noqa: E402
 from attunesim import counts  # noqa: E402
-from process import Daemon, check, until, write_model  # noqa: E402
+from attuned import Daemon, check, until, write_model  # noqa: E402
 
 MODULES = os.path.abspath(sys.argv[2])
 RATE = 250e3
@@ -242,8 +242,7 @@ def main():
             t = time.monotonic()
             run()
             print(f"bands: {run.__name__}: {time.monotonic() - t:.1f} s", flush=True)
-    print(f"{process.passed} passed, {process.failed} failed")
-    sys.exit(process.failed > 0)
+    sys.exit(attuned.verdict())
 
 
 main()

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 
-import process
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import attuned  # noqa: E402
 
 TOKEN = "a-token-of-more-than-sixteen"
 NO_PLAN = "bandplan: \"\"\n"
@@ -51,28 +52,28 @@ def run(http, extra, env):
     with open("c.yaml", "w", encoding="utf-8") as f:
         f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\n{'' if 'bandplan:' in extra else NO_PLAN}"
                 f"cache_dir: cache\nhistory: {{path: \"\"}}\n{extra}\n{'' if 'radios:' in extra else RADIO}")
-    return subprocess.run([process.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=120, text=True, check=False,
+    return subprocess.run([attuned.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=120, text=True, check=False,
                           env={**os.environ, **env})
 
 
 def run_starts():
     """What --check finds ends a start too; what cannot be printed is said; a name is no order to the terminal."""
     run(", tls: {key: token}", "", {})
-    p = subprocess.run([process.ATTUNED, "-c", "c.yaml"], capture_output=True, timeout=60, text=True, check=False)
-    process.check("a key without its certificate ends the start", p.returncode == 1 and "http.tls: set both cert and key" in p.stderr, p.stderr)
+    p = subprocess.run([attuned.ATTUNED, "-c", "c.yaml"], capture_output=True, timeout=60, text=True, check=False)
+    attuned.check("a key without its certificate ends the start", p.returncode == 1 and "http.tls: set both cert and key" in p.stderr, p.stderr)
     run("", "", {})
     for args in (("--version",), ("-c", "c.yaml", "--check"), ("-c", "c.yaml", "--print-config")):
         with open("/dev/full", "w", encoding="ascii") as full:
-            p = subprocess.run([process.ATTUNED, *args], stdout=full, stderr=subprocess.PIPE, timeout=120, text=True, check=False)
-        process.check(f"attuned {args} on a full disk", (p.returncode, p.stderr) == (1, "attuned: standard output can't be written\n"), (p.returncode, p.stderr))
-    p = subprocess.run([process.ATTUNED, "-c", "no\x1b[31m\nwhere"], capture_output=True, timeout=20, text=True, check=False)
-    process.check("a name is no order", (p.returncode, p.stderr.count("\n")) == (78, 1) and "no?[31m?where" in p.stderr, p.stderr)
+            p = subprocess.run([attuned.ATTUNED, *args], stdout=full, stderr=subprocess.PIPE, timeout=120, text=True, check=False)
+        attuned.check(f"attuned {args} on a full disk", (p.returncode, p.stderr) == (1, "attuned: standard output can't be written\n"), (p.returncode, p.stderr))
+    p = subprocess.run([attuned.ATTUNED, "-c", "no\x1b[31m\nwhere"], capture_output=True, timeout=20, text=True, check=False)
+    attuned.check("a name is no order", (p.returncode, p.stderr.count("\n")) == (78, 1) and "no?[31m?where" in p.stderr, p.stderr)
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        process.write_model("model.safetensors")
+        attuned.write_model("model.safetensors")
         for name, text in (("token", TOKEN), ("http-token", TOKEN), ("short", "short"), ("empty", ""), ("long", "x" * (1 << 20))):
             with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
                 f.write(text)
@@ -80,15 +81,14 @@ def main():
             p = run(http, extra, env)
             bad = [line for line in p.stdout.splitlines() if line.startswith("BAD")]
             wanted = [word for word in words if word.startswith("BAD")]
-            process.check(f"{what}: exit {code}", p.returncode == code, (p.returncode, p.stdout, p.stderr))
-            process.check(f"{what}: BAD lines", len(bad) == len(wanted), bad)
+            attuned.check(f"{what}: exit {code}", p.returncode == code, (p.returncode, p.stdout, p.stderr))
+            attuned.check(f"{what}: BAD lines", len(bad) == len(wanted), bad)
             for word in (word.replace("@", os.getcwd()) for word in words):
-                process.check(f"{what}: says {word}", word in p.stdout, p.stdout + p.stderr)
-            process.check(f"{what}: no secret", TOKEN not in p.stdout + p.stderr, p.stdout + p.stderr)
+                attuned.check(f"{what}: says {word}", word in p.stdout, p.stdout + p.stderr)
+            attuned.check(f"{what}: no secret", TOKEN not in p.stdout + p.stderr, p.stdout + p.stderr)
         run_starts()
         os.chdir("/")
-    print(f"{process.passed} passed, {process.failed} failed")
-    return process.failed != 0
+    return attuned.verdict()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 a history, requests of each kind, a reload. Usage: memcheck.py ATTUNED"""
 import json, os, re, signal, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from process import write_config, write_iq, write_model  # noqa: E402  (reads the program's path from argv too)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from attuned import write_config, write_iq, write_model  # noqa: E402  (reads the program's path from argv too)
 
 ATTUNED = os.path.abspath(sys.argv[1])
 PATHS = ("/", "/healthz", "/metrics", "/api/v1/status", "/api/v1/radios", "/api/v1/bands", "/api/v1/model",

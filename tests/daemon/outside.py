@@ -14,17 +14,17 @@ attune_inference_duration_seconds attune_decision_latency_seconds attune_first_d
 attune_budget_exceeded_total attune_kv_cache_bytes attune_kv_cache_peak_bytes attune_backend_info
 attune_selector_changes_total attune_queue_depth attune_http_requests_total attune_sse_dropped_total
 attune_config_last_reload_successful attune_build_info process_cpu_seconds_total process_resident_memory_bytes""".split()
-sys.argv = ["process.py", ATTUNED]
+sys.argv = ["attuned.py", ATTUNED]
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import process  # noqa: E402  the daemon, its model and its IQ
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import attuned  # noqa: E402  the daemon, its model and its IQ
 
 
 def tool(name, what):
     if shutil.which(name):
         return True
     print(f"SKIP {what}: {name} is not installed (scripts/packages.txt, section all)", flush=True)
-    process.check(f"{name} is there", LENIENT, "missing")
+    attuned.check(f"{name} is there", LENIENT, "missing")
     return False
 
 
@@ -35,7 +35,7 @@ def run_validator(text):
                           "@seriousme/openapi-schema-validator@2"], capture_output=True, timeout=120)
     if got.returncode:
         print("SKIP the description under an independent validator: npm reaches no registry", flush=True)
-        return process.check("npm install", LENIENT, got.stderr)
+        return attuned.check("npm install", LENIENT, got.stderr)
     with open("openapi.json", "wb") as f:
         f.write(text)
     with open("check.mjs", "w") as f:
@@ -45,35 +45,35 @@ def run_validator(text):
                 'console.log(JSON.stringify({ valid: r.valid, version: v.version, errors: r.errors }));\n')
     got = subprocess.run(["node", "check.mjs"], capture_output=True, timeout=60)
     said = json.loads(got.stdout or b"{}")
-    process.check("openapi.json is valid OpenAPI 3.1", said.get("valid") and said.get("version") == "3.1", (said, got.stderr))
+    attuned.check("openapi.json is valid OpenAPI 3.1", said.get("valid") and said.get("version") == "3.1", (said, got.stderr))
 
 
 def run_promtool(page):
     if not tool("promtool", "metrics and alert rules under promtool"):
         return
     got = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, timeout=30)
-    process.check("promtool check metrics", got.returncode == 0 and not got.stderr, got.stdout + got.stderr)
+    attuned.check("promtool check metrics", got.returncode == 0 and not got.stderr, got.stdout + got.stderr)
     got = subprocess.run(["promtool", "check", "rules", SOURCE + "/docs/prometheus/alerts.yml"], capture_output=True, timeout=30)
-    process.check("promtool check rules", got.returncode == 0, got.stdout + got.stderr)
+    attuned.check("promtool check rules", got.returncode == 0, got.stdout + got.stderr)
 
 
 def run_names(page):
     have = set(re.findall(r"(?m)^# TYPE (\S+)", page.decode()))
-    process.check("each metric of the design", set(WANTED) <= have, sorted(set(WANTED) - have))
+    attuned.check("each metric of the design", set(WANTED) <= have, sorted(set(WANTED) - have))
     for path in ("/docs/prometheus/alerts.yml", "/docs/grafana/attune.json"):
         with open(SOURCE + path) as f:
             text = f.read()
         used = {re.sub(r"_(bucket|sum|count)$", "", n) for n in re.findall(r"\battune_[a-z_]+", text)}
-        process.check(f"{path} names metrics that are there", used <= have, sorted(used - have))
+        attuned.check(f"{path} names metrics that are there", used <= have, sorted(used - have))
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        process.write_model("model.safetensors")
-        process.write_iq("iq.cu8")
-        process.write_config("a.yaml", [("rec", "file=iq.cu8", "fast")])
-        d = process.Daemon("a.yaml")
+        attuned.write_model("model.safetensors")
+        attuned.write_iq("iq.cu8")
+        attuned.write_config("a.yaml", [("rec", "file=iq.cu8", "fast")])
+        d = attuned.Daemon("a.yaml")
         d.wait("/api/v1/radios", lambda s, b: json.loads(b)["items"][0]["state"] == "ended", 60)
         page = d.get("/metrics")[2]
         run_names(page)
@@ -81,8 +81,7 @@ def main():
         run_validator(d.get("/api/v1/openapi.json")[2])
         d.stop()
         os.chdir("/")
-    print(f"{process.passed} passed, {process.failed} failed")
-    return process.failed != 0
+    return attuned.verdict()
 
 
 if __name__ == "__main__":

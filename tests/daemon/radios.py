@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned with simulated radios that go wrong: the ledger against what was injected, and radios that do not disturb each
 other. Usage: radios.py ATTUNED MODULES"""
-import json, os, re, signal, subprocess, sys, tempfile, threading, time
+import os, re, signal, sys, tempfile, threading, time
 
-sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")]
-import process  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import attuned  # noqa: E402
 from attunesim import counts  # noqa: E402
-from process import check, until, write_model  # noqa: E402
+from attuned import check, until, write_model  # noqa: E402
 
 MODULES = os.path.abspath(sys.argv[2])
 started = []
 
 
-class Daemon(process.Daemon):
+class Daemon(attuned.Daemon):
     def __init__(self, config):
         super().__init__(config)
         started.append(self.p)
@@ -231,8 +231,7 @@ def main():
             for p in started:
                 p.kill()
                 p.wait()
-    print(f"{process.passed} passed, {process.failed} failed")
-    sys.exit(process.failed > 0)
+    sys.exit(attuned.verdict())
 
 
 main()

@@ -20,10 +20,10 @@ if os.environ.get("ATTUNE_ALONE") != "1":
         sys.exit(77)
     os.execvp("unshare", [*ALONE, sys.executable, *sys.argv])
 
-sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")]
-import process  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import attuned  # noqa: E402
 from attunesim import counts  # noqa: E402
-from process import Daemon, check, write_model  # noqa: E402
+from attuned import Daemon, check, write_model  # noqa: E402
 
 MODULES = os.path.abspath(sys.argv[2])
 URL = "tcp://127.0.0.1:55132"
@@ -135,8 +135,7 @@ def main():
         write_model("model.safetensors")
         run()
         os.chdir("/")
-    print(f"{process.passed} passed, {process.failed} failed")
-    sys.exit(process.failed > 0)
+    sys.exit(attuned.verdict())
 
 
 main()

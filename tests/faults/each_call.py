@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../daemon"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
 KINDS = ("malloc", "mmap", "open", "write", "fsync", "rename", "pthread_create", "fork", "socket", "eventfd", "memfd")
 LIMIT_S = 240  # a loaded machine is slow, not wrong
@@ -176,8 +176,8 @@ def prepare(folder):
                        'bands: [{name: b, center: 433.92M, rate: 250k}]}\n')
     if not a.modules:
         return
-    import process  # its model of random weights: what a decision is worth is not what is asked here
-    process.write_model(os.path.join(folder, "tiny.safetensors"))
+    import attuned  # its model of random weights: what a decision is worth is not what is asked here
+    attuned.write_model(os.path.join(folder, "tiny.safetensors"))
     with open(os.path.join(folder, "radio.yaml"), "w", encoding="utf-8") as f:
         f.write(head.replace(MODEL, "tiny.safetensors") + 'log: {format: json, level: debug}\nhistory: {path: history.db}\n'
                 f'soapy: {{modules: ["{os.path.abspath(a.modules)}"]}}\n'

@@ -14,9 +14,9 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../daemon"))
-import process  # noqa: E402
-from process import Daemon, check, write_model  # noqa: E402
+sys.path.insert(0, os.path.join(HERE, "../support"))
+import attuned  # noqa: E402
+from attuned import Daemon, check, write_model  # noqa: E402
 
 MODULES = os.path.abspath(sys.argv[2])
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
@@ -215,7 +215,7 @@ def two_instances():
     """The second one on a history refuses, and the first is not disturbed."""
     write_config("one.yaml", "shared.db")
     d = started("one.yaml")
-    r = subprocess.run([process.ATTUNED, "-c", "one.yaml"], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    r = subprocess.run([attuned.ATTUNED, "-c", "one.yaml"], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
     check("two instances: the second refuses", r.returncode == 1 and "history.path" in r.stderr and "another attuned" in r.stderr,
           (r.returncode, r.stderr))
     moves(d, "two instances")
@@ -295,8 +295,7 @@ def main():
                 if p.poll() is None:
                     p.kill()
             os.chdir("/")
-    print(f"{process.passed} passed, {process.failed} failed")
-    return process.failed > 0
+    return attuned.verdict()
 
 
 if __name__ == "__main__":

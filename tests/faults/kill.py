@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../daemon"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
 p = argparse.ArgumentParser()
 p.add_argument("attuned")
@@ -185,12 +185,12 @@ class Worker:
 
 def main():
     sys.argv = [sys.argv[0], ATTUNED]
-    import process
+    import attuned
     signal.signal(signal.SIGTERM, lambda *_: enough.set())
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as shared:
-        process.write_model(os.path.join(shared, "model.safetensors"))
-        process.write_iq(os.path.join(shared, "iq.cu8"))
+        attuned.write_model(os.path.join(shared, "model.safetensors"))
+        attuned.write_iq(os.path.join(shared, "iq.cu8"))
         folders = [os.path.join(shared, str(i)) for i in range(a.jobs)]
         with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
             jobs = []

@@ -13,10 +13,10 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "../daemon"), os.path.join(HERE, "../support")]
-import process  # noqa: E402
+sys.path.insert(0, os.path.join(HERE, "../support"))
+import attuned  # noqa: E402
 from attunesim import counts  # noqa: E402
-from process import Daemon, check, write_model  # noqa: E402
+from attuned import Daemon, check, write_model  # noqa: E402
 
 MODULES = os.path.abspath(sys.argv[2])
 RATE = 64000
@@ -200,8 +200,7 @@ def main():
             g.judge()
         os.chdir("/")
     print(f"receiver: {len(rows)} faults, slowest answer {1e3 * max(g.slowest for g in groups):.0f} ms")
-    print(f"{process.passed} passed, {process.failed} failed")
-    return process.failed > 0
+    return attuned.verdict()
 
 
 if __name__ == "__main__":
