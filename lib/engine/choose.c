@@ -9,9 +9,12 @@
 #include "lib/engine/internal.h"
 
 /* Often enough to step down before a queue has grown. The load is that of the last second or so. */
-#define CHOOSE_EVERY_NS (AT_NS_PER_S / 4)
-#define LIVE_LEAST      32
-#define HOLD_NS         (2 * AT_NS_PER_S) /* what fits is not left sooner after a change */
+#define CHOOSE_EVERY_NS   (AT_NS_PER_S / 4)
+#define LIVE_LEAST        32
+#define SUPPLY_LEAST      0.125 /* of the whole supply */
+#define SUPPLY_LOAD_MOST  0.85  /* share of the workers' time */
+#define SUPPLY_LOAD_SPARE 0.6
+#define HOLD_NS           (2 * AT_NS_PER_S) /* what fits is not left sooner after a change */
 
 static double accuracy_of(const struct at_model *m, const char *backend, uint32_t window)
 {
@@ -176,14 +179,28 @@ static void fill_input(struct at_classifier *c, double elapsed_ns)
         double share = fmin(elapsed_ns / (double)AT_NS_PER_S, 1);
         in->load += (load - in->load) * share;
     }
-    in->queue = 0;
+    double queue = 0;
     in->forced = c->forced[0] ? c->forced : NULL;
     int now = c->state.choice.index;
     if (now < 0)
         return;
     double push_ms = at_candidate_ms(&c->state.candidates[now]);
     if (isfinite(push_ms) && push_ms > 0 && in->budget_ms > 0)
-        in->queue = (double)waiting / (threads * AT_PACE_NEXT * in->budget_ms / push_ms);
+        queue = (double)waiting / (threads * AT_PACE_NEXT * in->budget_ms / push_ms);
+    in->queue +=
+        (queue - in->queue) / 2; /* a burst of tokens that came this moment is not yet a queue */
+}
+
+/* Where the workers are nearly always busy although the selector has done what it can, each
+ * emission is given fewer tokens, in runs as long as before; and more again once they have time to
+ * spare. */
+static void set_supply(struct at_classifier *c)
+{
+    double load = c->state.input.load;
+    if (load > SUPPLY_LOAD_MOST)
+        c->supply = fmax(c->supply * 0.8, SUPPLY_LEAST);
+    else if (load < SUPPLY_LOAD_SPARE)
+        c->supply = fmin(c->supply * 1.1, 1);
 }
 
 static void read_kernel(struct at_classifier *c)
@@ -258,6 +275,7 @@ void at_choose_again(struct at_classifier *c, int64_t now_ns)
     else
         read_live(c, now_ns);
     fill_input(c, c->chosen_ns == 0 ? 0 : (double)(now_ns - c->chosen_ns));
+    set_supply(c);
     c->state.input.current = c->policies[0].choice;
     for (size_t i = c->n_policies; i-- > 0;) { /* the first last, whose words are kept */
         before[i] = c->policies[i].choice;

@@ -36,6 +36,7 @@ int at_classifier_create(struct at_mem *mem, const struct at_classifier_config *
     c->state.budget_ms = config->budget_ms > 0 ? config->budget_ms : 30;
     c->state.budget_kv_mb = config->budget_kv_mb > 0 ? config->budget_kv_mb : 480;
     c->budget_bytes = c->state.budget_kv_mb * 1e6;
+    c->supply = 1;
     c->policies[c->n_policies++] = (struct policy){.budget_ms = c->state.budget_ms, .choice = -1};
 
     int ret = at_model_read(c->mem, config->model_path, err, &c->model);

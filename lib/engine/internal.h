@@ -62,6 +62,7 @@ struct stream {
     /* supply */
     struct at_supply supply;
     bool throttled; /* tokens were refused since the newest one */
+    bool cut;       /* what waited was dropped amid a run: the next token begins a new one */
     double hop;     /* band samples per token; 0: no token yet */
     uint64_t newest_index;
     uint64_t opened_push; /* the receiver's push that showed it: what comes with it is look-back */
@@ -93,6 +94,7 @@ struct at_classifier {
     size_t columns; /* n_bins + n_aux of the model */
     unsigned n_threads;
     double budget_bytes;
+    double supply; /* share of a live emission's tokens a second that the workers can keep up with, 0..1 */
     struct at_session_shape shapes[AT_MAX_CANDIDATES];
     double flops[AT_MAX_CANDIDATES]; /* of one push of AT_PACE_NEXT tokens with full caches */
     int file_choice; /* of receivers that are not live: by accuracy alone, so that files repeat */
@@ -164,7 +166,9 @@ void at_stream_destroy(struct stream *s);
 size_t at_stream_room(struct stream *s);
 void at_stream_put(struct stream *s, const float *frames, size_t n, bool new_run, uint64_t index);
 void at_stream_end(struct stream *s, const struct at_emission *e); /* no more tokens; lock held */
-struct at_chunk at_stream_plan(const struct stream *s);
+/* now_ns: what a live stream's tokens are judged late by; files have none. */
+struct at_chunk at_stream_plan(const struct stream *s, int64_t now_ns);
+void at_stream_shed(struct stream *s, int64_t now_ns); /* drops what is stale; lock held, not busy */
 void at_stream_result(const struct stream *s, struct at_result *ret);
 
 /* serve.c: what a thread does with a stream, and the threads */

@@ -8,8 +8,17 @@ static bool due(const struct at_pace *p, uint64_t new_tokens, uint64_t index)
     return new_tokens >= AT_PACE_NEXT && index - p->last_index >= p->interval;
 }
 
+/* The waiting tokens from the i-th on that can be pushed with those before it. */
+static size_t rest_of_push(const struct at_mark *marks, size_t cap, uint64_t tail, size_t i,
+                           size_t n)
+{
+    while (i < n && i < AT_PACE_NEXT && !marks[(tail + i) % cap].new_run)
+        i++;
+    return i;
+}
+
 struct at_chunk at_pace_plan(const struct at_pace *p, const struct at_mark *marks, size_t cap,
-                             uint64_t tail, size_t n, bool ended)
+                             uint64_t tail, size_t n, bool ended, int64_t late_ns)
 {
     struct at_chunk chunk = {0};
     if (n == 0) {
@@ -34,8 +43,8 @@ struct at_chunk at_pace_plan(const struct at_pace *p, const struct at_mark *mark
         }
         i++;
         if (due(p, p->new_tokens + i, m->index)) {
-            chunk.decide = true;
-            chunk.n = i;
+            chunk.n = m->delivered_ns < late_ns ? rest_of_push(marks, cap, tail, i, n) : i;
+            chunk.decide = chunk.n == i || chunk.n == n || marks[(tail + chunk.n) % cap].new_run;
             return chunk;
         }
     }
@@ -45,6 +54,17 @@ struct at_chunk at_pace_plan(const struct at_pace *p, const struct at_mark *mark
         return chunk;
     }
     return (struct at_chunk){0};
+}
+
+size_t at_pace_stale(const struct at_mark *marks, size_t cap, uint64_t tail, size_t n,
+                     int64_t late_ns)
+{
+    if (n < AT_RUN_MIN || marks[(tail + AT_PACE_NEXT - 1) % cap].delivered_ns >= late_ns)
+        return 0;
+    for (size_t i = n; i-- > 1;)
+        if (marks[(tail + i) % cap].new_run)
+            return i;
+    return n;
 }
 
 size_t at_supply_room(struct at_supply *s, uint64_t now, double rate, double burst, size_t resume,

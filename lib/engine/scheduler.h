@@ -40,11 +40,21 @@ struct at_chunk {
     bool done;   /* the emission has ended and nothing is left */
 };
 
-/* marks: ring of cap marks, the oldest waiting at (tail % cap), n of them. The answer depends on
- * the tokens alone, never on when they came, so that a file gives the same decisions with any
- * number of threads. */
+#define AT_NEVER_LATE INT64_MIN
+
+/* marks: ring of cap marks, the oldest waiting at (tail % cap), n of them. late_ns: what was
+ * delivered before it is late; a decision that is moves on to newer tokens of its run, as far as
+ * there are any: nobody wants to know what was, and the push costs no more. With AT_NEVER_LATE the
+ * answer depends on the tokens alone, never on when they came, so that a file gives the same
+ * decisions with any number of threads. */
 struct at_chunk at_pace_plan(const struct at_pace *p, const struct at_mark *marks, size_t cap,
-                             uint64_t tail, size_t n, bool ended);
+                             uint64_t tail, size_t n, bool ended, int64_t late_ns);
+
+/* How many of the waiting tokens are to be dropped, the oldest, because no worker came in time:
+ * none while fewer than a shortest run wait or the next push is not late; else the runs before the
+ * newest, or where that is the only one, all (what comes next is a new run then). */
+size_t at_pace_stale(const struct at_mark *marks, size_t cap, uint64_t tail, size_t n,
+                     int64_t late_ns);
 
 /* ---- supply: how many tokens of one emission are taken, in stream time ---- */
 

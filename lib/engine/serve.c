@@ -217,7 +217,9 @@ void at_stream_drop(struct stream *s)
 static int begin(struct stream *s, struct server *server, struct part *ret)
 {
     struct at_classifier *c = server->c;
-    struct at_chunk chunk = at_stream_plan(s);
+    int64_t now_ns = s->r->inline_ ? 0 : at_clock_mono_ns();
+    at_stream_shed(s, now_ns);
+    struct at_chunk chunk = at_stream_plan(s, now_ns);
     if (chunk.n == 0 && !chunk.decide && !chunk.done)
         return 0;
     s->busy = true;
@@ -311,11 +313,12 @@ bool at_stream_serve(struct stream *s, struct server *server)
 static struct stream *pick(struct at_classifier *c, size_t *ret_waiting)
 {
     size_t n = 0, waiting = 0;
+    int64_t now_ns = at_clock_mono_ns();
     for (struct stream *s = c->streams; s && n < c->max_tasks; s = s->next) {
         bool idle = s->head == s->tail && !s->ended && !(s->r->away && s->pace.new_tokens > 0);
         if (s->r->inline_ || s->r->closing || s->busy || idle || s->starved == c->generation)
             continue;
-        struct at_chunk chunk = at_stream_plan(s);
+        struct at_chunk chunk = at_stream_plan(s, now_ns);
         c->task_streams[n] = s;
         c->tasks[n++] = (struct at_task){.runnable = chunk.n > 0 || chunk.decide || chunk.done,
                                          .fresh = s->pace.decisions == 0,
@@ -362,8 +365,9 @@ static void *work(void *arg)
     struct server *server = arg;
     struct at_classifier *c = server->c;
     at_cpu_flush_denormals();
-    /* Below the threads that take samples: a late decision can be made up, a lost sample cannot. */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);
+    /* Far below the threads that take samples: a late decision is made on newer tokens, a lost sample is lost,
+     * and where those threads fall behind, every decision is late. */
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
     pthread_mutex_lock(&c->lock);
     while (!c->stop) {
         struct part parts[SERVE_MAX];

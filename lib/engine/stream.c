@@ -8,14 +8,13 @@
 #include "lib/dsp/frames.h"
 #include "lib/engine/internal.h"
 
-/* Tokens a second of stream time that one emission is given, beyond SUPPLY_BURST at its start. A
- * file is not paced by the clock, so the bound is what keeps a wide emission (312,000 tokens a
- * second) from taking minutes: 4096 is four whole windows for the four decisions of a second.
- * SUPPLY_FILE_ALL is shared by the emissions alive. */
+/* Tokens a second of stream time that one emission is given, beyond SUPPLY_BURST at its start: four
+ * whole windows for the four decisions of a second. What is fed beyond them has left the window
+ * before a decision asks, and a wide emission makes 312,000. A file is not paced by the clock:
+ * SUPPLY_FILE_ALL, shared by the emissions alive, keeps it from taking minutes. */
 #define SUPPLY_BURST    4096.0
-#define SUPPLY_FILE     4096.0
+#define SUPPLY          4096.0
 #define SUPPLY_FILE_ALL 32768.0
-#define SUPPLY_LIVE     32768.0
 
 static size_t queue_bytes(const struct at_classifier *c)
 {
@@ -61,18 +60,17 @@ size_t at_stream_room(struct stream *s)
     take_queue(r->c, s);
     size_t room = 0;
     if (s->frames) {
-        double rate = SUPPLY_LIVE;
-        size_t resume = AT_RUN_MIN, space = QUEUE_TOKENS - (size_t)(s->head - s->tail);
+        double rate = SUPPLY * r->c->supply;
+        size_t window = r->c->shapes[at_choose_of(r)].window;
+        size_t resume = 3 * QUEUE_TOKENS / 4, space = QUEUE_TOKENS - (size_t)(s->head - s->tail);
         if (r->inline_) { /* the queue is emptied as it is filled; whole windows serve a decision
                              best */
-            rate = fmin(SUPPLY_FILE, SUPPLY_FILE_ALL / (double)(r->n_streams ? r->n_streams : 1));
-            resume = r->c->shapes[r->c->file_choice].window;
-            if (resume > 1024)
-                resume = 1024;
-            if (resume < AT_RUN_MIN)
-                resume = AT_RUN_MIN;
+            rate = fmin(SUPPLY, SUPPLY_FILE_ALL / (double)(r->n_streams ? r->n_streams : 1));
+            resume = QUEUE_TOKENS;
             space = SIZE_MAX;
         }
+        resume = resume < window ? resume : window;
+        resume = resume > AT_RUN_MIN ? resume : AT_RUN_MIN;
         room = at_supply_room(&s->supply, r->now, rate / r->rate_hz, SUPPLY_BURST, resume, space);
     }
     if (room == 0)
@@ -158,6 +156,9 @@ static void put_part(struct stream *s, const float *frames, size_t n, bool new_r
     if (s->throttled)
         count_missed(s, gap);
     s->throttled = false;
+    if (s->cut)
+        s->marks[s->head % QUEUE_TOKENS].new_run = true;
+    s->cut = false;
     s->head += n;
     if (s->r->inline_) {
         while (at_stream_serve(s, &s->r->server))
@@ -207,12 +208,36 @@ void at_stream_end(struct stream *s, const struct at_emission *e)
     s->closed_ns = newest_push(s->r);
 }
 
-struct at_chunk at_stream_plan(const struct stream *s)
+/* Delivery before which a token is late: half of the budget is left to the decision itself. */
+static int64_t late_before(const struct stream *s, int64_t now_ns)
 {
-    struct at_chunk chunk = at_pace_plan(&s->pace, s->marks, QUEUE_TOKENS, s->tail,
-                                         (size_t)(s->head - s->tail), s->ended || s->r->away);
+    double budget_ms = s->r->c->policies[s->r->policy].budget_ms;
+    if (s->r->inline_ || !(budget_ms > 0))
+        return AT_NEVER_LATE;
+    return now_ns - (int64_t)(budget_ms / 2 * 1e6);
+}
+
+struct at_chunk at_stream_plan(const struct stream *s, int64_t now_ns)
+{
+    struct at_chunk chunk =
+        at_pace_plan(&s->pace, s->marks, QUEUE_TOKENS, s->tail, (size_t)(s->head - s->tail),
+                     s->ended || s->r->away, late_before(s, now_ns));
     chunk.done = chunk.done && s->ended;
     return chunk;
+}
+
+void at_stream_shed(struct stream *s, int64_t now_ns)
+{
+    size_t n = (size_t)(s->head - s->tail);
+    if (s->pace.decisions == 0 || s->ended) /* it has a last word to say, and no more will come */
+        return;
+    size_t drop = at_pace_stale(s->marks, QUEUE_TOKENS, s->tail, n, late_before(s, now_ns));
+    if (drop == 0)
+        return;
+    s->tail += drop;
+    s->cut = drop == n;
+    s->missed += (double)drop;
+    s->r->c->stats.tokens_skipped += drop;
 }
 
 static int64_t utc_of(const struct at_receiver *r, uint64_t index)

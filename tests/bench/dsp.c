@@ -119,7 +119,7 @@ static void on_opened(void *ctx, const struct at_emission *e)
 static size_t on_room(void *ctx, uint64_t id)
 {
     struct listener *l = ctx;
-    return at_supply_room(&l->supply[id % MAX_IDS], l->now, 32768 / l->rate_hz, 4096, 128, 1024);
+    return at_supply_room(&l->supply[id % MAX_IDS], l->now, 4096 / l->rate_hz, 4096, 768, 1024);
 }
 
 static void on_tokens(void *ctx, const struct at_emission *e, const float *frames, size_t n,

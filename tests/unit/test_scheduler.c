@@ -27,8 +27,8 @@ static size_t play(uint64_t n_tokens, uint64_t hop, uint64_t gap_at, uint64_t *a
                 (struct at_mark){.index = (head + 1) * hop, .new_run = head > 0 && head == gap_at};
             head++;
         }
-        struct at_chunk c =
-            at_pace_plan(&p, ring, RING, tail, (size_t)(head - tail), head == n_tokens);
+        struct at_chunk c = at_pace_plan(&p, ring, RING, tail, (size_t)(head - tail),
+                                         head == n_tokens, AT_NEVER_LATE);
         if (c.done)
             return n;
         assert_true(c.n > 0 || c.decide);
@@ -82,16 +82,73 @@ static void test_a_push_never_crosses_a_gap(void **state)
     struct at_pace p = {.decisions = 1, .run_tokens = 100, .interval = UINT64_MAX};
     for (size_t i = 0; i < 64; i++)
         ring[i] = (struct at_mark){.index = i, .new_run = i == 40};
-    struct at_chunk c = at_pace_plan(&p, ring, RING, 0, 64, false);
+    struct at_chunk c = at_pace_plan(&p, ring, RING, 0, 64, false, AT_NEVER_LATE);
     assert_int_equal(c.n, 40);
     assert_false(c.reset);
     p.run_tokens += 40;
     p.new_tokens = 0;
-    c = at_pace_plan(&p, ring, RING, 40, 24, false);
+    c = at_pace_plan(&p, ring, RING, 40, 24, false, AT_NEVER_LATE);
     assert_int_equal(c.n, 0); /* 24 of 64: wait */
-    c = at_pace_plan(&p, ring, RING, 40, 24, true);
+    c = at_pace_plan(&p, ring, RING, 40, 24, true, AT_NEVER_LATE);
     assert_int_equal(c.n, 24);
     assert_true(c.reset && c.decide);
+}
+
+/* A decision whose token came too long ago is made on the newest token instead, push by push; one
+ * in time stays where it is. */
+static void test_a_late_decision_moves_to_the_newest_token(void **state)
+{
+    static const struct {
+        const char *what;
+        size_t waiting, gap_at;
+        int64_t late_ns;
+        size_t n;
+        bool decide;
+    } rows[] = {
+        {"in time", 40, 0, 15, 16, true},
+        {"late: all that waits", 40, 0, 16, 40, true},
+        {"late, and exactly one push", 64, 0, 16, 64, true},
+        {"late, more than one push: no decision yet", 65, 0, 16, 64, false},
+        {"late, a run ends: there", 65, 30, 16, 30, true},
+        {"late, nothing newer", 16, 0, 16, 16, true},
+        {"never late", 65, 0, AT_NEVER_LATE, 16, true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct at_pace p = {.interval = 1000};
+        for (size_t k = 0; k < rows[i].waiting; k++)
+            ring[k] = (struct at_mark){.index = k + 1,
+                                       .delivered_ns = (int64_t)k,
+                                       .new_run = k > 0 && k == rows[i].gap_at};
+        print_message("%s\n", rows[i].what);
+        struct at_chunk c =
+            at_pace_plan(&p, ring, RING, 0, rows[i].waiting, false, rows[i].late_ns);
+        assert_int_equal(c.n, rows[i].n);
+        assert_int_equal(c.decide, rows[i].decide);
+    }
+}
+
+static void test_stale_runs_are_dropped_whole(void **state)
+{
+    static const struct {
+        const char *what;
+        size_t waiting, gap_at[2];
+        int64_t late_ns;
+        size_t n;
+    } rows[] = {
+        {"fewer than a run", 255, {0}, INT64_MAX, 0},
+        {"the next push in time", 300, {0}, 63, 0},
+        {"one run, its first push late: all", 300, {0}, 64, 300},
+        {"the runs before the newest", 400, {100, 200}, 64, 200},
+        {"never late", 400, {100, 200}, AT_NEVER_LATE, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (size_t k = 0; k < rows[i].waiting; k++)
+            ring[k] = (struct at_mark){
+                .delivered_ns = (int64_t)k,
+                .new_run = k > 0 && (k == rows[i].gap_at[0] || k == rows[i].gap_at[1])};
+        print_message("%s\n", rows[i].what);
+        assert_int_equal(at_pace_stale(ring, RING, 0, rows[i].waiting, rows[i].late_ns), rows[i].n);
+    }
 }
 
 static void test_supply_gives_whole_runs(void **state)
@@ -216,6 +273,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decisions_stand_where_the_design_says),
         cmocka_unit_test(test_a_push_never_crosses_a_gap),
+        cmocka_unit_test(test_a_late_decision_moves_to_the_newest_token),
+        cmocka_unit_test(test_stale_runs_are_dropped_whole),
         cmocka_unit_test(test_supply_gives_whole_runs),
         cmocka_unit_test(test_supply_needs_space_for_a_run),
         cmocka_unit_test(test_new_ones_first_then_the_stalest),
