@@ -87,6 +87,10 @@ static void begin_look_back(struct at_puller *r, struct at_puller_band *b, const
     b->look_back = ring;
     pthread_mutex_unlock(&r->lock);
     at_iqring_destroy(old);
+    if (!ring && n >= 1)
+        at_log(AT_LOG_WARN, AT_FIELDS({"radio", r->conf->name}, {"band", b->conf->name}),
+               "radio %s: band %s has no look-back: no memory for it", r->conf->name,
+               b->conf->name);
     if (!ring)
         return;
     snprintf(prefix, sizeof prefix, "%s-%s-", boot, r->conf->name);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/log.h"
+
 struct entry {
     uint64_t seq; /* 0: empty */
     enum at_event_type type;
@@ -88,9 +90,9 @@ void at_events_destroy(struct at_events *e)
 
 void at_events_publish(struct at_events *e, enum at_event_type type, const char *json)
 {
-    if (!json || strlen(json) > AT_EVENT_MAX_BYTES)
-        return;
-    char *copy = strdup(json);
+    char *copy = json && strlen(json) <= AT_EVENT_MAX_BYTES ? strdup(json) : NULL;
+    if (!copy)
+        at_log(AT_LOG_WARN, NULL, "an event (%s) is left out: no memory for it", names[type]);
     pthread_mutex_lock(&e->lock);
     struct ring *r = type == AT_EVENT_SPECTRUM ? &e->rows : &e->main;
     struct entry *slot = &r->entries[r->next % r->n];

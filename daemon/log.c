@@ -23,6 +23,8 @@ struct kind {
     const char *format;
     int64_t since_ns;
     unsigned passed, left_out;
+    enum at_log_level level; /* of the newest that was left out, and what it says */
+    char newest[200];
 };
 
 static struct {
@@ -54,7 +56,8 @@ void at_log_init(const char *level, int json, FILE *out)
 }
 
 /* Whether a line of this kind may pass; *ret_left_out says how many before it could not. */
-static bool may_pass(const char *format, unsigned *ret_left_out)
+static bool may_pass(const char *format, enum at_log_level level, const char *message,
+                     unsigned *ret_left_out)
 {
     struct kind *k = &logger.kinds[((uintptr_t)format >> 3) % N_KINDS];
     int64_t now = at_clock_mono_ns();
@@ -69,6 +72,8 @@ static bool may_pass(const char *format, unsigned *ret_left_out)
         return true;
     }
     k->left_out++;
+    k->level = level;
+    snprintf(k->newest, sizeof k->newest, "%.199s", message);
     return false;
 }
 
@@ -187,6 +192,42 @@ static void say_plainly(FILE *out, char *message)
     fflush(out);
 }
 
+/* Lock held. */
+static void write_line(enum at_log_level level, const struct at_log_field *fields, char *message,
+                       unsigned left_out)
+{
+    struct at_buf b;
+    at_buf_init(&b, MAX_LINE);
+    if (logger.json)
+        add_json_line(&b, level, fields, message, left_out);
+    else
+        add_text_line(&b, level, message, left_out);
+    FILE *out = logger.out ? logger.out : stderr;
+    if (b.failed) {
+        say_plainly(out, message);
+    } else if (!(logger.journal && send_to_journal(level, fields, b.data, left_out))) {
+        fprintf(out, "%s\n", b.data);
+        fflush(out);
+    }
+    at_buf_finish(&b);
+}
+
+void at_log_settle(bool all)
+{
+    int64_t now = at_clock_mono_ns();
+    pthread_mutex_lock(&logger.lock);
+    for (size_t i = 0; i < N_KINDS; i++) {
+        struct kind *k = &logger.kinds[i];
+        if (!k->left_out || (!all && now - k->since_ns <= AT_LOG_INTERVAL_NS))
+            continue;
+        write_line(k->level, NULL, k->newest, k->left_out - 1);
+        k->left_out = 0;
+        k->passed = 1;
+        k->since_ns = now;
+    }
+    pthread_mutex_unlock(&logger.lock);
+}
+
 void at_log(enum at_log_level level, const struct at_log_field *fields, const char *format, ...)
 {
     if (level < logger.level)
@@ -199,21 +240,7 @@ void at_log(enum at_log_level level, const struct at_log_field *fields, const ch
 
     pthread_mutex_lock(&logger.lock);
     unsigned left_out;
-    if (may_pass(format, &left_out)) {
-        struct at_buf b;
-        at_buf_init(&b, MAX_LINE);
-        if (logger.json)
-            add_json_line(&b, level, fields, message, left_out);
-        else
-            add_text_line(&b, level, message, left_out);
-        FILE *out = logger.out ? logger.out : stderr;
-        if (b.failed) {
-            say_plainly(out, message);
-        } else if (!(logger.journal && send_to_journal(level, fields, b.data, left_out))) {
-            fprintf(out, "%s\n", b.data);
-            fflush(out);
-        }
-        at_buf_finish(&b);
-    }
+    if (may_pass(format, level, message, &left_out))
+        write_line(level, fields, message, left_out);
     pthread_mutex_unlock(&logger.lock);
 }

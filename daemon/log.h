@@ -2,11 +2,12 @@
  * each line becomes an entry with its fields beside it (RADIO=, BAND=, EMISSION_ID=, ...).
  *
  * A line never holds a control character that came from outside. Lines of one kind (one format
- * string) are limited to AT_LOG_BURST in AT_LOG_INTERVAL_NS; the next one that passes says how many
- * were left out. SPDX-License-Identifier: GPL-3.0-or-later */
+ * string) are limited to AT_LOG_BURST in AT_LOG_INTERVAL_NS; the next one that passes, or the newest
+ * of them when nothing like it comes any more, says how many were left out. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DAEMON_LOG_H
 #define AT_DAEMON_LOG_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "lib/base/clock.h"
@@ -34,5 +35,8 @@ void at_log_set_level(const char *level);
  */
 void at_log(enum at_log_level level, const struct at_log_field *fields, const char *format, ...)
     AT_PRINTF(3, 4);
+/* Tells of lines that were left out and have waited long enough for another of their kind; all: of
+ * each. Any thread, now and then. */
+void at_log_settle(bool all);
 
 #endif

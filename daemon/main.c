@@ -265,6 +265,7 @@ static void stop(struct daemon *d)
 static void supervise(struct daemon *d, int64_t *status_ns)
 {
     int64_t now = at_clock_mono_ns(), interval = at_systemd_watchdog_ns();
+    at_log_settle(false);
     at_watch_mark(&d->watch, "http", true, at_http_turns(d->http), now);
     at_pipeline_poll(d->pipeline, &d->watch);
     const char *stuck = at_watch_stuck(&d->watch, now);
@@ -368,6 +369,7 @@ static int serve(const char *path, struct at_config *config, bool exit_when_done
     }
     exit_code = rc;
     stop(d);
+    at_log_settle(true);
     if (d->signals >= 0)
         close(d->signals);
     free(d);

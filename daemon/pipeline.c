@@ -77,6 +77,7 @@ struct at_pipeline {
     double latitude, longitude;
     int once;
     /* Supervisor's own. */
+    struct at_view *view; /* of its own: without memory it would look as if nothing moved */
     struct seen seen[AT_MAX_RADIOS];
     struct told told[AT_MAX_MODELS][AT_MAX_POLICIES];
 };
@@ -172,7 +173,8 @@ int at_pipeline_create(const struct at_config *config, const struct at_outlets *
     snprintf(p->site, sizeof p->site, "%s", config->site.name);
     p->latitude = config->site.latitude;
     p->longitude = config->site.longitude;
-    int rc = load_bandplan(p, err);
+    p->view = calloc(1, sizeof *p->view);
+    int rc = p->view ? load_bandplan(p, err) : at_error_set(err, -ENOMEM, "out of memory");
     if (rc == 0)
         rc = at_share_create(err, &p->share);
     if (rc < 0) {
@@ -312,6 +314,7 @@ void at_pipeline_destroy(struct at_pipeline *p)
     at_bandplan_destroy(p->bandplan);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->radios_lock);
+    free(p->view);
     free(p);
 }
 
@@ -650,10 +653,8 @@ static void poll_selector(struct at_pipeline *p, const struct at_view *v, int64_
 
 void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w)
 {
-    struct at_view *v = calloc(1, sizeof *v);
+    struct at_view *v = p->view;
     int64_t now = at_clock_mono_ns();
-    if (!v)
-        return;
     at_pipeline_get_view(p, v);
     for (size_t i = 0; i < v->n_radios; i++) {
         char stage[48];
@@ -669,5 +670,4 @@ void at_pipeline_poll(struct at_pipeline *p, struct at_watch *w)
     pthread_mutex_lock(&p->lock);
     snprintf(p->stuck, sizeof p->stuck, "%s", stuck ? stuck : "");
     pthread_mutex_unlock(&p->lock);
-    free(v);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/log.h"
+
 struct slot {
     uint64_t seq; /* order of first sight, from 1; 0: empty */
     uint64_t touched;
@@ -82,7 +84,8 @@ uint32_t at_store_put(struct at_store *s, const struct at_result *r, uint64_t *r
 {
     pthread_mutex_lock(&s->lock);
     struct slot *slot = find_active(s, r->id);
-    if (slot->seq && strcmp(slot->result.id, r->id)) {
+    bool forgot = slot->seq && strcmp(slot->result.id, r->id);
+    if (forgot) {
         s->stats.forgotten++;
         s->stats.active--;
         slot->seq = 0;
@@ -105,6 +108,10 @@ uint32_t at_store_put(struct at_store *s, const struct at_result *r, uint64_t *r
         s->stats.ended++;
     }
     pthread_mutex_unlock(&s->lock);
+    if (forgot)
+        at_log(AT_LOG_WARN, NULL,
+               "more than %zu emissions are alive at once: the stalest is shown no more",
+               s->n_active);
     return known;
 }
 

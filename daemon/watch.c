@@ -30,7 +30,7 @@ void at_watch_mark_models(struct at_watch *w, const struct at_view *v, int64_t n
     for (size_t m = 0; m < at_view_models(v); m++) {
         char stage[sizeof w->stages[0].name] = "classifier";
         if (m > 0) /* names of models may be alike */
-            snprintf(stage, sizeof stage, "classifier %zu (%.30s)", m + 1,
+            snprintf(stage, sizeof stage, "classifier %u (%.20s)", (unsigned)m + 1,
                      at_view_model(v, m)->name);
         at_watch_mark(w, stage, at_view_has_work(v, m), v->each[m].decisions + v->each[m].tokens,
                       now_ns);

@@ -21,6 +21,7 @@
 #define SAME_NS      (10 * AT_NS_PER_S)
 #define PRUNE_NS     (60 * AT_NS_PER_S)
 #define RETRY_NS     (2 * AT_NS_PER_S)
+#define TELL_NS      (10 * AT_NS_PER_S)
 #define REST_NS      (50 * 1000 * 1000) /* between batches: one commit carries many */
 #define READ_CPU_MS  1000
 #define READ_WALL_MS 10000
@@ -54,7 +55,9 @@ struct at_history {
     size_t head, tail;  /* counts */
     struct last *last;  /* (LAST) by seq % LAST */
     struct at_history_stats stats;
-    struct at_db *out;        /* the writer's */
+    struct at_db *out; /* the writer's, as are these: what was said of losses */
+    uint64_t told_lost;
+    int64_t told_ns;
     _Atomic bool interrupted; /* searches end: nobody waits for them any more */
     pthread_mutex_t reading;
     struct at_db *in; /* NULL: none */
@@ -264,6 +267,22 @@ static void take_off(struct at_history *h, size_t n)
     pthread_mutex_unlock(&h->lock);
 }
 
+/* What did not fit into the queue since the last time. */
+static void tell_lost(struct at_history *h, bool at_once)
+{
+    int64_t now = at_clock_mono_ns();
+    pthread_mutex_lock(&h->lock);
+    uint64_t lost = h->stats.lost;
+    pthread_mutex_unlock(&h->lock);
+    if (lost == h->told_lost || (!at_once && h->told_ns && now - h->told_ns < TELL_NS))
+        return;
+    at_log(AT_LOG_WARN, AT_FIELDS({"file", h->path}),
+           "history: %llu emissions and decisions are lost (%llu in all): the disk is slow or full",
+           (unsigned long long)(lost - h->told_lost), (unsigned long long)lost);
+    h->told_lost = lost;
+    h->told_ns = now;
+}
+
 static void *run_writer(void *ctx)
 {
     struct at_history *h = ctx;
@@ -279,8 +298,13 @@ static void *run_writer(void *ctx)
             note(h, rc);
         if (n && !rc)
             take_off(h, n);
-        if (rc && stopping)
-            break; /* what waits is lost with the disk */
+        if (rc && stopping) { /* what waits is lost with the disk */
+            pthread_mutex_lock(&h->lock);
+            h->stats.lost += h->tail - h->head;
+            pthread_mutex_unlock(&h->lock);
+            break;
+        }
+        tell_lost(h, false);
         pause_ns = rc ? RETRY_NS : REST_NS;
         int64_t now = at_clock_mono_ns();
         if (!rc && h->out && (!pruned_ns || now - pruned_ns > PRUNE_NS)) {
@@ -288,6 +312,7 @@ static void *run_writer(void *ctx)
             prune(h);
         }
     }
+    tell_lost(h, true);
     return NULL;
 }
 

@@ -69,6 +69,13 @@ struct at_http {
     _Atomic uint64_t turns;
 };
 
+/* A reader of events that is too slow for them. */
+static void count_dropped(struct at_http *h)
+{
+    at_metrics_count(h->api->metrics, AT_COUNT_SSE_DROPPED, NULL, NULL, NULL);
+    at_log(AT_LOG_INFO, NULL, "an event stream is closed: its reader is too slow");
+}
+
 /* ---- connections and their deadline ---- */
 
 static void on_connection(void *ctx, struct MHD_Connection *c, void **socket_ctx,
@@ -121,7 +128,7 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **request_ctx
     if (p) {
         /* A reader that took nothing for the whole timeout was dropped. */
         if (p->streaming && why == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
-            at_metrics_count(h->api->metrics, AT_COUNT_SSE_DROPPED, NULL, NULL, NULL);
+            count_dropped(h);
         p->streaming = false;
         p->since_ns = at_clock_mono_ns();
     }
@@ -167,7 +174,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *out, size_t max)
     }
     if (h->stopping || rc < 0) {
         if (rc == -EPIPE)
-            at_metrics_count(h->api->metrics, AT_COUNT_SSE_DROPPED, NULL, NULL, NULL);
+            count_dropped(h);
         n = MHD_CONTENT_READER_END_OF_STREAM;
     } else if (rc) {
         n = take_pending(s, out, max);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/log.h"
+
 void at_home_forget(struct at_home *h)
 {
     h->n_known = 0;
@@ -27,8 +29,16 @@ static bool is_new(struct at_home *h, const char *object)
     for (size_t i = 0; i < h->n_known; i++)
         if (strcmp(h->known[i], object) == 0)
             return false;
-    if (h->n_known == AT_HOME_MAX_KNOWN)
+    if (h->n_known == AT_HOME_MAX_KNOWN) {
+        if (!h->full)
+            at_log(
+                AT_LOG_WARN, NULL,
+                "MQTT: %d entities are announced; what comes beyond, as %s, is published and not "
+                "announced",
+                AT_HOME_MAX_KNOWN, object);
+        h->full = true;
         return false;
+    }
     snprintf(h->known[h->n_known++], sizeof h->known[0], "%s", object);
     return true;
 }

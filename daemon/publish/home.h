@@ -15,6 +15,7 @@ struct at_home {
     struct at_outbox *out;
     char (*known)[AT_HOME_OBJECT]; /* what Home Assistant was told of in this connection */
     size_t n_known;
+    bool full; /* more than there is room for, which has been logged */
 };
 
 /* Whatever has been told is told again, as a broker that comes back may have forgotten it. */

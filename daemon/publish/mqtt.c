@@ -22,6 +22,7 @@
 #define BACK_OFF_MAX_NS (30 * AT_NS_PER_S)
 #define LOOK_NS         AT_NS_PER_S
 #define REFRESH_NS      (30 * AT_NS_PER_S) /* a band's figures, where only those change */
+#define TELL_NS         (60 * AT_NS_PER_S)
 #define FAREWELL_NS     (AT_NS_PER_S / 2)
 #define TOLD_NO_ANSWER  1u
 #define TOLD_REFUSED    2u
@@ -48,6 +49,8 @@ struct at_mqtt {
     bool trying;   /* a connection was begun */
     unsigned told; /* TOLD_ bits: what the log has said since the last connection */
     int64_t next_try_ns, back_off_ns, look_ns;
+    uint64_t told_dropped; /* of messages, and times that it fell behind, as last logged */
+    int64_t told_dropped_ns;
     pthread_t thread;
     _Atomic bool stop, connected;
     _Atomic uint64_t published, acknowledged, late, connects, dropped, waiting;
@@ -175,7 +178,8 @@ static void say_no_answer(struct at_mqtt *m, const char *why)
     m->told |= TOLD_NO_ANSWER;
 }
 
-/* A connection, or an attempt at one, is over: said once, whoever sees it first. code is one of MOSQ_ERR_. */
+/* A connection, or an attempt at one, is over: said once, whoever sees it first. code is one of
+ * MOSQ_ERR_. */
 static void give_up(struct at_mqtt *m, int code)
 {
     const char *why = code == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(code);
@@ -292,6 +296,19 @@ static void send_waiting(struct at_mqtt *m, int64_t now)
     }
 }
 
+/* Messages that nobody will get: the first at once, then once a minute. */
+static void tell_dropped(struct at_mqtt *m, int64_t now)
+{
+    uint64_t dropped = m->out.dropped + m->late;
+    if (dropped == m->told_dropped || (m->told_dropped && now - m->told_dropped_ns < TELL_NS))
+        return;
+    at_log(AT_LOG_WARN, NULL, "MQTT: %llu messages dropped (%llu in all): %s",
+           (unsigned long long)(dropped - m->told_dropped), (unsigned long long)dropped,
+           m->connected ? "more come than publish.mqtt.rate lets out" : "the broker is away");
+    m->told_dropped = dropped;
+    m->told_dropped_ns = now;
+}
+
 static void say_farewell(struct at_mqtt *m)
 {
     int64_t end = at_clock_mono_ns() + FAREWELL_NS;
@@ -315,6 +332,7 @@ static void *run(void *arg)
         send_waiting(m, now);
         m->dropped = m->out.dropped;
         m->waiting = m->out.n;
+        tell_dropped(m, now);
         int r = m->trying ? mosquitto_loop(m->mosq, LOOP_MS, 10) : MOSQ_ERR_NO_CONN;
         if (r != MOSQ_ERR_SUCCESS) {
             give_up(m, r); /* a TLS handshake that fails in the loop reaches no callback */

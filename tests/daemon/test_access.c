@@ -19,14 +19,13 @@
 #include "daemon/http/exchange.h"
 #include "daemon/http/gzip.h"
 #include "daemon/http/listen.h"
-#include "daemon/log.h"
+#include "tests/daemon/log_file.h"
 
 #define FULL  "0123456789abcdef-full"
 #define READ  "0123456789abcdef-read"
 #define OTHER "0123456789abcdef-other"
 
 static char folder[64], full_path[96], read_path[96];
-static FILE *log_file;
 
 static void write_token(const char *path, const char *text, size_t n, mode_t mode)
 {
@@ -48,8 +47,7 @@ static int make_folder(void **state)
     snprintf(read_path, sizeof read_path, "%s/read", folder);
     write_token(full_path, FULL "\n", sizeof FULL, 0600);
     write_token(read_path, READ, sizeof READ - 1, 0600);
-    log_file = tmpfile();
-    at_log_init("info", 0, log_file);
+    log_open("info");
     return 0;
 }
 
@@ -57,8 +55,7 @@ static int remove_folder(void **state)
 {
     unlink(full_path);
     unlink(read_path);
-    fclose(log_file);
-    at_log_init("info", 0, NULL);
+    log_close();
     return rmdir(folder);
 }
 

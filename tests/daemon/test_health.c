@@ -282,6 +282,15 @@ static void log_lines(void **state)
     for (size_t i = before; i < n; i++)
         lines += text[i] == '\n';
     assert_int_equal(lines, AT_LOG_BURST + 1);
+    /* What was left out is told though nothing like it comes any more, once. */
+    before = n;
+    at_log_settle(false);
+    assert_int_equal(n, before); /* not yet: another one may come */
+    at_log_settle(true);
+    assert_non_null(strstr(text + before, "error   flood 999 (979 like it left out)\n"));
+    before = n;
+    at_log_settle(true);
+    assert_int_equal(n, before);
     at_log_init("info", 0, NULL);
     fclose(f);
     free(text);

@@ -21,6 +21,7 @@
 
 #include "lib/base/clock.h"
 #include "tests/daemon/history_file.h"
+#include "tests/daemon/log_file.h"
 
 static struct at_result make(uint64_t i)
 {
@@ -297,6 +298,40 @@ static void disk_full(void **state)
     at_history_close(h);
 }
 
+static void assert_has(struct at_history *h, const char *id, int want)
+{
+    uint64_t seq;
+    char *json = NULL;
+    assert_int_equal(at_history_get(h, id, &seq, &json), want);
+    free(json);
+}
+
+/* While another program holds the file, nothing can be written: what does not fit into the queue is
+ * lost, and so is what waits at the end. Both are counted and logged. */
+static void losses_are_told(void **state)
+{
+    sqlite3 *sql = NULL;
+    struct at_history_stats s;
+    log_open("warning");
+    struct at_history *h = open_it(1e9, 100);
+    put(h, 1, 1);
+    wait_written(h);
+    assert_int_equal(sqlite3_open(path, &sql), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(sql, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    put(h, 2, 6000); /* 12,000 things */
+    at_history_get_stats(h, &s);
+    assert_true(s.lost > 5000);
+    assert_true(log_comes_to_say(" emissions and decisions are lost ("));
+    at_history_close(h);
+    assert_true(log_says("(11998 in all)"));
+    sqlite3_close(sql);
+    log_close();
+    h = open_it(1e9, 100);
+    assert_has(h, "b-roof-1", 0);
+    assert_has(h, "b-roof-2", -ENOENT);
+    at_history_close(h);
+}
+
 /* What somebody else does to the file. */
 static void with_sql(const char *text)
 {
@@ -324,14 +359,6 @@ static size_t count_aside(int64_t *ret_bytes)
     }
     globfree(&found);
     return n;
-}
-
-static void assert_has(struct at_history *h, const char *id, int want)
-{
-    uint64_t seq;
-    char *json = NULL;
-    assert_int_equal(at_history_get(h, id, &seq, &json), want);
-    free(json);
 }
 
 static void damaged_while_it_runs(void **state)
@@ -493,6 +520,7 @@ int main(void)
         CASE(killed),
         CASE(damaged),
         CASE(disk_full),
+        CASE(losses_are_told),
         CASE(refused),
         CASE(damaged_while_it_runs),
         CASE(damaged_on_a_full_disk),

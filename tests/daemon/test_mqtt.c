@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "daemon/publish/mqtt.h"
+#include "tests/daemon/log_file.h"
 
 static struct at_config *make(const char *broker)
 {
@@ -116,12 +117,44 @@ static void files(void **state)
     free(c);
 }
 
+static void get_view(void *ctx, struct at_view *ret)
+{
+    memset(ret, 0, sizeof *ret);
+}
+
+/* What a queue without a broker drops is logged, not only counted. */
+static void drops_are_told(void **state)
+{
+    struct at_config *c = make("mqtt://127.0.0.1:1");
+    struct at_events *events = at_events_create(256, 4);
+    struct at_error err;
+    struct at_mqtt *m = NULL;
+    char json[160];
+    c->publish.mqtt.queue = 16;
+    c->publish.mqtt.rate = 1;
+    log_open("warning");
+    if (at_mqtt_start(c, events, get_view, NULL, &err, &m))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < 40; i++) { /* each to a topic of its own */
+        snprintf(json, sizeof json,
+                 "{\"state\":\"ended\",\"radio\":\"r\",\"band\":\"b%d\",\"class\":\"am\"}", i);
+        at_events_publish(events, AT_EVENT_EMISSION, json);
+    }
+    assert_true(log_comes_to_say(" messages dropped ("));
+    assert_true(log_says("the broker is away"));
+    at_mqtt_stop(m);
+    log_close();
+    at_events_destroy(events);
+    free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(brokers),
         cmocka_unit_test(topics),
         cmocka_unit_test(files),
+        cmocka_unit_test(drops_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/publish/home.h"
+#include "tests/daemon/log_file.h"
 
 static void test_the_oldest_goes_and_is_counted(void **state)
 {
@@ -112,12 +113,16 @@ static void test_what_is_no_result_tells_nothing_and_nothing_is_announced_for_ev
     assert_string_equal(at_outbox_peek(&b)->topic, "attune/emission/a_b___/ism/none");
     at_outbox_pop(&b);
     h.prefix = "ha";
+    log_open("warning");
     for (int i = 0; i < 2 * AT_HOME_MAX_KNOWN; i++) { /* each has a topic of its own, and it ends */
         char text[64];
         snprintf(text, sizeof text, "{\"name\":\"radio%d\",\"state\":\"running\"}", i);
         at_home_radio(&h, text);
     }
     assert_int_equal(b.n, 3 * AT_HOME_MAX_KNOWN);
+    assert_true(log_says("1024 entities are announced; what comes beyond, as radio_radio1024"));
+    assert_false(log_says("as radio_radio1025"));
+    log_close();
     at_home_forget(&h); /* another broker: all is announced again */
     size_t before = b.n;
     at_home_radio(&h, "{\"name\":\"radio0\",\"state\":\"running\"}");

@@ -12,6 +12,7 @@
 #include "daemon/events.h"
 #include "daemon/rows.h"
 #include "daemon/store.h"
+#include "tests/daemon/log_file.h"
 
 static struct at_result make(int i, bool ended, double snr_db, const char *class_name)
 {
@@ -62,11 +63,14 @@ static void store_lives(void **state)
     assert_int_equal(at_store_find(s, &q, found, 8, &cursor), 4);
     assert_string_equal(found[0].result.id, "b-roof-11");
     assert_string_equal(found[3].result.id, "b-roof-8");
-    /* More alive than there is room: the stalest is forgotten, and that is counted. */
+    /* More alive than there is room: the stalest is forgotten, and that is counted and said. */
+    log_open("warning");
     for (int i = 20; i < 26; i++) {
         r = make(i, false, i, NULL);
         at_store_put(s, &r, &seq);
     }
+    assert_true(log_says("more than 4 emissions are alive at once"));
+    log_close();
     struct at_store_stats stats;
     at_store_get_stats(s, &stats);
     assert_int_equal(stats.active, 4);
