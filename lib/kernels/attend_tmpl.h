@@ -22,16 +22,20 @@ typedef float value;
 #endif
 
 /* Keys of a block, and the stride of its scores: 14 rows take 30 KiB, and longer blocks spread the
- * cost of a row's maximum and sum further (measured: 128 keys 175 GFLOP/s, 256 183, 512 189). */
+ * cost of a row's maximum and sum further (measured: 128 keys 175 GFLOP/s, 256 183, 512 189). The
+ * same with tiles, because other blocks round other weights. */
 #define BLOCK  512
 #define STRIDE (BLOCK + 32)
 #define EMPTY  -1e30f /* maximum of nothing; above MASKED, so that an empty row's weights vanish */
 #define MASKED -3e38f
 
-/* Scores are made in whole panels where tiles read them. */
-#define SCORE_COLUMNS (BF16 && AT_HAS_TILES ? AT_PANEL : TILE_COLUMNS)
-
-#define ROWS 16 /* most rows of a span, and whole vectors */
+#if BF16 && AT_HAS_TILES
+#define ROWS          32       /* most rows of a span, and whole vectors */
+#define SCORE_COLUMNS AT_PANEL /* scores are made in whole panels, as tiles read them */
+#else
+#define ROWS          16
+#define SCORE_COLUMNS TILE_COLUMNS
+#endif
 
 /* Queries row..row+mr-1 and the slots [lo, hi) that any of them sees in this block; first: the
  * panel lo is in. */
@@ -275,51 +279,89 @@ INLINE const value *values_of(const struct at_attend *j, const struct span *p, s
     return edge;
 }
 
-/* 16 columns, or 32 with `wide`, of the sums of 16 queries. */
+/* 16 columns, or 32 with `wide`, of the sums of 16 queries, or 32 with `two`. */
 INLINE void tile_values(const struct at_attend *j, const struct span *p, const float *s,
-                        size_t column, const bool wide)
+                        size_t column, const bool wide, const bool two)
 {
     value edge[TILE_DEPTH / 2 * 2 * AT_PANEL] __attribute__((aligned(64)));
-    float *acc = j->acc + p->row * j->v_stride + column;
-    TILE_LOAD(0, acc, 4 * j->v_stride);
+    size_t stride = 4 * j->v_stride;
+    float *acc = j->acc + p->row * j->v_stride + column, *below = acc + TILE_ROWS * j->v_stride;
+    TILE_LOAD(0, acc, stride);
     if (wide)
-        TILE_LOAD(1, acc + 16, 4 * j->v_stride);
+        TILE_LOAD(1, acc + 16, stride);
+    if (two)
+        TILE_LOAD(2, below, stride);
+    if (two && wide)
+        TILE_LOAD(3, below + 16, stride);
     for (size_t slot = p->first; slot < p->hi; slot += TILE_DEPTH) {
-        size_t stride;
-        const value *v = values_of(j, p, slot, &stride, edge, column, wide ? 32 : 16);
-        tiles_run((const value *)s + (slot - p->first), 2 * STRIDE, v, stride, TILE_DEPTH, wide,
-                  false);
+        size_t v_stride;
+        const value *v = values_of(j, p, slot, &v_stride, edge, column, wide ? 32 : 16);
+        tiles_run((const value *)s + (slot - p->first), 2 * STRIDE, v, v_stride, TILE_DEPTH, wide,
+                  two);
     }
-    TILE_STORE(0, acc, 4 * j->v_stride);
+    TILE_STORE(0, acc, stride);
     if (wide)
-        TILE_STORE(1, acc + 16, 4 * j->v_stride);
+        TILE_STORE(1, acc + 16, stride);
+    if (two)
+        TILE_STORE(2, below, stride);
+    if (two && wide)
+        TILE_STORE(3, below + 16, stride);
 }
 
-/* 16 queries by tiles; dim is a multiple of TILE_DEPTH. */
-static void tile_span(const struct at_attend *j, const struct span *p)
+/* s (16 or 32, STRIDE) = q k^T + bias. */
+INLINE void tile_scores(const struct at_attend *j, const struct span *p, float *s, const bool two)
 {
-    float s[TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[ROWS], bias[16];
     const value *q = (const value *)j->q + p->row * j->dim;
+    float bias[16];
     for (int i = 0; i < 16; i++)
         bias[i] = j->bias;
     for (size_t slot = p->first; slot < p->hi; slot += AT_PANEL) {
-        TILE_LOAD(0, bias, 0);
-        TILE_LOAD(1, bias, 0);
-        tiles_run(q, j->dim, (const value *)j->k + slot * j->dim, 2 * AT_PANEL, j->dim, true,
-                  false);
-        TILE_STORE(0, s + (slot - p->first), 4 * STRIDE);
-        TILE_STORE(1, s + (slot - p->first) + 16, 4 * STRIDE);
+        float *to = s + (slot - p->first), *below = to + TILE_ROWS * STRIDE;
+        if (j->bias == 0) {
+            TILE_ZERO(0);
+            TILE_ZERO(1);
+            TILE_ZERO(2);
+            TILE_ZERO(3);
+        } else {
+            TILE_LOAD(0, bias, 0);
+            TILE_LOAD(1, bias, 0);
+            TILE_LOAD(2, bias, 0);
+            TILE_LOAD(3, bias, 0);
+        }
+        tiles_run(q, j->dim, (const value *)j->k + slot * j->dim, 2 * AT_PANEL, j->dim, true, two);
+        TILE_STORE(0, to, 4 * STRIDE);
+        TILE_STORE(1, to + 16, 4 * STRIDE);
+        if (two) {
+            TILE_STORE(2, below, 4 * STRIDE);
+            TILE_STORE(3, below + 16, 4 * STRIDE);
+        }
     }
-    weights(j, TILE_ROWS, p, s, scale);
+}
+
+/* 16 or, with `two`, 32 queries by tiles; dim is a multiple of TILE_DEPTH. */
+INLINE void tile_span(const struct at_attend *j, const struct span *p, const bool two)
+{
+    const int rows = two ? 2 * TILE_ROWS : TILE_ROWS;
+    float s[2 * TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[ROWS];
+    tile_scores(j, p, s, two);
+    weights(j, rows, p, s, scale);
     float *acc = j->acc + p->row * j->v_stride;
-    for (size_t r = 0; r < TILE_ROWS; r++)
+    for (size_t r = 0; r < (size_t)rows; r++)
         for (size_t c = 0; c < j->v_stride; c++)
             acc[r * j->v_stride + c] *= scale[r];
     size_t column = 0;
     for (; column + AT_PANEL <= j->v_stride; column += AT_PANEL)
-        tile_values(j, p, s, column, true);
+        tile_values(j, p, s, column, true, two);
     if (column < j->v_stride)
-        tile_values(j, p, s, column, false);
+        tile_values(j, p, s, column, false, two);
+}
+
+static void any_tile_span(const struct at_attend *j, const struct span *p, size_t rows)
+{
+    if (rows > TILE_ROWS)
+        tile_span(j, p, true);
+    else
+        tile_span(j, p, false);
 }
 #endif
 
@@ -334,8 +376,8 @@ static void span_of_block(const struct at_attend *j, size_t row, size_t end, int
     if (lo >= hi)
         return;
 #if BF16 && AT_HAS_TILES
-    if (end - row == TILE_ROWS) {
-        tile_span(j, &p);
+    if (end - row >= TILE_ROWS) {
+        any_tile_span(j, &p, end - row);
         return;
     }
 #endif
@@ -354,8 +396,8 @@ void ATTEND(const struct at_attend *j)
 #endif
     size_t rest = j->n - whole, tiles = (rest + MR - 1) / MR;
     for (int32_t block = first / AT_PANEL * AT_PANEL; block < last; block += BLOCK) {
-        for (size_t row = 0; row < whole; row += 16)
-            span_of_block(j, row, row + 16, block);
+        for (size_t row = 0; row < whole; row += ROWS)
+            span_of_block(j, row, row + ROWS < whole ? row + ROWS : whole, block);
         for (size_t t = 0; t < tiles; t++)
             span_of_block(j, whole + t * rest / tiles, whole + (t + 1) * rest / tiles, block);
     }
