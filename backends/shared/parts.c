@@ -72,9 +72,7 @@ void at_parts_store_values(const struct at_kernels *k, const struct at_attn_shap
 void at_parts_queries_take(void *base, size_t *at, const struct at_attn_shape *s, size_t n,
                            struct at_parts_queries *ret)
 {
-    ret->q = at_parts_take(base, at, n * s->head_dim * sizeof *ret->q);
-    ret->rounded =
-        at_parts_take(base, at, at_parts_bf16(s) ? n * s->head_dim * sizeof *ret->rounded : 0);
+    ret->q = at_parts_take(base, at, n * s->head_dim * value_size(s));
     ret->acc = at_parts_take(base, at, n * at_round_up(s->head_dim, AT_LANE) * sizeof *ret->acc);
     ret->max = at_parts_take(base, at, n * sizeof *ret->max);
     ret->sum = at_parts_take(base, at, n * sizeof *ret->sum);
@@ -88,16 +86,14 @@ void at_parts_queries_fill(const struct at_kernels *k, const struct at_attn_shap
 {
     float scale =
         (float)(1.44269504088896340736 / sqrt((double)s->head_dim)); /* log2(e) / sqrt(D) */
-    k->rope_rows(x, stride, n, s->head_dim, cos, sin, scale, p->q, s->head_dim);
-    if (at_parts_bf16(s))
-        k->to_bf16(p->q, n * s->head_dim, p->rounded);
+    k->rope_rows(x, stride, n, s->head_dim, cos, sin, scale, p->q, s->head_dim, at_parts_bf16(s));
 }
 
 struct at_attend at_parts_job(const struct at_attn_shape *s, const struct at_parts_queries *p,
                               size_t n)
 {
     return (struct at_attend){
-        .q = at_parts_bf16(s) ? (const void *)p->rounded : p->q,
+        .q = p->q,
         .lo = p->lo,
         .hi = p->hi,
         .n = n,

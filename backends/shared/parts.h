@@ -45,9 +45,9 @@ void at_parts_store_values(const struct at_kernels *k, const struct at_attn_shap
 
 /* Workspace of one head's queries. */
 struct at_parts_queries {
-    float *q, *acc, *max, *sum; /* (n, D) (n, D padded) (n) (n) */
-    uint16_t *rounded;          /* (n, D), in bf16 */
-    int32_t *lo, *hi;           /* (n) */
+    void *q;                /* (n, D), in the mode's values */
+    float *acc, *max, *sum; /* (n, D padded) (n) (n) */
+    int32_t *lo, *hi;       /* (n) */
 };
 void at_parts_queries_take(void *base, size_t *at, const struct at_attn_shape *s, size_t n,
                            struct at_parts_queries *ret);

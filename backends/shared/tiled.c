@@ -319,6 +319,6 @@ int at_tiled_read(const struct at_attn_state *a, void *work, int64_t first, size
     for (size_t i = 0; i < n * row; i++)
         w.sin[i] = -w.sin[i]; /* back by the same angles */
     for (size_t h = 0; h < a->shape.n_heads; h++)
-        a->kernels->rope_rows(k + h * d, width, n, d, w.cos, w.sin, 1, k + h * d, width);
+        a->kernels->rope_rows(k + h * d, width, n, d, w.cos, w.sin, 1, k + h * d, width, false);
     return 0;
 }

@@ -72,9 +72,10 @@ struct at_kernels {
      * position below 2^53. */
     void (*rope_table)(const double *freq, size_t half, double pos0, size_t n, float *cos,
                        float *sin);
-    /* out row t (dim) = scale * x row t rotated by row t of the table. cos NULL: no rotation. */
+    /* out row t (dim) = scale * x row t rotated by row t of the table, floats, or bf16 where
+     * `bf16`. cos NULL: no rotation. Floats may replace x. */
     void (*rope_rows)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
-                      const float *sin, float scale, float *out, size_t out_stride);
+                      const float *sin, float scale, void *out, size_t out_stride, bool bf16);
     /* The same, unscaled, into slots first..first+n-1 of panels (slots, dim). */
     void (*rope_panels)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
                         const float *sin, float *panels, size_t first);

@@ -28,7 +28,7 @@ void AT_FN(linear)(const struct at_linear *j);
 void AT_FN(rope_table)(const double *freq, size_t half, double pos0, size_t n, float *cos,
                        float *sin);
 void AT_FN(rope_rows)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
-                      const float *sin, float scale, float *out, size_t out_stride);
+                      const float *sin, float scale, void *out, size_t out_stride, bool bf16);
 void AT_FN(rope_panels)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
                         const float *sin, float *panels, size_t first);
 void AT_FN(linear_bf16)(const struct at_linear *j);

@@ -74,15 +74,21 @@ INLINE void rotate(const float *x, size_t half, const float *cos, const float *s
     }
 }
 
+#define MAX_DIM 256 /* the largest that a shape may have */
+
 void AT_FN(rope_rows)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
-                      const float *sin, float scale, float *out, size_t out_stride)
+                      const float *sin, float scale, void *out, size_t out_stride, bool bf16)
 {
     size_t half = dim / 2, stride = at_round_up(half, AT_LANE);
-    for (size_t t = 0; t < n; t++, x += x_stride, out += out_stride) {
+    float row[MAX_DIM];
+    for (size_t t = 0; t < n; t++, x += x_stride) {
+        float *to = bf16 ? row : (float *)out + t * out_stride;
         if (cos)
-            rotate(x, half, cos + t * stride, sin + t * stride, scale, out);
+            rotate(x, half, cos + t * stride, sin + t * stride, scale, to);
         for (size_t i = 0; !cos && i < dim; i++)
-            out[i] = x[i] * scale;
+            to[i] = x[i] * scale;
+        if (bf16)
+            AT_FN(to_bf16)(row, dim, (uint16_t *)out + t * out_stride);
     }
 }
 
@@ -92,7 +98,7 @@ void AT_FN(rope_panels)(const float *x, size_t x_stride, size_t n, size_t dim, c
     size_t half = dim / 2, stride = at_round_up(half, AT_LANE);
     for (size_t t = 0; t < n; t++, x += x_stride) {
         size_t slot = first + t;
-        float row[256]; /* the largest dim that a shape may have */
+        float row[MAX_DIM];
         float *out = panels + slot / AT_PANEL * AT_PANEL * dim + slot % AT_PANEL;
         if (cos)
             rotate(x, half, cos + t * stride, sin + t * stride, 1.0f, row);
@@ -108,8 +114,8 @@ void AT_FN(rope_panels_bf16)(const float *x, size_t x_stride, size_t n, size_t d
     size_t half = dim / 2, stride = at_round_up(half, AT_LANE);
     for (size_t t = 0; t < n; t++, x += x_stride) {
         size_t slot = first + t;
-        float row[256]; /* the largest dim that a shape may have */
-        uint16_t rounded[256];
+        float row[MAX_DIM];
+        uint16_t rounded[MAX_DIM];
         uint16_t *out = panels + slot / AT_PANEL * AT_PANEL * dim + slot % AT_PANEL * 2;
         if (cos)
             rotate(x, half, cos + t * stride, sin + t * stride, 1.0f, row);

@@ -184,8 +184,10 @@ static void check_rope(const struct at_kernels *k, double position, size_t half)
     /* rows and panels hold the same rotation */
     size_t dim = 2 * half;
     float x[3 * 128], rows[3 * 128], panels[2 * 32 * 128];
+    uint16_t rows16[3 * 128];
     fill(x, 3 * dim, 1);
-    k->rope_rows(x, dim, 3, dim, c, s, 1, rows, dim);
+    k->rope_rows(x, dim, 3, dim, c, s, 1, rows, dim, false);
+    k->rope_rows(x, dim, 3, dim, c, s, 1, rows16, dim, true);
     k->rope_panels(x, dim, 3, dim, c, s, panels, 30); /* across the border of a panel */
     for (size_t t = 0; t < 3; t++)
         for (size_t i = 0; i < dim; i++) {
@@ -194,6 +196,8 @@ static void check_rope(const struct at_kernels *k, double position, size_t half)
             double want = i < half ? a * c[t * stride + h] - b * s[t * stride + h]
                                    : a * s[t * stride + h] + b * c[t * stride + h];
             near("rope_rows", k, i, rows[t * dim + i], want, 2e-7);
+            near("rope_rows in bf16", k, i, at_from_bf16(rows16[t * dim + i]),
+                 at_from_bf16(at_bf16(rows[t * dim + i])), 0);
             near("rope_panels", k, i, panels[slot / 32 * 32 * dim + i * 32 + slot % 32],
                  rows[t * dim + i], 2e-7);
         }
