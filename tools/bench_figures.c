@@ -135,9 +135,29 @@ static int throughput(const struct bench_report *r, const char *host, struct at_
                       .x_label = "window W, tokens",
                       .log_y = true,
                       .y_label = "decisions a second, one thread",
-                      .line = {1900, "the paper's best: 1900 samples a second"}};
+                      .line = {1900, "the paper's best: 1900"}};
     add_backends(&c, r, BENCH_STREAM, rate_of, NULL);
     return lines(r, "figure2-throughput.svg", &c, err);
+}
+
+/* Of lines that lie on each other, in the same mode, one is left and named after all. */
+static void merge_equal(struct chart *c)
+{
+    for (size_t a = 0; a < c->n; a++)
+        for (size_t b = a + 1; b < c->n;) {
+            struct chart_series *x = &c->series[a], *y = &c->series[b];
+            if (x->dashed != y->dashed || x->n != y->n ||
+                memcmp(x->y, y->y, x->n * sizeof *x->y) != 0) {
+                b++;
+                continue;
+            }
+            char name[sizeof x->name];
+            snprintf(name, sizeof name, "%.*s, %.20s", (int)strcspn(x->name, " "), x->name,
+                     y->name);
+            memcpy(x->name, name, sizeof name);
+            memmove(y, y + 1, (c->n - b - 1) * sizeof *y);
+            c->n--;
+        }
 }
 
 static int memory(const struct bench_report *r, const char *host, struct at_error *err)
@@ -148,6 +168,7 @@ static int memory(const struct bench_report *r, const char *host, struct at_erro
                       .x_label = "window W, tokens",
                       .y_label = "MB"};
     add_backends(&c, r, BENCH_STREAM, kv_of, NULL);
+    merge_equal(&c);
     return lines(r, "figure3-kv.svg", &c, err);
 }
 
@@ -164,8 +185,14 @@ static int latency(const struct bench_report *r, const char *host, struct at_err
     return lines(r, "figure5-latency.svg", &c, err);
 }
 
-/* A law through the first point of a line, as a dotted guide. */
-static void add_guide(struct chart *c, const char *name, size_t of, double power)
+/* S of the reference point at this window. */
+static double segment_of(double window)
+{
+    return at_model_reference_point((uint32_t)window).segment;
+}
+
+/* A law through the first point of a line, as a dashed guide: a power of W, or W / S. */
+static void add_guide(struct chart *c, const char *name, size_t of, double power, bool segments)
 {
     struct chart_series s = c->series[of];
     snprintf(s.name, sizeof s.name, "%s", name);
@@ -173,12 +200,15 @@ static void add_guide(struct chart *c, const char *name, size_t of, double power
     s.dashed = true;
     memset(s.high, 0, sizeof s.high);
     for (size_t i = 1; i < s.n; i++)
-        s.y[i] = s.y[0] * pow(s.x[i] / s.x[0], power);
+        s.y[i] = s.y[0] * pow(s.x[i] / s.x[0], power) /
+                 (segments ? segment_of(s.x[i]) / segment_of(s.x[0]) : 1);
     if (s.n > 1 && c->n < CHART_MAX_SERIES)
         c->series[c->n++] = s;
 }
 
-static int growth(const struct bench_report *r, const char *host, struct at_error *err)
+/* m: NULL for the reference point, whose S rises with W. */
+static int growth(const struct bench_report *r, const struct at_model *m, const char *host,
+                  struct at_error *err)
 {
     struct chart c = {.title = "Growth of a decision's cost with the window",
                       .subtitle = host,
@@ -188,12 +218,15 @@ static int growth(const struct bench_report *r, const char *host, struct at_erro
     size_t n = c.n;
     add_line(&c, r, BENCH_WINDOW, "mha", AT_MODE_FP32, "mha, whole window", p50_of, NULL);
     if (c.n > n)
-        add_guide(&c, "W squared", n, 2);
+        add_guide(&c, "W squared", n, 2, false);
     n = c.n;
     add_line(&c, r, BENCH_STREAM, "flash", AT_MODE_FP32, "flash, new tokens", p50_of, NULL);
     if (c.n > n)
-        add_guide(&c, "W", n, 1);
+        add_guide(&c, "W", n, 1, false);
+    n = c.n;
     add_line(&c, r, BENCH_STREAM, "latent", AT_MODE_FP32, "latent, new tokens", p50_of, NULL);
+    if (c.n > n)
+        add_guide(&c, "W / S", n, 1, !m);
     return lines(r, "growth.svg", &c, err);
 }
 
@@ -440,6 +473,6 @@ int bench_report_write(const struct bench_report *r, const struct at_model *m, s
     code = code < 0 ? code : accuracy(r, m, err);
     code = code < 0 ? code : latency(r, host, err);
     code = code < 0 ? code : norms(r, host, err);
-    code = code < 0 ? code : growth(r, host, err);
+    code = code < 0 ? code : growth(r, m, host, err);
     return code < 0 ? code : page(r, m, host, err); /* last: it names the others */
 }

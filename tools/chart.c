@@ -150,6 +150,10 @@ static struct frame frame_of(const struct chart *c, bool bars)
         }
     if (f.x0 > f.x1) /* nothing to show */
         f.x0 = f.y0 = 0, f.x1 = f.y1 = 1;
+    for (size_t i = 0; c->plain_x && i < CHART_MAX_POINTS && c->x_names[i]; i++) {
+        f.x0 = 0; /* each name has its place, whether or not it has a value */
+        f.x1 = (double)i;
+    }
     if (c->line.y > 0) {
         double y = f.log_y ? log10(c->line.y) : c->line.y;
         f.y0 = fmin(f.y0, y);
@@ -190,26 +194,32 @@ static void x_axis(const struct chart *c, const struct frame *f, struct at_buf *
 
 static void level(const struct chart *c, const struct frame *f, struct at_buf *out)
 {
-    if (!(c->line.y > 0))
-        return;
-    double y = y_at(f, c->line.y);
-    at_buf_printf(out, "<path class=\"level\" style=\"stroke-width:1.5\" d=\"M%.1f %.1fH%.1f\"/>\n",
-                  LEFT, y, WIDTH - RIGHT);
-    text(out, "levelname", LEFT + 6, y - 5, c->line.label);
+    if (c->line.y > 0)
+        at_buf_printf(out,
+                      "<path class=\"level\" style=\"stroke-width:1.5\" d=\"M%.1f %.1fH%.1f\"/>\n",
+                      LEFT, y_at(f, c->line.y), WIDTH - RIGHT);
 }
 
-/* Names at the end of their lines, pushed apart where they would touch. */
+/* Where the end of series s lies; s = n: the level. NAN where nothing is shown. */
+static double end_of(const struct chart *c, const struct frame *f, size_t s)
+{
+    if (s == c->n)
+        return c->line.y > 0 ? y_at(f, c->line.y) : NAN;
+    size_t last = c->series[s].n;
+    while (last > 0 && !is_shown(f, c->series[s].y[last - 1]))
+        last--;
+    return last > 0 ? y_at(f, c->series[s].y[last - 1]) : NAN;
+}
+
+/* Names at the end of their lines and of the level, pushed apart where they would touch. */
 static void names(const struct chart *c, const struct frame *f, struct at_buf *out)
 {
-    size_t order[CHART_MAX_SERIES], n = 0;
-    double at[CHART_MAX_SERIES], want[CHART_MAX_SERIES];
-    for (size_t s = 0; s < c->n; s++) {
-        size_t last = c->series[s].n;
-        while (last > 0 && !is_shown(f, c->series[s].y[last - 1]))
-            last--;
-        if (last == 0)
+    size_t order[CHART_MAX_SERIES + 1], n = 0;
+    double at[CHART_MAX_SERIES + 1], want[CHART_MAX_SERIES + 1];
+    for (size_t s = 0; s <= c->n; s++) {
+        want[s] = end_of(c, f, s);
+        if (!isfinite(want[s]))
             continue;
-        want[s] = y_at(f, c->series[s].y[last - 1]);
         size_t i = n++;
         for (; i > 0 && want[order[i - 1]] > want[s]; i--)
             order[i] = order[i - 1];
@@ -225,27 +235,37 @@ static void names(const struct chart *c, const struct frame *f, struct at_buf *o
     for (size_t i = 0; i < n; i++) {
         const struct chart_series *s = &c->series[order[i]];
         double x = WIDTH - RIGHT + 8;
+        if (order[i] == c->n) {
+            at_buf_printf(
+                out, "<path class=\"level\" style=\"stroke-width:1.5\" d=\"M%.1f %.1fh18\"/>\n", x,
+                at[i]);
+            text(out, "levelname", x + 24, at[i] + 4, c->line.label);
+            continue;
+        }
         at_buf_printf(out, "<path class=\"s%d%s\" d=\"M%.1f %.1fh18\"/>\n", s->colour,
                       s->dashed ? " dash" : "", x, at[i]);
         text(out, "tick", x + 24, at[i] + 4, s->name);
     }
 }
 
-static void curve(const struct chart_series *s, const struct frame *f, struct at_buf *out)
+/* aside: to the right by so much, where the whiskers of several would hide each other. */
+static void curve(const struct chart_series *s, const struct frame *f, double aside,
+                  struct at_buf *out)
 {
     bool pen = false;
     at_buf_printf(out, "<path class=\"s%d%s\" d=\"", s->colour, s->dashed ? " dash" : "");
     for (size_t i = 0; i < s->n; i++) {
         if (!is_shown(f, s->y[i]))
             continue;
-        at_buf_printf(out, "%s%.1f %.1f", pen ? "L" : "M", x_at(f, s->x[i]), y_at(f, s->y[i]));
+        at_buf_printf(out, "%s%.1f %.1f", pen ? "L" : "M", x_at(f, s->x[i]) + aside,
+                      y_at(f, s->y[i]));
         pen = true;
     }
     at_buf_printf(out, "\"/>\n");
     for (size_t i = 0; i < s->n; i++) {
         if (!is_shown(f, s->y[i]))
             continue;
-        double x = x_at(f, s->x[i]), y = y_at(f, s->y[i]);
+        double x = x_at(f, s->x[i]) + aside, y = y_at(f, s->y[i]);
         if (s->high[i] > s->y[i])
             at_buf_printf(
                 out,
@@ -264,8 +284,11 @@ void chart_lines(const struct chart *c, struct at_buf *out)
     begin(c, out);
     y_axis(&f, out);
     x_axis(c, &f, out);
+    bool whiskers = false;
     for (size_t s = 0; s < c->n; s++)
-        curve(&c->series[s], &f, out);
+        whiskers |= c->series[s].n > 0 && c->series[s].high[0] > 0;
+    for (size_t s = 0; s < c->n; s++)
+        curve(&c->series[s], &f, whiskers ? ((double)s - (double)(c->n - 1) / 2) * 3 : 0, out);
     level(c, &f, out);
     names(c, &f, out);
     at_buf_printf(out, "</svg>\n");
@@ -295,8 +318,10 @@ void chart_bars(const struct chart *c, struct at_buf *out)
                 text(out, "tick mid", x + bar / 2, y - 5, label);
         }
     level(c, &f, out);
+    if (c->line.y > 0)
+        text(out, "levelname", WIDTH - RIGHT + 12, y_at(&f, c->line.y) + 4, c->line.label);
     for (size_t s = 0; s < c->n; s++) {
-        double x = WIDTH - RIGHT + 12, y = TOP + 12 + (double)s * 20;
+        double x = WIDTH - RIGHT + 12, y = TOP + 50 + (double)s * 20; /* below the level's name */
         at_buf_printf(out,
                       "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>\n",
                       c->series[s].colour, x, y - 10);
