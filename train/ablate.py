@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Short trainings that differ in one thing, on the same examples and steps: norm, aux columns, groups left out.
 
-    train/ablate.py --pool pool --out run/ablate.json --seconds 40
+    train/ablate.py --pool pool --out run/ablate.json --seconds 60
 
 Leaving out a group of classes shows what `unknown` is worth: AUROC of the energy, of the top probability and of the
 Mahalanobis distance of pooled states, known signals against the left-out ones at 10 dB and more.
+
+Goes on where it was ended: trainings in OUT are not done again, the one that was under way goes on from OUT's .pt. Beside
+OUT lies its table for docs/accuracy.md (.md); train/pictures.py draws it.
 """
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
@@ -18,27 +22,58 @@ import torch
 import data
 import train as T
 from evaluate import all_logits, auroc, energy_of, only, softmax
-from pool import Feed, Pool
+from pool import Pool
 
 LEFT_OUT = {"sweep": ("css", "chirp"), "digital": ("ofdm", "psk_qam"), "fsk": ("fsk2", "gfsk", "fsk4")}
+RUNS = [("rmsnorm", [], ())] + [("without_" + k, [], v) for k, v in LEFT_OUT.items()] + [
+    ("layernorm", ["--norm", "layernorm"], ()), ("spectra_only", ["--spectra-only"], ())]
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--pool", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--seconds", type=float, default=40, help="of each training; the first one sets the steps of all")
+    p.add_argument("--seconds", type=float, default=60, help="of each training; the first one sets the steps of all")
     p.add_argument("--steps", type=int, default=0, help="or steps of each")
-    p.add_argument("--examples", type=int, default=150000)
-    p.add_argument("--test", type=int, default=6000)
+    p.add_argument("--limit", type=float, default=1.5, help="a training that takes so many times --seconds is cut, and its row says so")
+    p.add_argument("--examples", type=int, default=60000, help="the first so many of the pool's")
+    p.add_argument("--wait", type=float, default=60, help="seconds to wait for them")
+    p.add_argument("--test", type=int, default=6000, help="signals of the test split, or of validation where there is none yet")
     p.add_argument("--batch-tokens", type=int, default=65536)
     p.add_argument("--capacity", type=int, default=0)
+    p.add_argument("--checkpoint-every", type=float, default=15, help="seconds")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return p.parse_args()
 
 
-def train_once(args, options, pool, labels, shape, statistics, steps):
-    """A network after `steps` steps (0: as many as fit in --seconds), and how many they were."""
+def read_examples(args, pool, chunks):
+    """Fills the pool with the chunks 0, 1, ... as they come, until --examples are there or --wait is over; chunks: so
+    many, whatever --examples says (those that began took as many). Returns how many they were."""
+    k, began = 0, time.time()
+    while k < chunks or (not chunks and pool.made < args.examples):
+        path = args.pool / data.chunk_name("train", k)
+        if path.exists():
+            chunk = data.Chunk.read(path)
+            if pool.write + len(chunk.spectra) > pool.capacity:
+                break
+            pool.add(chunk)
+            k += 1
+        elif time.time() - began > args.wait:
+            break
+        else:
+            time.sleep(.05)
+    if not k:
+        raise SystemExit(f"no {args.pool / data.chunk_name('train', 0)}: make examples with train/examples.py")
+    return k
+
+
+def save(path, state):
+    torch.save(state, str(path) + ".tmp")
+    os.replace(str(path) + ".tmp", path)
+
+
+def train_once(args, name, options, pool, labels, shape, statistics, steps):
+    """A network after `steps` steps (0: as many as fit in --seconds), how many they were and how long they took."""
     o = T.arguments(["--pool", str(args.pool), "--out", str(args.out), "--steps", str(max(1, steps)), "--device", args.device,
                      "--batch-tokens", str(args.batch_tokens), "--drop", "0.05", *options])
     config = dict(T.M.REFERENCE_POINT, n_bins=shape[0], n_aux=0 if o.spectra_only else shape[1] - shape[0], n_classes=len(labels), norm=o.norm)
@@ -46,13 +81,27 @@ def train_once(args, options, pool, labels, shape, statistics, steps):
     net = T.new_net(config, args.device)
     T.set_statistics(net, *statistics)
     net.train()
-    trainer, began = T.Trainer(net, o), time.time()
-    while trainer.step_number < steps or (not steps and time.time() - began < args.seconds):
-        trainer.step(pool, trainer.step_number / steps if steps else min(1.0, (time.time() - began) / args.seconds))
+    trainer, begun, path = T.Trainer(net, o), 0.0, args.out.with_suffix(".pt")
+    if path.exists():
+        c = T.read_checkpoint(path, args.device)
+        if c["name"] == name:
+            net.load_state_dict(c["live"])
+            trainer.opt.load_state_dict(c["opt"])
+            trainer.ema, trainer.step_number, begun = c["net"], c["step"], c["seconds"]
+            print(f"{name} goes on after step {c['step']}", flush=True)
+    start = saved = time.time()
+    spent = lambda: begun + time.time() - start
+    while (trainer.step_number < steps and not (args.seconds and spent() > args.limit * args.seconds)) or (not steps and spent() < args.seconds):
+        trainer.step(pool, trainer.step_number / steps if steps else min(1.0, spent() / args.seconds))
         if args.device == "cuda" and trainer.step_number % 10 == 0:
             torch.cuda.synchronize()
+        if time.time() - saved > args.checkpoint_every:
+            save(path, {"name": name, "live": net.state_dict(), "opt": trainer.opt.state_dict(), "net": trainer.ema,
+                        "step": trainer.step_number, "seconds": spent()})
+            saved = time.time()
+    figures = trainer.figures()  # stops where the loss is not finite
     net.load_state_dict(trainer.ema)
-    return net.eval(), trainer.step_number
+    return net.eval(), {"steps": trainer.step_number, "seconds": round(spent(), 1), "loss": figures["loss"]}
 
 
 def distance(pooled, info, fit):
@@ -70,44 +119,75 @@ def score(net, test, held, device):
     """Accuracies on known classes; with held-out labels also what tells them apart."""
     lg, pooled = all_logits(net, test, device, 32)
     y, snr, n = test.info["class_id"], test.info["snr_db"], test.info["n_tokens"]
-    known, out = (y >= 0) & ~np.isin(y, list(held)), {}
+    known, out = (y >= 0) & ~np.isin(y, list(held)), {"signals": int(((y >= 0) & ~np.isin(y, list(held))).sum())}
     for b, v in lg.items():
-        last = v[:, -1]
-        right = last.argmax(1) == y
+        right = v[:, -1].argmax(1) == y
         out[b] = {"overall": round(float(right[known].mean()), 4), "at_10db": round(float(right[known & (snr >= 10)].mean()), 4)}
     strong = (snr >= 10) & (n >= 16) & (y != 0)
     inside, last = known & strong, lg["mha"][:, -1]
     half = np.arange(len(y)) % 2 == 0
     for name, outside in (("left_out", np.isin(y, list(held)) & strong), ("outliers", (y < 0) & strong)):
-        if outside.any() and inside.sum() > 200:
+        if outside.any() and (inside & half).any() and (inside & ~half).any():
             scores = {"energy": energy_of(last), "probability": -softmax(last).max(1), "distance": distance(pooled, test.info, inside & half)}
             out[name + "_auroc"] = {k: round(auroc(s[inside & ~half], s[outside]), 4) for k, s in scores.items()}
+            out[name + "_signals"] = [int((inside & ~half).sum()), int(outside.sum())]
     return out
+
+
+@torch.no_grad()
+def p50_ms(net, device, tokens=1024, runs=31):
+    """Median time of one window under mha on this device, by PyTorch."""
+    x, times = torch.randn(1, tokens, net.config["n_bins"] + net.config["n_aux"], device=device), []
+    ends = torch.tensor([[tokens]], device=device)
+    for _ in range(runs + 5):
+        began = time.perf_counter()
+        net.prefix_logits(net(x, "mha", 32), ends).cpu()
+        times.append(time.perf_counter() - began)
+    return round(1e3 * float(np.median(times[5:])), 2)
+
+
+def table(result):
+    """The rows that docs/accuracy.md shows."""
+    lines = [f"{result['examples']} examples, the same for all; `{result['device']}`; `train/ablate.py`.", "",
+             "| training | steps | mha, gqa, latent: all | at 10 dB and more | p50 of a window, PyTorch | left out: energy, probability, distance | outliers: the same |",
+             "|--|--|--|--|--|--|--|"]
+    three = lambda row, key: ", ".join(f"{100 * row[b][key]:.1f}" for b in ("mha", "gqa", "latent")) + " %"
+    scores = lambda row, key: ", ".join(f"{v:.3f}" for v in row[key + "_auroc"].values()) if key + "_auroc" in row else ""
+    for name, row in result["runs"].items():
+        steps = f"{row['steps']}{' (cut)' if row['steps'] < result['steps'] else ''}"
+        lines.append(f"| `{name}` | {steps} | {three(row, 'overall')} | {three(row, 'at_10db')} | {row['p50_ms']} ms | {scores(row, 'left_out')} | {scores(row, 'outliers')} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(path, text):
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def main():
     args = arguments()
     labels, shape = data.labels_of(args.pool), data.shape_of(args.pool)
-    capacity = args.capacity or (120_000_000 if args.device == "cuda" else 2_000_000)
-    pool, feed, began = Pool(capacity, shape[0], shape[1] - shape[0], args.device), Feed(args.pool), time.time()
-    while pool.made < args.examples and time.time() - began < 25:
-        for _, chunk in feed.take():
-            pool.add(chunk)
-        time.sleep(.05)
-    feed.close()
-    pool.refresh()
-    statistics = T.aux_statistics(pool.aux[:max(pool.write, 1)].float().cpu().numpy())
-    validation = data.read_split(args.pool, "test" if any(args.pool.glob("test-*.npz")) else "validation")
-    test = only(validation, np.arange(min(args.test, len(validation.info))))
-    result, steps = {"examples": pool.made}, args.steps
-    runs = [("rmsnorm", [], ())] + [("without_" + k, [], v) for k, v in LEFT_OUT.items()] + [("layernorm", ["--norm", "layernorm"], ()), ("spectra_only", ["--spectra-only"], ())]
-    for name, options, held in runs:
+    result = json.loads(args.out.read_text()) if args.out.exists() else {"runs": {}}
+    todo = [r for r in RUNS if r[0] not in result["runs"]]
+    if not todo:
+        return
+    capacity = args.capacity or (60_000_000 if args.device == "cuda" else 2_000_000)
+    pool = Pool(capacity, shape[0], shape[1] - shape[0], args.device)
+    result.update(chunks=read_examples(args, pool, result.get("chunks", 0)), examples=pool.made, device=args.device)
+    statistics = T.aux_statistics(pool.aux[:pool.write].float().cpu().numpy())
+    validation = data.read_split(args.pool, "test" if any(args.pool.glob("test-*.npz")) else "validation", args.test, args.wait)
+    test, steps = only(validation, np.arange(min(args.test, len(validation.info)))), result.get("steps", args.steps)
+    for name, options, held in todo:
         pool.held_out = [labels.index(x) for x in held]
         pool.refresh()
-        net, steps = train_once(args, options, pool, labels, shape, statistics, steps)
-        result[name] = dict(score(net, test, pool.held_out, args.device), steps=steps)
-        print(name, json.dumps(result[name]), flush=True)
-        args.out.write_text(json.dumps(result, indent=1))
+        net, how = train_once(args, name, options, pool, labels, shape, statistics, steps)
+        steps = result["steps"] = steps or how["steps"]
+        result["runs"][name] = {**score(net, test, pool.held_out, args.device), **how, "p50_ms": p50_ms(net, args.device)}
+        print(name, json.dumps(result["runs"][name]), flush=True)
+        write(args.out, json.dumps(result, indent=1))
+        write(args.out.with_suffix(".md"), table(result))
+    args.out.with_suffix(".pt").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

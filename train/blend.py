@@ -10,7 +10,8 @@
 The mean of both ends of a fine-tune keeps more of what holds beyond its training data than its end alone (Wortsman et
 al., Robust fine-tuning of zero-shot models, 2022). --even: in a scene narrow signals come up less often than wide ones,
 and the head learns it; a bias for each class but noise, of least cross-entropy on calibration signals, which are drawn
-evenly, takes that out again. Test signals and recordings have no part in either.
+evenly, takes that out again; instead of the engine's answers it takes what evaluate.py --logits kept (.npz). Test
+signals and recordings have no part in either.
 """
 import argparse
 import json
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 import train as T
-from evaluate import read_engine
+from evaluate import BACKENDS, read_engine
 from export import folded, reference
 
 
@@ -30,11 +31,11 @@ def arguments():
     p.add_argument("--checkpoint", type=Path, required=True)
     p.add_argument("--begun-from", type=Path, help="model file that the training went on from")
     p.add_argument("--share", type=float, default=0.5, help="of the checkpoint's weights; the rest is the file's")
-    p.add_argument("--even", type=Path, help="answers to calibration signals of these weights: a bias for each class")
+    p.add_argument("--even", type=Path, help="answers to calibration signals of these weights (.jsonl or .npz): a bias for each class")
     p.add_argument("--out", type=Path, required=True)
     args = p.parse_args()
-    if not args.begun_from and not args.even:
-        p.error("--begun-from, --even, or both")
+    if not args.begun_from and not args.even and args.share != 1:
+        p.error("--begun-from, --even, or both (or --share 1: the weights as they are)")
     return args
 
 
@@ -58,9 +59,15 @@ def blend(c, path, share):
     c["note"] = f"{share:g} of these weights, the rest of the file"
 
 
+def read_logits(path):
+    """The calibration part of what evaluate.py --logits kept: {backend: (N, K, n_classes)} and INFO."""
+    with np.load(path) as f:
+        return {b: f["calibration_" + b].astype(np.float32) for b in BACKENDS}, f["calibration_info"]
+
+
 def even(c, path):
     """Adds the bias of each class but noise to the checkpoint's head. Returns it by label."""
-    logits, info = read_engine(path, list(c["labels"]))
+    logits, info = read_logits(path) if path.suffix == ".npz" else read_engine(path, list(c["labels"]))
     known = info["class_id"] > 0
     x = torch.from_numpy(np.concatenate([v[known, -1, 1:] for v in logits.values()]))
     y = torch.from_numpy(np.tile(info["class_id"][known].astype(np.int64) - 1, len(logits)))
@@ -87,7 +94,10 @@ def main():
         blend(c, args.begun_from, args.share)
     if args.even:
         print("bias:", even(c, args.even))
-    torch.save(c, args.out)
+    for k in ("live", "opt"):  # what only a training that goes on needs
+        c.pop(k, None)
+    torch.save(c, args.out.with_suffix(".tmp"))
+    args.out.with_suffix(".tmp").replace(args.out)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ def arguments():
     p.add_argument("--scene", type=int, default=6, help="examples of a scene at most, for timed items")
     p.add_argument("--outliers", type=int, default=12, help="every n-th example is of no class; 0: none")
     p.add_argument("--keep-gb", type=float, default=20)
+    p.add_argument("--first-chunk", type=int, default=0, help="number of the first file of timed items: after a lost pool, new examples")
+    p.add_argument("--until", type=Path, help="timed items also end when this file is there")
     p.add_argument("--library", help="path of libattune-dataset.so")
     return p.parse_args()
 
@@ -58,7 +60,7 @@ def work(plan, counters, args, began):
                 counter.value += 1
             first = k * args.chunk
             count = args.chunk if timed else min(args.chunk, amount - first)
-            if count <= 0 or (timed and time.time() - began >= amount):
+            if count <= 0 or (timed and (time.time() - began >= amount or (args.until and args.until.exists()))):
                 break
             path = args.out / data.chunk_name(split, k)
             if not path.exists():
@@ -86,7 +88,7 @@ def main():
     counters = [mp.Value("l", 0) for _ in plan]
     for (split, _, timed), counter in zip(plan, counters):
         if timed:  # goes on after what is there
-            counter.value = max([int(f.stem.split("-")[1]) + 1 for f in args.out.glob(split + "-*.npz")], default=0)
+            counter.value = max([int(f.stem.split("-")[1]) + 1 for f in args.out.glob(split + "-*.npz")], default=args.first_chunk)
     start = lambda: mp.Process(target=work, args=(plan, counters, args, began))
     workers, restarts = [start() for _ in range(args.processes)], 0
     for w in workers:

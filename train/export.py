@@ -54,6 +54,16 @@ def accuracy_list(measured, window):
             for b, t in measured["backends"].items()]
 
 
+def of_evaluation(evaluation):
+    """What build/tests/bench/synthetic would say, from train/evaluate.py's own figures."""
+    test = evaluation["test"]
+    row = lambda t: {"overall": t["overall"], "ci95": round((t["overall_ci95"][1] - t["overall_ci95"][0]) / 2, 4),
+                     **{k: v["accuracy"] for k, v in t["snr"].items()}}
+    rows = {b: row(test[b]) for b in ("mha", "gqa", "latent")}
+    return {"by": "train/evaluate.py", "signals": test["mha"]["n"], "tokens": 1024, "backends": dict(rows, flash=rows["mha"]),
+            "class_at_10db": test["mha"]["class_at_10db"]}
+
+
 def card(measured, labels, training, name):
     """models/NAME.md: what it knows, from what, and what it does not."""
     ranges = [k for k in measured["backends"]["mha"] if ".." in k]
@@ -62,7 +72,7 @@ def card(measured, labels, training, name):
              "Intended use: naming the modulation of emissions that `attuned` or `attune` found. Not for: identification of persons,",
              "safety of life, or evidence without a look at the signal.", "", "## Training", "", "```json", json.dumps(training, indent=1), "```", "",
              "## Accuracy on synthetic signals", "",
-             f"`build/tests/bench/synthetic`: {measured['signals']} signals of the test seeds, up to {measured['tokens']} tokens each, SNR -10 to 30 dB, all",
+             f"`{measured.get('by', 'build/tests/bench/synthetic')}`: {measured['signals']} signals of the test seeds, up to {measured['tokens']} tokens each, SNR -10 to 30 dB, all",
              "impairments, paired across backends; the top class of all, before `weak` and `unknown`.", "",
              "| backend | all (95 %) | " + " | ".join(f"{k} dB" for k in ranges) + " |", "|--" * (2 + len(ranges)) + "|"]
     for b, t in measured["backends"].items():
@@ -76,13 +86,14 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--checkpoint", type=Path, required=True)
     p.add_argument("--eval", type=Path, required=True)
-    p.add_argument("--measured", type=Path, required=True, help="output of build/tests/bench/synthetic")
+    p.add_argument("--measured", type=Path, help="output of build/tests/bench/synthetic; else the accuracies are those of --eval")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--generator-version", default="1")
     p.add_argument("--library")
     args = p.parse_args()
     c = read_checkpoint(args.checkpoint, "cpu")
-    evaluation, measured = json.loads(args.eval.read_text()), json.loads(args.measured.read_text())
+    evaluation = json.loads(args.eval.read_text())
+    measured = json.loads(args.measured.read_text()) if args.measured else of_evaluation(evaluation)
     config = dict(c["config"], segments=[8, 16, 32, 64, 128], aux=AUX[:c["config"]["n_aux"]])
     w = folded(c["net"], c["config"], c["statistics"])
     training = {"seed": c["args"]["seed"], "steps": c["step"], "seconds": round(c["seconds"]), "batch_tokens": c["args"]["batch_tokens"],

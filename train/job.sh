@@ -1,49 +1,89 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The whole training as one job that outlives the shell it was started from:
+# Ablations, training, blending, evaluation and export as one job that outlives the shell it was started from:
 #
-#     train/job.sh WORK OUT SECONDS     # call again to go on watching: the first call starts, each later one looks after it
+#     train/job.sh WORK OUT SECONDS [CARRIED]     # call again to go on watching: the first call starts, each later one looks after it
 #
-# Returns after SECONDS or when all is done. Results (small) lie in OUT after every 15 s; WORK keeps examples and checkpoint.
-# TRAIN_S (1080), ABLATE_S (40 each of six), COUNT (test signals), START (checkpoint to begin from), PYTHON, PROCESSES,
-# EXTRA (options of train.py), EXTRA_ABLATE.
-here=$(cd "$(dirname "$0")" && pwd); work=$1; out=$2; limit=$3
-train_s=${TRAIN_S:-1080}; python=${PYTHON:-python3}; count=${COUNT:-17408}; ablate_s=${ABLATE_S:-40}
-mkdir -p "$work" "$out"
+# Returns after SECONDS or when all is done. What is small enough to keep (six files: checkpoint, evaluation, ablations, model,
+# logs) lies in OUT after every 15 s; WORK keeps everything. CARRIED: such a folder, of a job whose machine was lost; where WORK
+# is new, it goes on from there.
+#
+# ABLATE_S (60 each of six; 0: none), TRAIN_S (780), COUNT (8704 test signals), VALIDATION (6144), START (checkpoint or model file to
+# begin from; a model file is also what the result is blended with), SHARE (0.5 of the trained weights), MONTE_CARLO (16 passes),
+# PYTHON, PROCESSES, EXTRA (options of train.py), EXTRA_ABLATE, EXTRA_EXAMPLES.
+here=$(cd "$(dirname "$0")" && pwd); work=$1; out=$2; limit=$3; carried=$4
+[ -n "$limit" ] || { sed -n '3,16s/^# \?//p' "$0" >&2; exit 2; }
+export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
+python=${PYTHON:-python3}; count=${COUNT:-8704}; share=${SHARE:-0.5}
+mkdir -p "$work" "$out"; work=$(realpath "$work"); out=$(realpath "$out")
 alive() { [ -f "$work/$1.pid" ] && kill -0 "$(cat "$work/$1.pid")" 2>/dev/null; }
+has() { [ -f "$work/$1" ]; }
 start() { # NAME COMMAND...: a session of its own
   name=$1; shift
   setsid nohup "$@" >>"$work/$name.log" 2>&1 </dev/null &
   echo $! >"$work/$name.pid"
 }
-export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
-[ -f "$work/began" ] || date +%s >"$work/began"
-spent=$(($(date +%s) - $(cat "$work/began")))
-if [ ! -f "$work/done" ] && ! alive examples; then
-  left=$((train_s + 20 - spent)); [ $left -lt 1 ] && left=1
-  OMP_NUM_THREADS=1 start examples "$python" "$here/examples.py" --out "$work/pool" --processes "${PROCESSES:-$(env -u OMP_NUM_THREADS nproc)}" \
-    --plan "validation:${VALIDATION:-1536}" "train:${left}s" "calibration:$((count / 2))" "test:$count"
-fi
-if [ ! -f "$work/done" ] && ! alive train; then
-  start train bash -c "
-    [ -f '$work/trained' ] || '$python' '$here/train.py' --pool '$work/pool' --out '$work' --seconds $train_s ${START:+--start-from '$START'} $EXTRA && touch '$work/trained'
-    [ -f '$work/trained' ] || exit 1
-    '$python' '$here/ablate.py' --pool '$work/pool' --out '$work/ablate.json' --seconds $ablate_s $EXTRA_ABLATE
-    '$python' '$here/evaluate.py' --checkpoint '$work/checkpoint.pt' --pool '$work/pool' --out '$work/eval.json' --count $((count * 95 / 100)) --wait 120 --monte-carlo 16 --logits '$work/logits.npz'
-    touch '$work/done'"
-fi
-collect() {
-  for f in checkpoint.pt log.jsonl journal.jsonl ablate.json eval.json logits.npz; do
-    [ -f "$work/$f" ] && [ "$(stat -c %s "$work/$f")" -lt 16000000 ] && cp "$work/$f" "$out/"
+
+if [ ! -e "$work/began" ]; then
+  [ -n "$carried" ] && [ -f "$carried/logs.tar.gz" ] && tar -xzf "$carried/logs.tar.gz" -C "$work"
+  for f in checkpoint.pt ablate.json ablate.pt eval.json model.safetensors; do
+    [ -n "$carried" ] && [ -f "$carried/$f" ] && cp "$carried/$f" "$work/"
   done
-  tail -c 200000 "$work/train.log" "$work/examples.log" >"$out/job.log" 2>&1
+  date +%s >"$work/began"
+fi
+
+# Each stage leaves its result or a mark behind and is not done again.
+stages() {
+  set -e
+  [ "${ABLATE_S:-60}" = 0 ] || has ablated || {
+    "$python" "$here/ablate.py" --pool "$work/pool" --out "$work/ablate.json" --seconds "${ABLATE_S:-60}" $EXTRA_ABLATE
+    touch "$work/ablated"
+  }
+  has trained || {
+    "$python" "$here/train.py" --pool "$work/pool" --out "$work" --seconds "${TRAIN_S:-780}" ${START:+--start-from "$START"} $EXTRA
+    touch "$work/trained"
+  }
+  touch "$work/enough"
+  case "$START" in
+    *.safetensors) blend=(--begun-from "$START" --share "$share") ;;
+    *) blend=(--share 1) ;;
+  esac
+  has blend.pt || "$python" "$here/blend.py" --checkpoint "$work/checkpoint.pt" "${blend[@]}" --out "$work/blend.pt"
+  has logits.npz || "$python" "$here/evaluate.py" --checkpoint "$work/blend.pt" --pool "$work/pool" --out "$work/blend.json" \
+    --count $((count * 95 / 100)) --wait 300 --logits "$work/logits.npz"
+  has even.pt || "$python" "$here/blend.py" --checkpoint "$work/blend.pt" --even "$work/logits.npz" --out "$work/even.pt"
+  has eval.json || "$python" "$here/evaluate.py" --checkpoint "$work/even.pt" --pool "$work/pool" --out "$work/eval.json" --monte-carlo "${MONTE_CARLO:-16}"
+  has model.safetensors || "$python" "$here/export.py" --checkpoint "$work/even.pt" --eval "$work/eval.json" --out "$work/model.safetensors"
+  touch "$work/done"
 }
-end=$(($(date +%s) + limit)); shown=0
-while [ "$(date +%s)" -lt "$end" ] && [ ! -f "$work/done" ]; do
-  sleep 5
+export -f stages has
+export work here python share count
+
+next_chunk() { # after a lost pool: once training has begun, examples that it has not seen
+  has journal.jsonl || { echo 0; return; }
+  "$python" -c 'import json, sys; print(1 + max((max(json.loads(l)["chunks"], default=-1) for l in open(sys.argv[1])), default=-1))' "$work/journal.jsonl"
+}
+
+if ! has done && ! alive examples; then
+  OMP_NUM_THREADS=1 start examples "$python" "$here/examples.py" --out "$work/pool" --processes "${PROCESSES:-$(env -u OMP_NUM_THREADS nproc)}" \
+    --first-chunk "$(next_chunk)" --until "$work/enough" $EXTRA_EXAMPLES \
+    --plan "validation:${VALIDATION:-6144}" train:7200s "calibration:$((count / 2))" "test:$count"
+fi
+has done || alive train || start train bash -c stages
+
+collect() { # whole files only: the machine may go at any time
+  for f in checkpoint.pt ablate.json ablate.pt eval.json model.safetensors; do
+    has "$f" && [ "$(stat -c %s "$work/$f")" -lt 16000000 ] && [ "$work/$f" -nt "$out/$f" ] && cp "$work/$f" "$out/part" && mv "$out/part" "$out/$f"
+  done
+  has ablate.pt || rm -f "$out/ablate.pt"
+  (cd "$work" && tar -czf "$out/part" --ignore-failed-read $(ls -- *.log log.jsonl journal.jsonl ablate.md model.md ablated trained done 2>/dev/null)) && mv "$out/part" "$out/logs.tar.gz"
+}
+end=$(($(date +%s) + limit)); shown=0; collected=$(date +%s)
+while [ "$(date +%s)" -lt "$end" ] && ! has done; do
+  sleep 2
   n=$(wc -l <"$work/train.log"); [ "$n" -gt "$shown" ] && sed -n "$((shown + 1)),${n}p" "$work/train.log"; shown=$n
-  [ $((SECONDS % 15)) -lt 5 ] && collect
-  alive train || [ -f "$work/done" ] || { echo "training ended early; the last lines are above"; break; }
+  [ $(($(date +%s) - collected)) -ge 15 ] && { collect; collected=$(date +%s); }
+  alive train || has done || { echo "a stage ended early; the last lines are above; call again to go on"; break; }
 done
 collect
-[ -f "$work/done" ] && echo "all done" || echo "goes on: call again"
+has done && echo "all done" || echo "goes on: call again"
