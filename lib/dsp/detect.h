@@ -31,6 +31,7 @@ struct at_region {
     bool steady;             /* not seen to come and go; likewise */
     float level;             /* power while on; the tracker fills it */
     bool is_long;            /* from the long spectra */
+    bool alone;              /* nothing far stronger beside it; the tracker fills it */
     bool taken;              /* the tracker found its emission */
     unsigned cut;            /* those with the same number were one and are not; 0: whole */
 };

@@ -14,6 +14,9 @@
 #define FEW         25    /* a brief burst: one row in so many at most */
 #define LONG_ON_P   1e-3
 #define CLEAR       4.0 /* times what noise may do: a short row shows it for sure */
+#define SEEN        1.5f /* times what noise may do in a mean of rows: that mean shows it */
+#define HALF        0.4f /* of the level: where half of a mean's rows are on */
+#define LOOKS_A_ROW 0.9  /* rows overlap by half: what each tells anew */
 
 void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
                      unsigned *ret_lo, unsigned *ret_hi)
@@ -235,6 +238,53 @@ static void on_by_long_rows(const struct at_epoch *e, double rate_hz, double f_l
     close_holes(on->rows, f->t, 4 * (size_t)m->hop / f->hop);
 }
 
+/* Means of `rows` rows around each, at the ends those that lie within. */
+static void smooth_rows(const float *energy, size_t t, size_t rows, float *out)
+{
+    double sum = 0;
+    for (size_t i = 0; i < rows; i++)
+        sum += energy[i];
+    size_t from = 0;
+    for (size_t i = 0; i < t; i++) {
+        while (from + rows < t && from + rows / 2 < i) {
+            sum += (double)energy[from + rows] - (double)energy[from];
+            from++;
+        }
+        out[i] = (float)(sum / (double)rows);
+    }
+}
+
+/* On and off of what single rows show in scraps: by means of 4, 16 or 64, whichever stands highest above what
+ * noise may do. noise: power; looks: of a row. False: none shows it; on->rows is as it was. */
+static bool on_by_means(const struct at_map *m, double noise, double looks, float single,
+                        struct at_on *on)
+{
+    size_t best = 0;
+    float clearest = fmaxf(single, SEEN), best_quiet = 0;
+    for (size_t rows = 4; rows <= 64 && 2 * rows <= m->t; rows *= 4) {
+        float peak = 0;
+        float quiet = (float)(noise * (at_floor_gamma_threshold(
+                                           looks * LOOKS_A_ROW * (double)rows, ON_P) -
+                                       1));
+        smooth_rows(on->energy, m->t, rows, on->smooth);
+        for (size_t t = 0; t < m->t; t++)
+            peak = fmaxf(peak, on->smooth[t]);
+        if (peak > clearest * quiet) {
+            clearest = peak / quiet;
+            best = rows;
+            best_quiet = quiet;
+        }
+    }
+    if (best == 0)
+        return false;
+    smooth_rows(on->energy, m->t, best, on->smooth);
+    float threshold = fmaxf(best_quiet, HALF * strong_rows(on->smooth, m->t, best_quiet));
+    for (size_t t = 0; t < m->t; t++)
+        on->rows[t] = on->smooth[t] > threshold;
+    close_holes(on->rows, m->t, best / 2);
+    return true;
+}
+
 void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, double f_hi_hz,
                    double expected, struct at_on *on)
 {
@@ -245,18 +295,21 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
              whi = hi < m->n && hi - lo < 4 ? hi + 1 : hi;
     double density = noise_between(m, lo, hi) / (hi - lo),
            noise = noise_between(m, wlo, whi) * rate_hz / m->n;
-    double k = (whi - wlo) / HANN_SHARED;
+    double looks = m->looks * fmax((whi - wlo) / HANN_SHARED, 1);
     row_power(m, rate_hz, wlo, whi, on->energy);
     for (size_t t = 0; t < m->t; t++)
         on->energy[t] -= (float)noise;
-    float quiet = (float)(noise * (at_floor_gamma_threshold(m->looks * fmax(k, 1), ON_P) - 1));
+    float quiet = (float)(noise * (at_floor_gamma_threshold(looks, ON_P) - 1));
     float strong = strong_rows(on->energy, m->t, quiet);
     on->noise_density = density;
     on->steady = strong < 2 * quiet && expected < CLEAR * (double)quiet;
     float threshold = fmaxf(quiet, ON_SHARE * strong);
     on->n_on = 0;
     double sum = 0;
-    if (on->steady) {
+    if (on->smooth && strong < (float)CLEAR * quiet &&
+        on_by_means(m, noise, looks, strong / quiet, on)) {
+        on->steady = false;
+    } else if (on->steady) {
         on_by_long_rows(e, rate_hz, f_lo_hz, f_hi_hz, on);
     } else {
         for (size_t t = 0; t < m->t; t++)

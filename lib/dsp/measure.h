@@ -8,6 +8,7 @@
 struct at_on {
     uint8_t *rows; /* (fast.t) 1 where on */
     float *energy; /* (fast.t) power between the edges, noise taken off */
+    float *smooth; /* (fast.t) scratch for means of rows; NULL: single rows tell all */
     size_t n_on;
     bool on_at_end;
     bool steady;          /* too weak for the short spectra, or never off */

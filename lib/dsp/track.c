@@ -328,7 +328,8 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
 {
     double lo = fmin(k->epochs ? k->e.f_lo_hz : r->f_lo_hz, r->f_lo_hz);
     double hi = fmax(k->epochs ? k->e.f_hi_hz : r->f_hi_hz, r->f_hi_hz);
-    struct at_on on = {.rows = t->on, .energy = t->energy};
+    struct at_on on = {
+        .rows = t->on, .energy = t->energy, .smooth = r->alone ? t->other : NULL};
     double width = k->e.f_hi_hz - k->e.f_lo_hz;
     if (k->epochs >= 3 && k->e.duty > 0.9f && hi - lo > 3 * width &&
         r->level < GROWTH * k->power_s / k->on_s) {
@@ -466,6 +467,20 @@ static bool is_fringe(const struct at_region *r, size_t i)
     return false;
 }
 
+/* Nothing 10 dB stronger stands within ten of its own widths, no gate opens, nothing clips: what comes and goes
+ * here is not another's splatter. */
+static bool is_alone(const struct at_epoch *e, const struct at_region *r, size_t i)
+{
+    if (e->gated || e->clipped)
+        return false;
+    for (size_t j = 0; j < i; j++) {
+        double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
+        if (r[j].level > 10 * r[i].level && gap < 10 * (r[j].f_hi_hz - r[j].f_lo_hz))
+            return false;
+    }
+    return true;
+}
+
 /* While something far stronger comes and goes, or clips, what turns up beside it for the first time
  * is most likely its splatter or a product of it; what is real will still be there afterwards. r:
  * strongest first. */
@@ -523,6 +538,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     t->n_artefacts = 0;
     n = at_link_cut(t, epoch, regions, n, 2 * AT_TRACK_MAX_REGIONS);
     n = at_link_regions(t, epoch, regions, n);
+    for (size_t i = 0; i < n; i++)
+        regions[i].alone = is_alone(epoch, regions, i);
     for (unsigned i = 0; i < t->n_tracks; i++) {
         t->tracks[i]->on = false;
         if (t->tracks[i]->by_hand)

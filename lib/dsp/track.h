@@ -15,6 +15,7 @@ struct at_epoch {
     struct at_map fast, slow; /* short and long spectra */
     enum at_floor_source floor_source;
     bool clipped; /* samples at full scale */
+    bool gated;   /* rows that a gate cuts */
     bool has_dc;  /* a DC line was taken off */
     bool gap;     /* it begins after lost samples */
     /* Coherence 0..1 of the band f_lo .. f_hi with its mirror image (Hz), or NULL. */

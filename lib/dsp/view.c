@@ -367,6 +367,7 @@ void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_ep
     e->index = v->index;
     e->end = v->end;
     e->clipped = v->clipped;
+    e->gated = memchr(v->gated, 1, v->t_fast) != NULL;
     e->has_dc = v->has_dc;
     e->fast = make_map(v, v->n_fast, v->looks_fast, v->t_fast, v->fast, floor->density, v->sum_fast,
                        v->first_fast);

@@ -76,8 +76,8 @@ void group_probability(struct report *r)
         p5 += a / 4;
         p10 += b / 4;
     }
-    report_figure(r, "pd_5db_product40", p5, 0.9, NAN);
-    report_figure(r, "pd_10db_product20", p10, r->quick ? 0.95 : 0.99, NAN);
+    report_figure(r, "pd_5db_product40", p5, r->quick ? 0.9 : 0.95, NAN);
+    report_figure(r, "pd_10db_product20", p10, r->quick ? 0.975 : 0.99, NAN);
     for (unsigned w = 0; w < 4 && !r->quick; w++)
         for (unsigned k = 0; k < 5; k++) {
             char name[64];

@@ -262,6 +262,7 @@ static void test_pieces_and_threads_change_nothing(void **state)
     config.threads = 2;
     struct log *file = play(&config, 0, 16384, &stats);
     compare(whole, file, 0, 0);
+    config.budget_ms = 1e6; /* nothing is late, however slow the machine: live decides where a file does */
     struct log *live = play(&config, 1, 2048, &stats);
     compare(whole, live, 5e-3, 2); /* live may run in bf16, where that is faster */
     assert_true(stats.latency_p95_ms > 0);
