@@ -19,6 +19,9 @@ import numpy as np
 SPLITS = {"train": 1, "validation": 2, "test": 3, "calibration": 2, "long": 3}
 FIRST = {"calibration": 1 << 32, "long": 1 << 33}  # of the split's seeds
 STRONG = (7, (30.0, 50.0))  # of the training's examples each n-th, in dB: a transmitter next door
+# every second of these, of the classes whose power stands in so few hertz that a converter of 12 bits shows them so far
+# over its own floor: 74 dB of range, and 10 log10(rate / 60 Hz) more (IEEE 1241: 6.02 bits + 1.76 dB)
+STRONGEST = (("carrier", "cw", "am"), (50.0, 90.0))
 BUCKETS = (32, 64, 128, 256, 512, 1024, 4096)
 SHARE = {32: .10, 64: .14, 128: .14, 256: .17, 512: .18, 1024: .25, 4096: .02}
 LEVELS = 21.25  # codes per 10 dB: 0..255 is -4..8
@@ -163,10 +166,12 @@ def make_chunk(generator, split, first, count, snr, lengths, scene=1, outliers=0
     """Examples first .. first + count of a split, up to `scene` from each scene; every `outliers`-th is of no class."""
     n_classes = len(generator.labels())
     classes, lengths = plan(split, first, count, n_classes, lengths)
-    frames, records = [], []
+    labels, frames, records = generator.labels(), [], []
     for i in range(count):
         outlier = outliers and generator.many is not None and (first + i) % outliers == outliers - 1
-        levels = STRONG[1] if split == "train" and (first + i) % STRONG[0] == 0 else snr
+        strong = split == "train" and (first + i) % STRONG[0] == 0
+        strongest = strong and (first + i) // STRONG[0] % 2 == 0 and labels[classes[i]] in STRONGEST[0]
+        levels = STRONGEST[1] if strongest else STRONG[1] if strong else snr
         for x, info in generator.make_many(seed_of(split, first + i), -1 if outlier else int(classes[i]), int(lengths[i]), levels, scene):
             frames.append(x)
             records.append(tuple(getattr(info, name) for name in INFO.names))

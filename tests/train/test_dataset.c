@@ -112,6 +112,24 @@ static void test_noise_holds_no_line(void **state)
     assert_int_equal(lines, 0);
 }
 
+/* A time signal's carrier stood 87 dB over the floor of its file: such lines are found by the
+ * detector, and stay finite, whatever the converter makes of the floor. */
+static void test_lines_far_over_the_floor(void **state)
+{
+    size_t columns = (size_t)at_example_columns();
+    int found = 0, n = 0;
+    for (uint64_t seed = 1; seed <= 16; seed++, n++) {
+        struct at_example_info info;
+        float *x = make(seed * 300, AT_CLASS_CARRIER, 87, &info);
+        for (size_t i = 0; i < (size_t)info.n_tokens * columns; i++)
+            assert_true(isfinite(x[i]));
+        found += info.n_tokens > 0 && info.detected && info.measured_snr_db > 30;
+        free(x);
+    }
+    print_message("lines at 87 dB found: %d of %d\n", found, n);
+    assert_true(found >= n / 2);
+}
+
 static void test_same_seed_same_example(void **state)
 {
     struct at_example_info a, b;
@@ -213,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_strong_signals_are_detected),
         cmocka_unit_test(test_tokens_show_the_signal),
         cmocka_unit_test(test_noise_holds_no_line),
+        cmocka_unit_test(test_lines_far_over_the_floor),
         cmocka_unit_test(test_same_seed_same_example),
         cmocka_unit_test(test_frames_are_finite),
         cmocka_unit_test(test_scenes_give_several),
