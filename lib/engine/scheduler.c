@@ -59,7 +59,7 @@ struct at_chunk at_pace_plan(const struct at_pace *p, const struct at_mark *mark
 size_t at_pace_stale(const struct at_mark *marks, size_t cap, uint64_t tail, size_t n,
                      int64_t late_ns)
 {
-    if (n < AT_RUN_MIN || marks[(tail + AT_PACE_NEXT - 1) % cap].delivered_ns >= late_ns)
+    if (n < AT_RUN_MIN || marks[(tail + AT_PACE_NEXT - 1) % cap].queued_ns >= late_ns)
         return 0;
     for (size_t i = n; i-- > 1;)
         if (marks[(tail + i) % cap].new_run)

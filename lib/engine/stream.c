@@ -114,7 +114,7 @@ static double put_marks(struct stream *s, const float *frames, size_t n, size_t 
 {
     const struct at_receiver *r = s->r;
     double at = (double)index, gap = 0;
-    int64_t delivered_ns = 0;
+    int64_t delivered_ns = 0, queued_ns = r->inline_ ? 0 : at_clock_mono_ns();
     for (size_t i = n; i-- > 0;) {
         const float *aux = frames + i * stride + r->n_bins;
         double silent = exp2((double)aux[AT_AUX_SKIPPED]) - 1;
@@ -124,6 +124,7 @@ static double put_marks(struct stream *s, const float *frames, size_t n, size_t 
             delivered_ns =
                 s->opened_push == r->n_pushes ? newest_push(r) : delivered_at(r, m->index);
         m->delivered_ns = delivered_ns;
+        m->queued_ns = queued_ns;
         m->snr_db = s->emission.snr_db;
         m->new_run = new_run && i == 0;
         at -= s->hop * (1 + (i > 0 ? silent : 0));
@@ -208,7 +209,7 @@ void at_stream_end(struct stream *s, const struct at_emission *e)
     s->closed_ns = newest_push(s->r);
 }
 
-/* Delivery before which a token is late: half of the budget is left to the decision itself. */
+/* Delivery, or wait in the queue, before which a token is late: half of the budget is left to the decision itself. */
 static int64_t late_before(const struct stream *s, int64_t now_ns)
 {
     double budget_ms = s->r->c->policies[s->r->policy].budget_ms;

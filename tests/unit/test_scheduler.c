@@ -134,7 +134,10 @@ static void test_stale_runs_are_dropped_whole(void **state)
         size_t waiting, gap_at[2];
         int64_t late_ns;
         size_t n;
+        int64_t lag_ns; /* of the thread that brought them */
     } rows[] = {
+        {"late when they came, and no worker's fault", 300, {0}, 63, 0, 1000},
+        {"late when they came, and not served either", 300, {0}, 64, 300, 1000},
         {"fewer than a run", 255, {0}, INT64_MAX, 0},
         {"the next push in time", 300, {0}, 63, 0},
         {"one run, its first push late: all", 300, {0}, 64, 300},
@@ -144,7 +147,8 @@ static void test_stale_runs_are_dropped_whole(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (size_t k = 0; k < rows[i].waiting; k++)
             ring[k] = (struct at_mark){
-                .delivered_ns = (int64_t)k,
+                .delivered_ns = (int64_t)k - rows[i].lag_ns,
+                .queued_ns = (int64_t)k,
                 .new_run = k > 0 && (k == rows[i].gap_at[0] || k == rows[i].gap_at[1])};
         print_message("%s\n", rows[i].what);
         assert_int_equal(at_pace_stale(ring, RING, 0, rows[i].waiting, rows[i].late_ns), rows[i].n);
