@@ -7,7 +7,8 @@ temperatures, the unknown thresholds, the limit below which an answer is `weak`.
     train/evaluate.py --engine calibration.jsonl test.jsonl outliers.jsonl --out eval.json     # of a model file, below
 
 The second reads what the shipped encoder answered (build/tests/bench/synthetic MODEL N 1024 --ends 4,16,64,256,1024
---backends flash,gqa,latent --split calibration|test|outliers --each FILE), so that it needs no GPU and no trainer.
+--backends flash,gqa,latent --split calibration|test|outliers --each FILE), so that it needs no GPU and no trainer. --noise
+CALIBRATION TEST adds files of --class noise: what seldom happens to noise is seen among thousands only.
 Validation and test have their own seeds (data.py). Temperatures and thresholds come from validation only.
 """
 import argparse
@@ -24,6 +25,10 @@ from train import frames_of, new_net, read_checkpoint, set_statistics
 
 BACKENDS = ("mha", "gqa", "latent")
 PREFIXES = (4, 16, 64, 256, 1024)
+WINDOW = 1024  # of the model: tokens beyond it are not heard at once
+LEAST_SNR_DB = -10.0
+EVIDENCE = ("top", "noise", "margin_db", "snr_db", "log2_tokens", "share")  # weights of lib/model/decide.c
+NOISE_NAMED = 1 / 3000  # of noise may get a class on validation: a third of what is aimed at
 SNR_BINS = ((-10, -5), (-5, 0), (0, 5), (5, 10), (10, 20), (20, 30), (30, 50))
 
 
@@ -32,6 +37,7 @@ def arguments():
     p.add_argument("--checkpoint", type=Path)
     p.add_argument("--pool", type=Path, help="folder with calibration and test examples (train/examples.py)")
     p.add_argument("--engine", type=Path, nargs="+", help="answers of the shipped encoder: calibration, test[, outliers]")
+    p.add_argument("--noise", type=Path, nargs=2, help="with --engine: more places without a signal (--class noise), of calibration and test")
     p.add_argument("--model", type=Path, help="with --engine: whose calibration is judged instead of a new one")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--count", type=int, default=0, help="test signals to wait for")
@@ -118,28 +124,104 @@ def monte_carlo(net, chunk, device, drop, passes):
                              "entropy": detects(of_mean, wrong_mean), "mutual_information": detects(of_mean - entropy, wrong_mean)}}
 
 
-def fit_temperature(logits, y, snr, tokens):
-    """T = clamp(a + b snr + c log2 tokens): a, b, c of least negative log-likelihood."""
-    lg, y = torch.from_numpy(logits), torch.from_numpy(y.astype(np.int64))
-    s = torch.from_numpy(np.clip(snr, -10, 40).astype(np.float32))
-    t = torch.log2(torch.from_numpy(np.maximum(tokens, 1).astype(np.float32)))
-    p = torch.tensor([1.0, 0.0, 0.0], requires_grad=True)
+def held(snr, most=40):
+    """SNR as lib/model/decide.c takes it."""
+    return np.clip(np.where(np.isfinite(snr), snr, LEAST_SNR_DB), LEAST_SNR_DB, most)
+
+
+def log2_tokens(tokens):
+    return np.log2(np.clip(tokens, 1, WINDOW))
+
+
+def largest_other(logits, but):
+    return np.delete(logits, but, -1).max(-1) if but >= 0 else logits.max(-1)
+
+
+def margin_of_noise(logits, noise):
+    """The logit of `noise` less the largest other."""
+    return np.clip(logits[..., noise] - largest_other(logits, noise), -8, 8) if noise >= 0 else np.zeros(logits.shape[:-1])
+
+
+def fit_temperature(logits, y, snr, tokens, weight, noise):
+    """T = clamp(a + b snr + c log2 tokens + d margin of noise): a, b, c, d of least cross-entropy of "the top class is right"
+    (what calibration is about; of all classes' probabilities, T would suit the rest), held near T = 1 where examples are few."""
+    lg, y = torch.from_numpy(logits).double(), torch.from_numpy(y.astype(np.int64))
+    x = torch.from_numpy(np.stack([np.ones(len(y)), held(snr) * .1, log2_tokens(tokens) * .1, margin_of_noise(logits, noise) * .1], -1)).double()
+    weight = torch.from_numpy(weight).double()
+    start = torch.tensor([1.0, 0.0, 0.0, 0.0]).double()
+    p = start.clone().requires_grad_(True)
+    right = (lg.argmax(1) == y).double()
     opt = torch.optim.LBFGS([p], max_iter=60, line_search_fn="strong_wolfe")
 
     def closure():
         opt.zero_grad()
-        loss = F.cross_entropy(lg / (p[0] + p[1] * s * .1 + p[2] * t * .1).clamp(.3, 5)[:, None], y)
+        t = .3 + F.softplus((x @ p - .3) * 8) / 8  # a clamp that the search does not stick to
+        top = (lg / t[:, None]).log_softmax(1).max(1).values.clamp(max=-1e-6)
+        loss = -(weight * (right * top + (1 - right) * torch.log(-torch.expm1(top)))).sum() / weight.sum() + ((p - start) ** 2).sum() / len(y)
         loss.backward()
         return loss
 
     opt.step(closure)
-    a, b, c = (float(v) for v in p.detach())
-    return {"a": round(a, 5), "b": round(b * .1, 6), "c": round(c * .1, 6), "min": .3, "max": 5.0}
+    a, b, c, d = (float(v) for v in p.detach())
+    return {"a": round(a, 5), "b": round(b * .1, 6), "c": round(c * .1, 6), "d": round(d * .1, 6), "min": .3, "max": 5.0}
 
 
-def temperature(c, snr, tokens):
-    t = c["a"] + c["b"] * np.clip(snr, -10, 40) + c["c"] * np.log2(np.maximum(tokens, 1))
+def temperature(c, logits, snr, tokens, noise):
+    t = c["a"] + c["b"] * held(snr) + c["c"] * log2_tokens(tokens) + c.get("d", 0) * margin_of_noise(logits, noise)
     return np.clip(t, c["min"], c["max"])
+
+
+def speaking(logits, snr, tokens, share, noise):
+    """What may speak against noise, (N, 6) in the order of EVIDENCE."""
+    top, none, s = largest_other(logits, noise), logits[..., noise], held(snr, 30)
+    return np.stack([top, none, (top - none) * s, s, log2_tokens(tokens), np.clip(np.where(np.isfinite(share), share, 1), 0, 1)], -1)
+
+
+def evidence(e, logits, snr, tokens, share, noise):
+    """Below 0 the answer is `weak` (lib/model/decide.c)."""
+    return speaking(logits, snr, tokens, share, noise) @ np.array([e[k] for k in EVIDENCE]) - e["least"]
+
+
+def logistic(x, y, weight):
+    """Weights and constant of a logistic regression, by Newton's method, pulled a little towards 0."""
+    mean, spread = x.mean(0), x.std(0) + 1e-9
+    z, w = np.c_[np.ones(len(x)), (x - mean) / spread], np.zeros(x.shape[1] + 1)
+    pull = np.diag([1e-6] + [1.0] * x.shape[1])
+    for _ in range(60):
+        p = 1 / (1 + np.exp(-np.clip(z @ w, -30, 30)))
+        step = np.linalg.solve((z * (weight * p * (1 - p) + 1e-9)[:, None]).T @ z + pull, z.T @ (weight * (y - p)) - pull @ w)
+        w += step
+        if np.abs(step).max() < 1e-6:
+            break
+    return w[1:] / spread, w[0] - (w[1:] / spread) @ mean
+
+
+def sure_snr(logits, info, noise):
+    """Whole dB above every place without a signal that a class was given to, under any backend."""
+    given = (info["class_id"] == noise) & np.any([v[:, -1].argmax(1) != noise for v in logits.values()], 0)
+    return float(np.floor(info["measured_snr_db"][given].max()) + 1) if given.any() else LEAST_SNR_DB
+
+
+def fit_evidence(logits, info, noise, sure):
+    """Weights, for SNRs below `sure`, that tell signals named rightly from noise that a class was given to, drawn to the noise that most resembles
+    a signal; and the least that lets NOISE_NAMED of all noise get a class. From validation."""
+    lg = {k: v[:, -1] for k, v in logits.items()}
+    y, out = info["class_id"], {}
+    for b, v in lg.items():
+        x = speaking(v, info["measured_snr_db"], info["n_tokens"], info["share"], noise)
+        lost, signal = y == noise, (y != noise) & (v.argmax(1) == y) & ~(info["measured_snr_db"] >= sure)
+        of_noise = np.ones(int(lost.sum()))
+        x2, y2 = np.concatenate([x[lost], x[signal]]), np.r_[np.zeros(len(of_noise)), np.ones(int(signal.sum()))]
+        for _ in range(7):
+            weight = np.r_[of_noise / of_noise.sum(), np.full(int(signal.sum()), 1 / signal.sum())] * 1500
+            w, constant = logistic(x2, y2, weight)
+            like = np.exp(.5 * np.clip(x[lost] @ w + constant, -8, 8))
+            of_noise = .5 * like + .5 * of_noise / of_noise.mean()
+        named = v[lost].argmax(1) != noise
+        score = np.sort(np.where(named, x[lost] @ np.round(w, 5), -1e9))[::-1]
+        out[b] = {**{k: round(float(c), 5) for k, c in zip(EVIDENCE, w)}, "least": round(float(score[int(NOISE_NAMED * len(score))]) + 1e-4, 4)}
+    out["flash"] = out["mha"]
+    return out
 
 
 def ece(prob, right, bins=15):
@@ -167,46 +249,96 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-def calibrate(logits, info):
-    """What the model file takes from validation."""
+def even_weights(info):
+    """The three SNR ranges count alike."""
+    snr, weight = info["snr_db"], np.zeros(len(info))
+    for m in (snr < 0, (snr >= 0) & (snr < 10), snr >= 10):
+        weight[m] = 1 / max(1, m.sum())
+    return weight
+
+
+def heard(logits, info, which):
+    """Logits, class, SNR, tokens and weight of decisions: a quarter of the weight is on beginnings of 16, 64 and 256 tokens, on which a
+    live radio decides first."""
+    y, n, snr, parts = info["class_id"], info["n_tokens"], info["measured_snr_db"], []
+    for k, (tokens, share) in enumerate(zip((*PREFIXES, 1 << 20), (0, .25 / 3, .25 / 3, .25 / 3, 0, .75))):
+        m = which & ((n > tokens) | (tokens > WINDOW))
+        if share and m.any():
+            parts.append((logits[m, k], y[m], snr[m], np.minimum(n[m], tokens), share * even_weights(info[m])))
+    return (np.concatenate(p) for p in zip(*parts))
+
+
+def calibrate(logits, info, noise, more_noise=None):
+    """What the model file takes from validation. noise: the index of that class; more_noise: logits and INFO of further places
+    without a signal, for the evidence."""
     y, n = info["class_id"], info["n_tokens"]
-    ends, snr = ends_of(n), np.nan_to_num(info["measured_snr_db"])
+    snr, signal = np.nan_to_num(info["measured_snr_db"]), (info["class_id"] != noise) & (info["n_tokens"] > 0)
     out = {"calibration": {}, "unknown": {}}
     for b, lg in logits.items():
-        k = lg.shape[1]
-        seen = info["n_tokens"] > 0
-        out["calibration"][b] = fit_temperature(lg[seen].reshape(-1, lg.shape[2]), np.repeat(y[seen], k), np.repeat(snr[seen], k),
-                                                ends[seen].reshape(-1))
         last = lg[:, -1]
-        energy = -np.log(np.exp(last - last.max(1, keepdims=True)).sum(1)) - last.max(1)
-        known = (y != 0) & (info["snr_db"] >= 10) & (n >= 16)
-        out["unknown"][b] = round(float(np.max(energy[known])), 4)
+        out["calibration"][b] = fit_temperature(*heard(lg, info, signal), noise)
+        known = (y != noise) & (info["snr_db"] >= 10) & (n >= 16)
+        out["unknown"][b] = round(float(np.max(energy_of(last)[known])), 4)
     out["calibration"]["flash"], out["unknown"]["flash"] = out["calibration"]["mha"], out["unknown"]["mha"]
     right = logits["mha"][:, -1].argmax(1) == y
     weak = -10.0
     for edge in np.arange(-10, 6, 1.0):
-        near = (snr >= edge) & (snr < edge + 2) & (y != 0)
+        near = (snr >= edge) & (snr < edge + 2) & (y != noise)
         if near.sum() > 50 and right[near].mean() < .5:
             weak = edge + 1
     out["weak"] = {"snr_db": float(weak), "tokens": 3}
+    if (y == noise).sum() + (len(more_noise[1]) if more_noise else 0) >= 1000:
+        lg, i = (logits, info) if not more_noise else joined((logits, info), more_noise)
+        out["weak"]["sure_snr_db"] = sure_snr(lg, i, noise)
+        out["weak"]["evidence"] = fit_evidence(lg, i, noise, out["weak"]["sure_snr_db"])
     return out
 
 
+def noise_of(labels):
+    return labels.index("noise") if "noise" in labels else -1
+
+
+def joined(a, b):
+    """Two pairs of logits and INFO as one."""
+    return {k: np.concatenate([a[0][k], b[0][k]]) for k in a[0]}, np.concatenate([a[1], b[1]])
+
+
+def named(fixed, b, logits, info, noise):
+    """(N,) bool: gets a class, neither `weak` nor `unknown`, as at_verdict_answer decides after one decision over all tokens."""
+    snr, n, weak = info["measured_snr_db"], info["n_tokens"], fixed["weak"]
+    out = (logits.argmax(1) != noise) & (n >= weak["tokens"]) & ~(snr < weak["snr_db"]) & (energy_of(logits) <= fixed["unknown"][b])
+    if noise >= 0 and b in weak.get("evidence", {}):
+        out &= (evidence(weak["evidence"][b], logits, snr, n, info["share"], noise) >= 0) | (snr >= weak.get("sure_snr_db", np.inf))
+    return out
+
+
+def report_noise(logits, info, fixed, noise):
+    """How often a place without a signal gets a class, with the 95 % interval: by backend and kind."""
+    r, kinds = {}, {"all": np.ones(len(info), bool), **{v.decode() or "by_hand": info["variant"] == v for v in np.unique(info["variant"])}}
+    for b, lg in logits.items():
+        got = named(fixed, b, lg[:, -1], info, noise)
+        r[b] = {k: {"named": int(got[m].sum()), "n": int(m.sum()), "ci95": wilson(got[m].sum(), m.sum())} for k, m in kinds.items()}
+    return r
+
+
 def report(logits, info, labels, fixed):
-    y, n, snr = info["class_id"], info["n_tokens"], info["snr_db"]
-    ends, r = ends_of(n), {}
+    y, n, snr, noise = info["class_id"], info["n_tokens"], info["snr_db"], noise_of(labels)
+    ends, r, signal = ends_of(n), {}, info["class_id"] != noise_of(labels)
     for b, lg in logits.items():
         top = lg.argmax(-1)
         right = top == y[:, None]
         last = right[:, -1]
-        t = temperature(fixed["calibration"][b], np.nan_to_num(info["measured_snr_db"]), n)
+        t = temperature(fixed["calibration"][b], lg[:, -1], info["measured_snr_db"], n, noise)
+        got = named(fixed, b, lg[:, -1], info, noise)
         prob = softmax(lg[:, -1] / t[:, None]).max(1)
         bins = {f"{lo}..{hi}": (snr >= lo) & (snr < hi) for lo, hi in SNR_BINS}
-        ranges = {"-10..0": snr < 0, "0..10": (snr >= 0) & (snr < 10), "10..": snr >= 10}
+        ranges = {"-10..0": signal & (snr < 0), "0..10": signal & (snr >= 0) & (snr < 10), "10..": signal & (snr >= 10)}  # noise has no SNR
         r[b] = {
             "overall": round(float(last.mean()), 4), "overall_ci95": wilson(last.sum(), len(last)), "n": len(last),
             "snr": {k: {"accuracy": round(float(last[m].mean()), 4), "ci95": wilson(last[m].sum(), m.sum()), "n": int(m.sum())} for k, m in bins.items() if m.any()},
-            "range": {k: {"accuracy": round(float(last[m].mean()), 4), "n": int(m.sum()), "ece": round(ece(prob[m], last[m]), 4)} for k, m in ranges.items() if m.any()},
+            "range": {k: {"accuracy": round(float(last[m].mean()), 4), "n": int(m.sum()), "ece": round(ece(prob[m], last[m]), 4),
+                          "coverage": round(float(got[m].mean()), 4), "covered_accuracy": round(float(last[m & got].mean()), 4) if (m & got).any() else None}
+                      for k, m in ranges.items() if m.any()},
             "tokens_at_10db": {str(p): round(float(right[m, i].mean()), 4) for i, p in enumerate(PREFIXES)
                                for m in [(snr >= 10) & (n >= p)] if m.any()},
             "class_at_10db": {labels[c]: round(float(last[m].mean()), 4) for c in range(len(labels)) for m in [(y == c) & (snr >= 10)] if m.any()},
@@ -296,19 +428,28 @@ def main():
     labels, logits, infos, fixed, more = of_engine(args) if args.engine else of_checkpoint(args)
     known = {s: ~data.outliers(i) for s, i in infos.items()}
     pick = lambda s: ({b: v[known[s]] for b, v in logits[s].items()}, infos[s][known[s]])
-    fixed = fixed or calibrate(*pick("calibration"))
+    noise = noise_of(labels)
+    of_noise = lambda lg, i: ({b: v[i["class_id"] == noise] for b, v in lg.items()}, i[i["class_id"] == noise])
+    more_noise = {s: of_noise(*read_engine(p, labels)) for s, p in zip(("calibration", "test"), args.noise or ())}
+    fixed = fixed or calibrate(*pick("calibration"), noise, more_noise.get("calibration"))
     lg, info = pick("test")
     result = {"labels": labels, "segment": args.segment, "test": report(lg, info, labels, fixed), "detected": float(info["detected"].mean()), **fixed, **more}
+    if noise >= 0:
+        result["noise"] = report_noise(*(more_noise.get("test") or of_noise(lg, info)), fixed, noise)
     odd = ~known["test"] & (infos["test"]["snr_db"] >= 10) & (infos["test"]["n_tokens"] >= 16)
     fair = (info["snr_db"] >= 10) & (info["n_tokens"] >= 16) & (info["class_id"] > 0)
     if odd.any():
+        result["outliers"] = {b: {"named": int(named(fixed, b, v[odd, -1], infos["test"][odd], noise).sum()), "n": int(odd.sum()),
+                                  "unknown": int((energy_of(v[odd, -1]) > fixed["unknown"][b]).sum())} for b, v in logits["test"].items()}
         result["outliers_auroc_at_10db"] = {b: round(auroc(energy_of(v[:, -1])[fair], energy_of(logits["test"][b][:, -1])[odd]), 4) for b, v in lg.items()}
     args.out.write_text(json.dumps(result, indent=1))
     for b in BACKENDS:
         t = result["test"][b]
         print(b, t["overall"], {k: v["accuracy"] for k, v in t["snr"].items()}, "ece", {k: v["ece"] for k, v in t["range"].items()})
     print("at 10 dB:", result["test"]["mha"]["class_at_10db"])
-    print("unknown, AUROC:", result.get("outliers_auroc_at_10db"))
+    print("coverage:", {b: {k: (v["coverage"], v["covered_accuracy"]) for k, v in result["test"][b]["range"].items()} for b in BACKENDS})
+    print("noise that gets a class:", result.get("noise"))
+    print("unknown, AUROC:", result.get("outliers_auroc_at_10db"), result.get("outliers"))
     if "monte_carlo" in result:
         print("Monte-Carlo dropout:", result["monte_carlo"])
     print("worst variants:", sorted(result["test"]["variants_at_10db"].items(), key=lambda kv: kv[1][0])[:30])

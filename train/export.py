@@ -3,7 +3,9 @@
 """A checkpoint and its evaluation -> a model file and its card.
 
     train/export.py --checkpoint run/checkpoint.pt --eval run/eval.json --measured run/synthetic.json --out models/attune-base.safetensors
+    train/export.py --model models/attune-base.safetensors --eval eval.json --out models/attune-base.safetensors    # its limits alone, below
 
+The second changes nothing but the temperatures and limits in the metadata: every tensor stays as it is, and the card too.
 The scaling of the aux columns is folded into embed.weight and embed.bias. The golden logits are computed by the
 numpy reference from the very weights in the file, so that `attune verify FILE` proves the build on the user's host.
 """
@@ -22,6 +24,7 @@ from train import read_checkpoint  # noqa: E402
 
 GROUPS = {"fsk": ["fsk2", "gfsk", "fsk4"], "keyed": ["ook", "cw", "ppm"], "carrier": ["carrier", "am"], "fm": ["nfm", "wfm", "afsk"],
           "sweep": ["css", "chirp"], "digital": ["psk_qam", "ofdm"]}
+LIMITS = ("calibration", "unknown", "weak")
 AUX = ["bin_khz", "share", "skipped", "kurtosis", "freq_std"] + [f"env{i}" for i in range(8)] + [f"freq{i}" for i in range(8)]
 
 
@@ -82,15 +85,35 @@ def card(measured, labels, training, name):
     return "\n".join(lines)
 
 
+def change_limits(path, evaluation, out):
+    """The file at path with the temperatures and limits of an evaluation, its tensors byte for byte."""
+    raw = path.read_bytes()
+    n = 8 + int.from_bytes(raw[:8], "little")
+    head = json.loads(raw[8:n])
+    head["__metadata__"].update({k: json.dumps(evaluation[k]) for k in LIMITS})
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    temporary = out.with_suffix(".tmp")
+    temporary.write_bytes(len(text).to_bytes(8, "little") + text + raw[n:])
+    temporary.replace(out)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--checkpoint", type=Path, required=True)
+    p.add_argument("--checkpoint", type=Path)
+    p.add_argument("--model", type=Path, help="a model file instead, whose limits alone change")
     p.add_argument("--eval", type=Path, required=True)
     p.add_argument("--measured", type=Path, help="output of build/tests/bench/synthetic; else the accuracies are those of --eval")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--generator-version", default="1")
     p.add_argument("--library")
     args = p.parse_args()
+    if bool(args.model) == bool(args.checkpoint):
+        p.error("--checkpoint or --model")
+    if args.model:
+        change_limits(args.model, json.loads(args.eval.read_text()), args.out)
+        print(f"wrote {args.out}: {', '.join(LIMITS)} of {args.eval}")
+        return
     c = read_checkpoint(args.checkpoint, "cpu")
     evaluation = json.loads(args.eval.read_text())
     measured = json.loads(args.measured.read_text()) if args.measured else of_evaluation(evaluation)
@@ -101,7 +124,7 @@ def main():
     generator = data.Generator(args.library)
     tensors = dict(w, **golden(w, c["config"], generator, c["config"]["n_bins"] + c["config"]["n_aux"]))
     meta = {"format": "attune-1", "config": config, "labels": c["labels"], "groups": GROUPS, "accuracy": accuracy_list(measured, config["window"]),
-            "calibration": evaluation["calibration"], "unknown": evaluation["unknown"], "weak": evaluation["weak"], "training": training}
+            **{k: evaluation[k] for k in LIMITS}, "training": training}
     temporary = args.out.with_suffix(".tmp")
     reference.write_safetensors(temporary, tensors, meta)
     temporary.replace(args.out)

@@ -13,6 +13,7 @@ as train.py does. A part of the recordings (of the annotations, where a label ha
 tested; nothing is learned from it.
 """
 import argparse
+import copy
 import ctypes
 import json
 import sys
@@ -28,7 +29,7 @@ import data
 import export
 import reference
 import train as T
-from evaluate import energy_of, fit_temperature, only
+from evaluate import energy_of, evidence, fit_temperature, only
 from pool import Pool
 
 BACKENDS = ("mha", "gqa", "latent")
@@ -244,19 +245,26 @@ def evaluate(net, states, chunk, mine, labels):
     return out
 
 
-def thresholds(net, states, chunk):
-    """Temperatures and the unknown energies from the held-out part."""
-    y, info = chunk.info["class_id"], chunk.info
-    out = {"calibration": {}, "unknown": {}}
+def thresholds(net, states, chunk, labels, weak):
+    """Temperatures, the unknown energies and the limits of `weak` from the held-out part: the evidence against noise is the base's,
+    asked for less where the new last layer would call more than 5 % of what it names rightly `weak`."""
+    y, info, noise = chunk.info["class_id"], chunk.info, labels.index("noise") if "noise" in labels else -1
+    out = {"calibration": {}, "unknown": {}, "weak": copy.deepcopy(weak)}
     for b in BACKENDS:
         with torch.no_grad():
             lg = net.head(states[b]).cpu().numpy()
         k, ends = lg.shape[1], np.minimum(np.asarray(PREFIXES)[None], info["n_tokens"][:, None])
         snr = np.nan_to_num(info["measured_snr_db"])
-        out["calibration"][b] = fit_temperature(lg.reshape(-1, lg.shape[2]), np.repeat(y, k), np.repeat(snr, k), ends.reshape(-1))
+        out["calibration"][b] = fit_temperature(lg.reshape(-1, lg.shape[2]), np.repeat(y, k), np.repeat(snr, k), ends.reshape(-1),
+                                                 np.ones(len(y) * k), noise)
         known = (snr >= 10) & (info["n_tokens"] >= 16)
         out["unknown"][b] = round(float(energy_of(lg[known, -1]).max()), 4) if known.any() else None
-    out["calibration"]["flash"], out["unknown"]["flash"] = out["calibration"]["mha"], out["unknown"]["mha"]
+        e, right = out["weak"].get("evidence", {}).get(b), (lg[:, -1].argmax(1) == y) & (y != noise) & known
+        if e and noise >= 0 and right.any():
+            score = evidence(e, lg[right, -1], snr[right], info["n_tokens"][right], info["share"][right], noise)
+            e["least"] = round(e["least"] + min(0.0, float(np.quantile(score, .05))), 4)
+    for part in (out["calibration"], out["unknown"], out["weak"].get("evidence", {})):
+        part.update({"flash": part["mha"]} if "mha" in part else {})
     return out
 
 
@@ -325,7 +333,7 @@ def run(args):
         fit_head(net, pick(states, ~test), torch.from_numpy(both.info["class_id"][~test].astype(np.int64)).to(args.device),
                  torch.from_numpy(weight.astype(np.float32)).to(args.device))
     result["after"] = evaluate(net, pick(states, test), tested, is_mine[test], labels)
-    write(args, net, meta, labels, thresholds(net, pick(states, test), tested), result, mine, recordings)
+    write(args, net, meta, labels, thresholds(net, pick(states, test), tested, labels, meta.get("weak", {})), result, mine, recordings)
     for b in BACKENDS:
         say(f"{b}: yours {result['before'][b]['yours']} -> {result['after'][b]['yours']}, synthetic {result['before'][b]['synthetic']} -> "
             f"{result['after'][b]['synthetic']}")

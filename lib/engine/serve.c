@@ -45,7 +45,8 @@ static void soften_noise(struct at_answer *a)
 
 static void answer(struct stream *s, const struct at_classifier *c, float snr_db)
 {
-    at_verdict_answer(&s->verdict, c->model, s->backend, snr_db, &s->answer);
+    double share = (s->emission.f_hi_hz - s->emission.f_lo_hz) / s->r->rate_hz;
+    at_verdict_answer(&s->verdict, c->model, s->backend, snr_db, share, &s->answer);
     soften_noise(&s->answer);
 }
 

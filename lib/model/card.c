@@ -132,11 +132,13 @@ static int read_calibration(struct at_model *m, json_t *map, struct at_error *er
         if (r < 0 || !json_is_object(item) || number_in(item, "a", 1, &m->calibration[i].a) < 0 ||
             number_in(item, "b", 0, &m->calibration[i].b) < 0 ||
             number_in(item, "c", 0, &m->calibration[i].c) < 0 ||
+            number_in(item, "d", 0, &m->calibration[i].d) < 0 ||
             number_in(item, "min", 0.05, &m->calibration[i].min) < 0 ||
             number_in(item, "max", 20, &m->calibration[i].max) < 0 ||
             !(m->calibration[i].min > 0) || m->calibration[i].max < m->calibration[i].min)
-            return at_error_set(
-                err, -EINVAL, "calibration: %.16s needs numbers a, b, c and 0 < min <= max", name);
+            return at_error_set(err, -EINVAL,
+                                "calibration: %.16s needs numbers a, b, c, d and 0 < min <= max",
+                                name);
         m->n_calibration++;
     }
     return 0;
@@ -162,21 +164,61 @@ static int read_unknown(struct at_model *m, json_t *map, struct at_error *err)
     return 0;
 }
 
+/* All seven must be there: evidence of which a weight is missing would judge at random. */
+static int read_evidence(struct at_model *m, json_t *map, struct at_error *err)
+{
+    const char *name;
+    json_t *item;
+    if (!json_is_object(map) || json_object_size(map) > sizeof m->evidence / sizeof *m->evidence)
+        return at_error_set(err, -EINVAL, "weak: evidence must be an object by backend");
+    json_object_foreach(map, name, item)
+    {
+        struct at_evidence *e = &m->evidence[m->n_evidence];
+        const struct {
+            const char *key;
+            float *to;
+        } weights[] = {{"top", &e->top},
+                       {"noise", &e->noise},
+                       {"margin_db", &e->margin_db},
+                       {"snr_db", &e->snr_db},
+                       {"log2_tokens", &e->log2_tokens},
+                       {"share", &e->share},
+                       {"least", &e->least}};
+        json_t *word = json_string(name);
+        int r = copy_word(word, e->backend, sizeof e->backend);
+        json_decref(word);
+        if (r < 0 || !json_is_object(item))
+            return at_error_set(err, -EINVAL, "weak: evidence of %.16s must be an object", name);
+        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+            if (number_in(item, weights[i].key, NAN, weights[i].to) < 0)
+                return at_error_set(err, -EINVAL,
+                                    "weak: evidence of %.16s needs a finite number %s", name,
+                                    weights[i].key);
+        m->n_evidence++;
+    }
+    return 0;
+}
+
 static int read_weak(struct at_model *m, json_t *weak, struct at_error *err)
 {
     float tokens;
     if (!json_is_object(weak) ||
         number_in(weak, "snr_db", DEFAULT_WEAK_SNR_DB, &m->weak_snr_db) < 0 ||
-        number_in(weak, "tokens", DEFAULT_WEAK_TOKENS, &tokens) < 0 || tokens < 0)
-        return at_error_set(err, -EINVAL, "weak: {\"snr_db\", \"tokens\"} expected");
+        number_in(weak, "tokens", DEFAULT_WEAK_TOKENS, &tokens) < 0 || tokens < 0 ||
+        (json_object_get(weak, "sure_snr_db") &&
+         number_in(weak, "sure_snr_db", 0, &m->sure_snr_db) < 0))
+        return at_error_set(err, -EINVAL,
+                            "weak: numbers snr_db, tokens (0 or more) and sure_snr_db expected");
     m->weak_tokens = (uint32_t)tokens;
-    return 0;
+    json_t *evidence = json_object_get(weak, "evidence");
+    return evidence ? read_evidence(m, evidence, err) : 0;
 }
 
 static void set_defaults(struct at_model *m)
 {
     m->weak_snr_db = DEFAULT_WEAK_SNR_DB;
     m->weak_tokens = DEFAULT_WEAK_TOKENS;
+    m->sure_snr_db = INFINITY;
     for (uint32_t i = 0; i < m->config.n_classes; i++)
         snprintf(m->labels[i], AT_LABEL_SIZE, "class%u", i);
 }

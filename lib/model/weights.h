@@ -97,11 +97,15 @@ struct at_model {
     size_t n_groups;
     struct at_accuracy accuracy[32];
     size_t n_accuracy;
-    /* calibration: temperature per backend as a + b * snr_db (clamped) + c * log2(tokens), see decide.h */
-    struct { char backend[16]; float a, b, c, min, max; } calibration[8];
+    /* calibration: temperature per backend, see at_decide_temperature */
+    struct { char backend[16]; float a, b, c, d, min, max; } calibration[8];
     size_t n_calibration;
     float weak_snr_db;       /* below it, or below weak_tokens, the outcome is `weak` */
     uint32_t weak_tokens;
+    float sure_snr_db;       /* from it on an emission is no noise, whatever the evidence; infinite: never sure */
+    /* weights of what speaks against noise, per backend; below `least` the outcome is `weak`, see at_decide_evidence */
+    struct at_evidence { char backend[16]; float top, noise, margin_db, snr_db, log2_tokens, share, least; } evidence[8];
+    size_t n_evidence;
     struct { char backend[16]; float energy; } unknown[8]; /* -logsumexp(logits) above it: `unknown` */
     size_t n_unknown;
     char digest[65];         /* SHA-256 of the file, hex; of the weights where they are random */

@@ -2,12 +2,15 @@
  * shipped encoder:
  *
  *     build/tests/bench/synthetic MODEL [SIGNALS [TOKENS]] [--backends flash,gqa,latent]
- *         [--split test|calibration|outliers] [--snr LO:HI] [--ends 16,1024] [--each FILE] [--threads 2]
+ *         [--split test|calibration|outliers] [--class noise] [--snr LO:HI] [--from 100000]
+ *         [--ends 16,1024] [--each FILE] [--threads 2]
  *
  * The same signals for every backend (paired). Test seeds have 3 in their top byte, calibration's
  * 2; they meet no training seed (1). `outliers` are test signals of no class. Prints one JSON
  * object; --each writes one JSON line per signal with its logits at the ends (tokens) that are
- * asked for and at its own, which train/measure.py reads. SPDX-License-Identifier: GPL-3.0-or-later
+ * asked for and at its own, which train/evaluate.py reads. --class: that one instead of all in
+ * turn;
+ * --from: the number of the first signal. SPDX-License-Identifier: GPL-3.0-or-later
  */
 #include <errno.h>
 #include <getopt.h>
@@ -38,6 +41,8 @@ struct request {
     size_t ends[MAX_ENDS]; /* rising */
     uint64_t first_seed;
     bool outliers;
+    long class_id; /* -1: all in turn */
+    long from;
     double snr_lo_db, snr_hi_db;
 };
 
@@ -164,8 +169,9 @@ static void write_each(const struct job *j, const struct bench *b, uint64_t seed
 /* The i-th signal; draws again where nothing came of it. Returns its seed. */
 static uint64_t make(const struct request *req, long i, float *frames, struct at_example_info *ret)
 {
-    struct at_example_spec spec = {.class_id = req->outliers ? AT_EXAMPLE_OUTLIER
-                                                             : (int32_t)(i % AT_CLASS_COUNT),
+    struct at_example_spec spec = {.class_id = req->outliers        ? AT_EXAMPLE_OUTLIER
+                                               : req->class_id >= 0 ? (int32_t)req->class_id
+                                                                    : (int32_t)(i % AT_CLASS_COUNT),
                                    .max_tokens = (uint32_t)req->tokens,
                                    .snr_lo_db = (float)req->snr_lo_db,
                                    .snr_hi_db = (float)req->snr_hi_db};
@@ -205,7 +211,7 @@ static void *work(void *arg)
     j->failed = prepare(j, &b) < 0;
     for (long i; !j->failed && (i = atomic_fetch_add(j->next, 1)) < j->req->signals;) {
         struct at_example_info info = {0};
-        uint64_t seed = make(j->req, i, b.frames, &info);
+        uint64_t seed = make(j->req, j->req->from + i, b.frames, &info);
         if (info.n_tokens == 0)
             continue;
         gather(at_encoder_model(j->encoder), b.frames, (size_t)info.n_tokens,
@@ -287,12 +293,20 @@ static bool read_split(const char *name, struct request *r)
     return r->outliers || !strcmp(name, "calibration") || !strcmp(name, "test");
 }
 
+static bool read_class(const char *name, struct request *r)
+{
+    for (r->class_id = 0; r->class_id < AT_CLASS_COUNT; r->class_id++)
+        if (!strcmp(name, at_class_name((int)r->class_id)))
+            return true;
+    return false;
+}
+
 static bool read_arguments(int argc, char **argv, struct request *r)
 {
-    static const struct option options[] = {{"backends", 1, NULL, 'b'}, {"split", 1, NULL, 's'},
-                                            {"snr", 1, NULL, 'r'},      {"ends", 1, NULL, 'e'},
-                                            {"each", 1, NULL, 'f'},     {"threads", 1, NULL, 't'},
-                                            {0}};
+    static const struct option options[] = {
+        {"backends", 1, NULL, 'b'}, {"split", 1, NULL, 's'}, {"snr", 1, NULL, 'r'},
+        {"ends", 1, NULL, 'e'},     {"each", 1, NULL, 'f'},  {"threads", 1, NULL, 't'},
+        {"class", 1, NULL, 'c'},    {"from", 1, NULL, 'n'},  {0}};
     const char *ends[MAX_ENDS];
     bool ok = true;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -304,6 +318,10 @@ static bool read_arguments(int argc, char **argv, struct request *r)
             ok = ok && sscanf(optarg, "%lf:%lf", &r->snr_lo_db, &r->snr_hi_db) == 2;
         else if (o == 'f')
             r->each = optarg;
+        else if (o == 'c')
+            ok = ok && read_class(optarg, r);
+        else if (o == 'n')
+            r->from = atol(optarg);
         else if (o == 't')
             r->n_threads = atoi(optarg);
         else if (o == 'e')
@@ -316,8 +334,9 @@ static bool read_arguments(int argc, char **argv, struct request *r)
     r->model = argv[optind];
     r->signals = argc > 1 ? atol(argv[optind + 1]) : 17408;
     r->tokens = argc > 2 ? atol(argv[optind + 2]) : 256;
-    return ok && argc >= 1 && r->n_backends > 0 && r->signals > 0 && r->tokens > 0 &&
-           r->tokens <= MAX_TOKENS && r->n_threads > 0 && r->n_threads <= MAX_THREADS;
+    return ok && argc >= 1 && r->from >= 0 && r->n_backends > 0 && r->signals > 0 &&
+           r->tokens > 0 && r->tokens <= MAX_TOKENS && r->n_threads > 0 &&
+           r->n_threads <= MAX_THREADS;
 }
 
 static int run(const struct request *req, const struct at_encoder *encoder)
@@ -357,12 +376,14 @@ int main(int argc, char **argv)
                           .n_backends = 4,
                           .n_threads = 2,
                           .first_seed = UINT64_C(3) << 56,
+                          .class_id = -1,
                           .snr_lo_db = -10,
                           .snr_hi_db = 30};
     if (!read_arguments(argc, argv, &req)) {
         fprintf(stderr,
                 "usage: synthetic MODEL [SIGNALS [TOKENS up to %d]] [--backends B,..] [--split "
-                "test|calibration|outliers] [--snr LO:HI] [--ends N,..] [--each FILE] [--threads N]\n",
+                "test|calibration|outliers] [--class NAME] [--snr LO:HI] [--from N] [--ends N,..] "
+                "[--each FILE] [--threads N]\n",
                 MAX_TOKENS);
         return AT_EXIT_USAGE;
     }

@@ -15,8 +15,11 @@
 /* Classes noise, fsk2, gfsk, cw; group fsk {fsk2, gfsk}. */
 static struct at_model make_model(void)
 {
-    struct at_model m = {
-        .config.n_classes = 4, .weak_snr_db = -10, .weak_tokens = 4, .n_groups = 1};
+    struct at_model m = {.config.n_classes = 4,
+                         .weak_snr_db = -10,
+                         .weak_tokens = 4,
+                         .sure_snr_db = INFINITY,
+                         .n_groups = 1};
     static const char *const labels[] = {"noise", "fsk2", "gfsk", "cw"};
     for (int i = 0; i < 4; i++)
         snprintf(m.labels[i], AT_LABEL_SIZE, "%s", labels[i]);
@@ -60,7 +63,7 @@ static void test_temperature_follows_the_card(void **state)
         {"flash", 10, 16, 2},    /* the same numbers as mha */
         {"mha", 100, 16, 0.5},   /* held at min */
         {"mha", -100, 16, 4},    /* held at max */
-        {"mha", NAN, 1, 2},      /* SNR not known */
+        {"mha", NAN, 1, 3},      /* SNR not known: the least */
         {"latent", 10, 1024, 3}, /* its own row */
         {"gqa", 10, 16, 1},      /* no row: as it is */
     };
@@ -71,6 +74,83 @@ static void test_temperature_follows_the_card(void **state)
     }
 }
 
+/* A network that leans to noise is less sure of its other classes than it says. */
+static void test_temperature_knows_noise(void **state)
+{
+    struct at_model m = make_model();
+    m.n_calibration = 1;
+    m.config.window = 1024;
+    strcpy(m.calibration[0].backend, "mha");
+    m.calibration[0].a = 2, m.calibration[0].d = 0.1f;
+    m.calibration[0].min = 0.5f, m.calibration[0].max = 4;
+    static const struct {
+        float noise, temperature;
+    } rows[] = {{3, 2}, {8, 2.5f}, {-2, 1.5f}, {-50, 1.2f}, {50, 2.8f}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        float logits[4] = {rows[i].noise, 1, 3, -4};
+        expect_near(at_decide_temperature(&m, "flash", logits, 10, 64), rows[i].temperature, 1e-6);
+    }
+    float logits[4] = {3, 1, 3, 0};
+    m.calibration[0].c = 0.1f; /* more tokens than the window count as it */
+    expect_near(at_decide_temperature(&m, "mha", logits, 10, 1 << 20), 3, 1e-6);
+    strcpy(m.labels[0], "hum"); /* no class for noise: as it is without */
+    logits[0] = 50;
+    expect_near(at_decide_temperature(&m, "mha", logits, 10, 1024), 3, 1e-6);
+}
+
+/* noise 0.5, others up to 4, SNR 10 dB, 256 tokens, 0.2 of the band. */
+static void test_evidence_against_noise(void **state)
+{
+    struct at_model m = make_model();
+    struct at_answer a;
+    float logits[4] = {0.5f, 1, 4, -2};
+    assert_true(isinf(at_decide_evidence(&m, "mha", logits, 10, 256, 0.2)));
+    m.n_evidence = 1;
+    m.evidence[0] = (struct at_evidence){.backend = "mha",
+                                         .top = 0.75f,
+                                         .noise = -1,
+                                         .margin_db = 0.02f,
+                                         .snr_db = -0.05f,
+                                         .log2_tokens = 0.25f,
+                                         .share = -3,
+                                         .least = 2};
+    /* 3 - 0.5 + 0.7 - 0.5 + 2 - 0.6 - 2 */
+    expect_near(at_decide_evidence(&m, "flash", logits, 10, 256, 0.2), 2.1, 1e-6);
+    assert_true(isinf(at_decide_evidence(&m, "gqa", logits, 10, 256, 0.2)));
+    /* what is not known speaks against it; what lies outside is held */
+    expect_near(at_decide_evidence(&m, "mha", logits, NAN, 256, 0.2), 1.7, 1e-6);
+    expect_near(at_decide_evidence(&m, "mha", logits, 99, 256, NAN), 0.1, 1e-6);
+    expect_near(at_decide_evidence(&m, "mha", logits, 30, 256, 7), 0.1, 1e-6);
+    m.weak_tokens = 0;
+    struct at_verdict v = {0};
+    at_verdict_add(&v, &m, "mha", logits, 10, 256, 256);
+    at_verdict_answer(&v, &m, "mha", 10, 0.2, &a);
+    assert_string_equal(a.label, "gfsk");
+    at_verdict_answer(&v, &m, "mha", 10, 0.95, &a);
+    assert_string_equal(a.label, "weak");
+    assert_int_equal(a.top, 2);
+    m.sure_snr_db = 19; /* no noise stands so far above the floor */
+    at_verdict_answer(&v, &m, "mha", 18.9f, 1, &a);
+    assert_string_equal(a.label, "weak");
+    at_verdict_answer(&v, &m, "mha", 19, 1, &a);
+    assert_string_equal(a.label, "gfsk");
+    /* the mean of two decisions: without the first one it would be weak */
+    float torn[4] = {2.5f, 1, 3, -2};
+    struct at_verdict other = {0};
+    at_verdict_add(&other, &m, "mha", torn, 10, 256, 256);
+    at_verdict_answer(&other, &m, "mha", 10, 0.4, &a);
+    assert_string_equal(a.label, "weak");
+    at_verdict_add(&v, &m, "mha", torn, 10, 256, 256);
+    at_verdict_answer(&v, &m, "mha", 10, 0.4, &a);
+    assert_string_equal(a.label, "gfsk");
+    /* what resembles nothing is unknown, whether or not it resembles noise */
+    m.n_unknown = 1;
+    strcpy(m.unknown[0].backend, "mha");
+    m.unknown[0].energy = -5;
+    at_verdict_answer(&other, &m, "mha", 10, 0.4, &a);
+    assert_string_equal(a.label, "unknown");
+}
+
 static void test_verdict_weighs_by_tokens(void **state)
 {
     struct at_model m = make_model();
@@ -79,7 +159,7 @@ static void test_verdict_weighs_by_tokens(void **state)
     float one[4] = {-9, 3, 0, 0}, other[4] = {-9, 0, 0, 3};
     at_verdict_add(&v, &m, "mha", one, 10, 16, 16);
     at_verdict_add(&v, &m, "mha", other, 10, 80, 64);
-    at_verdict_answer(&v, &m, "mha", 10, &a);
+    at_verdict_answer(&v, &m, "mha", 10, 0.1, &a);
     assert_string_equal(a.label, "cw");
     assert_int_equal(a.top, 3);
     /* the mean log-probabilities differ by (64 - 16) x 3 / 80 */
@@ -100,7 +180,7 @@ static const char *label_of(const struct at_model *m, const float *logits, float
 {
     struct at_verdict v = {0};
     at_verdict_add(&v, m, "flash", logits, snr_db, tokens, tokens);
-    at_verdict_answer(&v, m, "flash", snr_db, a);
+    at_verdict_answer(&v, m, "flash", snr_db, 0.1, a);
     return a->label;
 }
 
@@ -141,7 +221,7 @@ static void test_before_the_first_decision(void **state)
     struct at_verdict v = {0};
     struct at_answer a;
     m.weak_tokens = 0;
-    at_verdict_answer(&v, &m, "gqa", 10, &a);
+    at_verdict_answer(&v, &m, "gqa", 10, 0.1, &a);
     assert_string_equal(a.label, "weak");
     expect_near(a.probs[3], 0.25, 1e-7);
 }
@@ -151,6 +231,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probs_are_a_softmax),
         cmocka_unit_test(test_temperature_follows_the_card),
+        cmocka_unit_test(test_temperature_knows_noise),
+        cmocka_unit_test(test_evidence_against_noise),
         cmocka_unit_test(test_verdict_weighs_by_tokens),
         cmocka_unit_test(test_outcomes),
         cmocka_unit_test(test_before_the_first_decision),

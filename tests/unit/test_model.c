@@ -14,6 +14,8 @@
 #include "lib/dsp/frames.h"
 #include "lib/model/weights.h"
 
+#define FIVE     "\"top\":0.7,\"noise\":-1.5,\"margin_db\":0.02,\"snr_db\":-0.1,\"log2_tokens\":0"
+#define EVIDENCE FIVE ",\"share\":-3,\"least\":3"
 #define CONFIG                                                                                     \
     "\"n_bins\":32,\"n_aux\":2,\"d_model\":8,\"n_layers\":1,\"n_heads\":2,\"d_ff\":6,\"n_"         \
     "classes\":3,\"norm\":"                                                                        \
@@ -140,7 +142,9 @@ static void test_reads_all_parts(void **state)
     set_meta(&d, "calibration",
              "{\"mha\":{\"a\":1.5,\"b\":-0.01,\"c\":0.1,\"min\":0.5,\"max\":4}}");
     set_meta(&d, "unknown", "{\"mha\":-3.5}");
-    set_meta(&d, "weak", "{\"snr_db\":-8,\"tokens\":3}");
+    set_meta(&d, "weak",
+             "{\"snr_db\":-8,\"tokens\":3,\"sure_snr_db\":19,\"evidence\":{\"mha\":{" EVIDENCE
+             "},\"gqa\":{" EVIDENCE "}}}");
     set_meta(&d, "training", "{\"seed\":[[[[[[1]]]]]]}"); /* for people: never parsed */
     assert_int_equal(read_draft(&d, NULL, &err, &m), 0);
     assert_int_equal(m->config.d_ff, 6);
@@ -157,6 +161,10 @@ static void test_reads_all_parts(void **state)
     assert_true(m->accuracy[0].overall == 0.875f);
     assert_true(m->calibration[0].b == -0.01f && m->calibration[0].max == 4);
     assert_true(m->unknown[0].energy == -3.5f && m->weak_snr_db == -8 && m->weak_tokens == 3);
+    assert_true(m->sure_snr_db == 19);
+    assert_int_equal(m->n_evidence, 2);
+    assert_true(m->evidence[1].noise == -1.5f && m->evidence[1].least == 3);
+    assert_string_equal(m->evidence[1].backend, "gqa");
     assert_int_equal(at_model_label_index(m, "gfsk"), 2);
     assert_int_equal(at_model_label_index(m, "cw"), -1);
     assert_string_equal(m->digest, at_safetensors_digest(m->file));
@@ -292,6 +300,21 @@ static void test_refuses_cards(void **state)
     refuse_meta("unknown", "[]", "an object by backend");
     refuse_meta("weak", "3", "weak:");
     refuse_meta("weak", "{\"snr_db\":1e300}", "weak:");
+    refuse_meta("weak", "{\"sure_snr_db\":\"19\"}", "and sure_snr_db expected");
+    refuse_meta("calibration", "{\"mha\":{\"d\":[]}}", "numbers a, b, c, d");
+    refuse_meta("weak", "{\"evidence\":3}", "evidence must be an object by backend");
+    refuse_meta("weak", "{\"evidence\":{\"mha\":3}}", "evidence of mha must be an object");
+    refuse_meta("weak", "{\"evidence\":{\"m a\":{" EVIDENCE "}}}", "evidence of m a must");
+    refuse_meta("weak", "{\"evidence\":{\"mha\":{\"top\":1}}}", "mha needs a finite number noise");
+    refuse_meta("weak", "{\"evidence\":{\"mha\":{" FIVE ",\"share\":\"1\"}}}",
+                "mha needs a finite number share");
+    refuse_meta("weak", "{\"evidence\":{\"mha\":{" FIVE ",\"share\":-3,\"least\":1e300}}}",
+                "mha needs a finite number least");
+    refuse_meta("weak",
+                "{\"evidence\":{\"a\":{" EVIDENCE "},\"b\":{" EVIDENCE "},\"c\":{" EVIDENCE
+                "},\"d\":{" EVIDENCE "},\"e\":{" EVIDENCE "},\"f\":{" EVIDENCE "},\"g\":{" EVIDENCE
+                "},\"h\":{" EVIDENCE "},\"i\":{" EVIDENCE "}}}",
+                "evidence must be an object by backend");
 }
 
 static void test_every_allocation_may_fail(void **state)
