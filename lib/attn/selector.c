@@ -252,3 +252,18 @@ void at_selector_choose(const struct at_candidate *candidates, size_t n,
     else if (in->forced)
         snprintf(ret->reason, sizeof ret->reason, "%.15s cannot run; %.60s", in->forced, why);
 }
+
+bool at_selector_may_change(struct at_selector_hold *h, int now, int wanted, bool fits, double now_s)
+{
+    if (fits && h->begun && (now_s - h->changed_s < AT_SELECTOR_HOLD_S || now_s < h->of[wanted].until_s))
+        return false;
+    if (!fits) {
+        double stayed_s = now_s - h->of[now].entered_s, hold_s = h->of[now].hold_s;
+        bool again = hold_s > 0 && stayed_s < 4 * AT_SELECTOR_HOLD_MOST_S;
+        h->of[now].hold_s = again ? fmin(2 * hold_s, AT_SELECTOR_HOLD_MOST_S) : AT_SELECTOR_HOLD_S;
+        h->of[now].until_s = now_s + h->of[now].hold_s;
+    }
+    h->begun = true;
+    h->changed_s = h->of[wanted].entered_s = now_s;
+    return true;
+}

@@ -57,4 +57,19 @@ struct at_choice {
 void at_selector_choose(const struct at_candidate *candidates, size_t n, const struct at_selector_input *in,
                         struct at_choice *ret);
 
+/* What time adds to the rules: whoever fits is not left within AT_SELECTOR_HOLD_S of a change, and whoever had to be
+ * left is not taken again before its hold is over: that long, twice as long each time it stayed for less than four
+ * times the longest, at most AT_SELECTOR_HOLD_MOST_S. Its calibration says that it fits, and under a load that lasts
+ * it is wrong each time anew. Zero-initialised is ready. Times: of one rising clock. Pure; any thread. */
+#define AT_SELECTOR_HOLD_S      2.0
+#define AT_SELECTOR_HOLD_MOST_S 8.0
+struct at_selector_hold {
+    bool begun;
+    double changed_s;
+    struct { double entered_s, until_s, hold_s; } of[AT_MAX_CANDIDATES];
+};
+/* Whether the change from now to wanted (indices below AT_MAX_CANDIDATES) is to be made; notes it where it is.
+ * fits: what runs now fits. */
+bool at_selector_may_change(struct at_selector_hold *h, int now, int wanted, bool fits, double now_s);
+
 #endif

@@ -14,7 +14,6 @@
 #define SUPPLY_LEAST      0.125 /* of the whole supply */
 #define SUPPLY_LOAD_MOST  0.85  /* share of the workers' time */
 #define SUPPLY_LOAD_SPARE 0.6
-#define HOLD_NS           (2 * AT_NS_PER_S) /* what fits is not left sooner after a change */
 
 static double accuracy_of(const struct at_model *m, const char *backend, uint32_t window)
 {
@@ -236,13 +235,13 @@ static bool choose_for(struct at_classifier *c, struct policy *p, int64_t now_ns
         p->choice = ret->index;
         return false;
     }
-    if (ret->each[before].fits && now_ns - p->changed_ns < HOLD_NS) {
+    if (!at_selector_may_change(&p->hold, before, ret->index, ret->each[before].fits,
+                                (double)now_ns / 1e9)) {
         ret->index = before;
         snprintf(ret->reason, sizeof(ret->reason), "changed a moment ago, and fits");
         return false;
     }
     p->choice = ret->index;
-    p->changed_ns = now_ns;
     return true;
 }
 

@@ -33,7 +33,7 @@
 struct policy {
     double budget_ms;
     int choice;
-    int64_t changed_ns; /* when the choice last changed */
+    struct at_selector_hold hold;
     unsigned receivers; /* that are held to it; of none but the first: free for another budget */
 };
 

@@ -334,6 +334,39 @@ static void test_a_stall_passes(void **state)
     assert_int_equal(path[2], FLASH);
 }
 
+/* Candidate 1 is said to fit all the time, and does not 0.25 s after each change to it; 0 always fits. */
+static void test_what_fails_again_and_again_is_taken_ever_more_rarely(void **state)
+{
+    struct at_selector_hold h = {0};
+    int now = 1;
+    unsigned changes = 0;
+    double left_s = 0, waits_s[8] = {0};
+    for (double s = 100; s < 160; s += 0.25) {
+        int wanted = now == 1 ? 0 : 1;
+        if (!at_selector_may_change(&h, now, wanted, now == 0, s))
+            continue;
+        if (now == 1)
+            left_s = s;
+        else if (changes / 2 < 8)
+            waits_s[changes / 2] = s - left_s;
+        changes++;
+        now = wanted;
+    }
+    print_message("%u changes in 60 s, back after %.2f, %.2f, %.2f, %.2f s\n", changes, waits_s[0], waits_s[1],
+                  waits_s[2], waits_s[3]);
+    assert_true(waits_s[0] == 2 && waits_s[1] == 4 && waits_s[2] == 8 && waits_s[3] == 8);
+    assert_true(changes < 20);
+    /* One that stayed long is taken back as soon as at first. */
+    h = (struct at_selector_hold){0};
+    assert_true(at_selector_may_change(&h, 1, 0, false, 100));
+    assert_false(at_selector_may_change(&h, 0, 1, true, 101.9));
+    assert_true(at_selector_may_change(&h, 0, 1, true, 102));
+    assert_false(at_selector_may_change(&h, 1, 0, true, 103)); /* it fits: no change so soon */
+    assert_true(at_selector_may_change(&h, 1, 0, false, 200));
+    assert_false(at_selector_may_change(&h, 0, 1, true, 201));
+    assert_true(at_selector_may_change(&h, 0, 1, true, 202));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_ties_do_not_flap_either),
         cmocka_unit_test(test_overload_steps_down_and_back_up),
         cmocka_unit_test(test_a_stall_passes),
+        cmocka_unit_test(test_what_fails_again_and_again_is_taken_ever_more_rarely),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
