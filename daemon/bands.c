@@ -145,6 +145,13 @@ static int create_receiver(struct at_puller *r, size_t i, struct at_error *err)
     return at_receiver_create(b->classifier, &config, &sink, err, &b->receiver);
 }
 
+void at_bands_settle(struct at_puller *r)
+{
+    for (size_t i = 0; i < r->n_bands; i++)
+        if (r->bands[i].receiver)
+            at_receiver_set_assumed_floor(r->bands[i].receiver, assumed_floor(r, &r->bands[i]));
+}
+
 static void set_rate(struct at_puller *r, struct at_puller_band *b, double rate_hz)
 {
     pthread_mutex_lock(&r->lock);
@@ -297,6 +304,8 @@ static int take(struct at_puller *r, struct at_puller_band *b, const float *iq,
     uint64_t index = read->index + (uint64_t)b->shift;
     if (isnan(b->conf->gain.db) && !b->conf->gain.gains[0])
         b->gain_db = read->gain_db;
+    if (!r->conf->file[0])
+        at_receiver_set_gain(b->receiver, read->gain_db);
     if (read->utc_ns) {
         b->anchor_utc_ns = read->utc_ns;
         b->anchor_index = index;

@@ -18,6 +18,8 @@ void at_bands_tuning(const struct at_puller *r, size_t i, struct at_tuning *ret)
 /* A receiver for each band, at the rate of r->info where there is one band only; functions as in r->sink, whose ctx is the
  * band. What was created is the caller's to destroy, on failure too. */
 int at_bands_create(struct at_puller *r, struct at_error *err);
+/* r->info is what the open device says: receivers were made before, and learn the converter's noise here. */
+void at_bands_settle(struct at_puller *r);
 void at_bands_destroy(struct at_puller *r);
 /* Every emission ends and says its last word. */
 void at_bands_flush(struct at_puller *r);

@@ -255,6 +255,7 @@ static void take_info(struct at_puller *r)
     pthread_mutex_lock(&r->lock);
     r->source->ops->get_info(r->source, &r->info);
     pthread_mutex_unlock(&r->lock);
+    at_bands_settle(r);
 }
 
 /* Reads until the source ends (-ENODATA), fails or is stopped (0). */

@@ -98,6 +98,16 @@ static int take_ignore(struct at_band *b, const struct at_band_config *config)
     return 0;
 }
 
+void at_band_set_assumed_floor(struct at_band *b, double dbfs_hz)
+{
+    at_floor_assume(&b->floor, dbfs_hz < 0 ? pow(10, dbfs_hz / 10) : 0);
+}
+
+void at_band_set_gain(struct at_band *b, double gain_db)
+{
+    at_floor_set_gain(&b->floor, gain_db);
+}
+
 static int take_parts(struct at_band *b, const struct at_band_config *config)
 {
     const struct at_band_config *c = &b->config;
@@ -105,9 +115,9 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     if (ret == 0)
         ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b));
     if (ret == 0)
-        ret = at_floor_init(&b->floor, b->mem, b->view.n_fast, b->view.max_fast,
-                            c->assumed_floor_dbfs_hz < 0 ? pow(10, c->assumed_floor_dbfs_hz / 10)
-                                                         : 0);
+        ret = at_floor_init(&b->floor, b->mem, b->view.n_fast, b->view.max_fast, 0);
+    if (ret == 0)
+        at_band_set_assumed_floor(b, c->assumed_floor_dbfs_hz);
     if (ret == 0)
         ret =
             at_detector_init(&b->over_long, b->mem, c->rate_hz, c->false_per_hour, b->view.n_slow);

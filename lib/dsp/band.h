@@ -92,6 +92,13 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index);
  * were last seen. 0 or -ENOMEM. */
 int at_band_pause(struct at_band *b);
 
+/* Quantisation noise of the converter (dBFS/Hz at the band's rate), where it is known only when the
+ * device is open; 0 or above: unknown. Between pushes. RT-safe. */
+void at_band_set_assumed_floor(struct at_band *b, double dbfs_hz);
+/* Gain of the samples that follow, dB; another one than before: the floor learned at it stands in
+ * until noise is measured (at_floor_set_gain). Between pushes. RT-safe. */
+void at_band_set_gain(struct at_band *b, double gain_db);
+
 /* End of the stream: decides what is still undecided (a file may be shorter than the detector's
  * reaction) and closes every emission. */
 int at_band_flush(struct at_band *b);

@@ -22,6 +22,21 @@
 #define KNOWN 32.0 /* groups after which a bin's own figure counts half */
 #define TINY  1e-24f
 
+#define LEARN      4     /* epochs that show noise before the floor counts as learned */
+#define RISEN      2.0f  /* a signal fills the band: 3 dB over what was learned ... */
+#define FREE       0.25  /* ... in all but a quarter of the bins */
+#define FLAT       1.35f /* the rise is the same all over: a signal, or as well more noise */
+#define HELD_FLAT  250   /* epochs (20 ms) after which what fills the band counts as noise */
+#define HELD       15000
+#define GAIN_ERROR 1.26f /* 1 dB, of what a driver says of a step */
+#define SAME_GAIN  0.05  /* dB */
+#define SHELF      6.0f  /* a signal's guard bands: 8 dB below it ... */
+#define SHELF_FLAT                                                                                 \
+    1.8f              /* ... flat to the end of the band, where a filter's roll-off is not ...     \
+                       */
+#define SHELF_STEEP 5 /* ... and so many bins wide at most is the step */
+#define SHELF_LEAST 2 /* times the converter's noise, which is all that a steep filter leaves */
+
 /* Inverse of the normal distribution's upper tail, to 5e-4 (Abramowitz and Stegun 26.2.23). */
 static double tail_z(double p)
 {
@@ -40,6 +55,14 @@ double at_floor_gamma_threshold(double k, double p)
 double at_floor_gamma_quantile(double k, double prob)
 {
     return at_floor_gamma_threshold(k, 1 - prob);
+}
+
+static void show_assumed(struct at_floor *f)
+{
+    for (unsigned k = 0; k < f->n; k++)
+        f->density[k] = f->assumed > (double)TINY ? (float)f->assumed : TINY;
+    f->median = f->density[0];
+    f->source = AT_FLOOR_ASSUMED;
 }
 
 int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max_rows,
@@ -63,24 +86,29 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
     f->bits = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * AT_LOOPS_COLUMNS, sizeof(int32_t));
     f->rank = at_mem_array(mem, AT_MEM_IQ, n, sizeof(int32_t));
     f->upper = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    f->learned = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    f->gains = at_mem_array(mem, AT_MEM_IQ, (size_t)AT_FLOOR_GAINS * n, sizeof(float));
+    f->ratio = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    f->gain = NAN;
+    for (unsigned i = 0; i < AT_FLOOR_GAINS; i++)
+        f->gain_db[i] = NAN;
     if (!f->history || !f->column || !f->sums || !f->local || !f->density || !f->bits || !f->rank ||
-        !f->upper) {
+        !f->upper || !f->learned || !f->gains || !f->ratio) {
         at_floor_finish(f);
         return -ENOMEM;
     }
-    for (unsigned k = 0; k < n; k++)
-        f->density[k] = assumed > TINY ? (float)assumed : TINY;
-    f->median = f->density[0];
+    show_assumed(f);
     return 0;
 }
 
 void at_floor_finish(struct at_floor *f)
 {
-    void *list[] = {f->history, f->column, f->sums, f->local,
-                    f->density, f->bits,   f->rank, f->upper};
+    void *list[] = {f->history, f->column, f->sums,    f->local, f->density, f->bits,
+                    f->rank,    f->upper,  f->learned, f->gains, f->ratio};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(f->mem, list[i]);
     f->history = f->column = f->sums = f->local = f->density = f->upper = NULL;
+    f->learned = f->gains = f->ratio = NULL;
     f->bits = f->rank = NULL;
 }
 
@@ -182,13 +210,46 @@ static void update_local(struct at_floor *f)
         f->local[k] += (float)(at - rank) * (f->upper[k] - f->local[k]);
 }
 
-float at_floor_doubt(const struct at_floor *f)
+static float doubt_of(double groups)
 {
-    return f->groups > 0 ? (float)fmin(1.3 / sqrt(GROUP * f->groups), 0.5) : 0;
+    return (float)fmin(1.3 / sqrt(GROUP * groups), 0.5);
 }
 
-static void levels_of_sections(struct at_floor *f, float *level)
+float at_floor_doubt(const struct at_floor *f)
 {
+    return f->groups > 0 ? doubt_of(f->groups) : 0;
+}
+
+/* From one end of the band inwards: a flat shelf, then a steep step up to what lies beyond. level:
+ * of that. Density of the shelf, 0 where there is none. */
+static float shelf(const struct at_floor *f, bool at_top, float level)
+{
+    unsigned per = f->n / SECTIONS, least = f->n / 64 < 3 ? 3 : f->n / 64;
+    float sum = 0, low = INFINITY, high = 0;
+    for (unsigned i = 0; i < least; i++) {
+        float v = f->local[at_top ? f->n - 1 - i : i];
+        sum += v / (float)least;
+        low = fminf(low, v);
+        high = fmaxf(high, v);
+    }
+    if (!(sum > 0) || high > SHELF_FLAT * low || sum * SHELF > level ||
+        (double)sum < SHELF_LEAST * f->assumed)
+        return 0;
+    unsigned foot = 0;
+    for (unsigned i = least; i < per + SHELF_STEEP; i++) {
+        float v = f->local[at_top ? f->n - 1 - i : i];
+        if (v > sum * 2 && foot == 0)
+            foot = i;
+        if (2 * v > level)
+            return i - foot < SHELF_STEEP ? sum : 0;
+    }
+    return 0;
+}
+
+/* True: a signal fills the middle, the sides alone show the noise. */
+static bool levels_of_sections(struct at_floor *f, float *level)
+{
+    bool by_sides = false;
     /* A bin's own figure is as uncertain as the few groups behind it, and the lower part of several
      * lies below their mean by that much. */
     double spread = (double)at_floor_doubt(f);
@@ -211,6 +272,12 @@ static void levels_of_sections(struct at_floor *f, float *level)
         outer = fmaxf(outer, quantile(f->column, per, SIDES));
         for (unsigned i = 0; i < SECTIONS; i++)
             level[i] = outer;
+        by_sides = true;
+    } else {
+        float a = shelf(f, false, least), b = shelf(f, true, least);
+        for (unsigned i = 0; i < SECTIONS && a > 0 && b > 0; i++)
+            level[i] = fmaxf(a, b);
+        by_sides = a > 0 && b > 0;
     }
     for (unsigned i = 0; i < SECTIONS; i += SECTIONS - 1)
         if (level[i] * FILLED > least && level[i] < least)
@@ -219,6 +286,122 @@ static void levels_of_sections(struct at_floor *f, float *level)
         level[i] = fminf(level[i], level[i - 1] * (float)TILT);
     for (unsigned i = SECTIONS - 1; i > 0; i--)
         level[i - 1] = fminf(level[i - 1], level[i] * (float)TILT);
+    return by_sides;
+}
+
+/* ---- what was learned ---- */
+
+static void show_learned(struct at_floor *f)
+{
+    memcpy(f->density, f->learned, f->n * sizeof(float));
+    memcpy(f->column, f->density, f->n * sizeof(float));
+    f->median = quantile(f->column, f->n, 0.5);
+    f->source = AT_FLOOR_LEARNED;
+}
+
+void at_floor_assume(struct at_floor *f, double assumed)
+{
+    f->assumed = assumed;
+    if (f->source == AT_FLOOR_ASSUMED)
+        show_assumed(f);
+}
+
+static unsigned find_gain(const struct at_floor *f, double gain_db)
+{
+    unsigned i = 0;
+    while (i < AT_FLOOR_GAINS && !(fabs(f->gain_db[i] - gain_db) < SAME_GAIN))
+        i++;
+    return i;
+}
+
+void at_floor_set_gain(struct at_floor *f, double gain_db)
+{
+    double before = f->gain;
+    if (!isfinite(gain_db) || fabs(gain_db - before) < SAME_GAIN)
+        return;
+    f->gain = gain_db;
+    if (isnan(before))
+        return;
+    unsigned from = find_gain(f, before), to = find_gain(f, gain_db);
+    if (f->has_learned && f->n_history >= LEARN) { /* else it is only a bound */
+        if (from == AT_FLOOR_GAINS) {
+            from = f->next_gain;
+            f->next_gain = (f->next_gain + 1) % AT_FLOOR_GAINS;
+        }
+        if (from == to)
+            to = AT_FLOOR_GAINS;
+        f->gain_db[from] = before;
+        memcpy(f->gains + (size_t)from * f->n, f->learned, f->n * sizeof(float));
+    }
+    if (to < AT_FLOOR_GAINS) {
+        memcpy(f->learned, f->gains + (size_t)to * f->n, f->n * sizeof(float));
+        f->has_learned = true;
+    }
+    /* Noise rises by no more than the gain, and the converter's part of it does not sink. */
+    float most = GAIN_ERROR * (float)pow(10, fmax(gain_db - before, 0) / 10);
+    for (unsigned k = 0; k < f->n && to == AT_FLOOR_GAINS; k++)
+        f->learned[k] *= most;
+    f->n_history = f->next = f->clipped = f->held = 0;
+    f->groups = 0;
+    f->settling = true;
+    if (f->has_learned)
+        show_learned(f);
+    else
+        show_assumed(f);
+}
+
+/* Does a signal fill the band in this epoch (n), whose bins are in error by doubt? *ret_most: for
+ * how many epochs that is believed. */
+static bool is_filled(struct at_floor *f, const float *newest, float doubt, unsigned *ret_most)
+{
+    float *r = f->ratio;
+    unsigned n = f->n;
+    *ret_most = HELD;
+    if (!f->has_learned)
+        return false;
+    for (unsigned k = 0; k < n; k++)
+        r[k] = newest[k] / f->learned[k];
+    float low = quantile(r, n, FREE);
+    if (!(low > RISEN))
+        return false;
+    float flat = FLAT * (1 + 3 * doubt); /* a young figure's scatter is no shape */
+    if (quantile(r, n, 0.9) < flat * quantile(r, n, 0.1))
+        *ret_most = HELD_FLAT;
+    return true;
+}
+
+/* What fills the band has done so for too long: it is the floor. */
+static void give_in(struct at_floor *f)
+{
+    memmove(f->history, f->history + (size_t)f->next * f->n, f->n * sizeof(float));
+    f->n_history = f->next = f->held = 0;
+    f->groups = 0;
+    f->has_learned = false;
+    f->source = AT_FLOOR_MEASURED;
+    unsigned i = find_gain(f, f->gain);
+    if (i < AT_FLOOR_GAINS)
+        f->gain_db[i] = NAN;
+}
+
+/* True: this epoch shows no noise, the floor stands as it was learned or assumed. */
+static bool hold(struct at_floor *f, float doubt)
+{
+    unsigned most = HELD;
+    if (f->settling && f->has_learned) {
+        f->settling = false;
+        return true;
+    }
+    f->settling = false;
+    if (!is_filled(f, f->history + (size_t)f->next * f->n, doubt, &most)) {
+        f->held = 0;
+        return false;
+    }
+    if (++f->held > most) {
+        give_in(f);
+        return false;
+    }
+    show_learned(f);
+    return true;
 }
 
 void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks,
@@ -238,6 +421,8 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     }
     if (loud == 0 || !add_history(f, rows, t, looks, gated))
         return;
+    if (hold(f, doubt_of((double)whole * looks / GROUP)))
+        return;
     float *newest = f->history + (size_t)f->next * f->n;
     f->clipped = clipped ? f->clipped + 1 : 0;
     bool keep = clipped && f->n_history && f->clipped < AT_FLOOR_HISTORY;
@@ -249,7 +434,7 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
         f->n_history++;
     update_local(f);
     float level[SECTIONS];
-    levels_of_sections(f, level);
+    bool by_sides = levels_of_sections(f, level);
     unsigned per = f->n / SECTIONS;
     float trust = (float)(f->groups / (f->groups + KNOWN));
     for (unsigned k = 0; k < f->n; k++) {
@@ -264,6 +449,10 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     memcpy(f->column, f->density, f->n * sizeof(float));
     f->median = quantile(f->column, f->n, 0.5);
     f->source = AT_FLOOR_MEASURED;
+    if (f->n_history < LEARN || by_sides)
+        return;
+    memcpy(f->learned, f->density, f->n * sizeof(float));
+    f->has_learned = true;
 }
 
 void at_floor_spread(const struct at_floor *f, float *out, unsigned m)

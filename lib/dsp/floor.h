@@ -3,6 +3,7 @@
 #ifndef AT_DSP_FLOOR_H
 #define AT_DSP_FLOOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,10 @@ double at_floor_gamma_quantile(double k, double prob);
 double at_floor_gamma_threshold(double k, double p);
 
 #define AT_FLOOR_HISTORY 64 /* epochs */
+#define AT_FLOOR_GAINS   8  /* of which the floor is remembered */
+
+/* Measured: from epochs that show noise. Learned: from earlier ones, at this gain, while a signal
+ * fills the band. Assumed: the converter's, where no noise has been seen yet. */
 
 struct at_floor {
     struct at_mem *mem;
@@ -35,6 +40,14 @@ struct at_floor {
     float *local;   /* (n) */
     float *density; /* (n) the floor, full-scale^2 / Hz */
     double assumed; /* full-scale^2 / Hz; 0: unknown */
+    float *learned; /* (n) floor while noise was to be seen; at a new gain no more than it can be */
+    float *gains;   /* (AT_FLOOR_GAINS, n) learned, by gain */
+    float *ratio;   /* (n) scratch */
+    double gain_db[AT_FLOOR_GAINS]; /* of these; NAN: free */
+    double gain;                    /* now; NAN: not said */
+    unsigned next_gain;
+    bool has_learned, settling; /* the newest epoch holds samples of both gains */
+    unsigned held;              /* epochs in a row that a signal has filled */
     enum at_floor_source source;
     float median; /* of density */
 };
@@ -43,11 +56,18 @@ struct at_floor {
 int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max_rows,
                   double assumed);
 void at_floor_finish(struct at_floor *f);
+/* The converter's noise, full-scale^2 / Hz (0: unknown), as soon as it is known. RT-safe. */
+void at_floor_assume(struct at_floor *f, double assumed);
+/* The gain of what follows. Another one than before: what was learned at the old one is kept, what
+ * was learned at the new one comes back; where nothing was, the old figure and the step say how high
+ * noise can be. NAN: not known. RT-safe. */
+void at_floor_set_gain(struct at_floor *f, double gain_db);
 /* An epoch of short spectra rows (t, n), power per Hz, each the mean of `looks` spectra; rows of
  * exact zeros are no noise and left out. gated (t): 1 where a gate (exact zeros, or what a
  * converter makes of them) cuts the row, which is left out too; NULL: nowhere. clipped: samples
  * stood at full scale, which hides noise: the floor does not sink by it, unless it goes on.
- * RT-safe. */
+ * An epoch that a signal fills leaves the floor as it was learned, but not for ever: what has the
+ * shape of the noise for 5 s, or any other for 5 minutes, counts as the floor. RT-safe. */
 void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks,
                      const uint8_t *gated, bool clipped);
 /* Relative error of a bin's figure: large while it is young. */

@@ -218,7 +218,7 @@ static void find_dc(struct at_view *v, const struct at_floor *floor)
     for (size_t k = 0; k < QUIET; k++)
         c[k].away = (c[k].re - re) * (c[k].re - re) + (c[k].im - im) * (c[k].im - im);
     qsort(c, QUIET, sizeof *c, by_away);
-    double density = floor->source == AT_FLOOR_MEASURED ? floor->density[floor->n / 2] : 0;
+    double density = floor->source != AT_FLOOR_ASSUMED ? floor->density[floor->n / 2] : 0;
     double noise = v->rate_hz / (double)per * density;
     if (c[QUIET * 8 / 10].away > 0.02 * size + 4 * noise || !(size > noise))
         return;

@@ -117,6 +117,9 @@ int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t 
 /* The radio goes elsewhere (at_band_pause): what has been heard is decided soon, without waiting for more, and sessions
  * are given back; the next push begins new runs. Pushing thread. */
 int at_receiver_pause(struct at_receiver *r);
+/* at_band_set_assumed_floor and at_band_set_gain, between pushes. */
+void at_receiver_set_assumed_floor(struct at_receiver *r, double dbfs_hz);
+void at_receiver_set_gain(struct at_receiver *r, double gain_db);
 /* End of the stream: every emission ends and its last decision is delivered before this returns. */
 int at_receiver_flush(struct at_receiver *r);
 void at_receiver_get_stats(const struct at_receiver *r, struct at_band_stats *ret);

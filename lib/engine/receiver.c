@@ -389,6 +389,16 @@ int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t 
     return take_failure(r);
 }
 
+void at_receiver_set_assumed_floor(struct at_receiver *r, double dbfs_hz)
+{
+    at_band_set_assumed_floor(r->band, dbfs_hz);
+}
+
+void at_receiver_set_gain(struct at_receiver *r, double gain_db)
+{
+    at_band_set_gain(r->band, gain_db);
+}
+
 int at_receiver_flush(struct at_receiver *r)
 {
     int ret = at_band_flush(r->band);

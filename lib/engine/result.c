@@ -89,6 +89,7 @@ json_t *at_result_to_json(const struct at_result *r)
     put_real(&o, "level_dbfs", e->level_dbfs, 1);
     put(&o, "bursts", json_integer(e->bursts));
     put_real(&o, "duty", e->duty, 3);
+    put_text(&o, "floor_source", at_floor_source_name(e->floor_source));
     put(&o, "gap", json_boolean(e->gap));
     put(&o, "band_edge", json_boolean(e->band_edge));
     if (r->has_answer) {

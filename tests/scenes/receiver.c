@@ -72,31 +72,57 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
     report_figure(r, name, (double)extra / n, NAN, NAN);
 }
 
+struct full {
+    const char *variant;
+    double rate_hz, bandwidth_hz; /* 0: the variant's own */
+    double alone_s;               /* noise before it: the floor is learned */
+    double least;                 /* share of scenes that are right */
+};
+
+/* What has noise beside it or before it can be told; what fills every bin from the start can't. */
+static const struct full fulls[] = {
+    {"lte_5m", 5.2e6, 0, 0, 0.6},         {"lte_5m", 7.68e6, 0, 0, 0.8},
+    {"dvbt_8k", 9.142857e6, 0, 0, 0.8},   {"dvbt_8k", 8.4e6, 0, 0, 0.8},
+    {"dvbt_cut", 2.4e6, 2e6, 0, 0.6},     {"nr_cut", 3.84e6, 3.3e6, 0, 0.8},
+    {"dvbt_cut", 2.4e6, 2.2e6, 0.3, 0.8}, {"nr_cut", 3.84e6, 3.6e6, 0.3, 0.8},
+};
+
 /* A band that a signal fills: one emission as wide as the band, and a floor that says what it is.
  */
-static void full_band(struct report *r, const char *variant, double rate_hz, unsigned n)
+static void full_band(struct report *r, const struct full *f, unsigned n)
 {
     static struct outcome o;
-    unsigned right = 0;
+    unsigned right = 0, learned = 0;
     for (unsigned k = 0; k < n; k++) {
         static struct at_scene s;
-        s = (struct at_scene){.rate_hz = rate_hz,
-                              .duration_s = 0.1,
+        s = (struct at_scene){.rate_hz = f->rate_hz,
+                              .duration_s = f->alone_s > 0 ? 2 : 0.1,
                               .channel = {.seed = k + 1, .noise_dbfs_hz = -110}};
-        scene_add(&s, AT_CLASS_OFDM, variant, 0, 0, 25, 60 + k);
-        if (scene_play(&s, NULL, &o) != 0)
+        scene_add(&s, AT_CLASS_OFDM, f->variant, 0, f->bandwidth_hz, 25, 60 + k)->start_s =
+            f->alone_s;
+        int rc = scene_play(&s, NULL, &o);
+        if (rc != 0) {
+            printf("  %s: not rendered: %s\n", f->variant, strerror(-rc));
             continue;
+        }
         double width =
             o.t[0].pieces ? o.found[o.t[0].best].f_hi_hz - o.found[o.t[0].best].f_lo_hz : 0;
-        right += o.n_found == 1 && width > 0.8 * (o.t[0].f_hi_hz - o.t[0].f_lo_hz);
+        right += o.n_found == 1 && width > 0.8 * (o.t[0].f_hi_hz - o.t[0].f_lo_hz) &&
+                 fabs((double)o.stats.floor_dbfs_hz + 110) < 12;
+        learned += o.stats.floor_source == AT_FLOOR_LEARNED;
         if (!r->quick)
-            printf("  %s: %u emissions, %.2f of %.2f MHz, floor %.1f (%s)\n", variant, o.n_found,
+            printf("  %s: %u emissions, %.2f of %.2f MHz, floor %.1f (%s)\n", f->variant, o.n_found,
                    width / 1e6, (o.t[0].f_hi_hz - o.t[0].f_lo_hz) / 1e6,
                    (double)o.stats.floor_dbfs_hz, at_floor_source_name(o.stats.floor_source));
     }
     char name[64];
-    snprintf(name, sizeof name, "full_%s_one", variant);
-    report_figure(r, name, (double)right / n, NAN, NAN);
+    snprintf(name, sizeof name, "full_%s_%.3gM%s_one", f->variant, f->rate_hz / 1e6,
+             f->alone_s > 0 ? "_after_noise" : "");
+    report_figure(r, name, (double)right / n, r->quick ? NAN : f->least, NAN);
+    if (f->alone_s > 0) {
+        snprintf(name, sizeof name, "full_%s_%.3gM_learned", f->variant, f->rate_hz / 1e6);
+        report_figure(r, name, (double)learned / n, NAN, NAN);
+    }
 }
 
 void group_receiver(struct report *r)
@@ -104,9 +130,6 @@ void group_receiver(struct report *r)
     unsigned n = r->seeds ? r->seeds : r->quick ? 3 : 12;
     for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
         fault_scenes(r, &faults[i], n);
-    full_band(r, "lte_5m", 5.2e6, n / 3 + 1);
-    full_band(r, "lte_5m", 7.68e6, n / 3 + 1);
-    full_band(r, "dvbt_8k", 8e6, n / 3 + 1);
-    full_band(r, "dvbt_cut", 2.4e6, n / 3 + 1);
-    full_band(r, "nr_cut", 2.4e6, n / 3 + 1);
+    for (unsigned i = 0; i < sizeof fulls / sizeof *fulls; i++)
+        full_band(r, &fulls[i], n / 3 + 1);
 }

@@ -131,6 +131,105 @@ static void test_clipping_does_not_sink_it(void **state)
     free(low);
 }
 
+/* Epochs of white noise at `times` the first level. */
+struct levels {
+    struct at_floor f;
+    float *rows, *out;
+    size_t t;
+};
+
+static void levels_begin(struct levels *l)
+{
+    enum { T = 64 };
+    struct at_stft s;
+    float *iq = calloc(SAMPLES, 8);
+    sig_add_noise(iq, SAMPLES, -60, 21);
+    l->rows = calloc((T + 1) * N, sizeof *l->rows);
+    l->out = calloc((T + 1) * N, sizeof *l->out);
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE, 0), 0);
+    l->t = at_stft_run(&s, iq, (T + 1) * N / 2, l->rows, T + 1);
+    assert_int_equal(at_floor_init(&l->f, NULL, N, T + 1, 0), 0);
+    at_stft_finish(&s);
+    free(iq);
+}
+
+static void levels_show(struct levels *l, float times, int epochs)
+{
+    for (size_t i = 0; i < l->t * N; i++)
+        l->out[i] = l->rows[i] * times;
+    for (int i = 0; i < epochs; i++)
+        at_floor_update(&l->f, l->out, l->t, 1, NULL, false);
+}
+
+static void levels_check(struct levels *l, enum at_floor_source source, double want_db)
+{
+    print_message("floor %.2f dBFS/Hz, %.1f wanted, source %d\n", db(l->f.median), want_db,
+                  l->f.source);
+    assert_int_equal(l->f.source, source);
+    assert_true(fabs(db(l->f.median) - want_db) < 0.7);
+}
+
+static void levels_end(struct levels *l)
+{
+    at_floor_finish(&l->f);
+    free(l->rows);
+    free(l->out);
+}
+
+static void test_learned_while_the_band_is_full_but_not_for_ever(void **state)
+{
+    struct levels l;
+    levels_begin(&l);
+    levels_show(&l, 1, 10);
+    levels_check(&l, AT_FLOOR_MEASURED, -120);
+    levels_show(&l, 100, 200);
+    levels_check(&l, AT_FLOOR_LEARNED, -120);
+    levels_show(&l, 1, 1);
+    levels_check(&l, AT_FLOOR_MEASURED, -120);
+    levels_show(&l, 100, 300); /* it may as well be more noise: an antenna */
+    levels_check(&l, AT_FLOOR_MEASURED, -100);
+    levels_show(&l, 1, AT_FLOOR_HISTORY);
+    levels_check(&l, AT_FLOOR_MEASURED, -120);
+    levels_end(&l);
+}
+
+static void test_a_gain_step_is_no_signal(void **state)
+{
+    struct levels l;
+    levels_begin(&l);
+    at_floor_set_gain(&l.f, 10);
+    levels_show(&l, 1, 10);
+    at_floor_set_gain(&l.f, 20);
+    assert_int_equal(l.f.source, AT_FLOOR_LEARNED);
+    levels_show(&l, 10, 10);
+    levels_check(&l, AT_FLOOR_MEASURED, -110);
+    levels_show(&l, 1000, 10); /* a signal begins, and the gain goes back to where it was */
+    levels_check(&l, AT_FLOOR_LEARNED, -110);
+    at_floor_set_gain(&l.f, 10);
+    levels_show(&l, 100, 10);
+    levels_check(&l, AT_FLOOR_LEARNED, -120);
+    at_floor_set_gain(&l.f, 0); /* never been there: no higher than at 10 dB */
+    levels_show(&l, 10, 10);
+    levels_check(&l, AT_FLOOR_LEARNED, -119);
+    levels_show(&l, 0.1f, 10);
+    levels_check(&l, AT_FLOOR_MEASURED, -130);
+    levels_end(&l);
+}
+
+static void test_assumed_where_no_noise_was_seen(void **state)
+{
+    struct levels l;
+    levels_begin(&l);
+    at_floor_assume(&l.f, 1e-12); /* as soon as the device is open */
+    levels_show(&l, 0, 10);
+    levels_check(&l, AT_FLOOR_ASSUMED, -120);
+    levels_show(&l, 1, 10);
+    levels_check(&l, AT_FLOOR_MEASURED, -120);
+    levels_show(&l, 100, 10);
+    levels_check(&l, AT_FLOOR_LEARNED, -120);
+    levels_end(&l);
+}
+
 static void test_gamma_quantiles(void **state)
 {
     /* P(x > t) of an exponential is exp(-t); means of many are normal. */
@@ -149,6 +248,9 @@ int main(void)
         cmocka_unit_test(test_exact_zeros_are_no_noise),
         cmocka_unit_test(test_a_signal_that_fills_the_middle_is_not_noise),
         cmocka_unit_test(test_clipping_does_not_sink_it),
+        cmocka_unit_test(test_learned_while_the_band_is_full_but_not_for_ever),
+        cmocka_unit_test(test_a_gain_step_is_no_signal),
+        cmocka_unit_test(test_assumed_where_no_noise_was_seen),
         cmocka_unit_test(test_gamma_quantiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
