@@ -110,11 +110,13 @@ static bool grow(struct family *f, size_t most)
     size_t room = f->room ? 2 * f->room : 16;
     room = room < most ? room : most;
     struct series *series = realloc(f->series, room * sizeof *series);
-    f->series = series ? series : f->series;
-    uint32_t *hashes = realloc(f->hashes, room * sizeof *hashes);
-    f->hashes = hashes ? hashes : f->hashes;
-    if (!series || !hashes)
+    if (!series)
         return false;
+    f->series = series;
+    uint32_t *hashes = realloc(f->hashes, room * sizeof *hashes);
+    if (!hashes)
+        return false;
+    f->hashes = hashes;
     f->room = room;
     return true;
 }

@@ -184,11 +184,12 @@ void at_verdict_answer(const struct at_verdict *v, const struct at_model *m, con
     ret->confidence = ret->probs[ret->top];
     const char *label = m->labels[ret->top];
     bool weak = v->tokens < m->weak_tokens || v->tokens <= 0 || snr_db < m->weak_snr_db;
-    if (weak || strcmp(label, "noise") == 0) /* "nothing there" is no class of an emission */
-        label = "weak";
-    else if (is_unknown(v, m, backend))
+    /* "nothing there" is no class of an emission; what is like nothing known is not weak by that */
+    weak = weak || strcmp(label, "noise") == 0;
+    bool unknown = !weak && is_unknown(v, m, backend);
+    if (unknown)
         label = "unknown";
-    else if (is_doubtful(v, m, backend, snr_db, share))
+    else if (weak || is_doubtful(v, m, backend, snr_db, share))
         label = "weak";
     else if (ret->confidence <= CLASS_ENOUGH)
         answer_group(m, ret);
