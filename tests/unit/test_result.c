@@ -76,6 +76,7 @@ static void test_all_keys_and_no_others(void **state)
         "id",      "radio",      "band",       "state",      "start",     "end",
         "start_s", "end_s",      "f_lo_hz",    "f_hi_hz",    "center_hz", "bandwidth_hz",
         "snr_db",  "level_dbfs", "bursts",     "duty",       "gap",       "band_edge",
+        "floor_source",
         "class",   "group",      "confidence", "probs",      "service",   "backend",
         "mode",    "window",     "tokens",     "share_seen", "latency_ms"};
     struct at_result r = make();
@@ -98,7 +99,8 @@ static void test_unknown_is_left_out(void **state)
 {
     static const char *const keys[] = {"id",      "radio",     "state",        "f_lo_hz",
                                        "f_hi_hz", "center_hz", "bandwidth_hz", "level_dbfs",
-                                       "bursts",  "duty",      "gap",          "band_edge"};
+                                       "bursts",  "duty",      "gap",          "band_edge",
+                                       "floor_source"};
     struct at_result r = make();
     r.has_answer = 0;
     r.start_utc_ns = r.end_utc_ns = 0;
