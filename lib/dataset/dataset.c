@@ -6,6 +6,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +16,12 @@
 #include "lib/dsp/frames.h"
 
 #define COLUMNS      (AT_FRAME_BINS + AT_AUX_COUNT)
-#define MAX_FOLLOWED 48 /* runs of one scene whose tokens are kept */
-#define FEW_TOKENS   4  /* of a run that is forgotten where another follows */
-#define MIN_FALSE    4  /* tokens of a false alarm that is worth an example */
-#define FIRST_ROOM   64 /* tokens allocated at first for each */
+#define MAX_FOLLOWED 48  /* runs of one scene whose tokens are kept */
+#define FEW_TOKENS   4   /* of a run that is forgotten where another follows */
+#define SEEN         4.0 /* standard deviations by which sidebands must stand over the noise */
+#define FEW_KEYS     3   /* of Morse: fewer are bursts of a carrier */
+#define MIN_FALSE    4   /* tokens of a false alarm that is worth an example */
+#define FIRST_ROOM   64  /* tokens allocated at first for each */
 
 int32_t at_example_columns(void)
 {
@@ -263,8 +266,8 @@ struct harvest {
     struct at_example_info *info;
 };
 
-/* What stands above the floor within the edges, as the tracker measures what it found itself; -10 dB
- * at least. */
+/* What stands above the floor within the edges, as the tracker measures what it found itself; -10
+ * dB at least. */
 static float snr_of_frames(const struct follower *f)
 {
     double half = (f->emission.f_hi_hz - f->emission.f_lo_hz) / (2 * bin_hz(f)), sum = 0;
@@ -303,14 +306,49 @@ static void take(struct harvest *h, struct follower *f, const struct at_place *p
     h->n++;
 }
 
+/* How far the sidebands of a carrier stand out: what they are over the noise, times the root of the
+ * independent cells of time and frequency that show them (the radiometer's equation). Frames
+ * overlap by half; signals narrower than a bin have one. */
+static double sidebands_seen(const struct follower *f, const struct at_place *p)
+{
+    double bins = fmax((p->f_hi_hz - p->f_lo_hz) / bin_hz(f), 1), width = bins * bin_hz(f);
+    double snr = p->sidebands * pow(10, p->snr_db / 10) * (p->f_hi_hz - p->f_lo_hz) / width;
+    return snr * sqrt(fmax((double)f->n / 2, 1) * bins);
+}
+
+/* The class that these tokens can show. Amplitude modulation whose sidebands lie in the noise is a
+ * carrier to everyone who looks, and so are one or two keys of Morse: taught as `am` and `cw` they
+ * would teach that a carrier is either. */
+static int class_shown(const struct follower *f, const struct at_place *p)
+{
+    if (p->class_id == AT_CLASS_AM && sidebands_seen(f, p) < SEEN)
+        return AT_CLASS_CARRIER;
+    if (p->class_id == AT_CLASS_CW && p->keys > 0) {
+        double on = (double)(p->last - p->first);
+        double both =
+            fmin((double)p->last, (double)f->to) - fmax((double)p->first, (double)f->from);
+        if (p->keys * fmin(both / fmax(on, 1), 1) < FEW_KEYS)
+            return AT_CLASS_CARRIER;
+    }
+    return p->class_id;
+}
+
 static void take_place(struct harvest *h, struct catcher *c, size_t i)
 {
     const struct at_place *p = &h->d->places[i];
     struct follower *f = i < h->d->n_emitters && !c->only_by_hand[i] ? best(c, p) : NULL;
     for (size_t k = 0; !(f && f->place < 0) && k < c->n; k++) /* the longest run of those by hand */
         f = c->f[k].place == (int)i && (!f || c->f[k].n > f->n) ? &c->f[k] : f;
-    if (f)
-        take(h, f, p);
+    if (!f)
+        return;
+    struct at_place as = *p;
+    as.class_id = f->n ? class_shown(f, p) : p->class_id;
+    if (as.class_id != p->class_id) {
+        if (h->max == 1) /* asked for, and not to be shown: drawn again */
+            return;
+        snprintf(as.variant, sizeof as.variant, "%s_unseen", at_class_name(p->class_id));
+    }
+    take(h, f, &as);
 }
 
 /* Nothing is sent there, nor at its mirror image, and it is no line of the receiver. */

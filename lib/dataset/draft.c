@@ -325,6 +325,8 @@ void at_draft_settle(struct at_draft *d, const struct at_signal_truth *truth)
         p->f_hi_hz = middle + truth[i].bandwidth_hz / 2;
         p->first = truth[i].first;
         p->last = truth[i].last;
+        p->keys = truth[i].keys;
+        p->sidebands = truth[i].sidebands;
         memcpy(p->variant, truth[i].variant, sizeof p->variant);
     }
 }

@@ -17,6 +17,8 @@ struct at_place {
     double snr_db;
     size_t first, last; /* samples in which it is on */
     int class_id;
+    unsigned keys;    /* times that it went on */
+    double sidebands; /* share of the power beside a carrier's line; 1: has no line */
     bool by_hand; /* opened at its true edges, whatever the detector says */
     char variant[24];
 };

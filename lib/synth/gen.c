@@ -189,10 +189,13 @@ static int measure_edges(const struct at_gen *g, size_t n_on, double scale, doub
 static size_t count_on(struct at_gen *g, struct at_signal_truth *t)
 {
     size_t n_on = 0;
+    uint8_t was = 0;
     if (!g->marked)
         memset(g->on, 1, g->n);
     for (size_t i = 0; i < g->n; i++) {
-        if (!g->on[i])
+        t->keys += g->on[i] && !was;
+        was = g->on[i];
+        if (!was)
             continue;
         if (!n_on++)
             t->first = i;
@@ -223,6 +226,7 @@ static int finish(struct at_gen *g, struct at_signal_truth *t)
     double scale = g->rate_hz / g->fs, lo, hi;
     to_unit_power(g, n_on);
     t->bandwidth_hz = g->bw_hz * scale;
+    t->sidebands = g->sidebands;
     t->center_hz = g->center_hz * scale;
     if (g->edges == AT_EDGES_SAID)
         return 0;
@@ -266,8 +270,12 @@ int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_
     const struct at_family *f = family_of(spec->class_id);
     if (!f || !(spec->rate_hz > 0) || spec->n == 0 || !(spec->bandwidth_hz >= 0))
         return -EINVAL;
-    struct at_gen g = {
-        .rate_hz = spec->rate_hz, .want_hz = spec->bandwidth_hz, .n = spec->n, .iq = iq, .on = on};
+    struct at_gen g = {.rate_hz = spec->rate_hz,
+                       .want_hz = spec->bandwidth_hz,
+                       .n = spec->n,
+                       .iq = iq,
+                       .on = on,
+                       .sidebands = 1};
     at_rng_seed(&g.rng, spec->seed);
     g.clean = spec->clean;
     if (find_variant(f, spec, &g.rng, &pick) < 0)

@@ -27,6 +27,7 @@ struct at_gen {
     float *iq;   /* (n, 2), zeroed, the caller's */
     uint8_t *on; /* (n) */
     int marked;  /* on holds marks; else everything is on */
+    double sidebands; /* share of the power beside the carrier, 1: there is no carrier */
     int clean;
 };
 

@@ -60,6 +60,8 @@ struct at_signal_truth {
     double center_hz;     /* of the occupied band against 0 (asymmetric FSK); in a scene against offset_hz: 0 */
     double on_share;      /* share of samples that are on, 0..1 */
     size_t first, last;   /* first on-sample, one past the last on-sample */
+    unsigned keys;        /* times that it went on within the samples */
+    double sidebands;     /* of a line with sidebands (am): their share of the power while on; else 1 */
 };
 
 /* Renders into iq (n, 2). 0; -EINVAL where the variant does not fit the rate (its bandwidth over 0.95 of it) or is not

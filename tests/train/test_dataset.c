@@ -130,6 +130,39 @@ static void test_lines_far_over_the_floor(void **state)
     assert_true(found >= n / 2);
 }
 
+/* Of what is asked for as `am` hardly any is shown where its sidebands lie in the noise, nearly all where they
+ * stand 20 dB and more over it. In a scene such a one is a carrier, and says what was sent. */
+static void test_am_only_where_it_can_be_seen(void **state)
+{
+    enum { N = 24, SCENE = 6 };
+    int weak = 0, strong = 0, unseen = 0;
+    struct at_example_info info, several[SCENE];
+    for (uint64_t seed = 1; seed <= N; seed++) {
+        free(make(seed, AT_CLASS_AM, -8, &info));
+        weak += info.n_tokens > 0;
+        free(make(seed, AT_CLASS_AM, 35, &info));
+        strong += info.n_tokens > 0;
+    }
+    print_message("of %d am: %d shown at -8 dB, %d at 35 dB\n", N, weak, strong);
+    assert_true(weak <= N / 3);
+    assert_true(strong >= N * 3 / 4);
+    float *frames = calloc((size_t)SCENE * TOKENS, (size_t)at_example_columns() * sizeof *frames);
+    assert_non_null(frames);
+    for (uint64_t seed = 1; seed <= N; seed++) {
+        const struct at_example_spec spec = {
+            .seed = seed, .class_id = AT_CLASS_AM, .max_tokens = TOKENS, .snr_lo_db = -8, .snr_hi_db = -8};
+        int n = at_examples_make(&spec, SCENE, frames, several);
+        for (int i = 0; i < n; i++)
+            if (strstr(several[i].variant, "_unseen")) {
+                unseen++;
+                assert_int_equal(several[i].class_id, AT_CLASS_CARRIER);
+            }
+    }
+    free(frames);
+    print_message("%d carriers that were sent as am or cw\n", unseen);
+    assert_true(unseen > 0);
+}
+
 static void test_same_seed_same_example(void **state)
 {
     struct at_example_info a, b;
@@ -232,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_tokens_show_the_signal),
         cmocka_unit_test(test_noise_holds_no_line),
         cmocka_unit_test(test_lines_far_over_the_floor),
+        cmocka_unit_test(test_am_only_where_it_can_be_seen),
         cmocka_unit_test(test_same_seed_same_example),
         cmocka_unit_test(test_frames_are_finite),
         cmocka_unit_test(test_scenes_give_several),
