@@ -106,6 +106,29 @@ static void test_a_speck_is_no_emission(void **state)
     assert_true(strong >= 38);
 }
 
+/* Single short rows show the highest moments of such a burst only: it is measured over as many as it
+ * takes, wherever in an epoch it stands. */
+static void test_a_weak_burst_has_its_length(void **state)
+{
+    enum { N = 60000, FROM = 20000, LONG = 1600, COUNT = 40 };
+    unsigned found = 0, whole = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        float *iq = noise(N, -50, 900 + i);
+        struct band_log l = {0};
+        unsigned from = FROM + 640 * i, to = from + LONG;
+        sig_add_wide(iq, from, to, -0.3 + 0.013 * i, 0.0125, -59, 70 + i); /* 10 dB in 12.5 kHz */
+        run(&l, iq, N, RATE);
+        found += l.n > 0;
+        double both = l.n ? fmin((double)l.e[0].end, to) - fmax((double)l.e[0].start, from) : 0;
+        whole += both > LONG / 2.0 && (double)(l.e[0].end - l.e[0].start) < 2 * LONG;
+        free(iq);
+        free(l.frames);
+    }
+    print_message("of %u: %u found, %u of them with about their length\n", COUNT, found, whole);
+    assert_true(found >= COUNT - 1);
+    assert_true(whole >= COUNT * 3 / 4);
+}
+
 static void test_two_neighbours_are_two(void **state)
 {
     enum { N = 200000 };
@@ -513,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_noise_gives_no_emission),
         cmocka_unit_test(test_a_burst_is_one_emission_at_its_place),
         cmocka_unit_test(test_a_speck_is_no_emission),
+        cmocka_unit_test(test_a_weak_burst_has_its_length),
         cmocka_unit_test(test_two_neighbours_are_two),
         cmocka_unit_test(test_a_carrier_is_one_emission_of_its_level),
         cmocka_unit_test(test_packets_are_bursts_of_one),
