@@ -78,7 +78,7 @@ struct stream {
     struct at_verdict verdict;
     struct at_answer answer;
     uint64_t seen, seen_index; /* tokens; index of the newest */
-    float snr_db;              /* at the newest token seen */
+    float snr_db, share;       /* at the newest token seen */
     int64_t delivered_ns;      /* of it */
     int64_t closed_ns;         /* delivery of the samples that showed that it has ended */
     int64_t served_ns;
@@ -164,6 +164,8 @@ struct at_receiver {
 struct stream *at_stream_create(struct at_receiver *r, const struct at_emission *e);
 void at_stream_destroy(struct stream *s);
 size_t at_stream_room(struct stream *s);
+/* What the emission fills of its band, 0..1; pushing thread, or lock held. */
+float at_stream_share(const struct stream *s);
 void at_stream_put(struct stream *s, const float *frames, size_t n, bool new_run, uint64_t index);
 void at_stream_end(struct stream *s, const struct at_emission *e); /* no more tokens; lock held */
 /* now_ns: what a live stream's tokens are judged late by; files have none. */

@@ -23,7 +23,7 @@ struct at_mark {
     uint64_t index;       /* one past its last sample, band samples */
     int64_t delivered_ns; /* CLOCK_MONOTONIC of that sample */
     int64_t queued_ns;    /* CLOCK_MONOTONIC of when it began to wait: what came before is not the workers' delay */
-    float snr_db;         /* of the emission, then */
+    float snr_db, share;  /* of the emission, then; of the band that it fills */
     bool new_run;         /* follows a gap: the session must be reset before it */
 };
 

@@ -43,10 +43,9 @@ static void soften_noise(struct at_answer *a)
     }
 }
 
-static void answer(struct stream *s, const struct at_classifier *c, float snr_db)
+static void answer(struct stream *s, const struct at_classifier *c, float snr_db, float share)
 {
-    double share = (s->emission.f_hi_hz - s->emission.f_lo_hz) / s->r->rate_hz;
-    at_verdict_answer(&s->verdict, c->model, s->backend, snr_db, share, &s->answer);
+    at_verdict_answer(&s->verdict, c->model, s->backend, snr_db, (double)share, &s->answer);
     soften_noise(&s->answer);
 }
 
@@ -58,7 +57,7 @@ static void decide(struct stream *s, const struct at_classifier *c, int candidat
     at_verdict_add(&s->verdict, c->model, k->backend, logits, s->snr_db,
                    (double)at_session_tokens(s->session), (double)s->pace.new_tokens);
     memcpy(s->backend, k->backend, sizeof(s->backend));
-    answer(s, c, s->snr_db);
+    answer(s, c, s->snr_db, s->share);
     snprintf(s->mode, sizeof(s->mode), "%s", at_mode_name(k->mode));
     s->window = k->window;
 }
@@ -233,6 +232,7 @@ static int begin(struct stream *s, struct server *server, struct part *ret)
     if (chunk.n > 0) {
         const struct at_mark *newest = &s->marks[(s->tail + chunk.n - 1) % QUEUE_TOKENS];
         s->snr_db = newest->snr_db;
+        s->share = newest->share;
         s->delivered_ns = newest->delivered_ns;
         s->seen_index = newest->index;
     }
@@ -267,7 +267,7 @@ static bool finish(const struct part *p, size_t n, int64_t start_ns, int64_t now
     if (p->decided || done) {
         struct at_result result;
         if (done && s->pace.decisions > 0) /* the tracker's last word on the SNR */
-            answer(s, c, s->emission.snr_db);
+            answer(s, c, s->emission.snr_db, at_stream_share(s));
         at_stream_result(s, &result);
         result.emission.ended = done;
         pthread_mutex_unlock(&c->lock);

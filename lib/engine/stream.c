@@ -107,6 +107,11 @@ static void count_missed(struct stream *s, double tokens)
         s->missed += tokens * (s->emission.bursts > 1 ? (double)s->emission.duty : 1.0);
 }
 
+float at_stream_share(const struct stream *s)
+{
+    return (float)((s->emission.f_hi_hz - s->emission.f_lo_hz) / s->r->rate_hz);
+}
+
 /* The index of each token follows from the newest's: frames stand one hop apart, but for skipped
  * silence. Returns the tokens that are missing between the newest before and the first of these. */
 static double put_marks(struct stream *s, const float *frames, size_t n, size_t stride,
@@ -126,6 +131,7 @@ static double put_marks(struct stream *s, const float *frames, size_t n, size_t 
         m->delivered_ns = delivered_ns;
         m->queued_ns = queued_ns;
         m->snr_db = s->emission.snr_db;
+        m->share = at_stream_share(s);
         m->new_run = new_run && i == 0;
         at -= s->hop * (1 + (i > 0 ? silent : 0));
         if (i == 0 && s->newest_index > 0)
