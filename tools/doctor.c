@@ -310,7 +310,7 @@ const struct at_command at_command_doctor = {
     .details =
         "FFTs and a band of noise are stated in processor time; each backend is measured on "
         "64 new tokens at window 1024, with random weights. Of a radio: what is delivered and "
-        "lost, its DC, level, noise floor, and the time to tune. A limit that is not attune's "
+        "lost, its DC, level, noise floor, and the time to tune and to change rate. A limit that is not attune's "
         "own (cpufreq, other work, steal time) is said. The configuration comes with its "
         "reasons. At most a quarter of a minute, and --time for the radio.",
     .examples = "attune doctor\n"

@@ -137,13 +137,12 @@ static int measure_stream(struct doctor *d, struct radio *r, struct at_error *er
                : 0;
 }
 
-/* From the call to the first samples from the new frequency, in ms; NAN: none within RETUNE_S. */
-static double retune(struct radio *r, double center_hz, struct at_error *err)
+/* From the call to the first samples under the new tuning, in ms; NAN: none within RETUNE_S. */
+static double retune(struct radio *r, const struct at_tuning *t, struct at_error *err)
 {
     int64_t begin = at_clock_mono_ns(), now = begin;
-    struct at_tuning t = {.center_hz = center_hz, .ppm = NAN, .gain_db = NAN};
     uint64_t number;
-    if (r->s->ops->tune(r->s, &t, &number, err) < 0)
+    if (r->s->ops->tune(r->s, t, &number, err) < 0)
         return NAN;
     while (!at_interrupted && now - begin < (int64_t)(RETUNE_S * 1e9)) {
         struct at_read got;
@@ -154,7 +153,7 @@ static double retune(struct radio *r, double center_hz, struct at_error *err)
         if (got.n && got.tuning == number)
             return (double)(now - begin) / 1e6;
     }
-    at_error_set(err, -ETIMEDOUT, "no samples from the new frequency within %.0f s", RETUNE_S);
+    at_error_set(err, -ETIMEDOUT, "no samples under the new tuning within %.0f s", RETUNE_S);
     return NAN;
 }
 
@@ -164,14 +163,16 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* There and back by half the rate, so that no radio leaves its range. */
-static int measure_retuning(const struct doctor *d, struct radio *r)
+/* There and back again. what: in JSON; said: to people. */
+static int measure_changes(const struct doctor *d, struct radio *r, const char *what,
+                           const char *said, const struct at_tuning *there,
+                           const struct at_tuning *back)
 {
     double ms[RETUNES];
     struct at_error err = {""};
     int n = 0;
     for (int i = 0; i < RETUNES && !at_interrupted; i++) {
-        double to = d->center_hz + (i % 2 ? 0 : d->radio.rate_hz / 2), took = retune(r, to, &err);
+        double took = retune(r, i % 2 ? back : there, &err);
         if (isnan(took))
             break;
         ms[n++] = took;
@@ -179,17 +180,30 @@ static int measure_retuning(const struct doctor *d, struct radio *r)
     char text[256];
     qsort(ms, (size_t)n, sizeof *ms, by_value);
     if (n == 0)
-        snprintf(text, sizeof text, "retune: %.200s", err.text[0] ? err.text : "interrupted");
+        snprintf(text, sizeof text, "%s: %.200s", said, err.text[0] ? err.text : "interrupted");
     else
         snprintf(text, sizeof text,
-                 "retune: %.1f ms to the first samples (median of %d, at most %.1f ms)", ms[n / 2],
-                 n, ms[n - 1]);
+                 "%s: %.1f ms to the first samples (median of %d, at most %.1f ms)",
+                 said, ms[n / 2], n, ms[n - 1]);
     return doctor_say(d,
-                      json_pack("{s:s, s:i, s:o, s:o, s:s}", "what", "retune", "runs", n, "p50_ms",
+                      json_pack("{s:s, s:i, s:o, s:o, s:s}", "what", what, "runs", n, "p50_ms",
                                 at_json_real(n ? ms[n / 2] : (double)NAN), "most_ms",
                                 at_json_real(n ? ms[n - 1] : (double)NAN), "error",
                                 n < RETUNES ? err.text : ""),
                       text);
+}
+
+/* What a band of another frequency, and one of another rate, costs a radio that walks its bands. By half
+ * the rate, so that no radio leaves its range of frequencies. */
+static int measure_retuning(const struct doctor *d, struct radio *r)
+{
+    struct at_tuning here = {.center_hz = d->center_hz, .ppm = NAN, .gain_db = NAN};
+    struct at_tuning beside = here, slow = here, fast = here;
+    beside.center_hz += d->radio.rate_hz / 2;
+    fast.rate_hz = d->radio.rate_hz;
+    slow.rate_hz = d->radio.rate_hz / 2;
+    int rc = measure_changes(d, r, "retune", "retune", &beside, &here);
+    return rc < 0 ? rc : measure_changes(d, r, "change_of_rate", "change of rate (to half and back)", &slow, &fast);
 }
 
 /* What the driver prints, which may tell why it gives nothing. */
