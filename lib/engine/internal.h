@@ -225,7 +225,7 @@ int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_er
 bool at_choose_wants(const struct at_classifier *c, int candidate);
 void at_choose_drop_budget(struct at_classifier *c, size_t policy); /* 0, the classifier's: nothing */
 void at_choose_again(struct at_classifier *c,
-                     int64_t now_ns); /* lock held; at most once a second */
+                     int64_t now_ns); /* lock held; at most four times a second */
 
 /* calibrate.c: calibrated_ms of each candidate, measured or from the cache */
 void at_calibrate(struct at_classifier *c, const char *cache_dir);
