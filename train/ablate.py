@@ -26,7 +26,7 @@ from pool import Pool
 
 LEFT_OUT = {"sweep": ("css", "chirp"), "digital": ("ofdm", "psk_qam"), "fsk": ("fsk2", "gfsk", "fsk4")}
 RUNS = [("rmsnorm", [], ())] + [("without_" + k, [], v) for k, v in LEFT_OUT.items()] + [
-    ("layernorm", ["--norm", "layernorm"], ()), ("spectra_only", ["--spectra-only"], ())]
+    ("layernorm", ["--norm", "layernorm"], ()), ("spectra_only", ["--spectra-only"], ()), ("muon", ["--optimizer", "muon"], ())]
 
 
 def arguments():
@@ -86,7 +86,7 @@ def train_once(args, name, options, pool, labels, shape, statistics, steps):
         c = T.read_checkpoint(path, args.device)
         if c["name"] == name:
             net.load_state_dict(c["live"])
-            trainer.opt.load_state_dict(c["opt"])
+            trainer.load_optimizer(c)
             trainer.ema, trainer.step_number, begun = c["net"], c["step"], c["seconds"]
             print(f"{name} goes on after step {c['step']}", flush=True)
     start = saved = time.time()
@@ -96,7 +96,7 @@ def train_once(args, name, options, pool, labels, shape, statistics, steps):
         if args.device == "cuda" and trainer.step_number % 10 == 0:
             torch.cuda.synchronize()
         if time.time() - saved > args.checkpoint_every:
-            save(path, {"name": name, "live": net.state_dict(), "opt": trainer.opt.state_dict(), "net": trainer.ema,
+            save(path, {"name": name, "live": net.state_dict(), **trainer.optimizer_state(), "net": trainer.ema,
                         "step": trainer.step_number, "seconds": spent()})
             saved = time.time()
     figures = trainer.figures()  # stops where the loss is not finite

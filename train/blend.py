@@ -94,7 +94,7 @@ def main():
         blend(c, args.begun_from, args.share)
     if args.even:
         print("bias:", even(c, args.even))
-    for k in ("live", "opt"):  # what only a training that goes on needs
+    for k in ("live", "opt", "muon"):  # what only a training that goes on needs
         c.pop(k, None)
     torch.save(c, args.out.with_suffix(".tmp"))
     args.out.with_suffix(".tmp").replace(args.out)

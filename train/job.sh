@@ -9,12 +9,12 @@
 # is new, it goes on from there.
 #
 # ABLATE_S (60 each of six; 0: none), TRAIN_S (780), COUNT (8704 test signals), VALIDATION (6144), START (checkpoint or model file to
-# begin from; a model file is also what the result is blended with), SHARE (0.5 of the trained weights), MONTE_CARLO (16 passes),
-# PYTHON, PROCESSES, EXTRA (options of train.py), EXTRA_ABLATE, EXTRA_EXAMPLES.
+# begin from; a model file is also what the result is blended with), SHARES ("0.5 1" of the trained weights, a model file of each),
+# MONTE_CARLO (16 passes), PYTHON, PROCESSES, EXTRA (options of train.py), EXTRA_ABLATE, EXTRA_EXAMPLES.
 here=$(cd "$(dirname "$0")" && pwd); work=$1; out=$2; limit=$3; carried=$4
-[ -n "$limit" ] || { sed -n '3,16s/^# \?//p' "$0" >&2; exit 2; }
+[ -n "$limit" ] || { sed -n '3,15s/^# \?//p' "$0" >&2; exit 2; }
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
-python=${PYTHON:-python3}; count=${COUNT:-8704}; share=${SHARE:-0.5}
+python=${PYTHON:-python3}; count=${COUNT:-8704}; shares=${SHARES:-0.5 1}
 mkdir -p "$work" "$out"; work=$(realpath "$work"); out=$(realpath "$out")
 alive() { [ -f "$work/$1.pid" ] && kill -0 "$(cat "$work/$1.pid")" 2>/dev/null; }
 has() { [ -f "$work/$1" ]; }
@@ -26,11 +26,18 @@ start() { # NAME COMMAND...: a session of its own
 
 if [ ! -e "$work/began" ]; then
   [ -n "$carried" ] && [ -f "$carried/logs.tar.gz" ] && tar -xzf "$carried/logs.tar.gz" -C "$work"
-  for f in checkpoint.pt ablate.json ablate.pt eval.json model.safetensors; do
+  for f in checkpoint.pt ablate.json ablate.pt; do
     [ -n "$carried" ] && [ -f "$carried/$f" ] && cp "$carried/$f" "$work/"
   done
   date +%s >"$work/began"
 fi
+
+# Muon where the ablation found it better after as many steps.
+faster_optimizer() {
+  has ablate.json && "$python" -c 'import json, sys; r = json.load(open(sys.argv[1]))["runs"]
+if "muon" in r and r["muon"]["mha"]["overall"] > r["rmsnorm"]["mha"]["overall"]: print("--optimizer muon")' "$work/ablate.json"
+  return 0
+}
 
 # Each stage leaves its result or a mark behind and is not done again.
 stages() {
@@ -40,24 +47,25 @@ stages() {
     touch "$work/ablated"
   }
   has trained || {
-    "$python" "$here/train.py" --pool "$work/pool" --out "$work" --seconds "${TRAIN_S:-780}" ${START:+--start-from "$START"} $EXTRA
+    "$python" "$here/train.py" --pool "$work/pool" --out "$work" --seconds "${TRAIN_S:-780}" ${START:+--start-from "$START"} $(faster_optimizer) $EXTRA
     touch "$work/trained"
   }
   touch "$work/enough"
-  case "$START" in
-    *.safetensors) blend=(--begun-from "$START" --share "$share") ;;
-    *) blend=(--share 1) ;;
-  esac
-  has blend.pt || "$python" "$here/blend.py" --checkpoint "$work/checkpoint.pt" "${blend[@]}" --out "$work/blend.pt"
-  has logits.npz || "$python" "$here/evaluate.py" --checkpoint "$work/blend.pt" --pool "$work/pool" --out "$work/blend.json" \
-    --count $((count * 95 / 100)) --wait 300 --logits "$work/logits.npz"
-  has even.pt || "$python" "$here/blend.py" --checkpoint "$work/blend.pt" --even "$work/logits.npz" --out "$work/even.pt"
-  has eval.json || "$python" "$here/evaluate.py" --checkpoint "$work/even.pt" --pool "$work/pool" --out "$work/eval.json" --monte-carlo "${MONTE_CARLO:-16}"
-  has model.safetensors || "$python" "$here/export.py" --checkpoint "$work/even.pt" --eval "$work/eval.json" --out "$work/model.safetensors"
+  for share in $shares; do
+    case "$START" in *.safetensors) from=(--begun-from "$START") ;; *) from=() ;; esac
+    has "blend-$share.pt" || "$python" "$here/blend.py" --checkpoint "$work/checkpoint.pt" "${from[@]}" --share "$share" --out "$work/blend-$share.pt"
+    has "logits-$share.npz" || "$python" "$here/evaluate.py" --checkpoint "$work/blend-$share.pt" --pool "$work/pool" --out "$work/blend-$share.json" \
+      --count $((count * 95 / 100)) --wait 300 --logits "$work/logits-$share.npz"
+    has "even-$share.pt" || "$python" "$here/blend.py" --checkpoint "$work/blend-$share.pt" --even "$work/logits-$share.npz" --out "$work/even-$share.pt"
+    has "eval-$share.json" || "$python" "$here/evaluate.py" --checkpoint "$work/even-$share.pt" --pool "$work/pool" --out "$work/eval-$share.json" \
+      --monte-carlo "${MONTE_CARLO:-16}"
+    has "model-$share.safetensors" ||
+      "$python" "$here/export.py" --checkpoint "$work/even-$share.pt" --eval "$work/eval-$share.json" --out "$work/model-$share.safetensors"
+  done
   touch "$work/done"
 }
-export -f stages has
-export work here python share count
+export -f stages has faster_optimizer
+export work here python shares count
 
 next_chunk() { # after a lost pool: once training has begun, examples that it has not seen
   has journal.jsonl || { echo 0; return; }
@@ -72,11 +80,11 @@ fi
 has done || alive train || start train bash -c stages
 
 collect() { # whole files only: the machine may go at any time
-  for f in checkpoint.pt ablate.json ablate.pt eval.json model.safetensors; do
+  for f in checkpoint.pt ablate.json ablate.pt; do
     has "$f" && [ "$(stat -c %s "$work/$f")" -lt 16000000 ] && [ "$work/$f" -nt "$out/$f" ] && cp "$work/$f" "$out/part" && mv "$out/part" "$out/$f"
   done
   has ablate.pt || rm -f "$out/ablate.pt"
-  (cd "$work" && tar -czf "$out/part" --ignore-failed-read $(ls -- *.log log.jsonl journal.jsonl ablate.md model.md ablated trained done 2>/dev/null)) && mv "$out/part" "$out/logs.tar.gz"
+  (cd "$work" && tar -czf "$out/part" --ignore-failed-read $(ls -- *.log log.jsonl journal.jsonl ablate.md eval-*.json model-*.safetensors model-*.md ablated trained done 2>/dev/null)) && mv "$out/part" "$out/logs.tar.gz"
 }
 end=$(($(date +%s) + limit)); shown=0; collected=$(date +%s)
 while [ "$(date +%s)" -lt "$end" ] && ! has done; do

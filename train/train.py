@@ -27,6 +27,7 @@ import torch.nn.functional as F
 
 import data
 import model as M
+from muon import Muon
 from pool import LENGTH_SHARE, LENGTHS, Feed, Pool
 
 # columns that are dropped out together, after the spectrum (lib/dsp/frames.h), and how often
@@ -46,8 +47,12 @@ def arguments(argv=None):
     p.add_argument("--batch-tokens", type=int, default=131072)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--weight-decay", type=float, default=0.02)
+    p.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw", help="muon: the layers' matrices by muon.py, the rest by AdamW")
+    p.add_argument("--muon-lr", type=float, default=4e-3, help="of the layers' matrices")
+    p.add_argument("--elastic", type=float, default=0.5, help="share of each batch that goes through gqa or latent too")
     p.add_argument("--drop", type=float, default=0.0)
     p.add_argument("--smoothing", type=float, default=0.01)
+    p.add_argument("--colour", type=float, default=0.0, help="chance of a stretched spectrum, and of a response that is not flat")
     p.add_argument("--exposure", type=float, default=0.02, help="weight of the outliers' energy margins")
     p.add_argument("--d-ff", type=int, default=M.REFERENCE_POINT["d_ff"])
     p.add_argument("--norm", choices=("rmsnorm", "layernorm"), default="rmsnorm")
@@ -99,18 +104,23 @@ def frames_of(net, spectra, aux):
     return torch.cat([x, (aux.float() - net.aux_shift) * net.aux_scale], -1)
 
 
-def augment(net, spectra, aux, gen):
+def augment(net, spectra, aux, gen, colour=0.0):
     """What the air and the receiver do to decibels: a shift by some bins, the spectrum mirrored (every class stays
-    itself), a wrong floor, missing aux values. Returns frames and the flag "aux dropped" (B,)."""
+    itself), a wrong floor, missing aux values; with the chance `colour` each: edges found too wide or too narrow (the
+    spectrum stretched by up to a third), a response that is not flat. Returns frames and the flag "aux dropped" (B,)."""
     b, _, n_bins = spectra.shape
     u = lambda: torch.rand(b, generator=gen, device=spectra.device)
     mirrored = u() < .5
     shift = torch.where(u() < .5, (u() * 13).floor() - 6, torch.zeros_like(u())).long()
+    stretch = torch.where(u() < colour, torch.exp((u() * 2 - 1) * math.log(4 / 3)), torch.ones_like(u()))
     j = torch.arange(n_bins, device=spectra.device)
     j = torch.where(mirrored[:, None], (n_bins - j)[None] % n_bins, j[None])
+    j = ((j - n_bins // 2) / stretch[:, None]).round().long() + n_bins // 2  # nearest bin; what lies outside comes round again
     j = (j - shift[:, None]) % n_bins
     spectra = spectra.gather(2, j[:, None].expand(spectra.shape))
     x = frames_of(net, spectra, aux)
+    if colour > 0:
+        x = coloured(net, x, n_bins, stretch, colour, u)
     offset = torch.where(u() < .3, u() * .6 - .3, torch.zeros_like(u())) + torch.where(u() < .06, u() * -2.5, torch.zeros_like(u()))
     spectrum, rest = (x[..., :n_bins] + offset[:, None, None]).clamp(-4, 8), x[..., n_bins:]
     dropped = torch.zeros(b, device=x.device)
@@ -127,6 +137,22 @@ def augment(net, spectra, aux, gen):
             rest = torch.cat([rest[..., :FREQ_HIST.start], hist, rest[..., FREQ_HIST.stop:]], -1)
         rest = rest * (keep * (1 - dropped)[:, None])[:, None]
     return torch.cat([spectrum, rest], -1), dropped
+
+
+def coloured(net, x, n_bins, stretch, colour, u):
+    """x with the aux columns that follow a stretched spectrum, and with a slope and a ripple of up to 4 dB over the channel on what
+    stands over the noise."""
+    wide, share = x.shape[2] > n_bins, n_bins + 1
+    if wide:
+        log2 = torch.log2(stretch)[:, None]
+        raw = x[..., share] / net.aux_scale[1] + net.aux_shift[1]
+        raw = ((raw * stretch[:, None]).clamp(0, 1) - net.aux_shift[1]) * net.aux_scale[1]
+        x = torch.cat([x[..., :n_bins], (x[..., n_bins] - log2 * net.aux_scale[0])[..., None], raw[..., None], x[..., share + 1:]], -1)
+    at = torch.linspace(-.5, .5, n_bins, device=x.device)[None]
+    slope, ripple = ((u() * 2 - 1) * .4 * (u() < colour) for _ in range(2))
+    response = slope[:, None] * at + ripple[:, None] * torch.sin(2 * math.pi * ((.5 + 3 * u())[:, None] * at + u()[:, None]))
+    spectrum = x[..., :n_bins]
+    return torch.cat([spectrum + response[:, None] * spectrum.clamp(0, 1), x[..., n_bins:]], -1)
 
 
 def step_shape(rng, progress, batch_tokens):
@@ -154,7 +180,7 @@ def losses(net, batch, backend, segment, window, args, gen):
     """Cross-entropy under mha and one elastic backend at the end and at random prefixes, distillation, and the energy
     margins where outliers are among the examples. Returns the loss and logits (B, n_classes) of mha at the end."""
     spectra, aux, n, y, snr, outlier = batch
-    x, dropped = augment(net, spectra, aux, gen)
+    x, dropped = augment(net, spectra, aux, gen, args.colour)
     k = 3
     u = torch.rand(len(n), k, generator=gen, device=x.device)
     low = n.clamp(max=4)[:, None].float()
@@ -165,18 +191,21 @@ def losses(net, batch, backend, segment, window, args, gen):
     target = y.clamp(min=0)[:, None].expand(-1, k + 1)
     strong = (snr >= 8) & (n >= 16)
 
-    def run(b):
-        lg = net.prefix_logits(net(x, b, segment, window, args.drop, dropped), ends, window).float()
-        ce = F.cross_entropy(lg.transpose(1, 2), target, label_smoothing=args.smoothing, reduction="none")
+    def run(b, m):
+        """Of the first m sequences."""
+        lg = net.prefix_logits(net(x[:m], b, segment, window, args.drop, dropped[:m]), ends[:m], window).float()
+        ce = F.cross_entropy(lg.transpose(1, 2), target[:m], label_smoothing=args.smoothing, reduction="none")
         flat = -lg.log_softmax(-1).mean(-1)  # an outlier is like no class more than another
-        ce = (((ce * known[:, None] + flat * .5 * (1 - known)[:, None]) * weight).sum(1)).mean()
+        sure = known[:m]
+        ce = (((ce * sure[:, None] + flat * .5 * (1 - sure)[:, None]) * weight).sum(1)).mean()
         energy = -lg[:, 0].logsumexp(-1)
-        out = F.relu(energy - ENERGY_KNOWN).square() * known * (y > 0).float() * strong + F.relu(ENERGY_UNKNOWN - energy).square() * (1 - known) * strong
+        out = (F.relu(energy - ENERGY_KNOWN).square() * sure * (y[:m] > 0).float() + F.relu(ENERGY_UNKNOWN - energy).square() * (1 - sure)) * strong[:m]
         return lg, ce + args.exposure * out.mean()
 
-    full, loss_full = run("mha")
-    other, loss_other = run(backend)
-    teacher = full.detach().log_softmax(-1)
+    m = max(1, round(len(n) * args.elastic))
+    full, loss_full = run("mha", len(n))
+    other, loss_other = run(backend, m)
+    teacher = full[:m].detach().log_softmax(-1)
     kl = (teacher.exp() * (teacher - other.log_softmax(-1))).sum(-1)
     return loss_full + loss_other + (kl * weight).sum(1).mean(), full[:, 0]
 
@@ -230,9 +259,12 @@ class Trainer:
 
     def __init__(self, net, args):
         self.net, self.args, self.device = net, args, args.device
-        decay = [p for p in net.parameters() if p.ndim > 1]
+        inner = [p for n, p in net.named_parameters() if p.ndim > 1 and n.startswith("layers.")] if args.optimizer == "muon" else []
+        ours = {id(p) for p in inner}
+        decay = [p for p in net.parameters() if p.ndim > 1 and id(p) not in ours]
         plain = [p for p in net.parameters() if p.ndim <= 1]
         groups = [{"params": decay, "weight_decay": args.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.muon = Muon(inner, args.muon_lr, args.weight_decay) if inner else None
         try:
             self.opt = torch.optim.AdamW(groups, lr=args.lr, betas=(.9, .98), **({"fused": True} if self.device == "cuda" else {}))
         except (TypeError, RuntimeError):
@@ -245,6 +277,14 @@ class Trainer:
     def clear(self):
         self.total = torch.zeros((), device=self.device)
         self.right, self.seen, self.steps = torch.zeros((), device=self.device), 0, 0
+
+    def optimizer_state(self):
+        return {"opt": self.opt.state_dict(), "muon": self.muon.state() if self.muon else None}
+
+    def load_optimizer(self, state):
+        self.opt.load_state_dict(state["opt"])
+        if self.muon:
+            self.muon.load(state["muon"])
 
     def draw(self, pool, progress):
         rng = np.random.default_rng([self.args.seed, self.step_number])
@@ -259,14 +299,16 @@ class Trainer:
     def step(self, pool, progress):
         """One step at `progress` (0 to 1) of the training."""
         batch, _, window, segment = self.draw(pool, progress)
-        rate = self.args.lr * min(1.0, (self.step_number + 1) / 300) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
+        along = min(1.0, (self.step_number + 1) / 300) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
         for group in self.opt.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.args.lr * along
         loss, logits = self.loss(batch, ("gqa", "latent")[self.step_number % 2], window, segment)
-        self.opt.zero_grad(set_to_none=True)
+        self.net.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.opt.step()
+        if self.muon:
+            self.muon.step(along)
         self.step_number += 1
         if self.step_number % 8 == 0:
             keep = min(.992, self.step_number / (self.step_number + 80))
@@ -376,7 +418,7 @@ def unfold(net, trainer):
 
 
 def save_checkpoint(path, trainer, progress, seconds, statistics, config, labels, args):
-    state = {"net": trainer.ema, "live": trainer.net.state_dict(), "opt": trainer.opt.state_dict(), "step": trainer.step_number,
+    state = {"net": trainer.ema, "live": trainer.net.state_dict(), **trainer.optimizer_state(), "step": trainer.step_number,
              "progress": progress, "seconds": seconds, "statistics": statistics, "config": config, "labels": labels,
              "args": {k: str(v) for k, v in vars(args).items()}}
     torch.save(state, str(path) + ".tmp")
@@ -432,7 +474,7 @@ def prepare(args, log, n_bins, n_columns, labels):
     if checkpoint.exists():
         c = read_checkpoint(checkpoint, args.device)
         net.load_state_dict(c["live"])
-        trainer.opt.load_state_dict(c["opt"])
+        trainer.load_optimizer(c)
         trainer.ema = {k: v.clone() for k, v in c["net"].items()}
         trainer.step_number, statistics, before = c["step"], c["statistics"], c
         log({"resumes_after_step": c["step"], "seconds": round(c["seconds"], 1)})

@@ -188,7 +188,7 @@ static int ssb_render(struct at_gen *g, size_t k)
     float *a = scratch(3 * m), *b = a ? a + m : NULL;
     if (!a)
         return -ENOMEM;
-    at_audio_make(g, AT_AUDIO_VOICE, fa, compressed, a, m);
+    at_audio_make(g, at_gen_p(g, 0.1) ? AT_AUDIO_MUSIC : AT_AUDIO_VOICE, fa, compressed, a, m);
     for (size_t i = 0; i < m; i++) {
         b[2 * i] = a[i];
         b[2 * i + 1] = 0;

@@ -18,9 +18,15 @@ static void resonator_set(struct resonator *r, double f_hz, double width_hz, dou
     r->gain = (float)(gain * (1 - q));
 }
 
+/* One person's voice, and the room and microphone that it is heard by. */
 struct speech {
     struct resonator formant[3];
     double f0_hz, phase;
+    double widths;   /* of the formants, times Klatt's: a wide room, a cold */
+    float breath;    /* noise in what is voiced */
+    float soft;      /* one pole on the glottis' pulses: 1 is none */
+    float tilt;      /* of the microphone: share of the difference that is added */
+    float glottis, last;
     float voiced, noise, level, target;
     long left;    /* samples of this phoneme */
     int phonemes; /* left in this word */
@@ -41,7 +47,7 @@ static void next_phoneme(struct at_gen *g, struct speech *s, double fa)
     int voiced = at_gen_p(g, 0.75);
     s->left = (long)(fa * at_gen_u(g, 0.05, 0.2));
     s->voiced = voiced ? 1 : 0;
-    s->noise = voiced ? 0.02f : 0.6f;
+    s->noise = voiced ? s->breath : 0.6f;
     s->target = (float)(voiced ? at_gen_u(g, 0.4, 1) : at_gen_u(g, 0.08, 0.3));
     s->f0_hz *= at_gen_u(g, 0.88, 1.13);
     s->f0_hz = s->f0_hz < 75 ? 95 : s->f0_hz > 280 ? 220 : s->f0_hz;
@@ -49,12 +55,28 @@ static void next_phoneme(struct at_gen *g, struct speech *s, double fa)
     double f[3] = {voiced ? at_gen_u(g, 270, 850) : at_gen_u(g, 1500, 2500), at_gen_u(g, 850, 2300),
                    at_gen_u(g, 2300, 3300)};
     for (int i = 0; i < 3; i++)
-        resonator_set(&s->formant[i], f[i] < top ? f[i] : top, 60 + 60 * i, fa, i == 0 ? 1 : 0.7);
+        resonator_set(&s->formant[i], f[i] < top ? f[i] : top, s->widths * (60 + 60 * i), fa,
+                      i == 0 ? 1 : 0.7);
+}
+
+/* Adds one wall's echoes (a comb with feedback). */
+static void echo(float *x, size_t m, size_t delay, float gain)
+{
+    for (size_t i = delay; i < m; i++)
+        x[i] += gain * x[i - delay];
 }
 
 static void make_speech(struct at_gen *g, double fa, float *out, size_t m)
 {
-    struct speech s = {.f0_hz = at_gen_lu(g, 85, 230), .phonemes = 4, .words = 5};
+    struct speech s = {.f0_hz = at_gen_lu(g, 85, 230),
+                       .phonemes = 4,
+                       .words = 5,
+                       .widths = at_gen_lu(g, 0.7, 2.5),
+                       .breath = (float)at_gen_lu(g, 0.01, 0.3),
+                       .soft = (float)at_gen_u(g, 0.3, 1),
+                       .tilt = (float)at_gen_u(g, -0.4, 1.5)};
+    double wall_s = at_gen_u(g, 0.004, 0.05), back = at_gen_p(g, 0.3) ? at_gen_u(g, 0.1, 0.6) : 0;
+    float hiss = at_gen_p(g, 0.3) ? (float)at_gen_lu(g, 0.003, 0.05) : 0; /* a fan, a motor */
     float slope = (float)(1 - exp(-1 / (0.012 * fa))), white = 0;
     uint64_t bits = 1;
     for (size_t i = 0; i < m; i++) {
@@ -69,7 +91,8 @@ static void make_speech(struct at_gen *g, double fa, float *out, size_t m)
         }
         bits = bits * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         white = (float)(int32_t)(bits >> 32) * 0x1p-31f;
-        float x = s.voiced * pulse + s.noise * white, y = 0;
+        s.glottis += s.soft * (pulse - s.glottis);
+        float x = s.voiced * s.glottis + s.noise * white, y = 0;
         for (int k = 0; k < 3; k++) {
             struct resonator *r = &s.formant[k];
             float v = x + r->b * r->y1 + r->c * r->y2;
@@ -77,8 +100,11 @@ static void make_speech(struct at_gen *g, double fa, float *out, size_t m)
             r->y1 = v;
             y += v * r->gain;
         }
-        out[i] = y * s.level;
+        out[i] = (y + s.tilt * (y - s.last)) * s.level + hiss * white;
+        s.last = y;
     }
+    if (back > 0)
+        echo(out, m, (size_t)(wall_s * fa) + 1, (float)back);
 }
 
 #define PARTIALS 15

@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a training step is made of: Muon's steps, and what `augment` does to a spectrum and its columns.
+
+Exit 77 (skipped) where PyTorch is not installed.
+"""
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(os.environ.get("ATTUNE_SRC", Path(__file__).resolve().parents[2]))
+sys.path[:0] = [str(ROOT / "train"), str(ROOT / "tests/reference")]
+try:
+    import torch
+except ImportError:
+    print("no PyTorch for this python: skipped")
+    sys.exit(77)
+import data  # noqa: E402
+import model  # noqa: E402
+import train  # noqa: E402
+from muon import Muon, orthogonal  # noqa: E402
+
+failed = 0
+
+
+def check(name, good, *detail):
+    global failed
+    failed += not good
+    print("ok" if good else "FAIL", name, *([] if good else detail))
+
+
+def singular_values():
+    for shape in ((3, 32, 32), (2, 64, 32), (2, 32, 64)):
+        s = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        # the iteration trades exactness for speed: what was not nearly zero lies between
+        middle = s.flatten().sort().values[s.numel() // 4:]
+        check(f"singular values of {shape}", bool(s.max() < 1.3 and middle.min() > .6), s.min(), s.max())
+
+
+def learns(make):
+    """Loss before and after 60 steps of a linear map from a badly scaled input."""
+    torch.manual_seed(3)
+    x = torch.randn(256, 16) * torch.logspace(0, -2, 16)
+    y, w = x @ torch.randn(16, 8), torch.nn.Parameter(torch.zeros(8, 16))
+    opt, losses = make(w), []
+    for _ in range(60):
+        loss = (x @ w.T - y).square().mean()
+        w.grad = None
+        loss.backward()
+        opt.step()
+        losses.append(float(loss))
+    return losses
+
+
+def steps():
+    losses = learns(lambda w: Muon([w], .2, 0))
+    check("muon learns", losses[-1] < .1 * losses[0], losses[0], losses[-1])
+    w = torch.nn.Parameter(torch.ones(8, 16))
+    opt = Muon([w], .1, 0)
+    w.grad = torch.randn(8, 16)
+    before = w.detach().clone()
+    opt.step(.5)
+    move = float((w.detach() - before).square().mean().sqrt())
+    check("a step's size is 0.2 of the rate", .6 < move / (.2 * .05) < 1.3, move)
+    other = Muon([w], .1, 0)
+    other.load(opt.state())
+    check("its state comes back", bool(torch.equal(other.moving[0], opt.moving[0])))
+
+
+def augmented():
+    bins, columns = 128, 21
+    net = train.new_net(dict(model.REFERENCE_POINT, n_bins=bins, n_aux=columns, n_classes=3), "cpu")
+    train.set_statistics(net, [.5] * columns, [2.0] * columns)
+    size = 400
+    floor = int(4 * data.LEVELS)  # codes of 0 dB
+    spectra = torch.full((size, 2, bins), floor, dtype=torch.uint8)
+    spectra[..., 48:81] = floor + int(3 * data.LEVELS)  # 33 bins in the middle at 30 dB
+    aux = torch.full((size, 2, columns), .25)
+    gen = torch.Generator().manual_seed(1)
+    x, dropped = train.augment(net, spectra, aux.half(), gen, 1.0)
+    check("shape", tuple(x.shape) == (size, 2, bins + columns))
+    check("finite", bool(torch.isfinite(x).all()))
+    wide = (x[:, 0, :bins] > .5 * x[:, 0, :bins].amax(1, keepdim=True)).sum(1)  # half way up, whatever the floor
+    check("stretched both ways", bool(wide.min() < 28 and wide.max() > 40), int(wide.min()), int(wide.max()))
+    keep = (dropped == 0) & (x[:, 0, bins + 1] != 0)
+    share = x[keep, 0, bins + 1] / 2 + .5
+    check("the share follows", bool(((share / .25 - wide[keep] / 33).abs() < .08).all()), (share / .25 - wide[keep] / 33).abs().max())
+    same = (x[keep, 0, bins] != 0)
+    khz = (x[keep, 0, bins] / 2 + .5)[same]
+    check("and the bins' width", bool(((khz - .25 + torch.log2(share[same] / .25)).abs() < .02).all()))
+    plain, _ = train.augment(net, spectra, aux.half(), torch.Generator().manual_seed(1), 0.0)
+    check("as it came without", bool(((plain[:, 0, :bins] > .5 * plain[:, 0, :bins].amax(1, keepdim=True)).sum(1) == 33).all()))
+
+
+singular_values()
+steps()
+augmented()
+sys.exit(1 if failed else 0)
