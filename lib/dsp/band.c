@@ -307,6 +307,14 @@ static bool is_speck(const struct at_band *b, const struct at_emission *e)
     return life <= SPECK_ROWS * b->view.n_fast / 2.0 * b->view.looks_fast && energy < SPECK_ENERGY;
 }
 
+/* Seen once, or a skirt that did not stay; at the end of what there is only that which came up late
+ * beside a stronger one. */
+static bool is_doubtful(const struct at_band *b, const struct at_track *k, bool last)
+{
+    bool late = k->fringe && k->e.start > b->view.stretch + b->view.epoch;
+    return !k->sure && (!last || b->paused || late);
+}
+
 /* Reports what is due, ends what is over. last: nothing more will come, everything is decided now.
  */
 static int settle(struct at_band *b, bool last)
@@ -325,7 +333,7 @@ static int settle(struct at_band *b, bool last)
                               : over || (life >= LONG_HOP_S && (k->sure || !k->fringe));
         if (k->pending && due) {
             if (over && !k->by_hand &&
-                (life < b->config.min_duration_s || (!k->sure && (!last || b->paused)) ||
+                (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
                  is_speck(b, &k->e))) {
                 drop_track(b, k);
                 continue;

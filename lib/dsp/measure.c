@@ -16,6 +16,7 @@
 #define CLEAR       4.0 /* times what noise may do: a short row shows it for sure */
 #define SEEN        1.5f /* times what noise may do in a mean of rows: that mean shows it */
 #define HALF        0.4f /* of the level: where half of a mean's rows are on */
+#define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
 #define LOOKS_A_ROW 0.9  /* rows overlap by half: what each tells anew */
 
 void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
@@ -201,6 +202,16 @@ static double own_share(const struct at_epoch *e, double rate_hz, double f_lo_hz
     return all > own && own > 0 ? own / all : 1;
 }
 
+/* Mean power between the edges that a map may hide, as uncertain as its noise makes it. */
+static double most_power(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz)
+{
+    unsigned lo, hi;
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    double looks = (double)m->t * m->looks * fmax((hi - lo) / HANN_SHARED, 1);
+    return LEAK * at_measure_power(m, rate_hz, f_lo_hz, f_hi_hz) +
+           3 * noise_between(m, lo, hi) * rate_hz / m->n / sqrt(looks);
+}
+
 /* Too weak for the short rows: on where the long ones show it. */
 static void on_by_long_rows(const struct at_epoch *e, double rate_hz, double f_lo_hz,
                             double f_hi_hz, struct at_on *on)
@@ -329,7 +340,9 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
         mean =
             at_measure_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t / (double)on->n_on;
     else if (e->slow.t && hi - lo <= 4)
-        mean *= own_share(e, rate_hz, f_lo_hz, f_hi_hz, wlo, whi);
+        mean = fmin(mean * own_share(e, rate_hz, f_lo_hz, f_hi_hz, wlo, whi),
+                    most_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t /
+                        (double)on->n_on);
     on->power = mean;
     on->steady = on->steady || on->n_on == m->t;
 }

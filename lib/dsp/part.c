@@ -5,14 +5,14 @@
 
 #include "lib/dsp/measure.h"
 
-#define VALLEY    20.0f /* 13 dB under the lower of both sides */
-#define OTHER     30.0f /* 15 dB: what is so much weaker may be a sideband */
-#define SPAN      0.1f  /* a side's width is that of what stands within 10 dB of its peak */
-#define MIN_CELLS 3     /* and no line */
-#define CELLS     48    /* of the emission's band, over which its spectrum is smoothed */
-#define CELL_BINS 6     /* at least */
-#define FAST_BINS 3     /* of the short spectra, for either side */
-#define UNRELATED 0.4   /* correlation of envelopes: FSK's lines go against each other */
+#define VALLEY    20.0f  /* 13 dB under the lower of both sides */
+#define OTHER     300.0f /* 25 dB: what is so much weaker may be a sideband */
+#define SPAN      0.1f   /* a side's width is that of what stands within 10 dB of its peak */
+#define MIN_CELLS 3      /* and no line */
+#define CELLS     48     /* of the emission's band, over which its spectrum is smoothed */
+#define CELL_BINS 6      /* at least */
+#define FAST_BINS 3      /* of the short spectra, for either side */
+#define UNRELATED 0.4    /* correlation of envelopes: FSK's lines go against each other */
 #define STEADY    0.9f
 
 /* Mean density over cells of `bins` bins, noise taken off, at least a tenth of it. */

@@ -20,6 +20,7 @@
 #define BESIDE                                                                                     \
     1.0              /* widths to either side in which a far stronger one makes a new one doubtful \
                       */
+#define OCCUPIED 0.5 /* overlap over the union */
 #define APART    3   /* epochs in which it must look like two */
 #define FORGET_S 1.0 /* spectra are halved so often: edges follow */
 
@@ -246,7 +247,8 @@ static void absorb(struct at_tracker *t, const struct at_epoch *e, struct at_tra
         bool younger = k->e.start + (e->end - e->index) >= into->e.start;
         bool same =
             at_link_likeness(into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >= 0.6;
-        if (!same && !(inside && younger))
+        bool placed = k->parted && !k->pending; /* it was parted from what lies around it */
+        if (!same && (placed || !(inside && younger)))
             continue;
         k->dropped = true;
         if (same && into->pending && k->e.start < into->e.start)
@@ -377,7 +379,20 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     }
 }
 
-/* k keeps the stronger side of at_hz, a new track gets the other. 0 or -ENOMEM. */
+/* Another emission that was reported has its place between lo and hi. */
+static bool occupied(const struct at_tracker *t, const struct at_track *k, double lo, double hi)
+{
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        const struct at_track *j = t->tracks[i];
+        if (j != k && !j->by_hand && !j->dropped && !j->pending &&
+            at_link_likeness(lo, hi, j->e.f_lo_hz, j->e.f_hi_hz) > OCCUPIED)
+            return true;
+    }
+    return false;
+}
+
+/* k keeps the stronger side of at_hz, or that which is no other's, a new track gets the other. 0 or
+ * -ENOMEM. */
 static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch *e, double at_hz)
 {
     if (t->n_tracks >= t->max_tracks)
@@ -387,7 +402,8 @@ static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch 
            above = at_measure_power(&e->slow, t->rate_hz, at_hz, hi), all = below + above;
     if (!(below > 0) || !(above > 0))
         return 0;
-    bool up = above > below; /* k moves up */
+    bool taken_below = occupied(t, k, lo, at_hz), taken_above = occupied(t, k, at_hz, hi);
+    bool up = taken_below != taken_above ? taken_below : above > below; /* k moves up */
     struct at_track *other = at_tracker_add(t, lo, hi, k->e.start);
     if (!other)
         return -ENOMEM;
@@ -399,8 +415,8 @@ static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch 
     made.e.id = 0;
     made.pending = true;
     made.user = NULL;
-    made.power_s *= fmin(below, above) / all;
-    k->power_s *= fmax(below, above) / all;
+    made.power_s *= (up ? below : above) / all;
+    k->power_s *= (up ? above : below) / all;
     made.is_seen = false;
     *other = made;
     *(up ? &k->stop_lo_hz : &k->stop_hi_hz) = at_hz;
