@@ -357,10 +357,10 @@ static int settle(struct at_band *b, bool last)
     return 0;
 }
 
-static double mirror(void *ctx, double f_lo_hz, double f_hi_hz)
+static double mirror(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz)
 {
     struct at_band *b = ctx;
-    return at_view_mirror(&b->view, &b->blocks, f_lo_hz, f_hi_hz);
+    return at_view_mirror(&b->view, &b->blocks, f_mid_hz, f_lo_hz, f_hi_hz);
 }
 
 struct search {

@@ -10,6 +10,9 @@
 #define WIDEST_GAP_HZ                                                                              \
     300e3 /* of one transmitter with nothing between: an FSK of wide shift, no wider */
 #define LINKED      0.6  /* correlation of envelopes */
+#define AUDIO_HZ    10e3 /* of a carrier's sidebands */
+#define COHERENT    0.5
+#define EVEN        10.0 /* sidebands differ by no more than 10 dB */
 #define KNOWN_LIKE  0.5  /* overlap of a region and a reported emission whose place it has */
 #define COVERED     0.7  /* of a reported emission's band: the region holds it */
 #define VALLEY      10.0 /* 10 dB: so much less lies between two that are apart */
@@ -91,11 +94,24 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
     bool mirror = -mid > strong->f_lo_hz - 0.1 * t->rate_hz / t->n_fast &&
                   -mid < strong->f_hi_hz + 0.1 * t->rate_hz / t->n_fast;
     if (mirror && ratio > AT_LINK_WEAKER_FAR &&
-        (link > LINKED || (e->mirror && e->mirror(e->ctx, weak->f_lo_hz, weak->f_hi_hz) > 0.5)))
+        (link > LINKED || (e->mirror && e->mirror(e->ctx, 0, weak->f_lo_hz, weak->f_hi_hz) > 0.5)))
         return true;
     if (link > LINKED && ratio > (e->clipped ? AT_LINK_WEAKER_FAR : AT_LINK_WEAKER))
         return true;
     return false;
+}
+
+/* Beside a carrier, what moves as its mirror image on the other side does, and is about as strong, is
+ * modulation: a neighbour would not. */
+static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
+                     const struct at_region *r)
+{
+    double mid = carrier->peak_hz, lo = r->f_lo_hz, hi = r->f_hi_hz;
+    if (!e->mirror || !e->slow.t || fabs((lo + hi) / 2 - mid) > AUDIO_HZ || carrier->level <= r->level)
+        return false;
+    double here = at_measure_power(&e->slow, e->rate_hz, lo, hi),
+           there = at_measure_power(&e->slow, e->rate_hz, 2 * mid - hi, 2 * mid - lo);
+    return there * EVEN > here && e->mirror(e->ctx, mid, lo, hi) > COHERENT;
 }
 
 static int by_level(const void *a, const void *b)
@@ -175,6 +191,8 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             one = one && !bad;
             one = one || (!bad && !cut && !made && ratio < AT_LINK_WEAKER &&
                           gap < fmin(12 * w, WIDEST_GAP_HZ) && fabs(link) > LINKED &&
+                          !known_apart(t, &r[i], &r[j]));
+            one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]) &&
                           !known_apart(t, &r[i], &r[j]));
             if (!bad && !one) {
                 j++;

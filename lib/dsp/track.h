@@ -18,8 +18,8 @@ struct at_epoch {
     bool gated;   /* rows that a gate cuts */
     bool has_dc;  /* a DC line was taken off */
     bool gap;     /* it begins after lost samples */
-    /* Coherence 0..1 of the band f_lo .. f_hi with its mirror image (Hz), or NULL. */
-    double (*mirror)(void *ctx, double f_lo_hz, double f_hi_hz);
+    /* Coherence 0..1 of the band f_lo .. f_hi with its mirror image about f_mid (Hz), or NULL. */
+    double (*mirror)(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz);
     void *ctx;
 };
 

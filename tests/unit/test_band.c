@@ -381,6 +381,7 @@ static void test_a_gate_is_no_noise(void **state)
     check_cut_rows(0);
     check_cut_rows(0.5f / 128); /* what a converter of 8 bits without a code for zero makes of it */
     check_gated(0);
+    check_gated(0.5f / 128);
 }
 
 /* Something weaker fills the gap between two: one region, in which nothing moves together. */
@@ -402,6 +403,38 @@ static void test_two_whose_skirts_meet_are_two(void **state)
     }
     free(iq);
     free(l.frames);
+}
+
+/* A carrier with sidebands of a tone of 2.5 kHz, 22 and 25 dB down, that begin when the carrier is
+ * known; both or the upper one alone (another carrier). */
+static unsigned found_beside_carrier(bool lower)
+{
+    enum { N = 96000 };
+    const double rate = 96e3, f = 0.11;
+    unsigned all = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        double tone = (2300 + 90.0 * i) / rate;
+        float *iq = noise(N, -40, 40 + i);
+        struct band_log l = {0};
+        sig_add_tone(iq, 0, N, f, -30);
+        sig_add_tone(iq, N / 2, N, f + tone, -52);
+        if (lower)
+            sig_add_tone(iq, N / 2, N, f - tone, -55);
+        run(&l, iq, N, rate);
+        all += l.n;
+        free(iq);
+        free(l.frames);
+    }
+    return all;
+}
+
+static void test_sidebands_belong_to_their_carrier(void **state)
+{
+    unsigned both = found_beside_carrier(true), one = found_beside_carrier(false);
+    print_message("of 8 carriers: %u emissions with two sidebands, %u with another carrier\n", both,
+                  one);
+    assert_int_equal(both, 8);
+    assert_true(one >= 14); /* 8 where the carrier's leak counts as theirs */
 }
 
 static void test_a_full_session_pauses_the_run(void **state)
@@ -547,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_two_whose_skirts_meet_are_two),
         cmocka_unit_test(test_emissions_live_across_visits),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
+        cmocka_unit_test(test_sidebands_belong_to_their_carrier),
         cmocka_unit_test(test_a_full_session_pauses_the_run),
         cmocka_unit_test(test_one_opened_by_hand_below_the_threshold),
         cmocka_unit_test(test_every_allocation_may_fail),
