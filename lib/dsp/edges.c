@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/dsp/floor.h"
+#include "lib/dsp/loops.h"
 #include "lib/dsp/measure.h"
 
 #define RANGE_DB         30.0 /* edges lie within it of the peak */
@@ -20,14 +21,12 @@
  * in 10 stay below, looked up by bisection. */
 static double pedestal(const struct at_map *m, const float *level, double rows)
 {
+    const struct at_loops *loops = at_loops_best();
     double lo = 0, hi = 4; /* log10 */
     for (int i = 0; i < 8; i++) {
         double mid = (lo + hi) / 2;
         float limit = (float)(rows * pow(10, mid));
-        unsigned n = 0;
-        for (unsigned k = 0; k < m->n; k++)
-            n += level[k] < limit * m->floor[k];
-        if (n * 10 < m->n * 3)
+        if (loops->below(level, m->floor, m->n, limit) * 10 < m->n * 3)
             lo = mid;
         else
             hi = mid;

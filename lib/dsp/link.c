@@ -176,22 +176,26 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             double gap = at_link_gap_hz(r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
             double w = (r[i].f_hi_hz - r[i].f_lo_hz) + (r[j].f_hi_hz - r[j].f_lo_hz);
             double ratio = r[i].level / r[j].level;
-            double link = at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j], t->energy, t->other);
             double steps = r[i].peak / r[j].peak;
             bool alike = gap <= 0 || (steps < AT_LINK_FADING && steps > 1 / AT_LINK_FADING);
             bool cut = (r[i].cut && r[i].cut == r[j].cut) ||
                        at_link_parted(t, r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
             bool one = alike && !cut && gap <= near_hz(t, &r[i], &r[j]);
-            bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
             /* While samples clip, what is far weaker and lies around one is its skirt, and does
              * not, blocked by it, go with it. */
             bool made = e->clipped && ratio > AT_LINK_WEAKER_FAR;
+            /* Envelopes are compared where something hangs on them. */
+            bool apart = !one && ratio > (e->clipped ? AT_LINK_WEAKER_FAR : AT_LINK_WEAKER);
+            bool joins = !cut && !made && ratio < AT_LINK_WEAKER && gap < fmin(12 * w, WIDEST_GAP_HZ);
+            double link = apart || joins ? at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j],
+                                                           t->energy, t->other)
+                                         : 0;
+            bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
             bool around = r[j].f_lo_hz <= r[i].f_lo_hz && r[j].f_hi_hz >= r[i].f_hi_hz;
             bad = bad || (one && made && around);
             one = one && !bad;
-            one = one || (!bad && !cut && !made && ratio < AT_LINK_WEAKER &&
-                          gap < fmin(12 * w, WIDEST_GAP_HZ) && fabs(link) > LINKED &&
-                          !known_apart(t, &r[i], &r[j]));
+            one = one ||
+                  (!bad && joins && fabs(link) > LINKED && !known_apart(t, &r[i], &r[j]));
             one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]) &&
                           !known_apart(t, &r[i], &r[j]));
             if (!bad && !one) {

@@ -14,6 +14,15 @@
 #define TEXT(x)    TEXT_(x)
 #define PIECE      256 /* complex values at once, on the stack */
 
+/* Sums in lanes: the order of additions is fixed. Arrays of lanes a compiler takes to pieces. */
+#define TAKE 16 /* floats at once */
+typedef float lanes __attribute__((vector_size(4 * TAKE)));
+typedef float lanes_u __attribute__((vector_size(4 * TAKE), aligned(4), may_alias));
+typedef double wide_lanes __attribute__((vector_size(8 * TAKE)));
+#define LANES 8
+typedef float few_lanes __attribute__((vector_size(4 * LANES)));
+typedef float few_lanes_u __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
 static void from_int16(const void *x, size_t n, float scale, float *restrict out)
 {
     const unsigned char *restrict in = x;
@@ -50,20 +59,18 @@ static size_t survey(const float *restrict x, size_t n, float limit, int *ret_ba
 static void moments(const float *restrict iq, size_t n, double *ret_re, double *ret_im,
                     double *ret_power)
 {
-    double x[16] = {0}, p[16] = {0}, re = 0, im = 0, power = 0;
+    wide_lanes x = {0}, p = {0};
+    double re = 0, im = 0, power = 0;
     size_t i = 0;
     for (; i + 128 <= n; i += 128) { /* few at a time in single precision */
-        float some[16] = {0}, squares[16] = {0};
-        for (size_t j = 0; j < 256; j += 16)
-            for (size_t k = 0; k < 16; k++) {
-                float a = iq[2 * i + j + k];
-                some[k] += a;
-                squares[k] += a * a;
-            }
-        for (size_t k = 0; k < 16; k++) {
-            x[k] += (double)some[k];
-            p[k] += (double)squares[k];
+        lanes some = {0}, squares = {0};
+        for (size_t j = 0; j < 256; j += TAKE) {
+            lanes a = *(const lanes_u *)(iq + 2 * i + j);
+            some += a;
+            squares += a * a;
         }
+        x += __builtin_convertvector(some, wide_lanes);
+        p += __builtin_convertvector(squares, wide_lanes);
     }
     for (size_t k = 0; k < 16; k += 2) {
         re += x[k];
@@ -232,11 +239,11 @@ static void add(const float *restrict x, unsigned n, float *restrict out)
 
 static float total(const float *restrict x, unsigned n)
 {
-    float lane[16] = {0}, s = 0;
+    lanes lane = {0};
+    float s = 0;
     unsigned i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (size_t k = 0; k < 16; k++)
-            lane[k] += x[i + k];
+    for (; i + TAKE <= n; i += TAKE)
+        lane += *(const lanes_u *)(x + i);
     for (; i < n; i++)
         s += x[i];
     for (size_t k = 0; k < 16; k++)
@@ -401,6 +408,71 @@ static void boxes(const struct at_loops_boxes *b, const float *row, const float 
         b->hit[k] |= flag[0][k];
 }
 
+static double sum_wide(wide_lanes x)
+{
+    double s = 0;
+    for (size_t k = 0; k < TAKE; k++)
+        s += x[k];
+    return s;
+}
+
+static double sum_from(const float *x, size_t n, float least, size_t *ret_count)
+{
+    typedef int32_t choice __attribute__((vector_size(4 * TAKE)));
+    wide_lanes sum = {0};
+    choice count = {0};
+    size_t i = 0, counted = 0;
+    for (; i + TAKE <= n; i += TAKE) {
+        lanes a = *(const lanes_u *)(x + i);
+        choice taken = a >= least;
+        sum += __builtin_convertvector((lanes)((choice)a & taken), wide_lanes);
+        count -= taken;
+    }
+    double s = sum_wide(sum);
+    for (size_t k = 0; k < TAKE; k++)
+        counted += (size_t)count[k];
+    for (; i < n; i++)
+        if (x[i] >= least) {
+            s += (double)x[i];
+            counted++;
+        }
+    *ret_count = counted;
+    return s;
+}
+
+static void pairs(const float *a, const float *b, size_t n, double ret[5])
+{
+    wide_lanes sum[5] = {{0}};
+    size_t i = 0;
+    for (; i + TAKE <= n; i += TAKE) {
+        wide_lanes x = __builtin_convertvector(*(const lanes_u *)(a + i), wide_lanes),
+                   y = __builtin_convertvector(*(const lanes_u *)(b + i), wide_lanes);
+        sum[0] += x;
+        sum[1] += y;
+        sum[2] += x * x;
+        sum[3] += y * y;
+        sum[4] += x * y;
+    }
+    for (size_t k = 0; k < 5; k++)
+        ret[k] = sum_wide(sum[k]);
+    for (; i < n; i++) {
+        double x = (double)a[i], y = (double)b[i];
+        ret[0] += x;
+        ret[1] += y;
+        ret[2] += x * x;
+        ret[3] += y * y;
+        ret[4] += x * y;
+    }
+}
+
+static unsigned below(const float *restrict x, const float *restrict y, unsigned n, float limit)
+{
+    int32_t count = 0;
+    for (size_t k = 0; k < n; k++)
+        count += x[k] < limit * y[k];
+    return (unsigned)count;
+}
+
 /* ---- channelizer ---- */
 
 static void turn_bins(const float *restrict x, const float *restrict filter, unsigned m, float cs,
@@ -412,10 +484,6 @@ static void turn_bins(const float *restrict x, const float *restrict filter, uns
         out[2 * k + 1] = re * sn + im * cs;
     }
 }
-
-#define TAKE 16 /* floats at once */
-typedef float lanes __attribute__((vector_size(4 * TAKE)));
-typedef float lanes_u __attribute__((vector_size(4 * TAKE), aligned(4), may_alias));
 
 static inline __attribute__((always_inline)) void decimate_some(const float *x, const float *h,
                                                                 unsigned n, unsigned step,
@@ -532,37 +600,38 @@ static void frequency(const float *restrict re, const float *restrict im, unsign
     }
 }
 
-/* Sums in lanes: the order of additions is fixed, and a compiler makes vectors of it. */
-#define LANES 8
-
-static float sum_lanes(const float lane[LANES])
+static inline float sum_lanes(few_lanes lane)
 {
     return ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
            ((lane[2] + lane[6]) + (lane[3] + lane[7]));
 }
 
+static inline few_lanes few(const float *x)
+{
+    return *(const few_lanes_u *)x;
+}
+
 static void sums2(const float *restrict p, const float *restrict q, const float *restrict w,
                   unsigned n, float ret[2])
 {
-    float l0[LANES] = {0}, l1[LANES] = {0};
-    for (size_t i = 0; i < n; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            l0[k] += p[i + k] * q[i + k];
-            l1[k] += w[i + k] * p[i + k];
-        }
+    few_lanes l0 = {0}, l1 = {0};
+    for (size_t i = 0; i < n; i += LANES) {
+        l0 += few(p + i) * few(q + i);
+        l1 += few(w + i) * few(p + i);
+    }
     ret[0] = sum_lanes(l0);
     ret[1] = sum_lanes(l1);
 }
 
 static void sums3(const float *restrict w, const float *restrict v, unsigned n, float ret[3])
 {
-    float l0[LANES] = {0}, l1[LANES] = {0}, l2[LANES] = {0};
-    for (size_t i = 0; i < n; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            l0[k] += w[i + k];
-            l1[k] += w[i + k] * v[i + k];
-            l2[k] += w[i + k] * v[i + k] * v[i + k];
-        }
+    few_lanes l0 = {0}, l1 = {0}, l2 = {0};
+    for (size_t i = 0; i < n; i += LANES) {
+        few_lanes a = few(w + i), b = few(v + i);
+        l0 += a;
+        l1 += a * b;
+        l2 += a * b * b;
+    }
     ret[0] = sum_lanes(l0);
     ret[1] = sum_lanes(l1);
     ret[2] = sum_lanes(l2);
@@ -590,6 +659,9 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .highest = highest,
     .above = above,
     .boxes = boxes,
+    .sum_from = sum_from,
+    .pairs = pairs,
+    .below = below,
     .turn_bins = turn_bins,
     .decimate = decimate,
     .frame = frame,

@@ -58,6 +58,12 @@ struct at_loops {
     void (*highest)(const float *x, unsigned n, float *best);
     void (*above)(const float *x, unsigned n, float limit, uint8_t *hit);
     void (*boxes)(const struct at_loops_boxes *b, const float *row, const float *limits);
+    /* Sum of those of x (n) that are not below least, and how many they are; sums of a, b, a a, b b, a b
+     * over (n). */
+    double (*sum_from)(const float *x, size_t n, float least, size_t *ret_count);
+    void (*pairs)(const float *a, const float *b, size_t n, double ret[5]);
+    /* edges: how many of x (n) are below limit times y (n). */
+    unsigned (*below)(const float *x, const float *y, unsigned n, float limit);
     /* channelizer: out (m, 2) = x (m, 2) filter (m) (cs + i sn); decimation by d of line with taps
      * pairs (n_taps, 2 alike), n_taps - 1 a multiple of 8, n_out samples out. */
     void (*turn_bins)(const float *x, const float *filter, unsigned m, float cs, float sn,

@@ -17,6 +17,7 @@
 #define SEEN        1.5f /* times what noise may do in a mean of rows: that mean shows it */
 #define HALF        0.4f /* of the level: where half of a mean's rows are on */
 #define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
+#define COLUMNS     2048
 #define LOOKS_A_ROW 0.9  /* rows overlap by half: what each tells anew */
 
 void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
@@ -37,11 +38,22 @@ static double noise_between(const struct at_map *m, unsigned lo, unsigned hi)
     return s;
 }
 
-/* Per row: power between lo and hi in full-scale^2. */
+/* Per row: power between lo and hi in full-scale^2. Several rows at a time, as each sum waits for itself. */
 static void row_power(const struct at_map *m, double rate_hz, unsigned lo, unsigned hi, float *out)
 {
+    enum { ROWS = 8 };
     float bin = (float)(rate_hz / m->n);
-    for (size_t t = 0; t < m->t; t++) {
+    size_t t = 0;
+    for (; t + ROWS <= m->t; t += ROWS) {
+        const float *row = m->rows + t * m->n;
+        float s[ROWS] = {0};
+        for (unsigned k = lo; k < hi; k++)
+            for (unsigned i = 0; i < ROWS; i++)
+                s[i] += row[(size_t)i * m->n + k];
+        for (unsigned i = 0; i < ROWS; i++)
+            out[t + i] = s[i] * bin;
+    }
+    for (; t < m->t; t++) {
         const float *row = m->rows + t * m->n;
         float s = 0;
         for (unsigned k = lo; k < hi; k++)
@@ -68,17 +80,11 @@ struct moves {
 
 static struct moves envelopes(const float *a, const float *b, size_t t)
 {
-    double sa = 0, sb = 0, aa = 0, bb = 0, ab = 0, n = (double)t;
-    for (size_t i = 0; i < t; i++) {
-        sa += a[i];
-        sb += b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
-        ab += (double)a[i] * b[i];
-    }
-    double va = aa - sa * sa / n, vb = bb - sb * sb / n;
+    double sums[5], n = (double)t;
+    at_loops_best()->pairs(a, b, t, sums);
+    double sa = sums[0], sb = sums[1], va = sums[2] - sa * sa / n, vb = sums[3] - sb * sb / n;
     struct moves m = {.a = sa > 0 ? va * n / (sa * sa) : 0, .b = sb > 0 ? vb * n / (sb * sb) : 0};
-    m.together = va > 0 && vb > 0 ? (ab - sa * sb / n) / sqrt(va * vb) : 0;
+    m.together = va > 0 && vb > 0 ? (sums[4] - sa * sb / n) / sqrt(va * vb) : 0;
     return m;
 }
 
@@ -116,13 +122,8 @@ static float strong_rows(const float *e, size_t t, float quiet)
     /* Mean of what lies above the mean, twice: the level while on, whatever the duty. */
     float level = 0;
     for (int pass = 0; pass < 3; pass++) {
-        double s = 0;
-        size_t n = 0;
-        for (size_t i = 0; i < t; i++)
-            if (e[i] >= level) {
-                s += e[i];
-                n++;
-            }
+        size_t n;
+        double s = at_loops_best()->sum_from(e, t, level, &n);
         level = n ? (float)(s / (double)n) : level;
     }
     if (level > NOISE_ONLY * quiet)
@@ -347,43 +348,62 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
     on->steady = on->steady || on->n_on == m->t;
 }
 
+/* The first row whose middle is not before this sample. */
+static size_t row_at(const struct at_map *m, uint64_t at)
+{
+    uint64_t mid = m->first + m->span / 2, i = at > mid ? (at - mid + m->hop - 1) / m->hop : 0;
+    return i < m->t ? (size_t)i : m->t;
+}
+
 /* Share of the middle half of a long row that was on. */
 static float share_on(const struct at_map *m, size_t t, const struct at_map *fast,
                       const uint8_t *on)
 {
     uint64_t from = m->first + t * m->hop + m->span / 4, to = from + m->span / 2;
-    size_t n = 0, all = 0;
-    for (size_t i = 0; i < fast->t; i++) {
-        uint64_t mid = fast->first + i * fast->hop + fast->span / 2;
-        if (mid < from || mid >= to)
-            continue;
-        all++;
+    size_t n = 0, first = row_at(fast, from), end = row_at(fast, to);
+    for (size_t i = first; i < end; i++)
         n += on[i];
-    }
-    return all ? (float)n / (float)all : 0.25f;
+    return end > first ? (float)n / (float)(end - first) : 0.25f;
 }
 
-static void add_row(struct at_spectra *s, const struct at_loops *loops, const float *row,
-                    float share)
+/* Rows first .. first + n - 1 with their shares (n), a few columns at a time: the sums stay in the cache. */
+static void add_rows(struct at_spectra *s, const struct at_loops *loops, const struct at_map *m, size_t first,
+                     size_t n, const float *share)
 {
-    if (share > 0 && share < 0.2f)
-        return; /* neither on nor off */
-    if (share == 0) {
-        s->rows_off += 1;
-        loops->add(row, s->n, s->off);
-        return;
+    for (size_t t = 0; t < n; t++) {
+        s->rows_off += share[t] == 0;
+        s->rows += share[t] >= 0.2f; /* else neither on nor off */
+        s->rows_full += share[t] >= 0.5f;
     }
-    s->rows += 1;
-    s->rows_full += share >= 0.5f;
-    loops->add(row, s->n, s->sum);
-    loops->highest(row, s->n, s->hold);
+    for (unsigned k = 0; k < s->n; k += COLUMNS) {
+        unsigned some = s->n - k < COLUMNS ? s->n - k : COLUMNS;
+        for (size_t t = 0; t < n; t++) {
+            const float *row = m->rows + (first + t) * m->n + k;
+            if (share[t] == 0) {
+                loops->add(row, some, s->off + k);
+            } else if (share[t] >= 0.2f) {
+                loops->add(row, some, s->sum + k);
+                loops->highest(row, some, s->hold + k);
+            }
+        }
+    }
 }
 
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on)
 {
+    enum { ROWS = 64 };
     const struct at_loops *loops = at_loops_best();
-    for (size_t t = 0; t < e->fast.t; t++)
-        add_row(&k->fast, loops, e->fast.rows + t * e->fast.n, on->rows[t]);
-    for (size_t t = 0; t < e->slow.t; t++)
-        add_row(&k->slow, loops, e->slow.rows + t * e->slow.n, share_on(&e->slow, t, &e->fast, on->rows));
+    float share[ROWS];
+    for (size_t t = 0; t < e->fast.t; t += ROWS) {
+        size_t n = e->fast.t - t < ROWS ? e->fast.t - t : ROWS;
+        for (size_t i = 0; i < n; i++)
+            share[i] = on->rows[t + i];
+        add_rows(&k->fast, loops, &e->fast, t, n, share);
+    }
+    for (size_t t = 0; t < e->slow.t; t += ROWS) {
+        size_t n = e->slow.t - t < ROWS ? e->slow.t - t : ROWS;
+        for (size_t i = 0; i < n; i++)
+            share[i] = share_on(&e->slow, t + i, &e->fast, on->rows);
+        add_rows(&k->slow, loops, &e->slow, t, n, share);
+    }
 }

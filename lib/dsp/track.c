@@ -287,10 +287,9 @@ static void take_before(const struct at_tracker *t, struct at_track *k)
 
 static void mean_rows(const struct at_map *m, float *out)
 {
-    memset(out, 0, m->n * sizeof *out);
-    for (size_t i = 0; i < m->t; i++)
-        for (unsigned k = 0; k < m->n; k++)
-            out[k] += m->rows[i * m->n + k] / (float)m->t;
+    float per = m->t ? 1 / (float)m->t : 0;
+    for (unsigned k = 0; k < m->n; k++)
+        out[k] = m->sum[k] * per;
 }
 
 static void count_bursts(struct at_tracker *t, struct at_track *k, const struct at_epoch *e,

@@ -24,6 +24,9 @@ struct outputs {
     int16_t raw[2 * N];
     double moments[3];
     size_t above;
+    unsigned below;
+    size_t from;
+    double sums[6];
     int bad;
 };
 
@@ -62,6 +65,9 @@ static void run_detector(const struct at_loops *l, const float *x, struct output
     uint8_t flags[2 * N];
     const struct at_loops_boxes b = {N, 2, 256, mask, room, sums, flags, o->hit[1]};
     l->boxes(&b, o->part[6], limits);
+    o->sums[0] = l->sum_from(o->part[6], N - 3, 0.7f, &o->from);
+    l->pairs(o->part[6], o->part[9], N - 3, o->sums + 1);
+    o->below = l->below(o->part[6], o->part[9], N - 3, 0.9f);
 }
 
 static void run_tokens(const struct at_loops *l, const float *x, struct outputs *o)
