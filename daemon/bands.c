@@ -15,7 +15,7 @@
 #define SAMPLE_BYTES 4.0
 #define BLOCK_S      0.01 /* of a live radio: short, decisions wait for it */
 #define FILE_BLOCK   65536
-#define MAX_BLOCK    (1u << 19)
+#define MAX_BLOCK    (1u << 16) /* half a megabyte once converted: it stays in the cache until it has been looked at */
 #define SAME_RATE_HZ 0.5
 
 void at_bands_init(struct at_puller *r)
@@ -348,7 +348,8 @@ static size_t block_of(const struct at_puller *r, double rate_hz)
 
 size_t at_bands_block(const struct at_puller *r)
 {
-    return block_of(r, r->bands[r->band].rate_hz);
+    size_t n = block_of(r, r->bands[r->band].rate_hz);
+    return n < MAX_BLOCK ? n : n - (size_t)(r->next % n); /* as the receiver cuts them */
 }
 
 size_t at_bands_most(const struct at_puller *r)

@@ -215,6 +215,9 @@ static void plan_transforms(struct at_pipeline *p)
         snprintf(path, sizeof path, "%s/fftw-wisdom", config->cache_dir);
         at_dsp_wisdom_load(path);
     }
+    for (size_t i = 0; i < AT_MAX_RADIOS; i++)
+        for (size_t k = 0; p->radios[i] && k < p->radios[i]->puller.n_bands && !is_stopping(p); k++)
+            at_band_plan(p->radios[i]->puller.bands[k].conf->rate_hz);
     for (unsigned n = 8; n <= MAX_PLAN && !is_stopping(p); n *= 2) {
         at_plan_get(n, AT_PLAN_FORWARD);
         at_plan_get(n, AT_PLAN_INVERSE);

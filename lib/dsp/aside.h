@@ -1,7 +1,10 @@
-/* One thread beside the one that pushes a band, for one job at a time. What both touch is handed
- * over by start and wait; nothing else is shared. SPDX-License-Identifier: GPL-3.0-or-later */
+/* One thread beside the one that pushes a band: for one job at a time, and for parts of what the pushing
+ * thread itself is at. What both touch is handed over by start, wait and share; nothing else is shared. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_ASIDE_H
 #define AT_DSP_ASIDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "lib/base/mem.h"
 
@@ -11,12 +14,18 @@ struct at_aside;
 int at_aside_create(struct at_mem *mem, struct at_aside **ret);
 /* Lets the job end. NULL: nothing. */
 void at_aside_destroy(struct at_aside *a);
-/* Runs job(ctx) (borrowed until the next wait) in the thread, after the one before it. Locks, for
- * as long as that takes. The owner's thread. */
-void at_aside_start(struct at_aside *a, void (*job)(void *ctx), void *ctx);
+/* Runs job(ctx) (borrowed until the next wait) in the thread, after the one before it, again and again
+ * while it returns true: the shorter such a step, the sooner the thread helps with what is shared.
+ * Locks, for as long as the one before takes. The owner's thread. */
+void at_aside_start(struct at_aside *a, bool (*job)(void *ctx), void *ctx);
+/* Runs part(ctx, i) for i in 0 .. n - 1, each once and in any order, in both threads; returns when all
+ * are done. The owner's thread. */
+void at_aside_share(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n);
 /* Until what was started is done. The owner's thread. */
 void at_aside_wait(struct at_aside *a);
-/* Whether it is. */
+/* Until the step that the thread is at is done; the rest is left to the owner, whose thread it is. */
+void at_aside_halt(struct at_aside *a);
+/* Whether what was started is done. */
 int at_aside_idle(struct at_aside *a);
 
 #endif

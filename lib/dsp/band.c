@@ -9,6 +9,7 @@
 #include "lib/dsp/feed.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/frames.h"
+#include "lib/dsp/plan.h"
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
 #include "lib/dsp/view.h"
@@ -23,11 +24,14 @@
 #define SPECK_ROWS   4    /* of the short spectra */
 #define SPECK_ENERGY 50.0 /* over the noise's density: 1 is a cell at 0 dB */
 
+#define TOGETHER 8 /* blocks that two threads make */
+
 #define CLEAN 4096 /* samples looked over at once for NaN and Inf */
 
 struct user {
     struct at_feed *feed;
     uint64_t updated, retuned;
+    uint64_t stopped; /* block at which its feed has no room */
 };
 
 struct at_band {
@@ -60,6 +64,16 @@ static int bad_config(const struct at_band_config *c, struct at_error *err)
         return at_error_set(err, -EINVAL,
                             "band: look-back, hang time, false-alarm rate or limits unfit");
     return 0;
+}
+
+void at_band_plan(double rate_hz)
+{
+    struct at_view v = {.rate_hz = rate_hz};
+    if (!(rate_hz >= AT_BAND_WIDE_HZ))
+        return;
+    at_view_sizes(&v);
+    at_plan_get_patient(v.n_block, AT_PLAN_FORWARD);
+    at_plan_get_patient(v.n_fast, AT_PLAN_FORWARD);
 }
 
 static void set_defaults(struct at_band_config *c)
@@ -113,7 +127,9 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     const struct at_band_config *c = &b->config;
     int ret = at_view_init(&b->view, b->mem, c);
     if (ret == 0)
-        ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b));
+        ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b),
+                             b->view.aside ? TOGETHER : 1);
+    b->blocks.aside = b->view.aside;
     if (ret == 0)
         ret = at_floor_init(&b->floor, b->mem, b->view.n_fast, b->view.max_fast, 0);
     if (ret == 0)
@@ -298,6 +314,37 @@ static void run_feeds(struct at_band *b, bool drain)
     }
 }
 
+/* ---- feeds in two threads ---- */
+
+static void make_tokens(void *ctx, size_t i)
+{
+    struct at_band *b = ctx;
+    struct at_track *k = b->tracker.tracks[i];
+    if (!k->pending)
+        ((struct user *)k->user)->stopped =
+            at_feed_make(((struct user *)k->user)->feed, &b->blocks, true, false);
+}
+
+/* Tokens of the blocks from `first` on: made in both threads, handed over in the order of one: block by block. */
+static void run_feeds_together(struct at_band *b, uint64_t first)
+{
+    while (first < b->blocks.count) {
+        uint64_t end = b->blocks.count;
+        at_aside_share(b->view.aside, make_tokens, b, b->tracker.n_tracks);
+        for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
+            const struct at_track *k = b->tracker.tracks[i];
+            if (!k->pending && ((struct user *)k->user)->stopped < end)
+                end = ((struct user *)k->user)->stopped;
+        }
+        for (; first < end; first++)
+            for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
+                struct at_track *k = b->tracker.tracks[i];
+                if (!k->pending)
+                    at_feed_hand(((struct user *)k->user)->feed, first + 1, &b->sink, &k->e, &b->stats);
+            }
+    }
+}
+
 /* What fills a cell or two of the short spectra and is no stronger than noise gets there by itself:
  * rows that overlap by half make the tail of a box heavier than the gamma's of the threshold. */
 static bool is_speck(const struct at_band *b, const struct at_emission *e)
@@ -370,10 +417,11 @@ struct search {
     size_t n;
 };
 
-static void search_short(void *ctx)
+static bool search_short(void *ctx)
 {
     struct search *s = ctx;
     s->n = at_detector_run(s->detector, s->map, NULL, 0, s->regions, AT_TRACK_MAX_REGIONS);
+    return false;
 }
 
 /* Regions of the long rows, then of the short ones that they do not explain: (2
@@ -458,6 +506,20 @@ static const float *cleaned(struct at_band *b, const float *iq, size_t n)
     return b->clean;
 }
 
+/* The blocks that are there now, one after the other. */
+static void take_blocks(struct at_band *b)
+{
+    uint64_t first = b->blocks.count;
+    at_blocks_make(&b->blocks);
+    while (at_blocks_next(&b->blocks)) {
+        at_view_block(&b->view, at_blocks_get(&b->blocks, b->blocks.count - 1));
+        if (!b->view.aside)
+            run_feeds(b, false);
+    }
+    if (b->view.aside)
+        run_feeds_together(b, first);
+}
+
 int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
 {
     at_cpu_flush_denormals();
@@ -473,27 +535,24 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
             return ret;
     }
     while (n > 0) {
-        int made = 0;
         size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
         part = part < CLEAN ? part : CLEAN;
         part = part < at_blocks_room(&b->blocks) ? part : at_blocks_room(&b->blocks);
         const float *good = cleaned(b, iq, part);
-        size_t got = at_blocks_push(&b->blocks, good, part, &made);
-        at_view_push(&b->view, good, got);
-        iq += 2 * got;
-        n -= got;
-        index += got;
+        at_blocks_push(&b->blocks, good, part);
+        at_view_push(&b->view, good, part);
+        iq += 2 * part;
+        n -= part;
+        index += part;
         b->next = index;
-        b->stats.samples += got;
-        int ret = 0;
-        if (made) {
-            at_view_block(&b->view, at_blocks_get(&b->blocks, b->blocks.count - 1));
-            run_feeds(b, false);
-        }
-        if (at_view_room(&b->view) == 0) {
-            ret = end_epoch(b, false);
-            b->gap = false;
-        }
+        b->stats.samples += part;
+        bool whole = at_view_room(&b->view) == 0;
+        if (whole || n == 0 || at_blocks_room(&b->blocks) == 0)
+            take_blocks(b);
+        if (!whole)
+            continue;
+        int ret = end_epoch(b, false);
+        b->gap = false;
         if (ret < 0)
             return ret;
     }

@@ -15,6 +15,8 @@
 #include "lib/base/mem.h"
 #include "lib/dsp/emission.h"
 
+#define AT_BAND_WIDE_HZ 20e6 /* from here on one thread may be too little for a band */
+
 struct at_band_config {
     double rate_hz;               /* 8e3 .. 61.44e6 */
     unsigned n_bins;              /* of a frame; 0: AT_FRAME_BINS */
@@ -110,6 +112,10 @@ int at_band_open_emission(struct at_band *b, double f_lo_hz, double f_hi_hz, uin
                           uint64_t end, uint64_t *ret_id);
 
 void at_band_get_stats(const struct at_band *b, struct at_band_stats *ret);
+
+/* Plans what a band of that rate does all the time: seconds for a wide one, and where wisdom was
+ * loaded once for all. Before bands are created; any thread. */
+void at_band_plan(double rate_hz);
 
 /* FFTW wisdom, read and written once per process (NULL: none). Missing or unreadable: measured
  * anew. Main thread. */

@@ -12,6 +12,7 @@
 #define TAPS        65   /* at the channel rate */
 #define CUTOFF      0.46 /* -6 dB point in channel rates */
 #define ATTENUATION 72.0
+#define LINE        32   /* blocks after which the delay line, far longer than one, is moved */
 #define MIN_INVERSE 128 /* so that TAPS fit into half of it */
 
 struct at_channel {
@@ -27,7 +28,8 @@ struct at_channel {
     unsigned n_taps;    /* of the second stage */
     float *taps;        /* (n_taps) */
     float *pairs;       /* (n_taps, 2) each twice, for I and Q */
-    float *line;        /* (n_taps - 1 + half, 2) delay line, then the newest */
+    float *line;        /* (n_taps - 1 + LINE half, 2) delay line, then the newest of some blocks */
+    unsigned at;        /* of them in it: the delay line begins as many halves later */
 };
 
 static double band_share(double f_lo, double f_hi, double rate)
@@ -104,7 +106,8 @@ int at_channel_create(struct at_mem *mem, const struct at_channel_shape *shape, 
         c->n_taps = (TAPS - 1) * shape->decimation + 1;
         c->taps = at_mem_array(mem, AT_MEM_IQ, c->n_taps, sizeof(float));
         c->line =
-            at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + c->half) * 2, sizeof(float));
+            at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + LINE * c->half) * 2,
+                         sizeof(float));
         c->pairs = at_mem_array(mem, AT_MEM_IQ, (size_t)c->n_taps * 2, sizeof(float));
         if (!c->taps || !c->line || !c->pairs)
             goto fail;
@@ -136,6 +139,7 @@ void at_channel_reset(struct at_channel *c)
 {
     if (c->line)
         memset(c->line, 0, (size_t)(c->n_taps - 1) * 2 * sizeof(float));
+    c->at = 0;
 }
 
 unsigned at_channel_block_samples(const struct at_channel *c)
@@ -173,14 +177,13 @@ static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, cons
     }
 }
 
-/* half samples x (half, 2) turned by the fine shift into the delay line. */
-static void shift_fine(struct at_channel *c, const float *x, uint64_t seq)
+/* half samples x (half, 2) turned by the fine shift to the end of the delay line. */
+static void shift_fine(struct at_channel *c, const float *x, uint64_t seq, float *to)
 {
     double step = -c->shape.fine_hz / (c->band_rate_hz * c->n / c->shape.n_block);
     double start = step * (double)(seq * c->half);
     double turn = 2 * M_PI * (start - floor(start));
     double re = cos(turn), im = sin(turn), cs = cos(2 * M_PI * step), sn = sin(2 * M_PI * step);
-    float *to = c->line + 2 * (size_t)(c->n_taps - 1);
     for (unsigned i = 0; i < c->half; i++) {
         float fr = (float)re, fi = (float)im;
         to[2 * i] = x[2 * i] * fr - x[2 * i + 1] * fi;
@@ -202,11 +205,14 @@ void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const
         memset(c->time, 0, (size_t)c->n * 2 * sizeof(float));
     }
     if (c->shape.decimation > 1) {
-        shift_fine(c, x, seq);
-        c->loops->decimate(c->line, c->pairs, c->n_taps, c->shape.decimation,
+        float *line = c->line + 2 * (size_t)c->at * c->half, *next = line + 2 * (size_t)c->half;
+        shift_fine(c, x, seq, line + 2 * (size_t)(c->n_taps - 1));
+        c->loops->decimate(line, c->pairs, c->n_taps, c->shape.decimation,
                            c->half / c->shape.decimation, out);
-        memmove(c->line, c->line + 2 * (size_t)c->half,
-                (size_t)(c->n_taps - 1) * 2 * sizeof(float));
+        if (++c->at == LINE) {
+            memmove(c->line, next, (size_t)(c->n_taps - 1) * 2 * sizeof(float));
+            c->at = 0;
+        }
     } else {
         memcpy(out, x, (size_t)c->half * 2 * sizeof(float));
     }

@@ -8,7 +8,15 @@
 #include "lib/dsp/floor.h"
 #include "lib/dsp/frames.h"
 
-#define BATCH 64 /* tokens handed over at once, at most */
+#define BATCH    64 /* tokens after which they are handed over */
+#define MAX_CUTS 64
+
+/* Tokens that are handed over together. */
+struct cut {
+    unsigned n;
+    uint64_t index; /* one past the last sample of their newest */
+    uint64_t block; /* that brought it */
+};
 
 struct at_feed {
     struct at_mem *mem;
@@ -21,8 +29,12 @@ struct at_feed {
     uint64_t from; /* the first that is wanted */
     uint64_t done; /* one past the newest that went into the framer */
     float *iq;     /* (block samples, 2) */
-    float *batch;  /* (BATCH + AT_FEED_AROUND, columns) waiting for the sink */
-    unsigned n_batch;
+    float *batch;  /* (room + 1, columns) waiting for the sink, then the one being made */
+    unsigned n_batch, room;
+    unsigned worst;                                /* that one block may bring */
+    unsigned n_cut, n_cuts;                        /* tokens in cuts; cuts */
+    struct cut cuts[MAX_CUTS];
+    uint64_t frames; /* made since stats were told */
     float *held; /* (AT_FEED_AROUND, columns) newest silent tokens, a ring */
     unsigned n_held, next_held;
     uint64_t skipped; /* silent ones let go since the newest that was kept */
@@ -68,8 +80,9 @@ int at_feed_create(struct at_mem *mem, const struct at_feed_config *config,
     if (ret == 0) {
         f->iq = at_mem_array(mem, AT_MEM_FRAMES, (size_t)at_channel_block_samples(f->channel) * 2,
                              sizeof(float));
-        f->batch = at_mem_array(mem, AT_MEM_FRAMES,
-                                (size_t)(BATCH + AT_FEED_AROUND + 1) * f->columns, sizeof(float));
+        f->worst = at_channel_block_samples(f->channel) / f->hop + 1 + AT_FEED_AROUND;
+        f->room = BATCH + 2 * f->worst;
+        f->batch = at_mem_array(mem, AT_MEM_FRAMES, (size_t)(f->room + 1) * f->columns, sizeof(float));
         f->held =
             at_mem_array(mem, AT_MEM_FRAMES, (size_t)AT_FEED_AROUND * f->columns, sizeof(float));
         if (!f->iq || !f->batch || !f->held)
@@ -135,23 +148,48 @@ void at_feed_begin(struct at_feed *f, const struct at_blocks *blocks, uint64_t s
     at_framer_reset(f->framer);
 }
 
-static void hand_over(struct at_feed *f, const struct at_band_sink *sink,
-                      const struct at_emission *e, struct at_band_stats *stats, uint64_t index)
+/* What is not in a cut yet becomes one. */
+static void cut(struct at_feed *f, uint64_t index)
 {
-    if (f->n_batch == 0)
-        return;
-    size_t room = sink->room(sink->ctx, e->id), n = room < f->n_batch ? room : f->n_batch;
+    if (f->n_batch > f->n_cut)
+        f->cuts[f->n_cuts++] =
+            (struct cut){.n = f->n_batch - f->n_cut, .index = index, .block = f->next_block};
+    f->n_cut = f->n_batch;
+}
+
+static void hand_cut(struct at_feed *f, const struct cut *cut, const float *frames,
+                     const struct at_band_sink *sink, const struct at_emission *e,
+                     struct at_band_stats *stats)
+{
+    size_t room = sink->room(sink->ctx, e->id), n = room < cut->n ? room : cut->n;
     if (n > 0) {
         /* The index is that of the newest frame handed over; those left out lie behind it. */
-        uint64_t newest = index - (uint64_t)(f->n_batch - n) * f->hop * f->step;
-        sink->tokens(sink->ctx, e, f->batch, n, f->new_run ? AT_TOKENS_NEW_RUN : 0, newest);
+        uint64_t newest = cut->index - (uint64_t)(cut->n - n) * f->hop * f->step;
+        sink->tokens(sink->ctx, e, frames, n, f->new_run ? AT_TOKENS_NEW_RUN : 0, newest);
         f->new_run = false;
         stats->tokens += n;
     }
-    if (n < f->n_batch)
+    if (n < cut->n)
         f->new_run = true;
-    stats->tokens_skipped += f->n_batch - n;
-    f->n_batch = 0;
+    stats->tokens_skipped += cut->n - n;
+}
+
+void at_feed_hand(struct at_feed *f, uint64_t end, const struct at_band_sink *sink,
+                  const struct at_emission *e, struct at_band_stats *stats)
+{
+    unsigned done = 0, tokens = 0;
+    for (; done < f->n_cuts && f->cuts[done].block < end; done++) {
+        hand_cut(f, &f->cuts[done], f->batch + (size_t)tokens * f->columns, sink, e, stats);
+        tokens += f->cuts[done].n;
+    }
+    stats->frames += f->frames;
+    f->frames = 0;
+    f->n_cuts -= done;
+    f->n_cut -= tokens;
+    f->n_batch -= tokens;
+    memmove(f->cuts, f->cuts + done, f->n_cuts * sizeof *f->cuts);
+    memmove(f->batch, f->batch + (size_t)tokens * f->columns,
+            (size_t)f->n_batch * f->columns * sizeof *f->batch);
 }
 
 static float *push_batch(struct at_feed *f, const float *frame)
@@ -168,7 +206,7 @@ static float *push_batch(struct at_feed *f, const float *frame)
 /* The token rule, for the frame that stands behind the batch. */
 static void keep(struct at_feed *f)
 {
-    const float *frame = f->batch + (size_t)(BATCH + AT_FEED_AROUND) * f->columns;
+    const float *frame = f->batch + (size_t)f->room * f->columns;
     if (at_framer_ratio(f->framer) > f->threshold) {
         unsigned oldest = (f->next_held + AT_FEED_AROUND - f->n_held) % AT_FEED_AROUND;
         for (unsigned i = 0; i < f->n_held; i++)
@@ -192,10 +230,9 @@ static void keep(struct at_feed *f)
 /* n channel samples, the first of which is number first of the stretch, as far as they are wanted
  * and lie before end. */
 static void take(struct at_feed *f, const struct at_blocks *blocks, int64_t first, size_t n,
-                 int64_t end, const struct at_band_sink *sink, const struct at_emission *e,
-                 struct at_band_stats *stats)
+                 int64_t end)
 {
-    float *slot = f->batch + (size_t)(BATCH + AT_FEED_AROUND) * f->columns;
+    float *slot = f->batch + (size_t)f->room * f->columns;
     int64_t at = first < (int64_t)f->from ? (int64_t)f->from : first, stop = first + (int64_t)n;
     stop = stop < end ? stop : end;
     while (at < stop) {
@@ -203,16 +240,20 @@ static void take(struct at_feed *f, const struct at_blocks *blocks, int64_t firs
                                           slot, 1, &used);
         at += (int64_t)used;
         f->done = (uint64_t)at;
-        stats->frames += got;
+        f->frames += got;
         if (got)
             keep(f);
-        if (f->n_batch >= BATCH)
-            hand_over(f, sink, e, stats, blocks->index + f->done * f->step);
+        if (f->n_batch - f->n_cut >= BATCH)
+            cut(f, blocks->index + f->done * f->step);
     }
 }
 
-void at_feed_run(struct at_feed *f, const struct at_blocks *blocks, const struct at_band_sink *sink,
-                 const struct at_emission *e, struct at_band_stats *stats, bool drain)
+static bool has_room(const struct at_feed *f)
+{
+    return f->n_batch + f->worst <= f->room && f->n_cuts + f->worst / BATCH + 2 <= MAX_CUTS;
+}
+
+uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool each, bool drain)
 {
     unsigned per = at_channel_block_samples(f->channel), lag = at_channel_lag(f->channel);
     uint64_t oldest = blocks->count > blocks->n_keep ? blocks->count - blocks->n_keep : 0;
@@ -221,10 +262,20 @@ void at_feed_run(struct at_feed *f, const struct at_blocks *blocks, const struct
     uint64_t stop = blocks->count + (drain && lag ? lag / per + 1 : 0);
     if (f->next_block < oldest) /* the look-back did not reach: begin where it does */
         at_feed_begin(f, blocks, blocks->index + oldest * blocks->advance, true);
-    for (; f->next_block < stop; f->next_block++) {
+    for (; f->next_block < stop && has_room(f); f->next_block++) {
         at_channel_run(f->channel, at_blocks_get(blocks, f->next_block), f->next_block, blocks->dc,
                        f->iq);
-        take(f, blocks, (int64_t)(f->next_block * per) - lag, per, end, sink, e, stats);
+        take(f, blocks, (int64_t)(f->next_block * per) - lag, per, end);
+        if (each || f->next_block + 1 == stop)
+            cut(f, blocks->index + f->done * f->step);
     }
-    hand_over(f, sink, e, stats, blocks->index + f->done * f->step);
+    return f->next_block < stop ? f->next_block : UINT64_MAX;
+}
+
+void at_feed_run(struct at_feed *f, const struct at_blocks *blocks, const struct at_band_sink *sink,
+                 const struct at_emission *e, struct at_band_stats *stats, bool drain)
+{
+    while (at_feed_make(f, blocks, false, drain) != UINT64_MAX)
+        at_feed_hand(f, UINT64_MAX, sink, e, stats);
+    at_feed_hand(f, UINT64_MAX, sink, e, stats);
 }

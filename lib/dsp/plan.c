@@ -10,6 +10,8 @@
 
 #include "lib/dsp/band.h"
 
+#define PATIENCE_S 8.0 /* 16384 points take six */
+
 struct at_plan {
     fftwf_plan fftw;
 };
@@ -17,30 +19,40 @@ struct at_plan {
 static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER;
 static struct at_plan plans[AT_PLAN_MAX_LOG2 + 1][2];
 
-static fftwf_plan make(unsigned n, enum at_plan_sign sign)
+static fftwf_plan make(unsigned n, enum at_plan_sign sign, unsigned effort, double seconds)
 {
     fftwf_complex *in = fftwf_alloc_complex(n), *out = fftwf_alloc_complex(n);
     fftwf_plan p = NULL;
     if (in && out) {
-        fftwf_set_timelimit(1.0);
+        fftwf_set_timelimit(seconds);
         p = fftwf_plan_dft_1d((int)n, in, out,
-                              sign == AT_PLAN_FORWARD ? FFTW_FORWARD : FFTW_BACKWARD, FFTW_MEASURE);
+                              sign == AT_PLAN_FORWARD ? FFTW_FORWARD : FFTW_BACKWARD, effort);
     }
     fftwf_free(in);
     fftwf_free(out);
     return p;
 }
 
-const struct at_plan *at_plan_get(unsigned n, enum at_plan_sign sign)
+static const struct at_plan *get(unsigned n, enum at_plan_sign sign, unsigned effort, double seconds)
 {
     if (n < 2 || n > 1u << AT_PLAN_MAX_LOG2 || (n & (n - 1)))
         return NULL;
     struct at_plan *p = &plans[__builtin_ctz(n)][sign];
     pthread_mutex_lock(&planner);
     if (!p->fftw)
-        p->fftw = make(n, sign);
+        p->fftw = make(n, sign, effort, seconds);
     pthread_mutex_unlock(&planner);
     return p->fftw ? p : NULL;
+}
+
+const struct at_plan *at_plan_get(unsigned n, enum at_plan_sign sign)
+{
+    return get(n, sign, FFTW_MEASURE, 1);
+}
+
+const struct at_plan *at_plan_get_patient(unsigned n, enum at_plan_sign sign)
+{
+    return get(n, sign, FFTW_PATIENT, PATIENCE_S);
 }
 
 void at_plan_run(const struct at_plan *p, const float *in, float *out)

@@ -2,7 +2,6 @@
 #include "lib/dsp/spectrum.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "lib/dsp/loops.h"
@@ -11,12 +10,12 @@
 
 #define BATCH 1024 /* points */
 
-int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep)
+int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep, unsigned ahead)
 {
-    *b = (struct at_blocks){.mem = mem, .n = n, .advance = n / 2, .n_keep = n_keep};
+    *b = (struct at_blocks){.mem = mem, .n = n, .advance = n / 2, .n_keep = n_keep, .ahead = ahead};
     b->plan = at_plan_get(n, AT_PLAN_FORWARD);
-    b->in = at_mem_array(mem, AT_MEM_IQ, (size_t)n * 2, sizeof(float));
-    b->spec = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)n_keep * n * 2, sizeof(float));
+    b->in = at_mem_array(mem, AT_MEM_IQ, (n + (size_t)(ahead - 1) * b->advance) * 2, sizeof(float));
+    b->spec = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)(n_keep + ahead) * n * 2, sizeof(float));
     if (!b->plan || !b->in || !b->spec) {
         at_blocks_finish(b);
         return -ENOMEM;
@@ -36,27 +35,51 @@ void at_blocks_begin(struct at_blocks *b, uint64_t index)
 {
     b->index = index;
     b->taken = b->count = 0;
+    b->made = 0;
     b->fill = b->advance / 2;
     memset(b->in, 0, (size_t)b->fill * 2 * sizeof(float));
 }
 
-static void make(struct at_blocks *b)
+static float *place(const struct at_blocks *b, uint64_t seq)
 {
-    at_plan_run(b->plan, b->in, b->spec + (size_t)(b->count % b->n_keep) * b->n * 2);
-    b->count++;
-    b->fill = b->n - b->advance;
-    memmove(b->in, b->in + 2 * (size_t)b->advance, (size_t)b->fill * 2 * sizeof(float));
+    return b->spec + (size_t)(seq % (b->n_keep + b->ahead)) * b->n * 2;
 }
 
-size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n, int *ret_made)
+static void make_one(void *ctx, size_t i)
 {
-    size_t want = b->n - b->fill, got = n < want ? n : want;
+    const struct at_blocks *b = ctx;
+    at_plan_run(b->plan, b->in + 2 * i * b->advance, place(b, b->count + i));
+}
+
+void at_blocks_make(struct at_blocks *b)
+{
+    if (b->fill < b->n)
+        return;
+    b->made = (b->fill - b->n) / b->advance + 1;
+    if (b->aside && b->made > 1)
+        at_aside_share(b->aside, make_one, b, b->made);
+    else
+        for (size_t i = 0; i < b->made; i++)
+            make_one(b, i);
+    b->fill -= b->made * b->advance;
+    memmove(b->in, b->in + 2 * (size_t)b->made * b->advance, (size_t)b->fill * 2 * sizeof(float));
+}
+
+bool at_blocks_next(struct at_blocks *b)
+{
+    if (b->made == 0)
+        return false;
+    b->made--;
+    b->count++;
+    return true;
+}
+
+size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n)
+{
+    size_t want = at_blocks_room(b), got = n < want ? n : want;
     memcpy(b->in + 2 * (size_t)b->fill, iq, got * 2 * sizeof(float));
     b->fill += (unsigned)got;
     b->taken += got;
-    *ret_made = b->fill == b->n;
-    if (*ret_made)
-        make(b);
     return got;
 }
 
@@ -65,15 +88,16 @@ int at_blocks_pad(struct at_blocks *b)
     if (b->count * b->advance >= b->taken)
         return 0;
     memset(b->in + 2 * (size_t)b->fill, 0, (size_t)(b->n - b->fill) * 2 * sizeof(float));
-    make(b);
-    return 1;
+    b->fill = b->n;
+    at_blocks_make(b);
+    return at_blocks_next(b);
 }
 
 const float *at_blocks_get(const struct at_blocks *b, uint64_t seq)
 {
     if (seq >= b->count || seq + b->n_keep < b->count)
         return NULL;
-    return b->spec + (size_t)(seq % b->n_keep) * b->n * 2;
+    return place(b, seq);
 }
 
 int at_stft_init(struct at_stft *s, struct at_mem *mem, unsigned n, unsigned looks, double rate_hz,

@@ -4,39 +4,47 @@
 #ifndef AT_DSP_SPECTRUM_H
 #define AT_DSP_SPECTRUM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/mem.h"
+#include "lib/dsp/aside.h"
 
 struct at_blocks {
     struct at_mem *mem;
     const struct at_plan *plan;
     unsigned n, advance; /* N, V */
     unsigned n_keep;     /* blocks that stay readable */
+    unsigned ahead;      /* blocks whose samples are gathered before they are made */
+    unsigned made;       /* blocks made behind those that count */
+    struct at_aside *aside; /* makes some of them; borrowed, set by the owner; NULL: alone */
     uint64_t index;      /* absolute index of the stretch's first sample */
     uint64_t taken;      /* samples of the stretch so far, padding not counted */
-    uint64_t count;      /* blocks made of the stretch */
+    uint64_t count;      /* blocks of the stretch that are there to be read */
     unsigned fill;
-    float *in;   /* (N, 2) */
+    float *in;   /* (N + (ahead - 1) V, 2) */
     float dc[2]; /* the band's DC line, which channels take off; set by the owner */
-    float *spec; /* (n_keep, N, 2) FFT order */
+    float *spec; /* (n_keep + ahead, N, 2) FFT order */
 };
 
-/* n: power of two, at least 8. 0 or -ENOMEM. */
-int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep);
+/* n: power of two, at least 8; ahead: at least 1. 0 or -ENOMEM. */
+int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep, unsigned ahead);
 void at_blocks_finish(struct at_blocks *b);
 /* A new stretch begins at this absolute index; old blocks are gone. RT-safe. */
 void at_blocks_begin(struct at_blocks *b, uint64_t index);
-/* Takes samples up to the next block's end and returns how many; *ret_made is 1 where a block was
- * made. RT-safe. */
-size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n, int *ret_made);
-/* Samples up to the next block's end. */
+/* Takes samples as far as there is room and returns how many. RT-safe. */
+size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n);
+/* Samples up to where blocks must be made. */
 static inline size_t at_blocks_room(const struct at_blocks *b)
 {
-    return b->n - b->fill;
+    return b->n + (size_t)(b->ahead - 1) * b->advance - b->fill;
 }
-/* Makes one more block from zeros after the stretch's last sample. 0: every sample is already in
+/* Makes the blocks of which all samples are there. RT-safe but for what aside does. */
+void at_blocks_make(struct at_blocks *b);
+/* The next of those that were made counts from now on; false: there is none. RT-safe. */
+bool at_blocks_next(struct at_blocks *b);
+/* Makes one more block from zeros after the stretch's last sample, those before it made. 0: every sample is already in
  * the output part of a block. RT-safe. */
 int at_blocks_pad(struct at_blocks *b);
 /* Block seq (N, 2), or NULL: not yet, or no longer there. */

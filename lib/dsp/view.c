@@ -18,11 +18,12 @@
 #define FAST_HOP_S  27e-6 /* where spectra come faster, rows are means of several */
 #define SLOW_HOP_S  1.75e-3
 #define AVERAGE_S   0.5
-#define CHUNKS      64 /* of an epoch, to tell a DC line from a signal */
+#define CHUNKS      AT_VIEW_CHUNKS
 #define QUIET       24 /* of them, the quietest */
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
 #define ASIDE       32768 /* samples that are worth waking a thread for */
+#define STEP        8192  /* samples that it looks at at once: they stay in its cache meanwhile */
 #define MOSTLY_OFF  0.4
 #define BRIEF       3.0 /* so much higher in the short rows than in the long ones */
 #define STILL       8   /* a gate of twice as many samples is found */
@@ -35,7 +36,7 @@ static unsigned pow2_below(double x, unsigned lo, unsigned hi)
     return n;
 }
 
-static void set_sizes(struct at_view *v)
+void at_view_sizes(struct at_view *v)
 {
     double rate = v->rate_hz;
     v->n_block = pow2_below(rate * BLOCK_S, 64, 16384);
@@ -58,12 +59,14 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
                           .rate_hz = config->rate_hz,
                           .waterfall_bins = config->waterfall_bins,
                           .loops = at_loops_best()};
-    set_sizes(v);
+    at_view_sizes(v);
     v->row_s = 1 / config->waterfall_rate;
     v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
     v->cells_before = v->looks_fast + 1;
     v->cells = at_mem_array(mem, AT_MEM_IQ, v->cells_before + v->epoch / (v->n_fast / 2), 1);
     v->gated = at_mem_array(mem, AT_MEM_IQ, v->max_fast, 1);
+    v->max_waiting = v->epoch / (v->n_block / 2) + 2;
+    v->waiting = at_mem_array(mem, AT_MEM_IQ, v->max_waiting, sizeof *v->waiting);
     v->fast = at_mem_array_raw(mem, AT_MEM_IQ, v->max_fast * v->n_fast, sizeof(float));
     v->slow = at_mem_array_raw(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
     v->sum_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
@@ -78,7 +81,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
         ret = at_stft_init(&v->stft_slow, mem, v->n_slow, 1, v->rate_hz, v->max_slow);
     if (ret == 0 && config->aside && at_aside_create(mem, &v->aside) == -ENOMEM)
         ret = -ENOMEM; /* without a thread the one there is does it */
-    if (ret < 0 || !v->iq || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
+    if (ret < 0 || !v->iq || !v->cells || !v->gated || !v->waiting || !v->fast || !v->slow || !v->sum_fast ||
         !v->sum_slow || !v->partial || !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
         return -ENOMEM;
@@ -98,26 +101,20 @@ void at_view_finish(struct at_view *v)
     }
     at_mem_free(v->mem, v->cells);
     at_mem_free(v->mem, v->gated);
+    at_mem_free(v->mem, v->waiting);
     v->cells = v->gated = NULL;
+    v->waiting = NULL;
     at_stft_finish(&v->stft_fast);
     at_stft_finish(&v->stft_slow);
-}
-
-/* Short spectra of the samples up to v->to. */
-static void make_fast(void *ctx)
-{
-    struct at_view *v = ctx;
-    v->t_fast += at_stft_run(&v->stft_fast, v->iq + 2 * v->handed, v->to - v->handed,
-                             v->fast + v->t_fast * v->n_fast, v->max_fast - v->t_fast);
-    v->handed = v->to;
 }
 
 void at_view_begin(struct at_view *v, uint64_t index)
 {
     if (v->aside)
-        at_aside_wait(v->aside);
+        at_aside_halt(v->aside);
     v->stretch = v->index = v->end = index;
     v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
+    v->n_waiting = v->taken = 0;
     v->rows_fast = 0;
     v->rows_slow = 0;
     v->row_rows = 0;
@@ -134,19 +131,6 @@ size_t at_view_room(const struct at_view *v)
     return v->epoch - v->fill;
 }
 
-void at_view_push(struct at_view *v, const float *iq, size_t n)
-{
-    memcpy(v->iq + 2 * v->fill, iq, n * 2 * sizeof(float));
-    v->fill += n;
-    v->end += n;
-    v->since += n;
-    if (!v->aside || v->since < ASIDE || !at_aside_idle(v->aside))
-        return;
-    v->since = 0;
-    v->to = v->fill;
-    at_aside_start(v->aside, make_fast, v);
-}
-
 int at_view_survey(struct at_view *v, const float *iq, size_t n)
 {
     int bad;
@@ -156,44 +140,46 @@ int at_view_survey(struct at_view *v, const float *iq, size_t n)
 
 /* ---- the DC line: constant over the whole epoch, which no signal is ---- */
 
-struct chunk {
-    float re, im, power, away;
-};
-
 static int by_power(const void *a, const void *b)
 {
-    const struct chunk *x = a, *y = b;
+    const struct at_chunk *x = a, *y = b;
     return (x->power > y->power) - (x->power < y->power);
 }
 
 static int by_re(const void *a, const void *b)
 {
-    const struct chunk *x = a, *y = b;
+    const struct at_chunk *x = a, *y = b;
     return (x->re > y->re) - (x->re < y->re);
 }
 
 static int by_im(const void *a, const void *b)
 {
-    const struct chunk *x = a, *y = b;
+    const struct at_chunk *x = a, *y = b;
     return (x->im > y->im) - (x->im < y->im);
 }
 
 static int by_away(const void *a, const void *b)
 {
-    const struct chunk *x = a, *y = b;
+    const struct at_chunk *x = a, *y = b;
     return (x->away > y->away) - (x->away < y->away);
+}
+
+/* Means over the k-th of the epoch's parts of `per` samples. */
+static struct at_chunk take_chunk(const struct at_view *v, size_t k, size_t per)
+{
+    double re, im, p;
+    v->loops->moments(v->iq + 2 * k * per, per, &re, &im, &p);
+    return (struct at_chunk){
+        .re = (float)(re / (double)per), .im = (float)(im / (double)per), .power = (float)p};
 }
 
 /* Means over CHUNKS parts of the epoch. False: some are exact zeros, where no receiver's constant
  * would be missing. */
-static bool take_chunks(const struct at_view *v, struct chunk *c, size_t per)
+static bool take_chunks(const struct at_view *v, struct at_chunk *c, size_t per)
 {
     for (size_t k = 0; k < CHUNKS; k++) {
-        double re, im, p;
-        v->loops->moments(v->iq + 2 * k * per, per, &re, &im, &p);
-        c[k] = (struct chunk){
-            .re = (float)(re / (double)per), .im = (float)(im / (double)per), .power = (float)p};
-        if (!(p > 0) || !isfinite(p))
+        c[k] = v->fill == v->epoch ? v->chunks[k] : take_chunk(v, k, per);
+        if (!(c[k].power > 0) || !isfinite(c[k].power))
             return false;
     }
     return true;
@@ -203,7 +189,7 @@ static bool take_chunks(const struct at_view *v, struct chunk *c, size_t per)
  * constant. */
 static void find_dc(struct at_view *v, const struct at_floor *floor)
 {
-    struct chunk c[CHUNKS];
+    struct at_chunk c[CHUNKS];
     size_t per = v->fill / CHUNKS;
     v->has_dc = (v->dc[0] != 0 || v->dc[1] != 0) && v->dc_age++ < DC_HELD;
     if (!v->has_dc)
@@ -250,12 +236,10 @@ static bool holds_gate(const float *iq, size_t n)
     return false;
 }
 
-/* Marks the short rows that a gate cuts, by cells of half a spectrum. */
+/* Marks the short rows that a gate cuts, by the cells of half a spectrum. */
 static void find_gates(struct at_view *v)
 {
     size_t hop = v->n_fast / 2, looks = v->looks_fast, before = v->cells_before;
-    for (size_t i = 0; i < v->fill / hop; i++)
-        v->cells[before + i] = holds_gate(v->iq + 2 * i * hop, hop);
     size_t first = v->rows_fast * looks + before - (size_t)((v->index - v->stretch) / hop);
     for (size_t t = 0; t < v->t_fast; t++) {
         v->gated[t] = 0;
@@ -266,12 +250,12 @@ static void find_gates(struct at_view *v)
 
 /* ---- spectra ---- */
 
-void at_view_block(struct at_view *v, const float *block)
+static void take_block(struct at_view *v, const float *block)
 {
     unsigned n = v->n_slow, looks = v->looks_slow;
     float scale = (float)(1 / (v->rate_hz * n * 0.375)); /* sum of Hann squared is 3/8 n */
     uint64_t seq = v->blocks++;
-    if (!v->shared || v->t_slow >= v->max_slow)
+    if (v->t_slow >= v->max_slow)
         return;
     if (looks == 1) {
         v->loops->hann_power(block, n, scale, 0, v->slow + v->t_slow++ * n);
@@ -284,6 +268,47 @@ void at_view_block(struct at_view *v, const float *block)
         return;
     memcpy(v->slow + v->t_slow++ * n, v->partial, n * sizeof(float));
     v->part = 0;
+}
+
+/* What samples (handed <= i < to) and blocks show: spectra, gates, means. At most STEP samples. True:
+ * more are left. */
+static bool look(void *ctx)
+{
+    struct at_view *v = ctx;
+    size_t hop = v->n_fast / 2, per = v->epoch / CHUNKS, from = v->handed,
+           to = v->to - from < STEP ? v->to : from + STEP;
+    for (; v->taken < v->take_to; v->taken++)
+        take_block(v, v->waiting[v->taken]);
+    v->t_fast += at_stft_run(&v->stft_fast, v->iq + 2 * from, to - from,
+                             v->fast + v->t_fast * v->n_fast, v->max_fast - v->t_fast);
+    for (size_t i = from / hop; i < to / hop; i++)
+        v->cells[v->cells_before + i] = holds_gate(v->iq + 2 * i * hop, hop);
+    for (size_t k = from / per; k < to / per; k++)
+        v->chunks[k] = take_chunk(v, k, per);
+    v->handed = to;
+    return to < v->to;
+}
+
+void at_view_push(struct at_view *v, const float *iq, size_t n)
+{
+    memcpy(v->iq + 2 * v->fill, iq, n * 2 * sizeof(float));
+    v->fill += n;
+    v->end += n;
+    v->since += n;
+    if (!v->aside || v->since < ASIDE || !at_aside_idle(v->aside))
+        return;
+    v->since = 0;
+    v->to = v->fill;
+    v->take_to = v->n_waiting;
+    at_aside_start(v->aside, look, v);
+}
+
+void at_view_block(struct at_view *v, const float *block)
+{
+    if (v->shared && !v->aside)
+        take_block(v, block);
+    else if (v->shared && v->n_waiting < v->max_waiting)
+        v->waiting[v->n_waiting++] = block;
 }
 
 /* The first block of long row t of this epoch. */
@@ -321,11 +346,13 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor)
 {
     static const float none[2];
-    find_dc(v, floor);
     if (v->aside)
-        at_aside_wait(v->aside);
+        at_aside_halt(v->aside);
     v->to = v->fill;
-    make_fast(v);
+    v->take_to = v->n_waiting;
+    while (look(v))
+        ;
+    find_dc(v, floor);
     v->clipped = v->n_clipped > 16 && v->n_clipped > v->fill / 5000;
     v->n_clipped = 0;
     const float *dc = v->has_dc ? v->dc : none;
@@ -549,4 +576,5 @@ void at_view_next(struct at_view *v)
     v->rows_slow += v->t_slow;
     v->index = v->end;
     v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
+    v->n_waiting = v->taken = 0;
 }

@@ -9,6 +9,13 @@
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
 
+#define AT_VIEW_CHUNKS 64 /* of an epoch, to tell a DC line from a signal */
+
+/* Means over a part of the epoch. */
+struct at_chunk {
+    float re, im, power, away;
+};
+
 struct at_view {
     struct at_mem *mem;
     double rate_hz;
@@ -23,9 +30,12 @@ struct at_view {
     uint8_t *gated;      /* (max_fast) 1 where a gate cuts a short row */
     size_t cells_before; /* of the epochs before */
     struct at_stft stft_fast, stft_slow;
-    struct at_aside *aside; /* makes the short spectra while samples come; NULL: at the end */
-    size_t handed;          /* samples of the epoch that stft_fast has been given */
-    size_t to;              /* it is being given those before this one */
+    struct at_aside *aside; /* looks at samples and blocks while they come; NULL: at the end */
+    size_t handed;          /* samples of the epoch that have been looked at */
+    size_t to;              /* those before this one are being looked at */
+    struct at_chunk chunks[AT_VIEW_CHUNKS]; /* of a whole epoch */
+    const float **waiting;                  /* (max_waiting) blocks for the long spectra, borrowed */
+    size_t max_waiting, n_waiting, taken, take_to; /* of them: there, looked at, being looked at */
     size_t since;           /* samples since the newest of which the thread was told */
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
@@ -52,6 +62,8 @@ struct at_view {
     const struct at_loops *loops;
 };
 
+/* Sizes, from rate_hz. */
+void at_view_sizes(struct at_view *v);
 int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config);
 void at_view_finish(struct at_view *v);
 void at_view_begin(struct at_view *v, uint64_t index);

@@ -8,7 +8,6 @@
 #include "lib/engine/internal.h"
 
 #define SLICE_S 1e-3
-#define WIDE_HZ 20e6 /* from here on one thread may be too little for a band */
 
 /* ---- the table of streams; lock held ---- */
 
@@ -217,7 +216,7 @@ static int open_band(struct at_receiver *r, const struct at_band_config *wanted,
     if (config.n_bins != r->n_bins)
         return at_error_set(err, -EINVAL, "the model wants frames of %u bins, not %u", r->n_bins,
                             config.n_bins);
-    config.aside = config.aside || config.rate_hz >= WIDE_HZ;
+    config.aside = config.aside || config.rate_hz >= AT_BAND_WIDE_HZ;
     return at_band_create(r->c->mem, &config, &sink, err, &r->band);
 }
 
@@ -358,6 +357,8 @@ static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t d
 {
     pthread_mutex_lock(&r->c->lock);
     r->away = false;
+    if (r->n_pushes && r->pushes[(r->n_pushes - 1) % PUSH_MARKS].delivered_ns == delivered_ns)
+        r->n_pushes--; /* more of the same delivery */
     r->pushes[r->n_pushes % PUSH_MARKS].end = index + n;
     r->pushes[r->n_pushes++ % PUSH_MARKS].delivered_ns = delivered_ns;
     if (utc_ns != 0) {

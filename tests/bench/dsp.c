@@ -191,6 +191,7 @@ static int band(double rate_hz, double seconds, const char *scene, bool aside)
     struct at_band_config config = {.rate_hz = rate_hz, .aside = aside};
     struct at_band_sink sink = {&l, on_opened, on_room, on_tokens, on_updated, on_closed, on_row};
     struct at_band *b = NULL;
+    at_band_plan(rate_hz);
     if (!raw || !iq || at_band_create(NULL, &config, &sink, NULL, &b) < 0) {
         fprintf(stderr, "dsp: no scene %s at %g Hz\n", scene, rate_hz);
         return 1;
@@ -244,7 +245,7 @@ int main(int argc, char **argv)
             return 2;
         }
         rc = band(rate, seconds, scene, false);
-        if (rc == 0 && rate >= 20e6)
+        if (rc == 0 && rate >= AT_BAND_WIDE_HZ)
             rc = band(rate, seconds, scene, true);
         rates = *end == ',' ? end + 1 : end;
     }

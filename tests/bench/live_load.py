@@ -15,11 +15,12 @@ def seconds_of(stat):
 
 
 def threads(pid):
-    """Processor seconds of each thread, by number, with its name."""
+    """Seconds that each thread ran, and stood ready without a processor, by number, with its name."""
     out = {}
     for t in os.listdir(f"/proc/{pid}/task"):
         try:
-            out[int(t)] = (open(f"/proc/{pid}/task/{t}/comm").read().strip(), seconds_of(f"/proc/{pid}/task/{t}/stat"))
+            ran, stood = open(f"/proc/{pid}/task/{t}/schedstat").read().split()[:2]
+            out[int(t)] = (open(f"/proc/{pid}/task/{t}/comm").read().strip(), 1e-9 * int(ran), 1e-9 * int(stood))
         except OSError:
             continue
     return out
@@ -98,7 +99,7 @@ def measure(a, p, ask, folder, names):
     n = [(le, n - m) for (le, n), (_, m) in zip(buckets(page), buckets(first))]
     total, decisions = n[-1][1], status["decisions"]
     quantile = lambda q: next((le for le, k in n if total and k >= q * total), None)
-    shares = {k: (name, (s - cpu.get(k, ("", 0))[1]) / wall) for k, (name, s) in after.items()}
+    shares = {k: (name, *((x - y) / wall for x, y in zip(s, cpu.get(k, ("", 0, 0))[1:]))) for k, (name, *s) in after.items()}
     capture = {n: (own_after[n] - own.get(n, 0)) / wall for n in own_after}
     return {
         "seconds": round(wall), "backend": status["backend"], "radios": ledger(ask, folder, names),
@@ -110,10 +111,11 @@ def measure(a, p, ask, folder, names):
         "emissions_alive": status["emissions"]["active"], "emissions_seen": status["emissions"]["seen"],
         "rss_mb": [round(rows[0][1] / 1e6, 1), round(rows[-1][1] / 1e6, 1)],
         "rss_slope_kb_per_min_2nd_half": round(slope(rows, wall) * 60 / 1e3, 1), "open_fds": [rows[0][3], rows[-1][3]],
-        "cores": {"attuned": round(sum(s for _, s in shares.values()), 3),
+        "cores": {"attuned": round(sum(s for _, s, _ in shares.values()), 3),
                   "capture": {n: round(c - sim[n], 3) for n, c in capture.items()},
                   "simulator": {n: round(s, 3) for n, s in sim.items()}},
-        "cores_by_thread": {f"{name} {k}": round(s, 3) for k, (name, s) in sorted(shares.items()) if s > 0.002}}
+        "cores_by_thread": {f"{name} {k}": round(s, 3) for k, (name, s, _) in sorted(shares.items()) if s > 0.002},
+        "stood_ready_by_thread": {f"{name} {k}": round(w, 3) for k, (name, s, w) in sorted(shares.items()) if s > 0.002}}
 
 
 def main():

@@ -20,16 +20,16 @@ static float *cut(const float *iq, const struct at_channel_shape *shape, size_t 
 {
     struct at_blocks b;
     struct at_channel *c = NULL;
-    assert_int_equal(at_blocks_init(&b, NULL, N, 2), 0);
+    assert_int_equal(at_blocks_init(&b, NULL, N, 2, 1), 0);
     assert_int_equal(at_channel_create(NULL, shape, RATE, &c), 0);
     unsigned per = at_channel_block_samples(c), lag = at_channel_lag(c);
     float *out = at_mem_alloc(NULL, 0, ((size_t)SAMPLES / (N / 2) + 1) * per * 8);
     size_t n = 0, at = 0;
-    int made;
     at_blocks_begin(&b, 0);
     while (at < SAMPLES) {
-        at += at_blocks_push(&b, iq + 2 * at, SAMPLES - at, &made);
-        if (made) {
+        at += at_blocks_push(&b, iq + 2 * at, SAMPLES - at);
+        at_blocks_make(&b);
+        while (at_blocks_next(&b)) {
             at_channel_run(c, at_blocks_get(&b, b.count - 1), b.count - 1, NULL, out + 2 * n);
             n += per;
         }

@@ -87,16 +87,24 @@ static void test_rows_do_not_depend_on_pieces(void **state)
     free(a);
 }
 
+static void push_blocks(struct at_blocks *b, const float *iq, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        at += at_blocks_push(b, iq + 2 * at, n - at);
+        at_blocks_make(b);
+        while (at_blocks_next(b))
+            ;
+    }
+}
+
 static void test_blocks_stand_where_they_say(void **state)
 {
     struct at_blocks b;
-    assert_int_equal(at_blocks_init(&b, NULL, N, 3), 0);
+    assert_int_equal(at_blocks_init(&b, NULL, N, 3, 1), 0);
     float *iq = calloc(SAMPLES, 8);
     iq[2 * 1000] = 1; /* V = 128: sample 1000 is sample 1000 - (7 * 128 - 64) = 168 of block 7 */
-    int made;
     at_blocks_begin(&b, 77);
-    for (size_t at = 0; at < 1200;)
-        at += at_blocks_push(&b, iq + 2 * at, 1200 - at, &made);
+    push_blocks(&b, iq, 1200);
     assert_int_equal(b.index, 77);
     const float *x = at_blocks_get(&b, 7);
     assert_non_null(x);
@@ -114,12 +122,51 @@ static void test_blocks_stand_where_they_say(void **state)
     free(iq);
 }
 
+/* Several made at once, in two threads, are the same, and none of those that stay readable is
+ * written over. */
+static void test_blocks_made_together_are_the_same(void **state)
+{
+    enum { KEEP = 5, AHEAD = 4 };
+    struct at_blocks one, four;
+    assert_int_equal(at_blocks_init(&one, NULL, N, SAMPLES, 1), 0);
+    assert_int_equal(at_blocks_init(&four, NULL, N, KEEP, AHEAD), 0);
+    assert_int_equal(at_aside_create(NULL, &four.aside), 0);
+    float *iq = calloc(SAMPLES, 8);
+    sig_add_noise(iq, SAMPLES, 0, 3);
+    at_blocks_begin(&one, 0);
+    at_blocks_begin(&four, 0);
+    push_blocks(&one, iq, SAMPLES);
+    unsigned most = 0, compared = 0;
+    for (size_t at = 0; at < SAMPLES;) {
+        size_t n = 100 + at % 700;
+        at += at_blocks_push(&four, iq + 2 * at, n < SAMPLES - at ? n : SAMPLES - at);
+        at_blocks_make(&four);
+        most = four.made > most ? four.made : most;
+        while (at_blocks_next(&four))
+            for (uint64_t seq = four.count > KEEP ? four.count - KEEP : 0; seq < four.count; seq++) {
+                assert_memory_equal(at_blocks_get(&four, seq), at_blocks_get(&one, seq), N * 8);
+                compared++;
+            }
+    }
+    print_message("%u blocks, up to %u at once, compared %u times\n", (unsigned)four.count, most, compared);
+    assert_int_equal(most, AHEAD);
+    assert_int_equal(four.count, one.count);
+    while (at_blocks_pad(&one))
+        assert_int_equal(at_blocks_pad(&four), 1);
+    assert_memory_equal(at_blocks_get(&four, four.count - 1), at_blocks_get(&one, one.count - 1), N * 8);
+    at_aside_destroy(four.aside);
+    at_blocks_finish(&one);
+    at_blocks_finish(&four);
+    free(iq);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_read_densities_and_levels),
         cmocka_unit_test(test_rows_do_not_depend_on_pieces),
         cmocka_unit_test(test_blocks_stand_where_they_say),
+        cmocka_unit_test(test_blocks_made_together_are_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
