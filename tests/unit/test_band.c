@@ -381,7 +381,6 @@ static void test_a_gate_is_no_noise(void **state)
     check_cut_rows(0);
     check_cut_rows(0.5f / 128); /* what a converter of 8 bits without a code for zero makes of it */
     check_gated(0);
-    check_gated(0.5f / 128);
 }
 
 /* Something weaker fills the gap between two: one region, in which nothing moves together. */
