@@ -11,6 +11,8 @@
 #include "lib/base/cpu.h"
 #include "lib/engine/internal.h"
 
+#define BELOW 10 /* steps of niceness between the threads that take samples and workers */
+
 /* One stream's part of what a server does at once. */
 struct part {
     struct stream *s;
@@ -368,7 +370,8 @@ static void *work(void *arg)
     at_cpu_flush_denormals();
     /* Far below the threads that take samples: a late decision is made on newer tokens, a lost sample is lost,
      * and where those threads fall behind, every decision is late. */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
+    id_t me = (id_t)syscall(SYS_gettid);
+    setpriority(PRIO_PROCESS, me, getpriority(PRIO_PROCESS, me) + BELOW);
     pthread_mutex_lock(&c->lock);
     while (!c->stop) {
         struct part parts[SERVE_MAX];

@@ -9,6 +9,14 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../sup
 from attunesim import counts  # noqa: E402
 
 
+def as_unit():
+    """In the child: the priority that the systemd unit gives attuned, where that is allowed."""
+    try:
+        os.nice(-10)
+    except PermissionError:
+        pass
+
+
 def seconds_of(stat):
     f = open(stat).read().rsplit(")", 1)[1].split()
     return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
@@ -134,7 +142,7 @@ def main():
     names = {f"r{i}": rate for i, rate in enumerate(a.radios.split(","))}
     write_config(a, folder, names)
     pin = ["taskset", "-c", a.cpus] if a.cpus else []
-    p = subprocess.Popen([*pin, a.attuned, "-c", f"{folder}/c.yaml"], stderr=open(f"{folder}/log", "w"))
+    p = subprocess.Popen([*pin, a.attuned, "-c", f"{folder}/c.yaml"], stderr=open(f"{folder}/log", "w"), preexec_fn=as_unit)
     try:
         url = None
         while not url:

@@ -1,5 +1,6 @@
 /* Samples in, decisions out, through band, sessions, workers and results, with random weights.
  * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -610,6 +612,34 @@ static void test_calibration_is_kept(void **state)
     }
 }
 
+/* Threads of this process at that niceness. */
+static unsigned threads_at(int niceness)
+{
+    unsigned n = 0;
+    DIR *d = opendir("/proc/self/task");
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.' && getpriority(PRIO_PROCESS, (id_t)atoi(e->d_name)) == niceness;
+    closedir(d);
+    return n;
+}
+
+/* However nice the process is, its workers are ten steps nicer than the threads that take samples. */
+static void test_workers_stand_back(void **state)
+{
+    struct at_classifier_config config = {.model_path = model_path, .threads = 2, .backend = "flash"};
+    struct at_classifier *c = NULL;
+    int before = getpriority(PRIO_PROCESS, 0);
+    assert_int_equal(setpriority(PRIO_PROCESS, 0, before + 3), 0);
+    assert_int_equal(at_classifier_create(NULL, &config, NULL, &c), 0);
+    for (int i = 0; i < 500 && threads_at(before + 13 < 19 ? before + 13 : 19) < 2; i++)
+        usleep(10000);
+    unsigned n = threads_at(before + 13 < 19 ? before + 13 : 19);
+    print_message("niceness %d: %u of 2 workers ten steps above\n", before + 3, n);
+    at_classifier_destroy(c);
+    assert_int_equal(n, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -625,6 +655,7 @@ int main(void)
         cmocka_unit_test(test_any_allocation_may_fail),
         cmocka_unit_test(test_a_live_emission_outlives_a_failed_allocation),
         cmocka_unit_test(test_calibration_is_kept),
+        cmocka_unit_test(test_workers_stand_back), /* the last: niceness only grows */
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
