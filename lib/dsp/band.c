@@ -13,6 +13,7 @@
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
 #include "lib/dsp/view.h"
+#include "lib/dsp/whole.h"
 
 #define MIN_RATE   8e3
 #define MAX_RATE   61.44e6
@@ -383,6 +384,17 @@ static int settle(struct at_band *b, bool last)
                 (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
                  is_speck(b, &k->e))) {
                 drop_track(b, k);
+                continue;
+            }
+            struct at_track *whole =
+                k->by_hand ? NULL : at_whole_find(&b->tracker, k, b->view.epoch);
+            if (whole && over) {
+                at_whole_take(whole, k);
+                drop_track(b, k);
+                continue;
+            }
+            if (whole && life < b->config.hang_s) { /* it may show yet what it is */
+                i++;
                 continue;
             }
             int ret = open_track(b, k, over || k->by_hand);

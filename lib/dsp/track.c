@@ -10,6 +10,7 @@
 #include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
 #include "lib/dsp/part.h"
+#include "lib/dsp/whole.h"
 
 #define BURST_ROWS    16  /* short rows of silence that part two bursts */
 #define SURE          2.0 /* times the level from which a bin counts: enough to believe it at once */
@@ -337,9 +338,10 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
         lo = k->e.f_lo_hz - width; /* a steady one that seems wider, but no stronger, is not */
         hi = k->e.f_hi_hz + width;
     }
-    bool known = k->epochs > 1; /* then on and off are its own band's, whatever stands beside it */
+    bool known = k->epochs > 1 && !k->moved; /* then on and off are its own band's, whatever stands beside it */
     at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi,
                   known ? k->power_s / k->on_s : 0, &on);
+    k->moved = false;
     if (on.n_on == 0 || !(on.power > 0)) {
         k->on = false;
         return;
@@ -556,6 +558,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     for (size_t i = 0; i < n; i++)
         regions[i].alone = is_alone(epoch, regions, i);
     for (unsigned i = 0; i < t->n_tracks; i++) {
+        t->tracks[i]->was_on = t->tracks[i]->on;
         t->tracks[i]->on = false;
         if (t->tracks[i]->by_hand)
             update_by_hand(t, t->tracks[i], epoch);
@@ -573,6 +576,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         if (regions[i].taken || ignored(t, regions[i].f_lo_hz, regions[i].f_hi_hz))
             continue;
         struct at_track *k = find_track(t, &regions[i], within);
+        if (!k && (k = at_whole_sweep(t, epoch, &regions[i])))
+            k->moved = true;
         if (!k && doubtful(epoch, regions, i)) {
             t->n_artefacts++;
             continue;
@@ -595,6 +600,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         if (!k->is_seen)
             continue;
         k->is_seen = false;
+        k->last = k->seen;
         update(t, k, epoch, &k->seen);
         absorb(t, epoch, k);
         if (k->epochs == 0)

@@ -36,6 +36,8 @@ struct at_track {
     struct at_emission e;
     bool pending; /* not reported yet */
     bool on;      /* at the end of the newest epoch */
+    bool was_on;  /* at the end of the one before */
+    bool moved;   /* a sweep: the newest epoch shows it beside where it was */
     bool by_hand; /* opened by hand: not ended, moved or merged by the tracker */
     bool sure;    /* strong enough, or seen more than once: not noise */
     bool fringe;  /* began beside a far stronger one: reported only if it stays */
@@ -48,6 +50,7 @@ struct at_track {
     double clipped_s;              /* on-time in epochs whose samples were clipped */
     struct at_region seen;         /* what of it this epoch showed */
     bool is_seen;
+    struct at_region last;         /* what the newest epoch that showed it showed */
     double peak_hz;                /* where its spectrum is highest */
     double stop_lo_hz, stop_hi_hz; /* edges do not go beyond: there lies another emission */
     unsigned apart;                /* epochs in a row that showed two in it */

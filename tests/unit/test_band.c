@@ -436,6 +436,52 @@ static void test_sidebands_belong_to_their_carrier(void **state)
     assert_true(one >= 14); /* 8 where the carrier's leak counts as theirs */
 }
 
+/* Speech has sounds far weaker and narrower than others: in a pause of the strong ones they are no
+ * emission of their own. */
+static void test_a_weak_sound_is_part_of_its_channel(void **state)
+{
+    enum { N = 96000 };
+    const double rate = 48e3;
+    unsigned all = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        float *iq = noise(N, -70, 60 + i);
+        struct band_log l = {0};
+        sig_add_wide(iq, 10000, 38000, 0.1, 0.05, -40, i);
+        sig_add_wide(iq, 45000, 55000, 0.1, 0.01 + 0.003 * i, -63, 30 + i);
+        sig_add_wide(iq, 67000, 90000, 0.1, 0.05, -40, i + 7);
+        run(&l, iq, N, rate);
+        all += l.n;
+        free(iq);
+        free(l.frames);
+    }
+    print_message("4 channels: %u emissions\n", all);
+    assert_int_equal(all, 4);
+}
+
+/* 120 kHz up in 1 / 3 s and on again from the bottom: each epoch shows a piece of its own. */
+static void test_a_slow_sweep_is_one_emission(void **state)
+{
+    enum { N = 700000, PERIOD = 333333 };
+    unsigned all = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        float *iq = noise(N, -50, 80 + i);
+        struct band_log l = {0};
+        double p = 0, a = pow(10, -42 / 20.0);
+        for (size_t k = 0; k < N; k++) {
+            p += 0.1 + 0.05 * i + 0.12 * (double)(k % PERIOD) / PERIOD;
+            iq[2 * k] += (float)(a * cos(2 * M_PI * (p - floor(p))));
+            iq[2 * k + 1] += (float)(a * sin(2 * M_PI * (p - floor(p))));
+        }
+        run(&l, iq, N, RATE);
+        all += l.n;
+        assert_true(l.e[0].f_hi_hz - l.e[0].f_lo_hz > 0.8 * 120e3);
+        free(iq);
+        free(l.frames);
+    }
+    print_message("3 sweeps: %u emissions\n", all);
+    assert_int_equal(all, 3);
+}
+
 static void test_a_full_session_pauses_the_run(void **state)
 {
     enum { N = 400000 };
@@ -580,6 +626,8 @@ int main(void)
         cmocka_unit_test(test_emissions_live_across_visits),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
         cmocka_unit_test(test_sidebands_belong_to_their_carrier),
+        cmocka_unit_test(test_a_weak_sound_is_part_of_its_channel),
+        cmocka_unit_test(test_a_slow_sweep_is_one_emission),
         cmocka_unit_test(test_a_full_session_pauses_the_run),
         cmocka_unit_test(test_one_opened_by_hand_below_the_threshold),
         cmocka_unit_test(test_every_allocation_may_fail),

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/dsp/whole.h"
+
+#include <math.h>
+
+#include "lib/dsp/link.h"
+#include "lib/dsp/measure.h"
+
+#define INSIDE    0.7  /* of its band lies within the whole's */
+#define STRONGER  2.5f /* 4 dB: a part is no stronger than that */
+#define VOICE_HZ  25e3 /* channels that hold speech: its weak sounds lie 30 dB below its strong ones */
+#define SAME      2.0  /* 3 dB: a sweep keeps its level */
+#define ROWS_ON   4    /* of the short spectra, the first of an epoch, in which a sweep goes on */
+
+static double level_of(const struct at_track *k)
+{
+    return k->on_s > 0 ? k->power_s / k->on_s : 0;
+}
+
+struct at_track *at_whole_find(const struct at_tracker *t, const struct at_track *k, uint64_t slack)
+{
+    double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
+    struct at_track *best = NULL;
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        struct at_track *j = t->tracks[i];
+        double wide = j->e.f_hi_hz - j->e.f_lo_hz;
+        if (j == k || j->by_hand || j->dropped || wide < width || (wide <= width && j->pending))
+            continue;
+        bool inside = -at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >
+                      INSIDE * width;
+        bool before = k->e.start + slack >= j->e.start;
+        /* What comes up in a wide one's pauses may be another, in a voice channel's it is not. */
+        bool meanwhile = j->silent_since > k->e.start || wide < VOICE_HZ;
+        if (!inside || !before || !meanwhile || level_of(k) > STRONGER * level_of(j))
+            continue;
+        if (!best || best->pending > j->pending || best->power_s < j->power_s)
+            best = j;
+    }
+    return best;
+}
+
+void at_whole_take(struct at_track *whole, const struct at_track *k)
+{
+    if (k->silent_since > whole->silent_since)
+        whole->silent_since = k->silent_since;
+    if (k->e.end > whole->e.end)
+        whole->e.end = k->e.end;
+    if (k->e.start < whole->e.start && whole->pending)
+        whole->e.start = k->e.start;
+}
+
+struct at_track *at_whole_sweep(const struct at_tracker *t, const struct at_epoch *e,
+                                const struct at_region *r)
+{
+    double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        struct at_track *k = t->tracks[i];
+        double ratio = r->level / fmax(level_of(k), 1e-30);
+        if (k->by_hand || k->dropped || k->is_seen || !k->was_on || ratio > SAME ||
+            ratio * SAME < 1 ||
+            at_link_gap_hz(r->f_lo_hz, r->f_hi_hz, k->last.f_lo_hz, k->last.f_hi_hz) > 2.5 * bin)
+            continue;
+        struct at_on on = {.rows = t->on, .energy = t->energy};
+        at_measure_on(e, t->rate_hz, r->f_lo_hz, r->f_hi_hz, 0, &on);
+        for (size_t row = 0; row < ROWS_ON && row < e->fast.t; row++)
+            if (on.rows[row])
+                return k;
+    }
+    return NULL;
+}

@@ -1,0 +1,20 @@
+/* Whether what looks like an emission of its own is a part of another one's life: a weak syllable
+ * within a voice channel, a narrow moment of a wide modulation, the next stretch of a sweep.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_WHOLE_H
+#define AT_DSP_WHOLE_H
+
+#include "lib/dsp/track.h"
+
+/* The emission of which k, not reported yet, is a part: it holds k's band, was there before and is
+ * not weaker. slack: samples by which k may have been seen earlier. NULL: k is its own. */
+struct at_track *at_whole_find(const struct at_tracker *t, const struct at_track *k,
+                               uint64_t slack);
+/* k was a part of `whole`, which lived through it. */
+void at_whole_take(struct at_track *whole, const struct at_track *k);
+/* The emission that was on to the end of the last epoch and goes on in this region, beside the
+ * place where it was: a sweep. NULL: none. */
+struct at_track *at_whole_sweep(const struct at_tracker *t, const struct at_epoch *e,
+                                const struct at_region *r);
+
+#endif
