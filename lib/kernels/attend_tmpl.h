@@ -23,17 +23,17 @@ typedef float value;
 
 /* Keys of a block, and the stride of its scores: 14 rows take 30 KiB, and longer blocks spread the
  * cost of a row's maximum and sum further (measured: 128 keys 175 GFLOP/s, 256 183, 512 189). The
- * same with tiles, because other blocks round other weights. */
+ * same with tiles, because other blocks round other weights; 16 rows, because the scores of 32
+ * pass the first-level cache (half as many keys instead, or 32 rows, were slower). */
 #define BLOCK  512
 #define STRIDE (BLOCK + 32)
 #define EMPTY  -1e30f /* maximum of nothing; above MASKED, so that an empty row's weights vanish */
 #define MASKED -3e38f
 
+#define ROWS 16 /* most rows of a span, and whole vectors */
 #if BF16 && AT_HAS_TILES
-#define ROWS          32       /* most rows of a span, and whole vectors */
 #define SCORE_COLUMNS AT_PANEL /* scores are made in whole panels, as tiles read them */
 #else
-#define ROWS          16
 #define SCORE_COLUMNS TILE_COLUMNS
 #endif
 
@@ -81,8 +81,9 @@ INLINE void mask(float *s, int32_t lo, int32_t hi)
     vf_store(s, (vf)(((vi)vf_load(s) & seen) | ((vi)vf_set(MASKED) & ~seen)));
 }
 
-/* The greatest of n vectors; four chains, because one would wait for each of its links. */
-INLINE float top_of(const float *s, size_t n)
+/* Lane by lane the greatest of n vectors; four chains, because one would wait for each of its
+ * links. */
+INLINE vf top_of(const float *s, size_t n)
 {
     vf top[4];
     size_t i = 0;
@@ -96,12 +97,12 @@ INLINE float top_of(const float *s, size_t n)
     }
     for (; i < n; i++)
         top[0] = vf_max(top[0], vf_load(s + i * VW));
-    return vf_top(vf_max(vf_max(top[0], top[1]), vf_max(top[2], top[3])));
+    return vf_max(vf_max(top[0], top[1]), vf_max(top[2], top[3]));
 }
 
 /* Weights of n vectors of scores, `to` being where the row's weights begin: in bf16 they lie denser
- * than the scores, behind what is still to be read. Returns their sum. */
-INLINE float exponents(const float *s, size_t n, float max, value *to)
+ * than the scores, behind what is still to be read. Returns their sums, lane by lane. */
+INLINE vf exponents(const float *s, size_t n, float max, value *to)
 {
     vf total[2] = {{0}, {0}};
     size_t i = 0;
@@ -117,7 +118,7 @@ INLINE float exponents(const float *s, size_t n, float max, value *to)
         store_value(to + i * VW, e);
         total[0] += e;
     }
-    return vf_sum(total[0] + total[1]);
+    return total[0] + total[1];
 }
 
 /* Of a row's vectors of scores, those with a slot that its query sees, once the others' slots in
@@ -142,47 +143,46 @@ INLINE struct seen mask_edges(const struct at_attend *j, const struct span *p, s
     return v;
 }
 
-/* scale (rows) = 2^(old - now), exactly 1 where the maximum stays; max = now. Arrays of whole
- * vectors. */
-INLINE void rescale(const float *now, float *old, size_t rows, float *scale)
-{
-    for (size_t r = 0; r < rows; r += VW) {
-        vf a = vf_load(old + r), b = vf_load(now + r), one = vf_set(1.0f);
-        vi same = (vi)(a == b);
-        vf_store(scale + r, (vf)(((vi)one & same) | ((vi)vf_exp2(a - b) & ~same)));
-    }
-}
-
 /* Scores of the span's rows to weights (bf16: in the first half of each row), 0 where nothing is
- * seen; scale (ROWS): what the rows' former weights are to be multiplied with. Row after row in
- * each step, so that their reductions overlap. */
+ * seen; scale (ROWS): what the rows' former weights are to be multiplied with, 2^(old - new
+ * maximum), exactly 1 where it stays. Row after row in each step; what is one number a row is
+ * made for VW rows at once. */
 INLINE void weights(const struct at_attend *j, const int mr, const struct span *p, float *s,
                     float *scale)
 {
     size_t n = at_round_up(p->hi - p->first, SCORE_COLUMNS) / VW;
     struct seen seen[ROWS];
-    float old[ROWS] = {0}, now[ROWS] = {0};
+    vf lanes[ROWS]; /* of each row: maxima, then sums */
+    float max[ROWS] = {0}, sum[ROWS] = {0};
+    memcpy(max, j->max + p->row, (size_t)mr * sizeof *max);
+    memcpy(sum, j->sum + p->row, (size_t)mr * sizeof *sum);
+    for (int r = 0; r < ROWS; r++)
+        lanes[r] = vf_set(MASKED);
+    for (int r = 0; r < mr; r++) {
+        float *row = s + r * STRIDE;
+        seen[r] = mask_edges(j, p, p->row + (size_t)r, n, row);
+        lanes[r] = top_of(row + seen[r].from * VW, seen[r].end - seen[r].from);
+    }
+    for (int r = 0; r < mr; r += VW) {
+        vf old = vf_load(max + r), now = vf_max(vf_tops(lanes + r), old), one = vf_set(1.0f);
+        vi same = (vi)(old == now);
+        vf_store(max + r, now);
+        vf_store(scale + r, (vf)(((vi)one & same) | ((vi)vf_exp2(old - now) & ~same)));
+    }
     for (int r = 0; r < mr; r++) {
         const struct seen *v = &seen[r];
         float *row = s + r * STRIDE;
-        seen[r] = mask_edges(j, p, p->row + (size_t)r, n, row);
-        old[r] = j->max[p->row + (size_t)r];
-        now[r] = top_of(row + v->from * VW, v->end - v->from);
-        now[r] = now[r] > old[r] ? now[r] : old[r];
-    }
-    rescale(now, old, (size_t)mr, scale);
-    for (int r = 0; r < mr; r++) {
-        const struct seen *v = &seen[r];
-        float *row = s + r * STRIDE, *sum = j->sum + p->row + r;
         value *w = (value *)row;
-        *sum = *sum * scale[r] +
-               exponents(row + v->from * VW, v->end - v->from, now[r], w + v->from * VW);
-        j->max[p->row + (size_t)r] = now[r];
+        lanes[r] = exponents(row + v->from * VW, v->end - v->from, max[r], w + v->from * VW);
         if (v->from)
             memset(w, 0, v->from * VW * sizeof *w);
         if (v->end < n)
             memset(w + v->end * VW, 0, (n - v->end) * VW * sizeof *w);
     }
+    for (int r = 0; r < mr; r += VW)
+        vf_store(sum + r, vf_load(sum + r) * vf_load(scale + r) + vf_sums(lanes + r));
+    memcpy(j->max + p->row, max, (size_t)mr * sizeof *max);
+    memcpy(j->sum + p->row, sum, (size_t)mr * sizeof *sum);
 }
 
 /* nv vectors of columns of acc (mr, v_stride) = acc * scale + s v over the slots [lo, hi). */
@@ -250,10 +250,10 @@ static void union_of(const struct at_attend *j, size_t row, size_t end, int32_t 
 {
     int32_t lo = INT32_MAX, hi = 0;
     for (size_t i = row; i < end; i++) {
-        if (j->hi[i] <= j->lo[i])
-            continue;
-        lo = j->lo[i] < lo ? j->lo[i] : lo;
-        hi = j->hi[i] > hi ? j->hi[i] : hi;
+        bool none = j->hi[i] <= j->lo[i];
+        int32_t from = none ? INT32_MAX : j->lo[i], to = none ? 0 : j->hi[i];
+        lo = from < lo ? from : lo;
+        hi = to > hi ? to : hi;
     }
     *ret_lo = lo;
     *ret_hi = hi;
@@ -279,89 +279,65 @@ INLINE const value *values_of(const struct at_attend *j, const struct span *p, s
     return edge;
 }
 
-/* 16 columns, or 32 with `wide`, of the sums of 16 queries, or 32 with `two`. */
+/* 16 columns, or 32 with `wide`, of the sums of 16 queries. */
 INLINE void tile_values(const struct at_attend *j, const struct span *p, const float *s,
-                        size_t column, const bool wide, const bool two)
+                        size_t column, const bool wide)
 {
     value edge[TILE_DEPTH / 2 * 2 * AT_PANEL] __attribute__((aligned(64)));
     size_t stride = 4 * j->v_stride;
-    float *acc = j->acc + p->row * j->v_stride + column, *below = acc + TILE_ROWS * j->v_stride;
+    float *acc = j->acc + p->row * j->v_stride + column;
     TILE_LOAD(0, acc, stride);
     if (wide)
         TILE_LOAD(1, acc + 16, stride);
-    if (two)
-        TILE_LOAD(2, below, stride);
-    if (two && wide)
-        TILE_LOAD(3, below + 16, stride);
     for (size_t slot = p->first; slot < p->hi; slot += TILE_DEPTH) {
         size_t v_stride;
         const value *v = values_of(j, p, slot, &v_stride, edge, column, wide ? 32 : 16);
         tiles_run((const value *)s + (slot - p->first), 2 * STRIDE, v, v_stride, TILE_DEPTH, wide,
-                  two);
+                  false);
     }
     TILE_STORE(0, acc, stride);
     if (wide)
         TILE_STORE(1, acc + 16, stride);
-    if (two)
-        TILE_STORE(2, below, stride);
-    if (two && wide)
-        TILE_STORE(3, below + 16, stride);
 }
 
-/* s (16 or 32, STRIDE) = q k^T + bias. */
-INLINE void tile_scores(const struct at_attend *j, const struct span *p, float *s, const bool two)
+/* s (16, STRIDE) = q k^T + bias. */
+INLINE void tile_scores(const struct at_attend *j, const struct span *p, float *s)
 {
     const value *q = (const value *)j->q + p->row * j->dim;
     float bias[16];
     for (int i = 0; i < 16; i++)
         bias[i] = j->bias;
     for (size_t slot = p->first; slot < p->hi; slot += AT_PANEL) {
-        float *to = s + (slot - p->first), *below = to + TILE_ROWS * STRIDE;
+        float *to = s + (slot - p->first);
         if (j->bias == 0) {
             TILE_ZERO(0);
             TILE_ZERO(1);
-            TILE_ZERO(2);
-            TILE_ZERO(3);
         } else {
             TILE_LOAD(0, bias, 0);
             TILE_LOAD(1, bias, 0);
-            TILE_LOAD(2, bias, 0);
-            TILE_LOAD(3, bias, 0);
         }
-        tiles_run(q, j->dim, (const value *)j->k + slot * j->dim, 2 * AT_PANEL, j->dim, true, two);
+        tiles_run(q, j->dim, (const value *)j->k + slot * j->dim, 2 * AT_PANEL, j->dim, true,
+                  false);
         TILE_STORE(0, to, 4 * STRIDE);
         TILE_STORE(1, to + 16, 4 * STRIDE);
-        if (two) {
-            TILE_STORE(2, below, 4 * STRIDE);
-            TILE_STORE(3, below + 16, 4 * STRIDE);
-        }
     }
 }
 
-/* 16 or, with `two`, 32 queries by tiles; dim is a multiple of TILE_DEPTH. */
-INLINE void tile_span(const struct at_attend *j, const struct span *p, const bool two)
+/* 16 queries by tiles; dim is a multiple of TILE_DEPTH. */
+static void tile_span(const struct at_attend *j, const struct span *p)
 {
-    const int rows = two ? 2 * TILE_ROWS : TILE_ROWS;
-    float s[2 * TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[ROWS];
-    tile_scores(j, p, s, two);
-    weights(j, rows, p, s, scale);
+    float s[TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[ROWS];
+    tile_scores(j, p, s);
+    weights(j, TILE_ROWS, p, s, scale);
     float *acc = j->acc + p->row * j->v_stride;
-    for (size_t r = 0; r < (size_t)rows; r++)
+    for (size_t r = 0; r < TILE_ROWS; r++)
         for (size_t c = 0; c < j->v_stride; c++)
             acc[r * j->v_stride + c] *= scale[r];
     size_t column = 0;
     for (; column + AT_PANEL <= j->v_stride; column += AT_PANEL)
-        tile_values(j, p, s, column, true, two);
+        tile_values(j, p, s, column, true);
     if (column < j->v_stride)
-        tile_values(j, p, s, column, false, two);
-}
-
-static void any_tile_span(const struct at_attend *j, const struct span *p, size_t rows)
-{
-    if (rows > TILE_ROWS)
-        tile_span(j, p, true);
-    else
-        tile_span(j, p, false);
+        tile_values(j, p, s, column, false);
 }
 #endif
 
@@ -376,8 +352,8 @@ static void span_of_block(const struct at_attend *j, size_t row, size_t end, int
     if (lo >= hi)
         return;
 #if BF16 && AT_HAS_TILES
-    if (end - row >= TILE_ROWS) {
-        any_tile_span(j, &p, end - row);
+    if (end - row == TILE_ROWS) {
+        tile_span(j, &p);
         return;
     }
 #endif
@@ -396,8 +372,8 @@ void ATTEND(const struct at_attend *j)
 #endif
     size_t rest = j->n - whole, tiles = (rest + MR - 1) / MR;
     for (int32_t block = first / AT_PANEL * AT_PANEL; block < last; block += BLOCK) {
-        for (size_t row = 0; row < whole; row += ROWS)
-            span_of_block(j, row, row + ROWS < whole ? row + ROWS : whole, block);
+        for (size_t row = 0; row < whole; row += TILE_ROWS)
+            span_of_block(j, row, row + TILE_ROWS, block);
         for (size_t t = 0; t < tiles; t++)
             span_of_block(j, whole + t * rest / tiles, whole + (t + 1) * rest / tiles, block);
     }

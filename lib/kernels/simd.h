@@ -123,6 +123,56 @@ INLINE float vf_top(vf x)
 #endif
 }
 
+#if defined(__AVX512F__)
+/* Four lanes of 128 bits of a and four of b to four, two to each operand, and within lanes
+ * likewise: halves of what is to be reduced meet. */
+#define VF_HALVES(op, a, b, shuffle, low, high)                                                    \
+    op((vf)shuffle((__m512)(a), (__m512)(b), low), (vf)shuffle((__m512)(a), (__m512)(b), high))
+
+#define VF_OF_ROWS(op, v)                                                                          \
+    vf quarter[4];                                                                                 \
+    UNROLL                                                                                         \
+    for (int i = 0; i < 4; i++) {                                                                  \
+        vf a = VF_HALVES(op, v[i], v[4 + i], _mm512_shuffle_f32x4, 0x44, 0xee),                    \
+           b = VF_HALVES(op, v[8 + i], v[12 + i], _mm512_shuffle_f32x4, 0x44, 0xee);               \
+        quarter[i] = VF_HALVES(op, a, b, _mm512_shuffle_f32x4, 0x88, 0xdd);                        \
+    }                                                                                              \
+    vf a = VF_HALVES(op, quarter[0], quarter[1], _mm512_shuffle_ps, 0x44, 0xee),                   \
+       b = VF_HALVES(op, quarter[2], quarter[3], _mm512_shuffle_ps, 0x44, 0xee);                   \
+    return VF_HALVES(op, a, b, _mm512_shuffle_ps, 0x88, 0xdd)
+#else
+#define VF_OF_ROWS(op, v)                                                                          \
+    vf all;                                                                                        \
+    for (int i = 0; i < VW; i++)                                                                   \
+        all[i] = op(v[i]);                                                                         \
+    return all
+#endif
+
+/* Lane i: the greatest lane of v[i], VW vectors. */
+INLINE vf vf_tops(const vf *v)
+{
+#if defined(__AVX512F__)
+    VF_OF_ROWS(vf_max, v);
+#else
+    VF_OF_ROWS(vf_top, v);
+#endif
+}
+
+INLINE vf vf_add(vf a, vf b)
+{
+    return a + b;
+}
+
+/* Lane i: the sum of the lanes of v[i]. */
+INLINE vf vf_sums(const vf *v)
+{
+#if defined(__AVX512F__)
+    VF_OF_ROWS(vf_add, v);
+#else
+    VF_OF_ROWS(vf_sum, v);
+#endif
+}
+
 /* 2^x, x = n + f, |f| <= 1/2, 2^f by a polynomial (minimax in relative error) of degree 5, or 3
  * where `coarse`. */
 INLINE vf vf_exp2_by(vf x, const bool coarse)
@@ -162,11 +212,48 @@ INLINE vf vf_exp2(vf x)
     return vf_exp2_by(x, false);
 }
 
-/* The same within 8e-5, for what is then rounded to bf16. */
+/* The same within 8e-5, for what is then rounded to bf16. Where there are tiles, the exponents are
+ * what takes longest: there 0 <= f < 1, because the scaling takes the whole part itself (of
+ * processors with tiles it is known that VREDUCEPS takes no longer than VRNDSCALEPS). */
 INLINE vf vf_exp2_coarse(vf x)
 {
+#if defined(__AMX_BF16__)
+    vf f = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    vf p = f * 0x1.3f9662p-4f + 0x1.cefc5ap-3f;
+    p = p * f + 0x1.64444ep-1f;
+    p = p * f + 0x1.fff632p-1f;
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)x);
+#else
     return vf_exp2_by(x, true);
+#endif
 }
+
+/* acc (nv) += *a c. `from_memory`, with 32 registers of 16 lanes: the multiply-adds read *a
+ * themselves, which leaves more of the vector units and one load more. Of every second row that is
+ * 23 loads beside 28 multiply-adds; of every row it would be 30, which is slower. The address is
+ * formed before: as a sum of two registers in the multiply-add it is slower than a broadcast where
+ * two threads share the core. */
+INLINE void vf_row(vf *acc, const int nv, const float *a, const vf *c, const bool from_memory)
+{
+#if defined(__AVX512F__)
+    if (from_memory) {
+        __asm__("" : "+r"(a));
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc[v]) : "v"(c[v]), "m"(*a));
+        return;
+    }
+#endif
+    (void)from_memory;
+    vf x = vf_set(*a);
+    UNROLL
+    for (int v = 0; v < nv; v++)
+        acc[v] += x * c[v];
+}
+
+/* Steps that a tile's right factor is asked for in advance: longer than the second-level cache
+ * takes. */
+#define AHEAD 8
 
 /* acc (mr, nv) += a (mr, k; stride lda) b (k, nv vectors; stride ldb): the register tile that all
  * products share. mr and nv are constants at every call, so that acc lives in registers. */
@@ -176,15 +263,15 @@ INLINE void vf_tile(vf acc[][NV], const int mr, const int nv, const float *a, si
     for (size_t i = 0; i < k; i++, b += ldb) {
         vf c[NV];
         UNROLL
-        for (int v = 0; v < nv; v++)
+        for (int v = 0; v < nv; v++) {
             c[v] = vf_load(b + v * VW);
-        UNROLL
-        for (int r = 0; r < mr; r++) {
-            vf x = vf_set(a[(size_t)r * lda + i]);
-            UNROLL
-            for (int v = 0; v < nv; v++)
-                acc[r][v] += x * c[v];
+#if defined(__AVX512F__) /* a vector is a line */
+            __builtin_prefetch(b + AHEAD * ldb + v * VW);
+#endif
         }
+        UNROLL
+        for (int r = 0; r < mr; r++)
+            vf_row(acc[r], nv, a + (size_t)r * lda + i, c, r % 2);
     }
 }
 

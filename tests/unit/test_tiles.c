@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "lib/base/cpu.h"
 #include "lib/kernels/agree.h"
 
 extern const struct at_kernels at_kernels_emulated;
@@ -18,7 +19,9 @@ static void test_tiles_agree_with_every_variant(void **state)
     const struct at_kernels *k;
     size_t n = 0;
     for (; (k = at_kernels_at(n)); n++) {
-        bool same = at_kernels_agree(&at_kernels_emulated, k, 1e-4f);
+        /* amx has exponents of its own (vf_exp2_coarse): some weights round to a neighbour. */
+        bool same =
+            at_kernels_agree(&at_kernels_emulated, k, k->level == AT_CPU_X86_AMX ? 1e-3f : 1e-4f);
         print_message("tiles against %s: %s\n", k->name, same ? "agree" : "differ");
         assert_true(same);
     }
@@ -42,10 +45,10 @@ static void test_what_is_wrong_is_seen(void **state)
 {
     struct at_kernels bad = at_kernels_emulated;
     bad.linear_bf16 = doubled;
-    assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-4f));
+    assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-3f));
     bad = at_kernels_emulated;
     bad.attend_bf16 = torn;
-    assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-4f));
+    assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-3f));
 }
 
 int main(void)
