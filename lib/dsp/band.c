@@ -27,7 +27,8 @@
 
 #define TOGETHER 8 /* blocks that two threads make */
 
-#define CLEAN 4096 /* samples looked over at once for NaN and Inf */
+#define PIECE  4096 /* samples copied and looked over at once */
+#define PIECES 32   /* at most; more than a slice of the receiver has */
 
 struct user {
     struct at_feed *feed;
@@ -45,7 +46,6 @@ struct at_band {
     struct at_floor floor;
     struct at_detector over_long, over_short; /* rows */
     struct at_tracker tracker;
-    float *clean;    /* (CLEAN, 2) copy of samples among which some were not finite */
     uint64_t next;   /* index that goes on without a gap */
     bool begun, gap; /* something was pushed; this stretch begins after a gap */
     bool paused;     /* the last stretch has been ended, the radio is elsewhere */
@@ -126,11 +126,13 @@ void at_band_set_gain(struct at_band *b, double gain_db)
 static int take_parts(struct at_band *b, const struct at_band_config *config)
 {
     const struct at_band_config *c = &b->config;
-    int ret = at_view_init(&b->view, b->mem, c);
+    int ret = at_view_init(&b->view, b->mem, c, TOGETHER);
     if (ret == 0)
         ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b),
-                             b->view.aside ? TOGETHER : 1);
+                             b->view.ahead);
     b->blocks.aside = b->view.aside;
+    b->blocks.seen = at_view_see;
+    b->blocks.seen_ctx = &b->view;
     if (ret == 0)
         ret = at_floor_init(&b->floor, b->mem, b->view.n_fast, b->view.max_fast, 0);
     if (ret == 0)
@@ -144,9 +146,6 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     if (ret == 0)
         ret = at_tracker_init(&b->tracker, b->mem, c->rate_hz, b->view.n_fast, b->view.n_slow,
                               b->view.max_fast, c->max_emissions);
-    b->clean = at_mem_array(b->mem, AT_MEM_IQ, CLEAN * 2, sizeof(float));
-    if (ret == 0 && !b->clean)
-        ret = -ENOMEM;
     b->tracker.hang_s = c->hang_s;
     b->tracker.min_duration_s = c->min_duration_s;
     return ret == 0 ? take_ignore(b, config) : ret;
@@ -198,7 +197,6 @@ void at_band_destroy(struct at_band *b)
     at_floor_finish(&b->floor);
     at_view_finish(&b->view);
     at_blocks_finish(&b->blocks);
-    at_mem_free(b->mem, b->clean);
     at_mem_free(b->mem, b);
 }
 
@@ -508,14 +506,45 @@ static void begin_stretch(struct at_band *b, uint64_t index)
     }
 }
 
+/* Samples on their way to where they are looked at. */
+struct copy {
+    const struct at_view *view;
+    const float *iq;
+    size_t n;
+    float *to[2]; /* (n, 2) each */
+    size_t clipped[PIECES];
+};
+
 /* A sample that is not finite would spoil every bin it touches: it counts as zero. */
-static const float *cleaned(struct at_band *b, const float *iq, size_t n)
+static void copy_piece(void *ctx, size_t i)
 {
-    if (!at_view_survey(&b->view, iq, n))
-        return iq;
-    for (size_t i = 0; i < 2 * n; i++)
-        b->clean[i] = isfinite(iq[i]) ? iq[i] : 0;
-    return b->clean;
+    struct copy *c = ctx;
+    size_t from = i * PIECE, n = c->n - from < PIECE ? c->n - from : PIECE;
+    int bad;
+    c->clipped[i] = at_view_survey(c->view, c->iq + 2 * from, n, &bad);
+    for (int k = 0; k < 2; k++)
+        memcpy(c->to[k] + 2 * from, c->iq + 2 * from, 2 * n * sizeof(float));
+    for (size_t k = 2 * from; bad && k < 2 * (from + n); k++)
+        if (!isfinite(c->iq[k]))
+            c->to[0][k] = c->to[1][k] = 0;
+}
+
+static void copy_samples(struct at_band *b, const float *iq, size_t n)
+{
+    struct copy c = {.view = &b->view,
+                     .iq = iq,
+                     .n = n,
+                     .to = {at_blocks_space(&b->blocks), at_view_space(&b->view)}};
+    size_t pieces = (n + PIECE - 1) / PIECE, clipped = 0;
+    if (b->view.aside && pieces > 1)
+        at_aside_share(b->view.aside, copy_piece, &c, pieces);
+    else
+        for (size_t i = 0; i < pieces; i++)
+            copy_piece(&c, i);
+    for (size_t i = 0; i < pieces; i++)
+        clipped += c.clipped[i];
+    at_blocks_push(&b->blocks, c.to[0], n);
+    at_view_push(&b->view, n, clipped);
 }
 
 /* The blocks that are there now, one after the other. */
@@ -523,8 +552,8 @@ static void take_blocks(struct at_band *b)
 {
     uint64_t first = b->blocks.count;
     at_blocks_make(&b->blocks);
-    while (at_blocks_next(&b->blocks)) {
-        at_view_block(&b->view, at_blocks_get(&b->blocks, b->blocks.count - 1));
+    for (size_t i = 0; at_blocks_next(&b->blocks); i++) {
+        at_view_block(&b->view, i);
         if (!b->view.aside)
             run_feeds(b, false);
     }
@@ -548,11 +577,9 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
     }
     while (n > 0) {
         size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
-        part = part < CLEAN ? part : CLEAN;
         part = part < at_blocks_room(&b->blocks) ? part : at_blocks_room(&b->blocks);
-        const float *good = cleaned(b, iq, part);
-        at_blocks_push(&b->blocks, good, part);
-        at_view_push(&b->view, good, part);
+        part = part < (size_t)PIECE * PIECES ? part : (size_t)PIECE * PIECES;
+        copy_samples(b, iq, part);
         iq += 2 * part;
         n -= part;
         index += part;

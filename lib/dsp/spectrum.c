@@ -49,6 +49,8 @@ static void make_one(void *ctx, size_t i)
 {
     const struct at_blocks *b = ctx;
     at_plan_run(b->plan, b->in + 2 * i * b->advance, place(b, b->count + i));
+    if (b->seen)
+        b->seen(b->seen_ctx, i, place(b, b->count + i));
 }
 
 void at_blocks_make(struct at_blocks *b)
@@ -77,7 +79,8 @@ bool at_blocks_next(struct at_blocks *b)
 size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n)
 {
     size_t want = at_blocks_room(b), got = n < want ? n : want;
-    memcpy(b->in + 2 * (size_t)b->fill, iq, got * 2 * sizeof(float));
+    if (iq != at_blocks_space(b))
+        memcpy(at_blocks_space(b), iq, got * 2 * sizeof(float));
     b->fill += (unsigned)got;
     b->taken += got;
     return got;

@@ -18,6 +18,10 @@ struct at_blocks {
     unsigned n_keep;     /* blocks that stay readable */
     unsigned ahead;      /* blocks whose samples are gathered before they are made */
     unsigned made;       /* blocks made behind those that count */
+    /* Sees each block where it is made, in whichever thread; i: 0 .. ahead - 1 among those made at once. Set by
+     * the owner; NULL: nobody. */
+    void (*seen)(void *ctx, size_t i, const float *spec);
+    void *seen_ctx;
     struct at_aside *aside; /* makes some of them; borrowed, set by the owner; NULL: alone */
     uint64_t index;      /* absolute index of the stretch's first sample */
     uint64_t taken;      /* samples of the stretch so far, padding not counted */
@@ -33,13 +37,18 @@ int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned
 void at_blocks_finish(struct at_blocks *b);
 /* A new stretch begins at this absolute index; old blocks are gone. RT-safe. */
 void at_blocks_begin(struct at_blocks *b, uint64_t index);
-/* Takes samples as far as there is room and returns how many. RT-safe. */
-size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n);
 /* Samples up to where blocks must be made. */
 static inline size_t at_blocks_room(const struct at_blocks *b)
 {
     return b->n + (size_t)(b->ahead - 1) * b->advance - b->fill;
 }
+/* Where the next samples stand, at_blocks_room() of them. */
+static inline float *at_blocks_space(const struct at_blocks *b)
+{
+    return b->in + 2 * (size_t)b->fill;
+}
+/* Takes samples as far as there is room and returns how many; iq may be at_blocks_space(). RT-safe. */
+size_t at_blocks_push(struct at_blocks *b, const float *iq, size_t n);
 /* Makes the blocks of which all samples are there. RT-safe but for what aside does. */
 void at_blocks_make(struct at_blocks *b);
 /* The next of those that were made counts from now on; false: there is none. RT-safe. */

@@ -53,7 +53,7 @@ void at_view_sizes(struct at_view *v)
     v->max_slow = v->epoch / (v->n_slow / 2) / v->looks_slow + 4;
 }
 
-int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config)
+int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config, unsigned ahead)
 {
     *v = (struct at_view){.mem = mem,
                           .rate_hz = config->rate_hz,
@@ -65,8 +65,6 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->cells_before = v->looks_fast + 1;
     v->cells = at_mem_array(mem, AT_MEM_IQ, v->cells_before + v->epoch / (v->n_fast / 2), 1);
     v->gated = at_mem_array(mem, AT_MEM_IQ, v->max_fast, 1);
-    v->max_waiting = v->epoch / (v->n_block / 2) + 2;
-    v->waiting = at_mem_array(mem, AT_MEM_IQ, v->max_waiting, sizeof *v->waiting);
     v->fast = at_mem_array_raw(mem, AT_MEM_IQ, v->max_fast * v->n_fast, sizeof(float));
     v->slow = at_mem_array_raw(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
     v->sum_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
@@ -81,7 +79,9 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
         ret = at_stft_init(&v->stft_slow, mem, v->n_slow, 1, v->rate_hz, v->max_slow);
     if (ret == 0 && config->aside && at_aside_create(mem, &v->aside) == -ENOMEM)
         ret = -ENOMEM; /* without a thread the one there is does it */
-    if (ret < 0 || !v->iq || !v->cells || !v->gated || !v->waiting || !v->fast || !v->slow || !v->sum_fast ||
+    v->ahead = v->aside ? ahead : 1;
+    v->hann = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)v->ahead * v->n_slow, sizeof(float));
+    if (ret < 0 || !v->iq || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
         !v->sum_slow || !v->partial || !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
         return -ENOMEM;
@@ -94,16 +94,14 @@ void at_view_finish(struct at_view *v)
     at_aside_destroy(v->aside);
     v->aside = NULL;
     float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow,
-                      &v->partial, &v->floor_slow, &v->average, &v->row,      &v->pooled};
+                      &v->partial, &v->hann, &v->floor_slow, &v->average, &v->row,      &v->pooled};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         at_mem_free(v->mem, *list[i]);
         *list[i] = NULL;
     }
     at_mem_free(v->mem, v->cells);
     at_mem_free(v->mem, v->gated);
-    at_mem_free(v->mem, v->waiting);
     v->cells = v->gated = NULL;
-    v->waiting = NULL;
     at_stft_finish(&v->stft_fast);
     at_stft_finish(&v->stft_slow);
 }
@@ -114,7 +112,6 @@ void at_view_begin(struct at_view *v, uint64_t index)
         at_aside_halt(v->aside);
     v->stretch = v->index = v->end = index;
     v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
-    v->n_waiting = v->taken = 0;
     v->rows_fast = 0;
     v->rows_slow = 0;
     v->row_rows = 0;
@@ -131,11 +128,14 @@ size_t at_view_room(const struct at_view *v)
     return v->epoch - v->fill;
 }
 
-int at_view_survey(struct at_view *v, const float *iq, size_t n)
+size_t at_view_survey(const struct at_view *v, const float *iq, size_t n, int *ret_bad)
 {
-    int bad;
-    v->n_clipped += v->loops->survey(iq, 2 * n, FULL_SCALE, &bad);
-    return bad;
+    return v->loops->survey(iq, 2 * n, FULL_SCALE, ret_bad);
+}
+
+float *at_view_space(const struct at_view *v)
+{
+    return v->iq + 2 * v->fill;
 }
 
 /* ---- the DC line: constant over the whole epoch, which no signal is ---- */
@@ -250,35 +250,41 @@ static void find_gates(struct at_view *v)
 
 /* ---- spectra ---- */
 
-static void take_block(struct at_view *v, const float *block)
+void at_view_see(void *view, size_t i, const float *block)
 {
-    unsigned n = v->n_slow, looks = v->looks_slow;
-    float scale = (float)(1 / (v->rate_hz * n * 0.375)); /* sum of Hann squared is 3/8 n */
-    uint64_t seq = v->blocks++;
-    if (v->t_slow >= v->max_slow)
-        return;
-    if (looks == 1) {
-        v->loops->hann_power(block, n, scale, 0, v->slow + v->t_slow++ * n);
-        return;
-    }
-    if (seq == 0) /* it begins with zeros */
-        return;
-    v->loops->hann_power(block, n, scale / (float)looks, v->part > 0, v->partial);
-    if (++v->part < looks)
-        return;
-    memcpy(v->slow + v->t_slow++ * n, v->partial, n * sizeof(float));
-    v->part = 0;
+    const struct at_view *v = view;
+    float scale = (float)(1 / (v->rate_hz * v->n_slow * 0.375)); /* sum of Hann squared is 3/8 n */
+    if (v->shared)
+        v->loops->hann_power(block, v->n_slow, scale / (float)v->looks_slow, 0, v->hann + i * v->n_slow);
 }
 
-/* What samples (handed <= i < to) and blocks show: spectra, gates, means. At most STEP samples. True:
+void at_view_block(struct at_view *v, size_t i)
+{
+    unsigned n = v->n_slow, looks = v->looks_slow;
+    const float *row = v->hann + i * n;
+    uint64_t seq = v->blocks++;
+    if (!v->shared || v->t_slow >= v->max_slow)
+        return;
+    if (looks > 1 && seq == 0) /* it begins with zeros */
+        return;
+    bool whole = v->part + 1 == looks;
+    if (v->part == 0)
+        memcpy(whole ? v->slow + v->t_slow * n : v->partial, row, n * sizeof *row);
+    else if (whole)
+        v->loops->sum(v->partial, row, n, v->slow + v->t_slow * n);
+    else
+        v->loops->add(row, n, v->partial);
+    v->part = whole ? 0 : v->part + 1;
+    v->t_slow += whole;
+}
+
+/* What samples (handed <= i < to) show: spectra, gates, means. At most STEP samples. True:
  * more are left. */
 static bool look(void *ctx)
 {
     struct at_view *v = ctx;
     size_t hop = v->n_fast / 2, per = v->epoch / CHUNKS, from = v->handed,
            to = v->to - from < STEP ? v->to : from + STEP;
-    for (; v->taken < v->take_to; v->taken++)
-        take_block(v, v->waiting[v->taken]);
     v->t_fast += at_stft_run(&v->stft_fast, v->iq + 2 * from, to - from,
                              v->fast + v->t_fast * v->n_fast, v->max_fast - v->t_fast);
     for (size_t i = from / hop; i < to / hop; i++)
@@ -289,9 +295,9 @@ static bool look(void *ctx)
     return to < v->to;
 }
 
-void at_view_push(struct at_view *v, const float *iq, size_t n)
+void at_view_push(struct at_view *v, size_t n, size_t clipped)
 {
-    memcpy(v->iq + 2 * v->fill, iq, n * 2 * sizeof(float));
+    v->n_clipped += clipped;
     v->fill += n;
     v->end += n;
     v->since += n;
@@ -299,16 +305,7 @@ void at_view_push(struct at_view *v, const float *iq, size_t n)
         return;
     v->since = 0;
     v->to = v->fill;
-    v->take_to = v->n_waiting;
     at_aside_start(v->aside, look, v);
-}
-
-void at_view_block(struct at_view *v, const float *block)
-{
-    if (v->shared && !v->aside)
-        take_block(v, block);
-    else if (v->shared && v->n_waiting < v->max_waiting)
-        v->waiting[v->n_waiting++] = block;
 }
 
 /* The first block of long row t of this epoch. */
@@ -349,7 +346,6 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
     if (v->aside)
         at_aside_halt(v->aside);
     v->to = v->fill;
-    v->take_to = v->n_waiting;
     while (look(v))
         ;
     find_dc(v, floor);
@@ -576,5 +572,4 @@ void at_view_next(struct at_view *v)
     v->rows_slow += v->t_slow;
     v->index = v->end;
     v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
-    v->n_waiting = v->taken = 0;
 }

@@ -34,8 +34,8 @@ struct at_view {
     size_t handed;          /* samples of the epoch that have been looked at */
     size_t to;              /* those before this one are being looked at */
     struct at_chunk chunks[AT_VIEW_CHUNKS]; /* of a whole epoch */
-    const float **waiting;                  /* (max_waiting) blocks for the long spectra, borrowed */
-    size_t max_waiting, n_waiting, taken, take_to; /* of them: there, looked at, being looked at */
+    unsigned ahead;                         /* blocks made at once, at most */
+    float *hann;                            /* (ahead, n_slow) power of each, seen through Hann */
     size_t since;           /* samples since the newest of which the thread was told */
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
@@ -64,16 +64,22 @@ struct at_view {
 
 /* Sizes, from rate_hz. */
 void at_view_sizes(struct at_view *v);
-int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config);
+/* ahead: blocks that are made at once, at most, where there is a thread aside. */
+int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config, unsigned ahead);
 void at_view_finish(struct at_view *v);
 void at_view_begin(struct at_view *v, uint64_t index);
 /* Samples that still fit into this epoch. */
 size_t at_view_room(const struct at_view *v);
-void at_view_push(struct at_view *v, const float *iq, size_t n);
-/* What pushed samples tell: values at full scale are counted; 1: one is not finite. */
-int at_view_survey(struct at_view *v, const float *iq, size_t n);
-/* The next block of the stretch, of whose samples none is padding. */
-void at_view_block(struct at_view *v, const float *block);
+/* Where they stand. */
+float *at_view_space(const struct at_view *v);
+/* n samples now stand there, clipped of whose values are at full scale. */
+void at_view_push(struct at_view *v, size_t n, size_t clipped);
+/* Values at full scale of n samples. *ret_bad: one is not finite. Any thread. */
+size_t at_view_survey(const struct at_view *v, const float *iq, size_t n, int *ret_bad);
+/* at_blocks.seen of a view. */
+void at_view_see(void *view, size_t i, const float *block);
+/* The next block of the stretch, of whose samples none is padding, was seen as the i-th of those made at once. */
+void at_view_block(struct at_view *v, size_t i);
 /* Makes the epoch's spectra. */
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor);
