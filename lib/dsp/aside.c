@@ -141,8 +141,12 @@ int at_aside_idle(struct at_aside *a)
     return idle;
 }
 
-void at_aside_share(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n)
+void at_aside_parts(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n)
 {
+    for (size_t i = 0; i < n && (!a || n == 1); i++)
+        part(ctx, i);
+    if (!a || n <= 1)
+        return;
     pthread_mutex_lock(&a->lock);
     a->part = part;
     a->part_ctx = ctx;

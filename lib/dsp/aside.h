@@ -1,5 +1,5 @@
 /* One thread beside the one that pushes a band: for one job at a time, and for parts of what the pushing
- * thread itself is at. What both touch is handed over by start, wait and share; nothing else is shared. SPDX-License-Identifier: GPL-3.0-or-later */
+ * thread itself is at. What both touch is handed over by start, wait and parts; nothing else is shared. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_ASIDE_H
 #define AT_DSP_ASIDE_H
 
@@ -18,9 +18,9 @@ void at_aside_destroy(struct at_aside *a);
  * while it returns true: the shorter such a step, the sooner the thread helps with what is shared.
  * Locks, for as long as the one before takes. The owner's thread. */
 void at_aside_start(struct at_aside *a, bool (*job)(void *ctx), void *ctx);
-/* Runs part(ctx, i) for i in 0 .. n - 1, each once and in any order, in both threads; returns when all
- * are done. The owner's thread. */
-void at_aside_share(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n);
+/* Runs part(ctx, i) for i in 0 .. n - 1, each once and in any order, in both threads (a NULL: in this
+ * one); returns when all are done. The owner's thread. */
+void at_aside_parts(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n);
 /* Until what was started is done. The owner's thread. */
 void at_aside_wait(struct at_aside *a);
 /* Until the step that the thread is at is done; the rest is left to the owner, whose thread it is. */

@@ -329,7 +329,7 @@ static void run_feeds_together(struct at_band *b, uint64_t first)
 {
     while (first < b->blocks.count) {
         uint64_t end = b->blocks.count;
-        at_aside_share(b->view.aside, make_tokens, b, b->tracker.n_tracks);
+        at_aside_parts(b->view.aside, make_tokens, b, b->tracker.n_tracks);
         for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
             const struct at_track *k = b->tracker.tracks[i];
             if (!k->pending && ((struct user *)k->user)->stopped < end)
@@ -414,6 +414,12 @@ static int settle(struct at_band *b, bool last)
     return 0;
 }
 
+static void share(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, size_t n)
+{
+    struct at_band *b = ctx;
+    at_aside_parts(b->view.aside, part, part_ctx, n);
+}
+
 static double mirror(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz)
 {
     struct at_band *b = ctx;
@@ -463,6 +469,7 @@ static int end_epoch(struct at_band *b, bool last)
     at_floor_update(&b->floor, v->fast, v->t_fast, v->looks_fast, v->gated, v->clipped);
     struct at_epoch e = {.rate_hz = b->config.rate_hz,
                          .mirror = mirror,
+                         .share = share,
                          .ctx = b,
                          .floor_source = b->floor.source,
                          .gap = b->gap};
@@ -536,11 +543,7 @@ static void copy_samples(struct at_band *b, const float *iq, size_t n)
                      .n = n,
                      .to = {at_blocks_space(&b->blocks), at_view_space(&b->view)}};
     size_t pieces = (n + PIECE - 1) / PIECE, clipped = 0;
-    if (b->view.aside && pieces > 1)
-        at_aside_share(b->view.aside, copy_piece, &c, pieces);
-    else
-        for (size_t i = 0; i < pieces; i++)
-            copy_piece(&c, i);
+    at_aside_parts(b->view.aside, copy_piece, &c, pieces);
     for (size_t i = 0; i < pieces; i++)
         clipped += c.clipped[i];
     at_blocks_push(&b->blocks, c.to[0], n);
@@ -552,11 +555,10 @@ static void take_blocks(struct at_band *b)
 {
     uint64_t first = b->blocks.count;
     at_blocks_make(&b->blocks);
-    for (size_t i = 0; at_blocks_next(&b->blocks); i++) {
-        at_view_block(&b->view, i);
+    at_view_blocks(&b->view, b->blocks.made);
+    while (at_blocks_next(&b->blocks))
         if (!b->view.aside)
             run_feeds(b, false);
-    }
     if (b->view.aside)
         run_feeds_together(b, first);
 }

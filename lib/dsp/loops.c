@@ -237,12 +237,6 @@ static void add(const float *restrict x, unsigned n, float *restrict out)
         out[k] += x[k];
 }
 
-static void sum(const float *restrict x, const float *restrict y, unsigned n, float *restrict out)
-{
-    for (size_t k = 0; k < n; k++)
-        out[k] = x[k] + y[k];
-}
-
 static float total(const float *restrict x, unsigned n)
 {
     lanes lane = {0};
@@ -656,7 +650,6 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .hann_power = hann_power,
     .decibels = decibels,
     .add = add,
-    .sum = sum,
     .total = total,
     .sum_rows = sum_rows,
     .sift = sift,

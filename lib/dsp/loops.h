@@ -43,8 +43,6 @@ struct at_loops {
     void (*decibels)(const float *x, size_t n, float *out);
     /* out (n) += x (n); out (n) = sum of rows (t, n). */
     void (*add)(const float *x, unsigned n, float *out);
-    /* out (n) = x (n) + y (n). */
-    void (*sum)(const float *x, const float *y, unsigned n, float *out);
     float (*total)(const float *x, unsigned n); /* sum of x (n), in lanes */
     void (*sum_rows)(const float *rows, size_t t, unsigned n, float *out);
     /* floor: values of rows (t, n) outside (0, 1e30) become infinite, used (n) is how many are not;

@@ -17,7 +17,8 @@
 #define SEEN        1.5f /* times what noise may do in a mean of rows: that mean shows it */
 #define HALF        0.4f /* of the level: where half of a mean's rows are on */
 #define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
-#define COLUMNS     2048
+#define COLUMNS     2048 /* of spectra that are added at once */
+#define ADDED       64   /* rows that are */
 #define LOOKS_A_ROW 0.9  /* rows overlap by half: what each tells anew */
 
 void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
@@ -366,44 +367,61 @@ static float share_on(const struct at_map *m, size_t t, const struct at_map *fas
     return end > first ? (float)n / (float)(end - first) : 0.25f;
 }
 
-/* Rows first .. first + n - 1 with their shares (n), a few columns at a time: the sums stay in the cache. */
-static void add_rows(struct at_spectra *s, const struct at_loops *loops, const struct at_map *m, size_t first,
-                     size_t n, const float *share)
+/* Rows of a map that are added to an emission's spectra. */
+struct adding {
+    struct at_spectra *s;
+    const struct at_map *m;
+    size_t first, n;
+    float share[ADDED]; /* of each row: how much of it was on */
+};
+
+/* The i-th part of their columns: the sums stay in the cache. */
+static void add_columns(void *ctx, size_t i)
 {
-    for (size_t t = 0; t < n; t++) {
-        s->rows_off += share[t] == 0;
-        s->rows += share[t] >= 0.2f; /* else neither on nor off */
-        s->rows_full += share[t] >= 0.5f;
-    }
-    for (unsigned k = 0; k < s->n; k += COLUMNS) {
-        unsigned some = s->n - k < COLUMNS ? s->n - k : COLUMNS;
-        for (size_t t = 0; t < n; t++) {
-            const float *row = m->rows + (first + t) * m->n + k;
-            if (share[t] == 0) {
-                loops->add(row, some, s->off + k);
-            } else if (share[t] >= 0.2f) {
-                loops->add(row, some, s->sum + k);
-                loops->highest(row, some, s->hold + k);
-            }
+    const struct adding *a = ctx;
+    const struct at_loops *loops = at_loops_best();
+    struct at_spectra *s = a->s;
+    unsigned k = (unsigned)i * COLUMNS, some = s->n - k < COLUMNS ? s->n - k : COLUMNS;
+    for (size_t t = 0; t < a->n; t++) {
+        const float *row = a->m->rows + (a->first + t) * a->m->n + k;
+        if (a->share[t] == 0) {
+            loops->add(row, some, s->off + k);
+        } else if (a->share[t] >= 0.2f) { /* else neither on nor off */
+            loops->add(row, some, s->sum + k);
+            loops->highest(row, some, s->hold + k);
         }
     }
 }
 
+static void add_rows(const struct at_epoch *e, struct adding *a)
+{
+    size_t parts = (a->s->n + COLUMNS - 1) / COLUMNS;
+    for (size_t t = 0; t < a->n; t++) {
+        a->s->rows_off += a->share[t] == 0;
+        a->s->rows += a->share[t] >= 0.2f;
+        a->s->rows_full += a->share[t] >= 0.5f;
+    }
+    if (e->share && parts > 1)
+        e->share(e->ctx, add_columns, a, parts);
+    else
+        for (size_t i = 0; i < parts; i++)
+            add_columns(a, i);
+}
+
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on)
 {
-    enum { ROWS = 64 };
-    const struct at_loops *loops = at_loops_best();
-    float share[ROWS];
-    for (size_t t = 0; t < e->fast.t; t += ROWS) {
-        size_t n = e->fast.t - t < ROWS ? e->fast.t - t : ROWS;
-        for (size_t i = 0; i < n; i++)
-            share[i] = on->rows[t + i];
-        add_rows(&k->fast, loops, &e->fast, t, n, share);
+    struct adding a = {.s = &k->fast, .m = &e->fast};
+    for (a.first = 0; a.first < e->fast.t; a.first += ADDED) {
+        a.n = e->fast.t - a.first < ADDED ? e->fast.t - a.first : ADDED;
+        for (size_t i = 0; i < a.n; i++)
+            a.share[i] = on->rows[a.first + i];
+        add_rows(e, &a);
     }
-    for (size_t t = 0; t < e->slow.t; t += ROWS) {
-        size_t n = e->slow.t - t < ROWS ? e->slow.t - t : ROWS;
-        for (size_t i = 0; i < n; i++)
-            share[i] = share_on(&e->slow, t + i, &e->fast, on->rows);
-        add_rows(&k->slow, loops, &e->slow, t, n, share);
+    a = (struct adding){.s = &k->slow, .m = &e->slow};
+    for (a.first = 0; a.first < e->slow.t; a.first += ADDED) {
+        a.n = e->slow.t - a.first < ADDED ? e->slow.t - a.first : ADDED;
+        for (size_t i = 0; i < a.n; i++)
+            a.share[i] = share_on(&e->slow, a.first + i, &e->fast, on->rows);
+        add_rows(e, &a);
     }
 }

@@ -58,11 +58,7 @@ void at_blocks_make(struct at_blocks *b)
     if (b->fill < b->n)
         return;
     b->made = (b->fill - b->n) / b->advance + 1;
-    if (b->aside && b->made > 1)
-        at_aside_share(b->aside, make_one, b, b->made);
-    else
-        for (size_t i = 0; i < b->made; i++)
-            make_one(b, i);
+    at_aside_parts(b->aside, make_one, b, b->made);
     b->fill -= b->made * b->advance;
     memmove(b->in, b->in + 2 * (size_t)b->made * b->advance, (size_t)b->fill * 2 * sizeof(float));
 }

@@ -20,6 +20,8 @@ struct at_epoch {
     bool gap;     /* it begins after lost samples */
     /* Coherence 0..1 of the band f_lo .. f_hi with its mirror image about f_mid (Hz), or NULL. */
     double (*mirror)(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz);
+    /* Runs parts 0 .. n - 1 in whatever threads there are; NULL: this one. */
+    void (*share)(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, size_t n);
     void *ctx;
 };
 

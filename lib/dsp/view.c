@@ -23,6 +23,7 @@
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
 #define ASIDE       32768 /* samples that are worth waking a thread for */
+#define COLUMNS     2048  /* of rows that are added at once: their sum stays in the fastest cache */
 #define STEP        8192  /* samples that it looks at at once: they stay in its cache meanwhile */
 #define MOSTLY_OFF  0.4
 #define BRIEF       3.0 /* so much higher in the short rows than in the long ones */
@@ -258,24 +259,44 @@ void at_view_see(void *view, size_t i, const float *block)
         v->loops->hann_power(block, v->n_slow, scale / (float)v->looks_slow, 0, v->hann + i * v->n_slow);
 }
 
-void at_view_block(struct at_view *v, size_t i)
+/* `some` blocks from i on that go into one row. */
+struct adding {
+    struct at_view *v;
+    size_t i, some;
+};
+
+/* The k-th part of their columns. */
+static void add_columns(void *ctx, size_t k)
 {
-    unsigned n = v->n_slow, looks = v->looks_slow;
-    const float *row = v->hann + i * n;
-    uint64_t seq = v->blocks++;
-    if (!v->shared || v->t_slow >= v->max_slow)
-        return;
-    if (looks > 1 && seq == 0) /* it begins with zeros */
-        return;
-    bool whole = v->part + 1 == looks;
-    if (v->part == 0)
-        memcpy(whole ? v->slow + v->t_slow * n : v->partial, row, n * sizeof *row);
-    else if (whole)
-        v->loops->sum(v->partial, row, n, v->slow + v->t_slow * n);
-    else
-        v->loops->add(row, n, v->partial);
-    v->part = whole ? 0 : v->part + 1;
-    v->t_slow += whole;
+    const struct adding *a = ctx;
+    struct at_view *v = a->v;
+    unsigned n = v->n_slow, from = (unsigned)k * COLUMNS, m = n - from < COLUMNS ? n - from : COLUMNS;
+    for (size_t j = 0; j < a->some; j++) {
+        const float *row = v->hann + (a->i + j) * n + from;
+        if (v->part + j == 0)
+            memcpy(v->partial + from, row, m * sizeof *row);
+        else
+            v->loops->add(row, m, v->partial + from);
+    }
+    if (v->part + a->some == v->looks_slow)
+        memcpy(v->slow + v->t_slow * n + from, v->partial + from, m * sizeof(float));
+}
+
+void at_view_blocks(struct at_view *v, size_t n)
+{
+    size_t i = v->blocks == 0 && v->looks_slow > 1; /* the first begins with zeros */
+    v->blocks += n;
+    while (v->shared && i < n && v->t_slow < v->max_slow) {
+        size_t left = v->looks_slow - v->part;
+        struct adding a = {v, i, left < n - i ? left : n - i};
+        at_aside_parts(v->aside, add_columns, &a, (v->n_slow + COLUMNS - 1) / COLUMNS);
+        i += a.some;
+        v->part += (unsigned)a.some;
+        if (v->part < v->looks_slow)
+            continue;
+        v->part = 0;
+        v->t_slow++;
+    }
 }
 
 /* What samples (handed <= i < to) show: spectra, gates, means. At most STEP samples. True:

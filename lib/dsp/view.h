@@ -78,8 +78,8 @@ void at_view_push(struct at_view *v, size_t n, size_t clipped);
 size_t at_view_survey(const struct at_view *v, const float *iq, size_t n, int *ret_bad);
 /* at_blocks.seen of a view. */
 void at_view_see(void *view, size_t i, const float *block);
-/* The next block of the stretch, of whose samples none is padding, was seen as the i-th of those made at once. */
-void at_view_block(struct at_view *v, size_t i);
+/* The next n blocks of the stretch, of whose samples none is padding, were seen: those made at once. */
+void at_view_blocks(struct at_view *v, size_t n);
 /* Makes the epoch's spectra. */
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor);

@@ -44,7 +44,6 @@ static void run_spectra(const struct at_loops *l, const float *x, struct outputs
     l->decibels(o->part[1], N, o->part[3]);
     l->sum_rows(o->part[1], 1, N - 5, o->part[4]);
     l->add(o->part[2], N - 5, o->part[4]);
-    l->sum(o->part[1], o->part[2], N - 5, o->part[4] + N);
     o->part[5][0] = l->total(o->part[1], N - 5);
 }
 
