@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How well the shipped model knows signals that its own generator did not make: textbook.py and liquid.py.
 
-    tests/independent/independent.py [--count 20] [--snr 10 30] [--jobs 2] [--attune build/tools/attune] [--json]
+    tests/independent/independent.py [--count 20] [--snr 10 30] [--jobs 2] [--attune build/tools/attune] [--model FILE] [--json]
     tests/independent/independent.py --at-least 0.8     # exit 1 where the upper end of the interval lies below it
 
 Each signal goes through `attune classify` like a recording. Prints right / all per source and class with 95 % intervals
@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"textbook": textbook, "liquid": liquid}
 
 
-def classify(attune, iq, rate):
-    run = subprocess.run([attune, "classify", "-", "--format", "cf32", "--rate", str(int(rate)), "--json"], input=iq.tobytes(),
+def classify(attune, model, iq, rate):
+    run = subprocess.run([attune, "classify", *(["--model", model] if model else []), "-", "--format", "cf32", "--rate", str(int(rate)), "--json"], input=iq.tobytes(),
                          capture_output=True, timeout=120)
     if run.returncode != 0:
         raise SystemExit(f"attune classify left with {run.returncode}: {run.stderr.decode().strip()}")
@@ -35,9 +35,9 @@ def classify(attune, iq, rate):
 
 
 def one(task):
-    attune, source, name, seed, snr = task
+    attune, model, source, name, seed, snr = task
     iq, rate = SOURCES[source].capture(name, seed, snr)
-    return classify(attune, iq, rate)
+    return classify(attune, model, iq, rate)
 
 
 def interval(right, of, z=1.96):
@@ -61,6 +61,7 @@ def arguments():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=1)
     p.add_argument("--attune", default=str(ROOT / "build/tools/attune"))
+    p.add_argument("--model", help="weights; default: the command's own")
     p.add_argument("--sources", nargs="*", default=sorted(SOURCES, reverse=True), choices=sorted(SOURCES))
     p.add_argument("--classes", nargs="*", default=sorted(textbook.SIGNALS))
     p.add_argument("--at-least", type=float, default=0.0)
@@ -78,7 +79,7 @@ def main():
         for source in a.sources:
             for name in [c for c in a.classes if c in SOURCES[source].SIGNALS]:
                 seeds = [a.seed * 100000 + i for i in range(a.count)]
-                tasks = [(a.attune, source, name, s, float(np.random.default_rng(s).uniform(*a.snr))) for s in seeds]
+                tasks = [(a.attune, a.model, source, name, s, float(np.random.default_rng(s).uniform(*a.snr))) for s in seeds]
                 answers = collections.Counter(pool.map(one, tasks))
                 accept = ("noise", "none", "weak") if name == "noise" else (name,)
                 right = sum(answers[k] for k in accept)
