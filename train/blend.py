@@ -56,7 +56,7 @@ def blend(c, path, share):
     n = c["config"]["n_aux"]
     c["statistics"] = ([0.0] * n, [1.0] * n)  # the scaling is folded into the weights
     c["args"]["start_from"] = path.name
-    c["note"] = f"{share:g} of these weights, the rest of the file"
+    c["note"] = f"{share:g} of these weights, the rest of the file" if share < 1 else ""
 
 
 def read_logits(path):

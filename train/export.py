@@ -3,9 +3,10 @@
 """A checkpoint and its evaluation -> a model file and its card.
 
     train/export.py --checkpoint run/checkpoint.pt --eval run/eval.json --measured run/synthetic.json --out models/attune-base.safetensors
-    train/export.py --model models/attune-base.safetensors --eval eval.json --out models/attune-base.safetensors    # its limits alone, below
+    train/export.py --model models/attune-base.safetensors --eval eval.json --measured synthetic.json --out models/attune-base.safetensors
 
-The second changes nothing but the temperatures and limits in the metadata: every tensor stays as it is, and the card too.
+The second takes a model file: every tensor stays byte for byte; temperatures and limits are those of the evaluation, and with --measured
+accuracies and card are made anew.
 The scaling of the aux columns is folded into embed.weight and embed.bias. The golden logits are computed by the
 numpy reference from the very weights in the file, so that `attune verify FILE` proves the build on the user's host.
 """
@@ -67,7 +68,18 @@ def of_evaluation(evaluation):
             "class_at_10db": test["mha"]["class_at_10db"]}
 
 
-def card(measured, labels, training, name):
+def of_noise(evaluation):
+    """What the card says of noise and of what it costs to be asked for evidence against it."""
+    if "noise" not in evaluation:
+        return []
+    named = ", ".join(f"{v['all']['named']} (`{b}`)" for b, v in evaluation["noise"].items())
+    silent = {b: [round(100 * (1 - t["coverage"])) for t in evaluation["test"][b]["range"].values()] for b in ("mha", "latent")}
+    cost = "; ".join(f"`{b}` " + ", ".join(f"{x} %" for x in v) for b, v in silent.items())
+    return [f"A class is told only where enough speaks against noise: of {evaluation['noise']['mha']['all']['n']:,} places with noise {named} get one. So some",
+            f"signals are `weak` or `unknown`, at -10 to 0, 0 to 10, 10 dB and more: {cost}.", ""]
+
+
+def card(measured, evaluation, labels, training, name):
     """models/NAME.md: what it knows, from what, and what it does not."""
     ranges = [k for k in measured["backends"]["mha"] if ".." in k]
     lines = [f"# {name}", "", "One set of weights for the four attention backends, trained on synthetic signals only (`lib/synth`, through the",
@@ -81,16 +93,22 @@ def card(measured, labels, training, name):
     for b, t in measured["backends"].items():
         lines.append(f"| `{b}` | {t['overall']:.1%} +- {t['ci95']:.1%} | " + " | ".join(f"{t[k]:.1%}" for k in ranges) + " |")
     lines += ["", "At 10 dB and more, by class (`flash`): " + ", ".join(f"{c} {a:.0%}" for c, a in measured["class_at_10db"].items()) + ".", "",
-              f"Classes: {', '.join(labels)}.", "", "Real recordings, and what it gets wrong: docs/accuracy.md.", ""]
+              f"Classes: {', '.join(labels)}.", "", *of_noise(evaluation), "Real recordings, and what it gets wrong: docs/accuracy.md.", ""]
     return "\n".join(lines)
 
 
-def change_limits(path, evaluation, out):
-    """The file at path with the temperatures and limits of an evaluation, its tensors byte for byte."""
+def change(path, evaluation, measured, out, generator_version):
+    """The file at path with the temperatures and limits of an evaluation, its tensors byte for byte; with what was measured,
+    also accuracies and card."""
     raw = path.read_bytes()
     n = 8 + int.from_bytes(raw[:8], "little")
     head = json.loads(raw[8:n])
-    head["__metadata__"].update({k: json.dumps(evaluation[k]) for k in LIMITS})
+    meta = head["__metadata__"]
+    meta.update({k: json.dumps(evaluation[k]) for k in LIMITS})
+    if measured:
+        training = {**json.loads(meta["training"]), "generator": generator_version}
+        meta.update(accuracy=json.dumps(accuracy_list(measured, json.loads(meta["config"])["window"])), training=json.dumps(training))
+        out.with_suffix(".md").write_text(card(measured, evaluation, json.loads(meta["labels"]), training, out.stem))
     text = json.dumps(head).encode()
     text += b" " * (-len(text) % 8)
     temporary = out.with_suffix(".tmp")
@@ -101,22 +119,25 @@ def change_limits(path, evaluation, out):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--checkpoint", type=Path)
-    p.add_argument("--model", type=Path, help="a model file instead, whose limits alone change")
+    p.add_argument("--model", type=Path, help="a model file instead, whose tensors stay")
     p.add_argument("--eval", type=Path, required=True)
     p.add_argument("--measured", type=Path, help="output of build/tests/bench/synthetic; else the accuracies are those of --eval")
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--generator-version", default="1")
+    p.add_argument("--generator-version", default="3", help="of lib/synth, counted in the card")
     p.add_argument("--library")
     args = p.parse_args()
     if bool(args.model) == bool(args.checkpoint):
         p.error("--checkpoint or --model")
+    evaluation = json.loads(args.eval.read_text())
+    measured = json.loads(args.measured.read_text()) if args.measured else None
+    if measured:  # the same arithmetic: the bench need not run both
+        measured["backends"] = {"mha": measured["backends"]["flash"], **measured["backends"]}
     if args.model:
-        change_limits(args.model, json.loads(args.eval.read_text()), args.out)
+        change(args.model, evaluation, measured, args.out, args.generator_version)
         print(f"wrote {args.out}: {', '.join(LIMITS)} of {args.eval}")
         return
     c = read_checkpoint(args.checkpoint, "cpu")
-    evaluation = json.loads(args.eval.read_text())
-    measured = json.loads(args.measured.read_text()) if args.measured else of_evaluation(evaluation)
+    measured = measured or of_evaluation(evaluation)
     config = dict(c["config"], segments=[8, 16, 32, 64, 128], aux=AUX[:c["config"]["n_aux"]])
     w = folded(c["net"], c["config"], c["statistics"])
     training = {"seed": c["args"]["seed"], "steps": c["step"], "seconds": round(c["seconds"]), "batch_tokens": c["args"]["batch_tokens"],
@@ -128,7 +149,7 @@ def main():
     temporary = args.out.with_suffix(".tmp")
     reference.write_safetensors(temporary, tensors, meta)
     temporary.replace(args.out)
-    args.out.with_suffix(".md").write_text(card(measured, c["labels"], training, args.out.stem))
+    args.out.with_suffix(".md").write_text(card(measured, evaluation, c["labels"], training, args.out.stem))
     print(f"wrote {args.out} ({args.out.stat().st_size} bytes) and its card")
 
 
