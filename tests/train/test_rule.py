@@ -28,7 +28,7 @@ MODEL, COUNT = ROOT / "models/attune-base.safetensors", 3000
 
 def drawn(rng, n_classes):
     """Logits of which many stand near the limits, and what comes with them; some SNRs and shares are not known."""
-    logits = np.float32(rng.normal(0, 2, (COUNT, n_classes)))
+    logits = np.float32(rng.normal(0, 2, (COUNT, n_classes)) * rng.uniform(0, 1, (COUNT, 1)))  # flat ones are unknown
     logits[np.arange(COUNT), rng.integers(0, n_classes, COUNT)] += np.float32(rng.uniform(0, 9, COUNT))
     snr, share = np.float32(rng.uniform(-15, 50, COUNT)), rng.uniform(0, 1.1, COUNT)
     snr[rng.random(COUNT) < .05] = np.nan
