@@ -17,7 +17,7 @@ COLOURS = {"mha": "#0072b2", "gqa": "#e69f00", "latent": "#009e73"}  # told apar
 def accuracy_against_snr(evaluation, out):
     figure, axis = plt.subplots(figsize=(6.4, 3.8))
     for backend, colour in COLOURS.items():
-        rows = evaluation["test"][backend]["snr"]
+        rows = {k: r for k, r in evaluation["test"][backend]["snr"].items() if r["n"] >= 30}  # fewer say nothing
         middle = [sum(map(float, k.split(".."))) / 2 for k in rows]
         value = np.array([r["accuracy"] for r in rows.values()])
         low, high = np.array([r["ci95"] for r in rows.values()]).T
