@@ -57,6 +57,17 @@ static const struct kind kinds[] = {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
+/* The widest that this variant gets. */
+static double widest_hz(int class_id, const char *variant)
+{
+    for (size_t i = 0; i < at_variant_count(class_id); i++) {
+        const struct at_variant *v = at_variant_at(class_id, i);
+        if (strcmp(v->name, variant) == 0)
+            return v->bw_hi_hz;
+    }
+    return 0;
+}
+
 static int play_kind(const struct kind *k, double snr_db, uint64_t seed, struct outcome *o)
 {
     uint64_t r = seed;
@@ -64,7 +75,9 @@ static int play_kind(const struct kind *k, double snr_db, uint64_t seed, struct 
     s = (struct at_scene){.rate_hz = k->rate_hz,
                           .duration_s = k->seconds,
                           .channel = {.seed = seed, .noise_dbfs_hz = -110}};
-    double room = 0.25 * k->rate_hz * (2 * sig_uniform(&r) - 1);
+    /* What reached over the band's end would come in again at the other. */
+    double most = 0.45 * k->rate_hz - widest_hz(k->class_id, k->variant) / 2,
+           room = fmin(0.25 * k->rate_hz, fmax(most, 0)) * (2 * sig_uniform(&r) - 1);
     struct at_emitter *e =
         scene_add(&s, k->class_id, k->variant, k->rate_hz > 12e6 ? room / 4 : room, k->width_hz,
                   snr_db, seed);
