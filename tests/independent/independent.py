@@ -6,7 +6,7 @@
     tests/independent/independent.py --at-least 0.8     # exit 1 where the upper end of the interval lies below it
 
 Each signal goes through `attune classify` like a recording. Prints right / all per source and class with 95 % intervals
-(Wilson), and what was answered instead. Without liquid-dsp its part is left out, and said so.
+(Wilson), what was answered instead, and the calibration error of the confidences. Without liquid-dsp its part is left out, and said so.
 """
 import argparse
 import collections
@@ -31,7 +31,8 @@ def classify(attune, model, iq, rate):
                          capture_output=True, timeout=120)
     if run.returncode != 0:
         raise SystemExit(f"attune classify left with {run.returncode}: {run.stderr.decode().strip()}")
-    return json.loads(run.stdout.decode().strip().splitlines()[-1])["summary"]["class"]
+    summary = json.loads(run.stdout.decode().strip().splitlines()[-1])["summary"]
+    return summary["class"], summary.get("confidence", 0.0)
 
 
 def one(task):
@@ -47,6 +48,15 @@ def interval(right, of, z=1.96):
     p, d = right / of, 1 + z * z / of
     half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / d
     return (p + z * z / (2 * of)) / d - half, (p + z * z / (2 * of)) / d + half
+
+
+def calibration_error(confidence, right, bins=15):
+    """Expected calibration error over equal-mass bins, and what exact numbers would show with so few (mean of 200 draws)."""
+    order = np.argsort(confidence)
+    c = np.asarray(confidence)[order]
+    error = lambda hit: sum(len(i) * abs(c[i].mean() - hit[i].mean()) for i in np.array_split(np.arange(len(c)), bins) if len(i)) / len(c)
+    rng = np.random.default_rng(1)
+    return error(np.asarray(right, float)[order]), float(np.mean([error(rng.random(len(c)) < c) for _ in range(200)]))
 
 
 def said(right, of):
@@ -74,13 +84,16 @@ def main():
     if liquid.LIB is None and "liquid" in a.sources:
         print("liquid-dsp is not installed (apt install libliquid1): textbook signals only", file=sys.stderr)
         a.sources.remove("liquid")
-    total, rows = collections.Counter(), []
+    total, rows, sure = collections.Counter(), [], []
     with concurrent.futures.ProcessPoolExecutor(a.jobs) as pool:
         for source in a.sources:
             for name in [c for c in a.classes if c in SOURCES[source].SIGNALS]:
                 seeds = [a.seed * 100000 + i for i in range(a.count)]
                 tasks = [(a.attune, a.model, source, name, s, float(np.random.default_rng(s).uniform(*a.snr))) for s in seeds]
-                answers = collections.Counter(pool.map(one, tasks))
+                said_of = list(pool.map(one, tasks))
+                answers = collections.Counter(c for c, _ in said_of)
+                if name != "noise":
+                    sure += [(p, c == name) for c, p in said_of if c not in ("none", "weak", "unknown", "noise")]
                 accept = ("noise", "none", "weak") if name == "noise" else (name,)
                 right = sum(answers[k] for k in accept)
                 rows.append({"source": source, "class": name, "right": right, "of": a.count, "answers": dict(answers)})
@@ -88,12 +101,15 @@ def main():
                 if not a.json:
                     wrong = {k: v for k, v in answers.most_common() if k not in accept}
                     print(f"{source:8s} {name:8s} {said(right, a.count)}  {wrong if wrong else ''}", flush=True)
+    ece = calibration_error(*zip(*sure)) if len(sure) >= 100 else None
     if a.json:
-        print(json.dumps({"right": total["right"], "of": total["of"], "interval": interval(total["right"], total["of"]), "rows": rows}))
+        print(json.dumps({"ece": ece, "named": len(sure), "right": total["right"], "of": total["of"], "interval": interval(total["right"], total["of"]), "rows": rows}))
     else:
         for source in a.sources:
             print(f"{source:17s} {said(total[source + ' right'], total[source + ' of'])}")
         print(f"{'all':17s} {said(total['right'], total['of'])}")
+        if ece:
+            print(f"calibration error of the {len(sure)} that got a class: {ece[0]:.3f} ({ece[1]:.3f} if exact)")
     return interval(total["right"], total["of"])[1] < a.at_least
 
 
