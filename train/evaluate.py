@@ -28,7 +28,7 @@ PREFIXES = (4, 16, 64, 256, 1024)
 WINDOW = 1024  # of the model: tokens beyond it are not heard at once
 LEAST_SNR_DB = -10.0
 EVIDENCE = ("top", "noise", "margin_db", "snr_db", "log2_tokens", "share")  # weights of lib/model/decide.c
-NOISE_NAMED = 1 / 3000  # of noise may get a class on validation: a third of what is aimed at
+NOISE_NAMED = 1 / 1000  # of noise may get a class on validation: what is aimed at
 SNR_BINS = ((-10, -5), (-5, 0), (0, 5), (5, 10), (10, 20), (20, 30), (30, 50))
 
 
