@@ -318,13 +318,10 @@ void at_session_logits(const struct at_session *s, float *logits)
         return;
     }
     uint64_t blocks = (s->tokens - 1) / size + 1, kept = blocks < s->blocks ? blocks : s->blocks;
-    double count = (double)(s->tokens - (blocks - kept) * size);
-    for (size_t i = 0; i < d; i++) {
-        double sum = 0;
-        for (size_t b = 0; b < kept; b++)
-            sum += s->pool[b * d + i];
-        s->mean[i] = (float)(sum / count);
-    }
+    float share = (float)(1 / (double)(s->tokens - (blocks - kept) * size));
+    memset(s->mean, 0, d * sizeof *s->mean);
+    for (uint64_t b = 0; b < kept; b++) /* row after row: a column of a long window is as many lines */
+        s->encoder->kernels->axpy(share, s->pool + b * d, d, s->mean);
     for (size_t c = 0; c < m->config.n_classes; c++)
         logits[c] = s->encoder->kernels->dot(m->head_w + c * d, s->mean, d) + m->head_b[c];
 }
