@@ -73,7 +73,7 @@ next_chunk() { # after a lost pool: once training has begun, examples that it ha
 }
 
 if ! has done && ! alive examples; then
-  OMP_NUM_THREADS=1 start examples "$python" "$here/examples.py" --out "$work/pool" --processes "${PROCESSES:-$(env -u OMP_NUM_THREADS nproc)}" \
+  OMP_NUM_THREADS=1 start examples nice -n 10 "$python" "$here/examples.py" --out "$work/pool" --processes "${PROCESSES:-$(env -u OMP_NUM_THREADS nproc)}" \
     --first-chunk "$(next_chunk)" --until "$work/enough" $EXTRA_EXAMPLES \
     --plan "validation:${VALIDATION:-6144}" train:7200s "calibration:$((count / 2))" "test:$count"
 fi

@@ -6,7 +6,7 @@
     train/train.py --pool pool --out run --seconds 1000                       # on a GPU
     train/train.py --pool pool --out run --steps 40 --batch-tokens 4096       # a try on a CPU
 
-Each step: cross-entropy under mha plus, in turn, gqa or latent (segments 8 to 128, drawn independently of the length)
+Each step: cross-entropy under mha plus latent, or each third time gqa (segments 8 to 128, drawn independently of the length)
 with cross-entropy and distillation from mha, at the sequence's end and at random prefixes (a decision may be due after
 16 tokens). The last fifth also has windows shorter than the session, and sequences of 4096 and 16384. What a step
 draws follows from --seed and the step's number; OUT/journal.jsonl says which examples had come by then. Resumes from
@@ -33,6 +33,7 @@ from pool import LENGTH_SHARE, LENGTHS, Feed, Pool
 # columns that are dropped out together, after the spectrum (lib/dsp/frames.h), and how often
 AUX_GROUPS = (((0, 1), .35), ((1, 2), .1), ((3, 21), .1))
 FREQ_HIST = slice(13, 21)  # turns with the spectrum
+ELASTIC = ("latent", "gqa", "latent")  # in turn: gqa answers as mha does sooner
 LATE = .8                  # of the training: from here on long sequences and short windows
 ENERGY_KNOWN, ENERGY_UNKNOWN = -6.0, -2.5  # margins of -logsumexp(logits) for outlier exposure
 
@@ -302,7 +303,7 @@ class Trainer:
         along = min(1.0, (self.step_number + 1) / 300) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
         for group in self.opt.param_groups:
             group["lr"] = self.args.lr * along
-        loss, logits = self.loss(batch, ("gqa", "latent")[self.step_number % 2], window, segment)
+        loss, logits = self.loss(batch, ELASTIC[self.step_number % len(ELASTIC)], window, segment)
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -505,7 +506,7 @@ def run(args, validation=None):
         def trial(i):
             batch, _, window, segment = trainer.draw(pool, 0)
             net.zero_grad(set_to_none=True)
-            trainer.loss(batch, ("gqa", "latent")[i % 2], window, segment)[0].backward()
+            trainer.loss(batch, ELASTIC[i % len(ELASTIC)], window, segment)[0].backward()
         choose_compiled(net, trial, log)
     loop(args, log, net, trainer, pool, feed, came, before, statistics, config, labels, validation)
     return net, trainer, pool, feed

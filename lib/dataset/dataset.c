@@ -16,12 +16,13 @@
 #include "lib/dsp/frames.h"
 
 #define COLUMNS      (AT_FRAME_BINS + AT_AUX_COUNT)
-#define MAX_FOLLOWED 48  /* runs of one scene whose tokens are kept */
-#define FEW_TOKENS   4   /* of a run that is forgotten where another follows */
-#define SEEN         4.0 /* standard deviations by which sidebands must stand over the noise */
-#define FEW_KEYS     3   /* of Morse: fewer are bursts of a carrier */
-#define MIN_FALSE    4   /* tokens of a false alarm that is worth an example */
-#define FIRST_ROOM   64  /* tokens allocated at first for each */
+#define MAX_FOLLOWED 48   /* runs of one scene whose tokens are kept */
+#define FEW_TOKENS   4    /* of a run that is forgotten where another follows */
+#define SEEN         4.0  /* standard deviations by which sidebands must stand over the noise */
+#define WALL         0.12 /* and how far over it, times its level: see sidebands_seen() */
+#define FEW_KEYS     3    /* of Morse: fewer are bursts of a carrier */
+#define MIN_FALSE    4    /* tokens of a false alarm that is worth an example */
+#define FIRST_ROOM   64   /* tokens allocated at first for each */
 
 int32_t at_example_columns(void)
 {
@@ -306,22 +307,36 @@ static void take(struct harvest *h, struct follower *f, const struct at_place *p
     h->n++;
 }
 
-/* How far the sidebands of a carrier stand out: what they are over the noise, times the root of the
- * independent cells of time and frequency that show them (the radiometer's equation). Frames
- * overlap by half; signals narrower than a bin have one. */
-static double sidebands_seen(const struct follower *f, const struct at_place *p)
+/* Power beside the line while the run was heard, over that of the whole signal while on. */
+static double sidebands_of(const struct follower *f, const struct at_place *p)
 {
-    double bins = fmax((p->f_hi_hz - p->f_lo_hz) / bin_hz(f), 1), width = bins * bin_hz(f);
-    double snr = p->sidebands * pow(10, p->snr_db / 10) * (p->f_hi_hz - p->f_lo_hz) / width;
-    return snr * sqrt(fmax((double)f->n / 2, 1) * bins);
+    double part = (p->sent_to - p->sent_from) / AT_SIDEBAND_PARTS, sum = 0, weight = 0;
+    for (int i = 0; i < AT_SIDEBAND_PARTS; i++) {
+        double lo = fmax(p->sent_from + part * i, (double)f->from),
+               hi = fmin(p->sent_from + part * (i + 1), (double)f->to);
+        sum += fmax(hi - lo, 0) * p->sidebands[i];
+        weight += fmax(hi - lo, 0);
+    }
+    return weight > 0 ? sum / weight : 0;
 }
 
-/* The class that these tokens can show. Amplitude modulation whose sidebands lie in the noise is a
- * carrier to everyone who looks, and so are one or two keys of Morse: taught as `am` and `cw` they
- * would teach that a carrier is either. */
+/* Whether the sidebands of a carrier stand out: what they are over the noise, and that times the
+ * root of the independent cells of time and frequency that show them (the radiometer's equation).
+ * Frames overlap by half; signals narrower than a bin have one. However long one looks, no floor is
+ * known better than to half a decibel (Tandra and Sahai 2008, "SNR walls for signal detection"). */
+static bool sidebands_seen(const struct follower *f, const struct at_place *p)
+{
+    double bins = fmax((p->f_hi_hz - p->f_lo_hz) / bin_hz(f), 1), width = bins * bin_hz(f);
+    double snr = sidebands_of(f, p) * pow(10, p->snr_db / 10) * (p->f_hi_hz - p->f_lo_hz) / width;
+    return snr >= WALL && snr * sqrt(fmax((double)f->n / 2, 1) * bins) >= SEEN;
+}
+
+/* The class that these tokens can show. A line whose sidebands lie in the noise, or are silent, is
+ * a carrier to everyone who looks, and so are one or two keys of Morse: taught as `am` and `cw`
+ * they would teach that a carrier is either. */
 static int class_shown(const struct follower *f, const struct at_place *p)
 {
-    if (p->class_id == AT_CLASS_AM && sidebands_seen(f, p) < SEEN)
+    if (p->line && !sidebands_seen(f, p))
         return AT_CLASS_CARRIER;
     if (p->class_id == AT_CLASS_CW && p->keys > 0) {
         double on = (double)(p->last - p->first);

@@ -36,9 +36,9 @@ struct at_example_info {
 AT_EXPORT int32_t at_example_columns(void);
 AT_EXPORT int32_t at_example_bins(void);
 AT_EXPORT const char *at_example_label(int32_t class_id);
-/* frames (max_tokens, columns), zeroed past n_tokens. am whose sidebands lie in the noise, and cw of fewer than three
- * keys, are not shown as such: a single example is drawn again (n_tokens 0), one of several comes as carrier
- * ("am_unseen", "cw_unseen"). 0 or negative errno. Any thread. */
+/* frames (max_tokens, columns), zeroed past n_tokens. am and acars whose sidebands lie in the noise or are
+ * silent, and cw of fewer than three keys, are not shown as such: a single example is drawn again (n_tokens 0), one of
+ * several comes as carrier ("am_unseen", "afsk_unseen", "cw_unseen"). 0 or negative errno. Any thread. */
 AT_EXPORT int32_t at_example_make(const struct at_example_spec *spec, float *frames, struct at_example_info *ret);
 /* Up to max_examples of one scene, which costs little more than one of them: its free spectrum is filled with emitters
  * of classes drawn evenly, and whatever the detector reports where nothing is sent comes as class noise. The first is

@@ -320,13 +320,18 @@ void at_draft_settle(struct at_draft *d, const struct at_signal_truth *truth)
         p->last = (size_t)(d->scene.duration_s * d->scene.rate_hz);
         if (i >= d->n_emitters)
             continue;
-        double middle = d->scene.emitters[i].offset_hz + truth[i].center_hz;
+        const struct at_emitter *e = &d->scene.emitters[i];
+        double middle = e->offset_hz + truth[i].center_hz, end = (double)p->last;
         p->f_lo_hz = middle - truth[i].bandwidth_hz / 2;
         p->f_hi_hz = middle + truth[i].bandwidth_hz / 2;
         p->first = truth[i].first;
         p->last = truth[i].last;
         p->keys = truth[i].keys;
-        p->sidebands = truth[i].sidebands;
+        p->sent_from = e->start_s * d->scene.rate_hz;
+        p->sent_to =
+            e->duration_s > 0 ? fmin(p->sent_from + e->duration_s * d->scene.rate_hz, end) : end;
+        p->line = truth[i].line;
+        memcpy(p->sidebands, truth[i].sidebands, sizeof p->sidebands);
         memcpy(p->variant, truth[i].variant, sizeof p->variant);
     }
 }

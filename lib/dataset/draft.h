@@ -17,9 +17,11 @@ struct at_place {
     double snr_db;
     size_t first, last; /* samples in which it is on */
     int class_id;
-    unsigned keys;    /* times that it went on */
-    double sidebands; /* share of the power beside a carrier's line; 1: has no line */
-    bool by_hand; /* opened at its true edges, whatever the detector says */
+    unsigned keys;                       /* times that it went on */
+    bool line;                           /* a carrier with sidebands: */
+    double sidebands[AT_SIDEBAND_PARTS]; /* their power, as in at_signal_truth, in parts of */
+    double sent_from, sent_to;           /* the emitter's samples */
+    bool by_hand;                        /* opened at its true edges, whatever the detector says */
     char variant[24];
 };
 

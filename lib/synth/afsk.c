@@ -112,6 +112,7 @@ static int afsk_render(struct at_gen *g, size_t i)
         float depth = (float)at_gen_u(g, m->depth_lo, m->depth_hi);
         for (size_t k = 0; k < g->n; k++)
             g->iq[2 * k] = amp[k] * (1 + depth * 0.7f * audio[k]);
+        at_gen_sidebands(g, amp);
         at_gen_mix(g->iq, g->n, g->clean ? 0 : at_gen_u(g, -0.04, 0.04) * g->bw_hz / g->fs,
                    at_gen_u(g, 0, 1));
         g->edges = AT_EDGES_DB30;

@@ -44,22 +44,6 @@ static const struct at_variant *am_at(size_t i)
     return &am_list[i];
 }
 
-/* What of v (n) at this stride is not its mean, while key (n; NULL: always) is down: of a carrier's
- * amplitude, the sidebands' share of the power. */
-static double beside_mean(const float *v, size_t stride, const float *key, size_t n)
-{
-    double sum = 0, square = 0, m = 1e-30;
-    for (size_t i = 0; i < n; i++) {
-        if (key && key[i] < 1)
-            continue;
-        double a = (double)v[i * stride];
-        sum += a;
-        square += a * a;
-        m++;
-    }
-    return square > 0 ? fmax(0, 1 - sum * sum / (m * square)) : 0;
-}
-
 /* DCF77-like: each second the carrier falls for 100 or 200 ms (to 15 %), none in second 59; MSF and
  * WWVB vary. */
 static int am_seconds(struct at_gen *g)
@@ -86,7 +70,7 @@ static int am_seconds(struct at_gen *g)
         y += a * ((at < width ? (float)low : 1.0f) - y);
         g->iq[2 * i] = y;
     }
-    g->sidebands = beside_mean(g->iq, 2, NULL, g->n);
+    at_gen_sidebands(g, NULL);
     at_gen_mix(g->iq, g->n, f / g->fs, at_gen_u(g, 0, 1));
     g->center_hz = f;
     return 0;
@@ -133,7 +117,7 @@ static int am_render(struct at_gen *g, size_t k)
         float v = 1 + (float)depth * m[i];
         g->iq[2 * i] = amp[i] * (v > 0 ? v : 0);
     }
-    g->sidebands = beside_mean(g->iq, 2, amp, g->n);
+    at_gen_sidebands(g, amp);
     if (!g->clean)
         at_gen_mix(g->iq, g->n, at_gen_u(g, -0.03, 0.03) * g->bw_hz / g->fs, at_gen_u(g, 0, 1));
     at_mem_free(NULL, m);

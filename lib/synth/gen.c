@@ -103,6 +103,30 @@ double at_gen_first(struct at_gen *g, double len_s)
     return at_gen_p(g, 0.8) ? at_gen_u(g, 0, 0.35) * (w - len_s) : at_gen_u(g, -0.6, 0) * len_s;
 }
 
+void at_gen_sidebands(struct at_gen *g, const float *on)
+{
+    double sum = 0, square = 0, m = 0;
+    g->line = 1;
+    for (size_t i = 0; i < g->n; i++) {
+        if (on && on[i] < 1)
+            continue;
+        double a = (double)g->iq[2 * i];
+        sum += a;
+        square += a * a;
+        m++;
+    }
+    for (size_t part = 0; part < AT_SIDEBAND_PARTS; part++) {
+        size_t first = part * g->n / AT_SIDEBAND_PARTS, end = (part + 1) * g->n / AT_SIDEBAND_PARTS;
+        double beside = 0;
+        for (size_t i = first; i < end; i++) {
+            double d = on && on[i] < 1 ? 0 : (double)g->iq[2 * i] - sum / m;
+            beside += d * d;
+        }
+        g->sidebands[part] =
+            square > 0 && end > first ? beside / (double)(end - first) * m / square : 0;
+    }
+}
+
 /* Averages |FFT|^2 of Hann frames centred on evenly chosen on-samples into psd (n), low frequencies
  * first. */
 static int reference_psd(const struct at_gen *g, size_t n_on, size_t n, double *psd)
@@ -226,7 +250,8 @@ static int finish(struct at_gen *g, struct at_signal_truth *t)
     double scale = g->rate_hz / g->fs, lo, hi;
     to_unit_power(g, n_on);
     t->bandwidth_hz = g->bw_hz * scale;
-    t->sidebands = g->sidebands;
+    t->line = g->line;
+    memcpy(t->sidebands, g->sidebands, sizeof t->sidebands);
     t->center_hz = g->center_hz * scale;
     if (g->edges == AT_EDGES_SAID)
         return 0;
@@ -270,12 +295,8 @@ int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_
     const struct at_family *f = family_of(spec->class_id);
     if (!f || !(spec->rate_hz > 0) || spec->n == 0 || !(spec->bandwidth_hz >= 0))
         return -EINVAL;
-    struct at_gen g = {.rate_hz = spec->rate_hz,
-                       .want_hz = spec->bandwidth_hz,
-                       .n = spec->n,
-                       .iq = iq,
-                       .on = on,
-                       .sidebands = 1};
+    struct at_gen g = {
+        .rate_hz = spec->rate_hz, .want_hz = spec->bandwidth_hz, .n = spec->n, .iq = iq, .on = on};
     at_rng_seed(&g.rng, spec->seed);
     g.clean = spec->clean;
     if (find_variant(f, spec, &g.rng, &pick) < 0)

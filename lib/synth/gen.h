@@ -24,10 +24,11 @@ struct at_gen {
     double bw_hz, center_hz; /* natural; center: of the occupied band */
     enum at_gen_edges edges;
     size_t n;
-    float *iq;   /* (n, 2), zeroed, the caller's */
-    uint8_t *on; /* (n) */
-    int marked;  /* on holds marks; else everything is on */
-    double sidebands; /* share of the power beside the carrier, 1: there is no carrier */
+    float *iq;                           /* (n, 2), zeroed, the caller's */
+    uint8_t *on;                         /* (n) */
+    int marked;                          /* on holds marks; else everything is on */
+    int line;                            /* a carrier with sidebands */
+    double sidebands[AT_SIDEBAND_PARTS]; /* power beside it over that while on, part by part */
     int clean;
 };
 
@@ -66,6 +67,9 @@ static inline int at_gen_p(struct at_gen *g, double p)
 {
     return at_rng_uniform(&g->rng, 0, 1) < p;
 }
+/* Says line and sidebands of the amplitudes iq[2 i], whose mean is the carrier, while on (n; NULL:
+ * always) is 1. */
+void at_gen_sidebands(struct at_gen *g, const float *on);
 /* Where the first burst of len_s begins, in natural seconds: in the window's first part, now and
  * then cut by its start. */
 double at_gen_first(struct at_gen *g, double len_s);

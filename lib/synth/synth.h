@@ -52,6 +52,8 @@ struct at_variant {
 size_t at_variant_count(int class_id);
 const struct at_variant *at_variant_at(int class_id, size_t i);
 
+#define AT_SIDEBAND_PARTS 32
+
 /* What was really made. */
 struct at_signal_truth {
     int class_id;
@@ -61,7 +63,8 @@ struct at_signal_truth {
     double on_share;      /* share of samples that are on, 0..1 */
     size_t first, last;   /* first on-sample, one past the last on-sample */
     unsigned keys;        /* times that it went on within the samples */
-    double sidebands;     /* of a line with sidebands (am): their share of the power while on; else 1 */
+    int line;             /* 1: a carrier with sidebands (am, and afsk on it) */
+    double sidebands[AT_SIDEBAND_PARTS]; /* of a line: power beside it in each part of the samples, over that while on */
 };
 
 /* Renders into iq (n, 2). 0; -EINVAL where the variant does not fit the rate (its bandwidth over 0.95 of it) or is not

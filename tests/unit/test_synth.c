@@ -54,6 +54,41 @@ static double power_on(const float *iq, const uint8_t *on, size_t n)
     return m ? sum / (double)m : 0;
 }
 
+/* Power beside the line: over all parts what the samples show; the same in each part of a tone,
+ * near nothing where a voice is silent; a carrier has none. */
+static void test_sidebands(void **state)
+{
+    enum { N = 1 << 17 };
+    float *iq = malloc(2 * N * sizeof *iq);
+    struct at_signal_truth t;
+    assert_non_null(iq);
+    for (int voice = 0; voice < 2; voice++) {
+        struct at_signal_spec s =
+            make_spec(AT_CLASS_AM, voice ? "am_voice" : "am_tone", voice ? 16e3 : 8e3, 0, N, 5);
+        s.clean = 1; /* stands at 0 Hz */
+        assert_int_equal(at_signal_render(&s, iq, &t), 0);
+        double sum = 0, square = 0, parts = 0, least = 1, most = 0;
+        for (size_t i = 0; i < N; i++) {
+            sum += (double)iq[2 * i];
+            square += (double)iq[2 * i] * iq[2 * i];
+        }
+        for (int i = 0; i < AT_SIDEBAND_PARTS; i++) {
+            parts += t.sidebands[i] / AT_SIDEBAND_PARTS;
+            least = fmin(least, t.sidebands[i]);
+            most = fmax(most, t.sidebands[i]);
+        }
+        print_message("%s: %.4f beside the line, parts %.4f to %.4f\n", s.variant, parts, least,
+                      most);
+        assert_true(t.line);
+        assert_float_equal(parts, 1 - sum * sum / (N * square), 1e-3);
+        assert_true(voice ? least < 0.1 * most : least > 0.8 * most);
+    }
+    struct at_signal_spec s = make_spec(AT_CLASS_CARRIER, "carrier_steady", 8e3, 0, N, 5);
+    assert_int_equal(at_signal_render(&s, iq, &t), 0);
+    assert_false(t.line);
+    free(iq);
+}
+
 /* Every member at several shares: finite, on somewhere, power 1 while on, truth within the band. */
 static void test_every_variant_renders(void **state)
 {
@@ -297,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_same_seed_same_samples),
         cmocka_unit_test(test_bandwidth_truth),
         cmocka_unit_test(test_rolloff),
+        cmocka_unit_test(test_sidebands),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_short_windows),
     };
