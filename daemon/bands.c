@@ -301,6 +301,10 @@ static void pass_time(struct at_puller *r, uint64_t n, double rate_hz)
 static int take(struct at_puller *r, struct at_puller_band *b, const float *iq,
                 const struct at_read *read)
 {
+    struct at_raw raw = {.samples = iq, .format = AT_IQ_CF32, .full_scale = 1};
+    if (read->lent.samples)
+        raw = read->lent;
+    struct at_input input = {at_raw_write, &raw};
     uint64_t index = read->index + (uint64_t)b->shift;
     if (isnan(b->conf->gain.db) && !b->conf->gain.gains[0])
         b->gain_db = read->gain_db;
@@ -312,8 +316,9 @@ static int take(struct at_puller *r, struct at_puller_band *b, const float *iq,
     }
     atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
     if (b->look_back)
-        at_iqring_push(b->look_back, iq, read->n, index);
-    int rc = at_receiver_push(b->receiver, iq, read->n, index, read->delivered_ns, read->utc_ns);
+        at_iqring_push(b->look_back, &raw, read->n, index);
+    int rc = at_receiver_take(b->receiver, &input, read->n, index, read->delivered_ns,
+                              read->utc_ns);
     atomic_store(&r->pushing_since_ns, 0);
     return rc;
 }

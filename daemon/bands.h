@@ -24,7 +24,7 @@ void at_bands_destroy(struct at_puller *r);
 /* Every emission ends and says its last word. */
 void at_bands_flush(struct at_puller *r);
 
-/* One read, to the band whose tuning it was taken under; that of before is paused. A band whose radio gives another rate
+/* One read (iq, where its samples are not lent), to the band whose tuning it was taken under; that of before is paused. A band whose radio gives another rate
  * than its receiver is made for gets another receiver. 0; -ENOMEM; -EIO: no receiver could be made, with
  * err. */
 int at_bands_push(struct at_puller *r, const float *iq, const struct at_read *read, struct at_error *err);

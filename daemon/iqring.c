@@ -9,6 +9,8 @@
 
 #include "lib/dsp/loops.h"
 
+#define STEP 1024
+
 struct at_iqring {
     pthread_mutex_t lock;
     int16_t *iq; /* (size, 2); sample i stands at i % size */
@@ -55,19 +57,33 @@ void at_iqring_begin(struct at_iqring *r, const char *prefix, double rate_hz, do
     pthread_mutex_unlock(&r->lock);
 }
 
-void at_iqring_push(struct at_iqring *r, const float *iq, size_t n, uint64_t index)
+/* Samples [from, from + n) of them. */
+static void keep(const struct at_iqring *r, const struct at_raw *raw, size_t from, size_t n,
+                 int16_t *to)
 {
-    if (n > r->size) {
-        iq += 2 * (n - r->size);
-        index += n - r->size;
-        n = r->size;
+    float iq[2 * STEP];
+    if (raw->format == AT_IQ_CS16 && raw->full_scale == 32768) {
+        memcpy(to, (const char *)raw->samples + from * 4, n * 4);
+        return;
     }
+    for (size_t i = 0; i < n; i += STEP) {
+        size_t some = n - i < STEP ? n - i : STEP;
+        at_raw_write(raw, from + i, some, iq);
+        r->loops->to_int16(iq, 2 * some, to + 2 * i);
+    }
+}
+
+void at_iqring_push(struct at_iqring *r, const struct at_raw *raw, size_t n, uint64_t index)
+{
+    size_t from = n > r->size ? n - r->size : 0;
+    index += from;
+    n -= from;
     pthread_mutex_lock(&r->lock);
     if (index != r->end)
         r->have = 0;
     size_t at = (size_t)(index % r->size), head = r->size - at < n ? r->size - at : n;
-    r->loops->to_int16(iq, 2 * head, r->iq + 2 * at);
-    r->loops->to_int16(iq + 2 * head, 2 * (n - head), r->iq);
+    keep(r, raw, from, head, r->iq + 2 * at);
+    keep(r, raw, from + head, n - head, r->iq);
     r->have = r->have + n < r->size ? r->have + n : r->size;
     r->end = index + n;
     pthread_mutex_unlock(&r->lock);

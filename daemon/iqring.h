@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/source/convert.h"
+
 struct at_iqring;
 
 /* Room for n samples of 16 bits each way. NULL: no memory. */
@@ -13,9 +15,9 @@ struct at_iqring *at_iqring_create(size_t n);
 void at_iqring_destroy(struct at_iqring *r);
 /* Another life of the source: what was kept goes. prefix: of the ids of its emissions, copied. */
 void at_iqring_begin(struct at_iqring *r, const char *prefix, double rate_hz, double center_hz);
-/* iq (n, 2), full scale 1, at absolute index. A gap forgets what stood before it: what is kept has
- * none. One thread. */
-void at_iqring_push(struct at_iqring *r, const float *iq, size_t n, uint64_t index);
+/* n samples at absolute index; of 16 bits at full scale 32768 they are kept as they are. A gap forgets what stood
+ * before it: what is kept has none. One thread. */
+void at_iqring_push(struct at_iqring *r, const struct at_raw *raw, size_t n, uint64_t index);
 
 struct at_iq_piece {
     int16_t *iq; /* (n, 2), full scale 32768; malloc's, the caller's */

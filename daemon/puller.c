@@ -268,7 +268,10 @@ static int pull(struct at_puller *r, float *iq, size_t max, struct at_error *err
         struct at_read read = {0};
         size_t block = at_bands_block(r);
         int64_t before = at_clock_mono_ns();
-        int rc = s->ops->read(s, iq, block < max ? block : max, READ_MS, &read, err);
+        block = block < max ? block : max;
+        int rc = s->ops->lend(s, block, READ_MS, &read, err);
+        if (rc == -ENOTSUP)
+            rc = s->ops->read(s, iq, block, READ_MS, &read, err);
         if (!rc && read.n && !settled) {
             settled = true;
             take_info(r);

@@ -29,6 +29,7 @@
 
 #define PIECE  4096 /* samples copied and looked over at once */
 #define PIECES 32   /* at most; more than a slice of the receiver has */
+#define STEP   1024 /* of a piece: they stay in the fastest cache meanwhile */
 
 struct user {
     struct at_feed *feed;
@@ -516,30 +517,40 @@ static void begin_stretch(struct at_band *b, uint64_t index)
 /* Samples on their way to where they are looked at. */
 struct copy {
     const struct at_view *view;
-    const float *iq;
-    size_t n;
+    const struct at_input *input;
+    size_t from, n;
     float *to[2]; /* (n, 2) each */
     size_t clipped[PIECES];
 };
 
-/* A sample that is not finite would spoil every bin it touches: it counts as zero. */
+/* Samples [from, from + n) of them; returns the values at full scale. One that is not finite would spoil every bin
+ * it touches: it counts as zero. */
+static size_t copy_some(const struct copy *c, size_t from, size_t n)
+{
+    float *x = c->to[0] + 2 * from;
+    int bad;
+    c->input->write(c->input->ctx, c->from + from, n, x);
+    size_t clipped = at_view_survey(c->view, x, n, &bad);
+    for (size_t k = 0; bad && k < 2 * n; k++)
+        x[k] = isfinite(x[k]) ? x[k] : 0;
+    memcpy(c->to[1] + 2 * from, x, 2 * n * sizeof(float));
+    return clipped;
+}
+
 static void copy_piece(void *ctx, size_t i)
 {
     struct copy *c = ctx;
-    size_t from = i * PIECE, n = c->n - from < PIECE ? c->n - from : PIECE;
-    int bad;
-    c->clipped[i] = at_view_survey(c->view, c->iq + 2 * from, n, &bad);
-    for (int k = 0; k < 2; k++)
-        memcpy(c->to[k] + 2 * from, c->iq + 2 * from, 2 * n * sizeof(float));
-    for (size_t k = 2 * from; bad && k < 2 * (from + n); k++)
-        if (!isfinite(c->iq[k]))
-            c->to[0][k] = c->to[1][k] = 0;
+    size_t from = i * PIECE, end = c->n - from < PIECE ? c->n : from + PIECE;
+    c->clipped[i] = 0;
+    for (; from < end; from += STEP)
+        c->clipped[i] += copy_some(c, from, end - from < STEP ? end - from : STEP);
 }
 
-static void copy_samples(struct at_band *b, const float *iq, size_t n)
+static void copy_samples(struct at_band *b, const struct at_input *input, size_t from, size_t n)
 {
     struct copy c = {.view = &b->view,
-                     .iq = iq,
+                     .input = input,
+                     .from = from,
                      .n = n,
                      .to = {at_blocks_space(&b->blocks), at_view_space(&b->view)}};
     size_t pieces = (n + PIECE - 1) / PIECE, clipped = 0;
@@ -563,8 +574,9 @@ static void take_blocks(struct at_band *b)
         run_feeds_together(b, first);
 }
 
-int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
+int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint64_t index)
 {
+    size_t from = 0;
     at_cpu_flush_denormals();
     if (!b->begun || b->paused || index != b->next) {
         int ret = b->begun && !b->paused ? end_stretch(b, false) : 0;
@@ -581,8 +593,8 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
         size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
         part = part < at_blocks_room(&b->blocks) ? part : at_blocks_room(&b->blocks);
         part = part < (size_t)PIECE * PIECES ? part : (size_t)PIECE * PIECES;
-        copy_samples(b, iq, part);
-        iq += 2 * part;
+        copy_samples(b, input, from, part);
+        from += part;
         n -= part;
         index += part;
         b->next = index;
@@ -598,6 +610,17 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
             return ret;
     }
     return 0;
+}
+
+static void write_floats(const void *ctx, size_t from, size_t n, float *iq)
+{
+    memcpy(iq, (const float *)ctx + 2 * from, 2 * n * sizeof *iq);
+}
+
+int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index)
+{
+    struct at_input input = {write_floats, iq};
+    return at_band_take(b, &input, n, index);
 }
 
 int at_band_pause(struct at_band *b)

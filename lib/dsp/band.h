@@ -76,6 +76,13 @@ struct at_band_stats {
     unsigned n_artefacts; /* DC spike, images, clipping products now told apart and not reported */
 };
 
+/* Samples that somebody has in another form. */
+struct at_input {
+    /* Writes samples [from, from + n) of those there are to iq (n, 2), full scale 1. Any thread, several at once. */
+    void (*write)(const void *ctx, size_t from, size_t n, float *iq);
+    const void *ctx;
+};
+
 struct at_band;
 
 int at_band_create(struct at_mem *mem, const struct at_band_config *config,
@@ -87,6 +94,8 @@ void at_band_destroy(struct at_band *b);
  * ended is a gap: the frames it touches are dropped, overlap-save begins again, sessions' runs end.
  * Any n. 0 or -ENOMEM. */
 int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index);
+/* The same of samples that are made where they are wanted. */
+int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint64_t index);
 
 /* The radio goes elsewhere for a while: decides what is still undecided of what has come, as far as it is sure; emissions
  * live on. The next push, whenever it comes, goes on with the floor as it is and the emissions as they were: those that

@@ -114,6 +114,9 @@ void at_receiver_destroy(struct at_receiver *r);
 
 /* IQ (n, 2) at absolute index; delivered_ns (CLOCK_MONOTONIC) of its last sample; utc_ns of iq[0], 0: unknown. */
 int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t index, int64_t delivered_ns, int64_t utc_ns);
+/* The same of samples that are made where they are wanted. */
+int at_receiver_take(struct at_receiver *r, const struct at_input *input, size_t n, uint64_t index, int64_t delivered_ns,
+                     int64_t utc_ns);
 /* The radio goes elsewhere (at_band_pause): what has been heard is decided soon, without waiting for more, and sessions
  * are given back; the next push begins new runs. Pushing thread. */
 int at_receiver_pause(struct at_receiver *r);

@@ -368,26 +368,52 @@ static void note_push(struct at_receiver *r, uint64_t index, size_t n, int64_t d
     pthread_mutex_unlock(&r->c->lock);
 }
 
+/* An input from sample `from` on. */
+struct rest {
+    const struct at_input *input;
+    size_t from;
+};
+
+static void write_rest(const void *ctx, size_t from, size_t n, float *iq)
+{
+    const struct rest *r = ctx;
+    r->input->write(r->input->ctx, r->from + from, n, iq);
+}
+
 /* Slices end at multiples of a fixed length, so that supply, which counts in them, is the same
  * however the samples come. */
-int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t index,
+int at_receiver_take(struct at_receiver *r, const struct at_input *input, size_t n, uint64_t index,
                      int64_t delivered_ns, int64_t utc_ns)
 {
+    struct rest rest = {input, 0};
+    struct at_input slice = {write_rest, &rest};
     note_push(r, index, n, delivered_ns, utc_ns);
     while (n > 0) {
         size_t part = (size_t)(r->slice - index % r->slice);
         if (part > n)
             part = n;
         r->now = index - index % r->slice;
-        int ret = at_band_push(r->band, iq, part, index);
+        int ret = at_band_take(r->band, &slice, part, index);
         if (ret < 0)
             return ret;
-        iq += 2 * part;
+        rest.from += part;
         index += part;
         n -= part;
     }
     note_skipped(r);
     return take_failure(r);
+}
+
+static void write_floats(const void *ctx, size_t from, size_t n, float *iq)
+{
+    memcpy(iq, (const float *)ctx + 2 * from, 2 * n * sizeof *iq);
+}
+
+int at_receiver_push(struct at_receiver *r, const float *iq, size_t n, uint64_t index,
+                     int64_t delivered_ns, int64_t utc_ns)
+{
+    struct at_input input = {write_floats, iq};
+    return at_receiver_take(r, &input, n, index, delivered_ns, utc_ns);
 }
 
 void at_receiver_set_assumed_floor(struct at_receiver *r, double dbfs_hz)

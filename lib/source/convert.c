@@ -94,3 +94,10 @@ size_t at_iq_convert(enum at_iq_format format, double full_scale, const void *in
         return convert_cf32(in, n, scale, out);
     }
 }
+
+void at_raw_write(const void *raw, size_t from, size_t n, float *iq)
+{
+    const struct at_raw *r = raw;
+    at_iq_convert(r->format, r->full_scale,
+                  (const char *)r->samples + from * at_iq_format_size(r->format), n, iq);
+}

@@ -24,4 +24,15 @@ double at_iq_format_floor(enum at_iq_format format, double full_scale, double ra
  * becomes 0 and is counted. Returns that count. RT-safe, any thread. */
 size_t at_iq_convert(enum at_iq_format format, double full_scale, const void *in, size_t n, float *out);
 
+/* Samples as somebody has them, borrowed; as at_iq_convert() takes them. */
+struct at_raw {
+    const void *samples;
+    enum at_iq_format format;
+    double full_scale;
+};
+
+/* Samples [from, from + n) of a struct at_raw to iq (n, 2); what is not finite becomes 0. An at_input's (lib/dsp/band.h).
+ * RT-safe, any thread. */
+void at_raw_write(const void *raw, size_t from, size_t n, float *iq);
+
 #endif

@@ -413,6 +413,12 @@ static int get_tuned(struct at_source *s, uint64_t number, struct at_error *err)
     return at_error_set(err, -ENOTSUP, "%s: a recording can't be retuned", self(s)->info.name);
 }
 
+static int lend(struct at_source *s, size_t max, int timeout_ms, struct at_read *ret,
+                struct at_error *err)
+{
+    return -ENOTSUP; /* it is read from the disk into a buffer of few samples */
+}
+
 static void get_info(const struct at_source *s, struct at_source_info *ret)
 {
     *ret = ((const struct file_source *)s)->info;
@@ -456,4 +462,5 @@ static const struct at_source_ops file_ops = {
     .get_state = get_state,
     .destroy = destroy,
     .get_tuned = get_tuned,
+    .lend = lend,
 };

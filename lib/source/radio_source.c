@@ -24,7 +24,7 @@ struct radio_source {
     uint64_t base_index; /* absolute index of this life's first sample */
     uint64_t end_index;
     int64_t delivered_ns;
-    size_t taken; /* samples of the oldest record that were read */
+    size_t taken; /* samples of the oldest record that were read or lent */
     struct at_anchors anchors;
     /* reader -> any */
     _Atomic uint64_t delivered, masked, masked_events;
@@ -215,13 +215,27 @@ static bool account(struct radio_source *s, const struct at_iq_record *rec)
 
 /* ---- reading ---- */
 
-static void take(struct radio_source *s, const struct at_iq_record *rec, const void *samples,
-                 float *iq, size_t max, struct at_read *ret)
+/* A record that was read to its end goes, once nobody looks at it any more. */
+static void give_back(struct radio_source *s)
 {
-    size_t left = rec->n - s->taken, n = left < max ? left : max;
-    size_t bytes = at_iq_format_size((enum at_iq_format)rec->format);
-    size_t masked = at_iq_convert((enum at_iq_format)rec->format, (double)rec->full_scale,
-                                  (const char *)samples + s->taken * bytes, n, iq);
+    struct at_iq_reader *ring = &s->keeper.life.ring;
+    if (!s->taken || s->taken < ring->record.n)
+        return;
+    at_iq_ring_pop(ring);
+    s->taken = 0;
+}
+
+/* iq NULL: lends them. */
+static int take(struct radio_source *s, const struct at_iq_record *rec, const void *samples,
+                float *iq, size_t max, struct at_read *ret)
+{
+    enum at_iq_format format = (enum at_iq_format)rec->format;
+    if (!iq && format == AT_IQ_CF32)
+        return -ENOTSUP; /* whether they are finite is seen where they are converted */
+    size_t left = rec->n - s->taken, n = left < max ? left : max, masked = 0;
+    const char *from = (const char *)samples + s->taken * at_iq_format_size(format);
+    if (iq)
+        masked = at_iq_convert(format, (double)rec->full_scale, from, n, iq);
     uint64_t index = s->end_index - left;
     *ret = (struct at_read){
         .n = n,
@@ -233,6 +247,7 @@ static void take(struct radio_source *s, const struct at_iq_record *rec, const v
         .rate_hz = rec->rate_hz,
         .gain_db = (double)rec->gain_db,
         .masked = masked,
+        .lent = {.samples = iq ? NULL : from, .format = format, .full_scale = (double)rec->full_scale},
     };
     atomic_fetch_add(&s->delivered, n - masked);
     if (masked) {
@@ -240,10 +255,9 @@ static void take(struct radio_source *s, const struct at_iq_record *rec, const v
         atomic_fetch_add(&s->masked_events, 1);
     }
     s->taken += n;
-    if (s->taken == rec->n) {
-        at_iq_ring_pop(&s->keeper.life.ring);
-        s->taken = 0;
-    }
+    if (iq)
+        give_back(s);
+    return 0;
 }
 
 /* Nothing in the ring: why. */
@@ -312,11 +326,11 @@ static void wait_for_life(struct at_keeper *k, int ms)
     pthread_mutex_unlock(&k->lock);
 }
 
-static int read_samples(struct at_source *base, float *iq, size_t max, int timeout_ms,
+static int read_or_lend(struct radio_source *s, float *iq, size_t max, int timeout_ms,
                         struct at_read *ret, struct at_error *err)
 {
-    struct radio_source *s = self(base);
     struct at_keeper *k = &s->keeper;
+    give_back(s);
     int64_t deadline = at_clock_mono_ns() + (int64_t)timeout_ms * 1000000;
     for (;;) {
         if (atomic_load(&k->stopping))
@@ -324,10 +338,8 @@ static int read_samples(struct at_source *base, float *iq, size_t max, int timeo
         bool readable = is_readable(k);
         const void *samples = NULL;
         const struct at_iq_record *rec = readable ? next_record(s, &samples) : NULL;
-        if (rec) {
-            take(s, rec, samples, iq, max, ret);
-            return 0;
-        }
+        if (rec)
+            return take(s, rec, samples, iq, max, ret);
         int64_t left_ms = (deadline - at_clock_mono_ns() + 999999) / 1000000;
         if (left_ms <= 0 || atomic_load(&k->fatal)) {
             *ret = (struct at_read){.index = s->end_index, .delivered_ns = at_clock_mono_ns()};
@@ -338,6 +350,18 @@ static int read_samples(struct at_source *base, float *iq, size_t max, int timeo
         else
             wait_for_life(k, (int)left_ms);
     }
+}
+
+static int read_samples(struct at_source *base, float *iq, size_t max, int timeout_ms,
+                        struct at_read *ret, struct at_error *err)
+{
+    return read_or_lend(self(base), iq, max, timeout_ms, ret, err);
+}
+
+static int lend(struct at_source *base, size_t max, int timeout_ms, struct at_read *ret,
+                struct at_error *err)
+{
+    return read_or_lend(self(base), NULL, max, timeout_ms, ret, err);
 }
 
 static int tune(struct at_source *base, const struct at_tuning *t, uint64_t *ret_number,
@@ -415,4 +439,5 @@ static const struct at_source_ops radio_ops = {
     .get_state = get_state,
     .destroy = destroy,
     .get_tuned = get_tuned,
+    .lend = lend,
 };

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/source/convert.h"
 
 /* Why samples that were due did not come. One counter each; `attune_samples_lost_total{reason}`. */
 enum at_lost_reason {
@@ -50,6 +51,7 @@ struct at_read {
     uint64_t tuning;      /* likewise: number that tune() gave; 0: as it was opened */
     double rate_hz;       /* likewise: as the device gives it. Behind a change of rate the index goes on in the new one's samples */
     size_t masked;        /* of the n, those that were not finite: 0 in iq, lost as corrupt in the ledger and not delivered */
+    struct at_raw lent;   /* of lend(): all of them finite; its samples are NULL where they are in iq */
 };
 
 /* requested = delivered + sum(lost) to the sample, at each look; none of them ever falls. */
@@ -94,8 +96,11 @@ struct at_source_ops {
      * stood before is set again; -EIO: the driver hung in it or went down, the next life begins with what stood before.
      * err says why. -ENOTSUP for files. Any thread. */
     int (*get_tuned)(struct at_source *s, uint64_t number, struct at_error *err);
+    /* As read(), but the samples stay where they are, for others to convert: ret->lent, until the next read() or lend().
+     * -ENOTSUP, and nothing was taken: read() gives what comes next. The reader's thread. */
+    int (*lend)(struct at_source *s, size_t max, int timeout_ms, struct at_read *ret, struct at_error *err);
 };
-#define AT_SOURCE_VERSION 3
+#define AT_SOURCE_VERSION 4
 
 /* First member of every source. */
 struct at_source {

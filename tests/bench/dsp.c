@@ -1,10 +1,10 @@
 /* How fast the way from samples to tokens is, on one core:
  *
- *     build/tests/bench/dsp [RATE[,RATE..] [SECONDS [SCENE | FILE.cs16]]]
+ *     build/tests/bench/dsp [RATE[,RATE..] [SECONDS [SCENE | FILE.cs16 [PLANS]]]]
  *
  * "spectrum": CS16 in, windowed, FFT, rows of 128 bins in dB out, hop 64, beside FFTW alone on the
  * same transforms, turn about. Then a band of each rate on a rendered loop of CS16, as the daemon
- * feeds it: conversion apart, tokens supplied as to a live radio; wide bands also with a thread
+ * feeds it: tokens supplied as to a live radio; wide bands also with a thread
  * aside, whose part is told apart. Times are the thread's CPU time, so that a loaded machine spoils
  * them little. Fails where a band has no emission.
  * SPDX-License-Identifier: GPL-3.0-or-later */
@@ -185,30 +185,28 @@ static int band(double rate_hz, double seconds, const char *scene, bool aside)
 {
     size_t n = 0, block = (size_t)(rate_hz * 0.01);
     int16_t *raw = render(scene, rate_hz, &n);
-    float *iq = malloc(2 * block * sizeof *iq);
     static struct listener l;
     l = (struct listener){.rate_hz = rate_hz};
     struct at_band_config config = {.rate_hz = rate_hz, .aside = aside};
     struct at_band_sink sink = {&l, on_opened, on_room, on_tokens, on_updated, on_closed, on_row};
     struct at_band *b = NULL;
     at_band_plan(rate_hz);
-    if (!raw || !iq || at_band_create(NULL, &config, &sink, NULL, &b) < 0) {
+    if (!raw || at_band_create(NULL, &config, &sink, NULL, &b) < 0) {
         fprintf(stderr, "dsp: no scene %s at %g Hz\n", scene, rate_hz);
         return 1;
     }
-    double convert = 0, push = 0, worst = 0, all = cpu_of(CLOCK_PROCESS_CPUTIME_ID), own = cpu_s();
+    double push = 0, worst = 0, all = cpu_of(CLOCK_PROCESS_CPUTIME_ID), own = cpu_s();
     uint64_t total = (uint64_t)(rate_hz * seconds), warm = (uint64_t)(rate_hz * 0.2), counted = 0;
     for (size_t at = 0; l.now < total + warm; at = at + 2 * block <= n ? at + block : 0) {
+        struct at_raw piece = {raw + 2 * at, AT_IQ_CS16, FULL_SCALE};
+        struct at_input input = {at_raw_write, &piece};
         double t0 = cpu_s();
-        at_iq_convert(AT_IQ_CS16, FULL_SCALE, raw + 2 * at, block, iq);
+        at_band_take(b, &input, block, l.now);
         double t1 = cpu_s();
-        at_band_push(b, iq, block, l.now);
-        double t2 = cpu_s();
         if (l.now >= warm) {
-            convert += t1 - t0;
-            push += t2 - t1;
+            push += t1 - t0;
             counted += block;
-            worst = fmax(worst, t2 - t1);
+            worst = fmax(worst, t1 - t0);
         }
         l.now += block;
     }
@@ -216,18 +214,15 @@ static int band(double rate_hz, double seconds, const char *scene, bool aside)
     at_band_get_stats(b, &stats);
     all = cpu_of(CLOCK_PROCESS_CPUTIME_ID) - all;
     own = cpu_s() - own;
-    printf("{\"rate_ms\": %.2f, \"aside_ns\": %.2f, \"ns_per_sample\": %.2f, \"convert_ns\": %.2f, "
-           "\"core\": %.3f, "
+    printf("{\"rate_ms\": %.2f, \"aside_ns\": %.2f, \"ns_per_sample\": %.2f, \"core\": %.3f, "
            "\"takes_ms_per_s\": %.1f, \"worst_push_ms\": %.1f, \"alive\": %u, \"seen\": %lu, "
            "\"tokens_per_s\": %.0f, \"skipped_per_s\": %.0f}\n",
            1e-6 * rate_hz, 1e9 * (all - own) / (double)l.now, 1e9 * push / (double)counted,
-           1e9 * convert / (double)counted, (push + convert) / (double)counted * rate_hz,
-           1e-6 * (double)counted / (push + convert), 1e3 * worst, stats.active,
+           push / (double)counted * rate_hz, 1e-6 * (double)counted / push, 1e3 * worst, stats.active,
            (unsigned long)l.opened, (double)stats.tokens / (double)l.now * rate_hz,
            (double)stats.tokens_skipped / (double)l.now * rate_hz);
     at_band_destroy(b);
     free(raw);
-    free(iq);
     return stats.active == 0;
 }
 
@@ -236,12 +231,14 @@ int main(int argc, char **argv)
     const char *rates = argc > 1 ? argv[1] : "2.4e6,10e6,61.44e6",
                *scene = argc > 3 ? argv[3] : "demo";
     double seconds = argc > 2 ? strtod(argv[2], NULL) : 2;
+    if (argc > 4) /* wisdom that attuned left in its cache_dir */
+        at_dsp_wisdom_load(argv[4]);
     int rc = spectrum();
     while (rc == 0 && *rates) {
         char *end;
         double rate = strtod(rates, &end);
         if (end == rates || !(rate >= 8e3)) {
-            fprintf(stderr, "usage: dsp [RATE[,RATE..] [SECONDS [SCENE]]]\n");
+            fprintf(stderr, "usage: dsp [RATE[,RATE..] [SECONDS [SCENE [PLANS]]]]\n");
             return 2;
         }
         rc = band(rate, seconds, scene, false);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "daemon/events.h"
+#include "daemon/iqring.h"
 #include "daemon/rows.h"
 #include "daemon/store.h"
 #include "tests/daemon/log_file.h"
@@ -189,6 +190,41 @@ static void rows(void **state)
     at_rows_destroy(s);
 }
 
+/* Samples of 16 bits come back as they went in, those of 8 as what they mean; over the ring's end, and of more than it
+ * holds the newest. */
+static void look_back(void **state)
+{
+    enum { SIZE = 5000, N = 3100, PUSHES = 4, BIG = 7000 };
+    static int16_t wide[2 * BIG];
+    static int8_t narrow[2 * N];
+    struct at_iq_piece p;
+    for (int i = 0; i < 2 * BIG; i++)
+        wide[i] = (int16_t)(i * 9973);
+    for (int i = 0; i < 2 * N; i++)
+        narrow[i] = (int8_t)(i * 37);
+    struct at_raw of16 = {wide, AT_IQ_CS16, 32768}, of8 = {narrow, AT_IQ_CS8, 128};
+    struct at_iqring *r = at_iqring_create(SIZE);
+    at_iqring_begin(r, "b-", 1e6, 1e8);
+    for (unsigned i = 0; i < PUSHES; i++)
+        at_iqring_push(r, i % 2 ? &of8 : &of16, N, 1000 + i * N);
+    assert_int_equal(at_iqring_get(r, "b-1", 0, UINT64_MAX, &p), 0);
+    assert_int_equal(p.n, SIZE);
+    assert_int_equal(p.index, 1000 + PUSHES * N - SIZE);
+    for (size_t i = 0; i < 2 * SIZE; i++) {
+        size_t at = 2 * (PUSHES * (size_t)N - SIZE) + i, k = at % (2 * N);
+        int want = at / (2 * N) % 2 ? narrow[k] * 256 : wide[k];
+        if (p.iq[i] != want)
+            fail_msg("value %zu: %d, wanted %d", i, p.iq[i], want);
+    }
+    free(p.iq);
+    at_iqring_push(r, &of16, BIG, 1000 + PUSHES * N);
+    assert_int_equal(at_iqring_get(r, "b-1", 0, UINT64_MAX, &p), 0);
+    assert_int_equal(p.index, 1000 + PUSHES * N + BIG - SIZE);
+    assert_memory_equal(p.iq, wide + 2 * (BIG - SIZE), sizeof(int16_t) * 2 * SIZE);
+    free(p.iq);
+    at_iqring_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +232,7 @@ int main(void)
         cmocka_unit_test(store_filters),
         cmocka_unit_test(events),
         cmocka_unit_test(rows),
+        cmocka_unit_test(look_back),
     };
     return cmocka_run_group_tests_name("results", tests, NULL, NULL);
 }

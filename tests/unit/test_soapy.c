@@ -36,6 +36,7 @@ struct seen {
     struct attunesim_counts sim;
     uint64_t jumped; /* samples skipped by the index */
     uint64_t wrong;  /* samples that are not the ones their index says, in the first life */
+    uint64_t reads, lent; /* calls; samples lent */
     bool stalled, failed;
     char text[512],
         why[512]; /* the newest said while it was stalled, and the first while it was failed */
@@ -83,6 +84,20 @@ static void check_sums(const struct seen *s)
         fail_msg("%llu samples are not what their index says", (unsigned long long)s->wrong);
 }
 
+/* Every second time samples are lent, where they can be. */
+static int read_by_turns(struct at_source *s, struct seen *seen, float *iq, struct at_read *got, struct at_error *err)
+{
+    int r = ++seen->reads % 2 ? -ENOTSUP : s->ops->lend(s, CHUNK, 20, got, err);
+    if (r == -ENOTSUP)
+        return s->ops->read(s, iq, CHUNK, 20, got, err);
+    if (r == 0 && got->n) {
+        assert_non_null(got->lent.samples);
+        at_raw_write(&got->lent, 0, got->n, iq);
+        seen->lent += got->n;
+    }
+    return r;
+}
+
 /* Reads until `steps` faults of the script are done (the last of them ends in silence) and the
  * stall is seen. */
 static void watch(const char *device, struct at_soapy_options o, uint64_t steps, struct seen *ret)
@@ -96,7 +111,7 @@ static void watch(const char *device, struct at_soapy_options o, uint64_t steps,
         struct at_read got;
         struct at_error err = {{0}};
         uint64_t done = counts->steps;
-        int r = s->ops->read(s, iq, CHUNK, 20, &got, &err);
+        int r = read_by_turns(s, ret, iq, &got, &err);
         enum at_source_state state = s->ops->get_state(s);
         ret->stalled = ret->stalled || state == AT_SOURCE_STALLED;
         ret->failed = ret->failed || state == AT_SOURCE_FAILED;
@@ -162,6 +177,8 @@ static void nothing_is_lost_without_a_fault(void **state)
     watch("driver=attunesim,scene=count,script=timeout@300000:0", plain(), 1, &s);
     expect(&s, 0, 0, 0);
     assert_int_equal(s.sim.handed, 300000);
+    print_message("%llu of them lent\n", (unsigned long long)s.lent);
+    assert_true(s.lent > 50000 && s.lent < 250000);
 }
 
 static void overflows_are_counted_to_the_sample(void **state)
@@ -192,6 +209,7 @@ static void samples_that_are_not_finite_are_masked(void **state)
     struct seen s;
     watch_four("scene=tone,native=CF32", "nan", ":3", &s);
     expect(&s, 0, 0, 12);
+    assert_int_equal(s.lent, 0);
 }
 
 static void a_driver_that_claims_too_much_is_not_believed(void **state)
