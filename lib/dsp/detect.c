@@ -33,18 +33,19 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
                               .p = false_per_hour / boxes / MARGIN,
                               .max_bins = max_bins,
                               .loops = at_loops_best()};
-    d->ratio = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->cells = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
     d->last = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
     d->box = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
     d->best = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
     d->mask = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->weight = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
     d->mean = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->sums = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
+    d->sums = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
     d->room = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->hit = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     d->flags = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(uint8_t));
-    if (!d->ratio || !d->last || !d->box || !d->best || !d->mask || !d->mean || !d->sums ||
-        !d->room || !d->hit || !d->flags) {
+    if (!d->cells || !d->last || !d->box || !d->best || !d->mask || !d->weight || !d->mean ||
+        !d->sums || !d->room || !d->hit || !d->flags) {
         at_detector_finish(d);
         return -ENOMEM;
     }
@@ -53,8 +54,8 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
 
 void at_detector_finish(struct at_detector *d)
 {
-    float **list[] = {&d->ratio, &d->last, &d->box,  &d->best,
-                      &d->mask,  &d->mean, &d->sums, &d->room};
+    float **list[] = {&d->cells,  &d->last, &d->box,  &d->best, &d->mask,
+                      &d->weight, &d->mean, &d->sums, &d->room};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(d->mem, *list[i]);
     at_mem_free(d->mem, d->hit);
@@ -76,16 +77,24 @@ static unsigned widest(unsigned n, unsigned most)
     return most < n / 2 ? most : n / 2;
 }
 
-/* What is free for boxes: mask (n), and per width the bins of each box that no narrower one hit;
- * boxes of width w stand w / 2 apart. Infinite where fewer than half are free. */
-static void begin_pass(struct at_detector *d, unsigned n, unsigned pass)
+/* Bins of a pass's cells: half its narrowest box. */
+static unsigned cell_of(unsigned pass)
 {
+    return passes[pass].least > 1 ? passes[pass].least / 2 : 1;
+}
+
+/* What is free for boxes: mask (n), over the floor weight (n); and per width the bins of each box that no narrower one
+ * hit; boxes of width w stand w / 2 apart. Infinite where fewer than half are free. */
+static void begin_pass(struct at_detector *d, const struct at_map *map, unsigned pass)
+{
+    unsigned n = map->n, per = cell_of(pass);
     for (unsigned k = 0; k < n; k++) {
         d->mask[k] = d->hit[k] ? 0 : 1;
-        d->sums[k] = d->mask[k];
+        d->weight[k] = d->mask[k] / map->floor[k];
     }
+    d->loops->gather(d->mask, d->mask, n, per, d->sums);
     float *room = d->room;
-    for (unsigned h = 1; 2 * h <= widest(n, passes[pass].most); h *= 2) {
+    for (unsigned h = per; 2 * h <= widest(n, passes[pass].most); h *= 2) {
         unsigned count = n / h;
         for (unsigned j = 0; j + 1 < count; j++) {
             float left = d->sums[j] + d->sums[j + 1];
@@ -97,23 +106,30 @@ static void begin_pass(struct at_detector *d, unsigned n, unsigned pass)
     }
 }
 
-/* All boxes of this pass over a row (n) that is the mean of `rows`; limits: threshold per width. */
-static void mark_row(struct at_detector *d, const float *row, unsigned n, unsigned pass,
-                     const float *limits)
+/* All boxes of this pass over the cells of a row that is the mean of `rows`; limits: threshold per width. */
+static void mark_cells(struct at_detector *d, const float *cells, unsigned n, unsigned pass,
+                       const float *limits)
 {
     if (pass == 0) {
-        d->loops->above(row, n, limits[0], d->hit);
+        d->loops->above(cells, n, limits[0], d->hit);
         return;
     }
     const struct at_loops_boxes boxes = {.n = n,
-                                         .least = passes[pass].least,
+                                         .per = cell_of(pass),
                                          .most = widest(n, passes[pass].most),
-                                         .mask = d->mask,
                                          .room = d->room,
                                          .sums = d->sums,
                                          .flags = d->flags,
                                          .hit = d->hit};
-    d->loops->boxes(&boxes, row, limits);
+    d->loops->boxes(&boxes, cells, limits);
+}
+
+/* The same over a row (n), times weight (n). */
+static void mark_row(struct at_detector *d, const float *row, const float *weight, unsigned n,
+                     unsigned pass, const float *limits)
+{
+    d->loops->gather(row, weight, n, cell_of(pass), d->cells);
+    mark_cells(d, d->cells, n, pass, limits);
 }
 
 static void make_limits(const struct at_detector *d, unsigned pass, double rows, float *limits)
@@ -123,24 +139,24 @@ static void make_limits(const struct at_detector *d, unsigned pass, double rows,
         limits[i++] = box_threshold(d, rows, w);
 }
 
-/* Rows one by one and in pairs, fours, and so on, each pair half-overlapping the next. */
+/* Rows one by one and in pairs, fours, and so on, each pair half-overlapping the next. Boxes are sums: those over
+ * wide cells need the cells alone of each mean. */
 static void mark_map(struct at_detector *d, const struct at_map *map, unsigned pass)
 {
-    unsigned n = map->n;
+    unsigned n = map->n, count = n / cell_of(pass);
     const struct at_loops *l = d->loops;
     float limits[AT_DETECT_LEVELS + 1][AT_DETECT_WIDTHS];
     for (unsigned i = 0; i <= AT_DETECT_LEVELS; i++)
         make_limits(d, pass, (double)map->looks * (1u << i), limits[i]);
     for (size_t t = 0; t < map->t; t++) {
-        const float *block = d->ratio;
-        l->ratio(map->rows + t * n, map->floor, n, d->ratio);
-        mark_row(d, block, n, pass, limits[0]);
+        const float *block = d->cells;
+        mark_row(d, map->rows + t * n, d->weight, n, pass, limits[0]);
         for (unsigned i = 0; i < AT_DETECT_LEVELS; i++) {
             float *box = d->box + (size_t)i * d->max_bins;
             bool first = t >> i == 0, even = (t >> i) % 2 == 0;
-            l->pair(d->last + (size_t)i * d->max_bins, block, n, box);
+            l->pair(d->last + (size_t)i * d->max_bins, block, count, box);
             if (!first)
-                mark_row(d, box, n, pass, limits[i + 1]);
+                mark_cells(d, box, n, pass, limits[i + 1]);
             if (i == 1 && pass == 0 && !first)
                 l->highest(box, n, d->best);
             if (even)
@@ -236,16 +252,14 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
     double looks = map->looks;
     mean_ratio(map, mean);
     for (unsigned pass = 0; pass < PASSES; pass++) {
-        begin_pass(d, n, pass);
+        begin_pass(d, map, pass);
         mark_map(d, map, pass);
         make_limits(d, pass, looks * (double)map->t, limits);
-        mark_row(d, mean, n, pass, limits);
+        mark_row(d, mean, d->mask, n, pass, limits);
         if (!slow)
             continue;
-        for (unsigned k = 0; k < n; k++)
-            d->ratio[k] = slow[k] / map->floor[k];
         make_limits(d, pass, looks * slow_rows, limits);
-        mark_row(d, d->ratio, n, pass, limits);
+        mark_row(d, slow, d->weight, n, pass, limits);
     }
     /* Bursts by the highest mean of four rows, steady ones by the mean of all: whatever stands
      * higher above its own noise. */

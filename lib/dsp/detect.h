@@ -46,9 +46,8 @@ struct at_detector {
     float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner
                   */
     unsigned max_bins;
-    /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), sums and room (2,
-     * max_bins). */
-    float *ratio, *last, *box, *best, *mask, *mean, *sums, *room;
+    /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), room (2, max_bins). */
+    float *cells, *last, *box, *best, *mask, *weight, *mean, *sums, *room;
     const struct at_loops *loops;
     uint8_t *hit, *flags; /* (max_bins), (2, max_bins) scratch */
 };

@@ -304,12 +304,6 @@ static void smallest(const float *rows, size_t t, unsigned n, const int32_t *ran
 
 /* ---- detector ---- */
 
-static void ratio(const float *restrict x, const float *restrict y, unsigned n, float *restrict out)
-{
-    for (size_t k = 0; k < n; k++)
-        out[k] = x[k] / y[k];
-}
-
 static void pair(float *restrict last, const float *restrict block, unsigned n, float *restrict box)
 {
     for (size_t k = 0; k < n; k++) {
@@ -370,42 +364,55 @@ static void join(const float *restrict from, unsigned n, float *restrict to)
         to[j] = from[2 * j] + from[2 * j + 1];
 }
 
-static void times(const float *restrict x, const float *restrict y, unsigned n, float *restrict out)
+/* A few at a time: what they become stays in the fastest cache. */
+static void gather(const float *restrict x, const float *restrict y, unsigned n, unsigned per,
+                   float *restrict out)
 {
-    for (size_t k = 0; k < n; k++)
-        out[k] = x[k] * y[k];
+    for (unsigned at = 0; at < n; at += PIECE) {
+        unsigned m = n - at < PIECE ? n - at : PIECE;
+        float some[PIECE], sums[PIECE / 2];
+        float *restrict product = per == 1 ? out + at : some;
+        for (size_t k = 0; k < m; k++)
+            product[k] = x[at + k] * y[at + k];
+        for (unsigned h = 2; h <= per; h *= 2) {
+            float *restrict to = h == per ? out + at / per : sums;
+            join(some, m / h, to);
+            if (h < per)
+                memcpy(some, sums, m / h * sizeof *some);
+        }
+    }
 }
 
-static void boxes(const struct at_loops_boxes *b, const float *row, const float *limits)
+static void boxes(const struct at_loops_boxes *b, const float *cells, const float *limits)
 {
-    float *now = b->sums, *next = b->sums + b->n;
-    const float *room = b->room;
+    const float *now = cells, *room = b->room;
+    float *next = b->sums;
     uint8_t *flag[32] = {b->flags}; /* per width: n / half of them */
-    unsigned width = 0, i = 0;
+    unsigned width = 0;
     uint32_t hits = 0; /* a bit per width */
-    times(row, b->mask, b->n, now);
-    for (unsigned h = 1; 2 * h <= b->most; h *= 2, width++) {
+    for (unsigned h = b->per; 2 * h <= b->most; h *= 2, width++) {
         unsigned count = b->n / h;
         flag[width + 1] = flag[width] + count;
-        if (2 * h >= b->least && flag_boxes(now, room, count, limits[i++], flag[width]))
+        if (flag_boxes(now, room, count, limits[width], flag[width]))
             hits |= 1u << width;
         room += count;
         if (4 * h > b->most)
             break;
         join(now, count / 2, next);
-        float *t = now;
         now = next;
-        next = t;
+        next += count / 2;
     }
     if (!hits)
         return;
     for (width = 31 - (unsigned)__builtin_clz(hits); width > 0; width--) {
+        unsigned count = b->n / b->per >> width;
         if (!(hits >> (width - 1) & 1))
-            memset(flag[width - 1], 0, b->n >> (width - 1));
-        spread(flag[width], b->n >> width, flag[width - 1]);
+            memset(flag[width - 1], 0, 2 * (size_t)count);
+        spread(flag[width], count, flag[width - 1]);
     }
+    unsigned shift = (unsigned)__builtin_ctz(b->per);
     for (size_t k = 0; k < b->n; k++)
-        b->hit[k] |= flag[0][k];
+        b->hit[k] |= flag[0][k >> shift];
 }
 
 static double sum_wide(wide_lanes x)
@@ -654,7 +661,7 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .sum_rows = sum_rows,
     .sift = sift,
     .smallest = smallest,
-    .ratio = ratio,
+    .gather = gather,
     .pair = pair,
     .highest = highest,
     .above = above,

@@ -12,14 +12,13 @@
 #define AT_LOOPS_FREQ_STEPS 17 /* from one bandwidth below the middle to one above */
 #define AT_LOOPS_COLUMNS    32 /* columns of a matrix that are looked at together */
 
-/* Boxes of widths 2 half, 4 half, ... over one row. */
+/* Boxes of widths 2 per, 4 per, ... over one row of cells, sums of `per` bins each. */
 struct at_loops_boxes {
-    unsigned n, least, most; /* bins; narrowest and widest box */
-    const float *mask;       /* (n) 1: free */
-    const float *room;       /* per width, n / half values: what a box's sum is compared with */
-    float *sums;             /* (2, n) scratch */
-    uint8_t *flags;          /* (2, n) scratch */
-    uint8_t *hit;            /* (n) set to 1 where a box stands out */
+    unsigned n, per, most; /* bins; of a cell: half the narrowest box; widest box */
+    const float *room;     /* per width, n / half of it values: what a box's sum is compared with */
+    float *sums;           /* (n / per) scratch */
+    uint8_t *flags;        /* (2, n / per) scratch */
+    uint8_t *hit;          /* (n) set to 1 where a box stands out */
 };
 
 struct at_loops {
@@ -51,13 +50,14 @@ struct at_loops {
     void (*sift)(float *rows, size_t t, unsigned n, int32_t *used);
     void (*smallest)(const float *rows, size_t t, unsigned n, const int32_t *rank, int32_t *scratch,
                      float *out);
-    /* detector: out (n) = x (n) / y (n); box (n) = mean of last and block, which becomes last; best
-     * (n) = highest; hit (n) where x (n) > limit; boxes. */
-    void (*ratio)(const float *x, const float *y, unsigned n, float *out);
+    /* detector: out (n / per) = sums of `per` bins (a power of two, up to 16) of x (n) times y (n); box (n) = mean of
+     * last and block, which becomes last; best (n) = highest; hit (n) where x (n) > limit; boxes over cells
+     * (n / per). */
+    void (*gather)(const float *x, const float *y, unsigned n, unsigned per, float *out);
     void (*pair)(float *last, const float *block, unsigned n, float *box);
     void (*highest)(const float *x, unsigned n, float *best);
     void (*above)(const float *x, unsigned n, float limit, uint8_t *hit);
-    void (*boxes)(const struct at_loops_boxes *b, const float *row, const float *limits);
+    void (*boxes)(const struct at_loops_boxes *b, const float *cells, const float *limits);
     /* Sum of those of x (n) that are not below least, and how many they are; sums of a, b, a a, b b, a b
      * over (n). */
     double (*sum_from)(const float *x, size_t n, float least, size_t *ret_count);

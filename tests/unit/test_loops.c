@@ -49,21 +49,20 @@ static void run_spectra(const struct at_loops *l, const float *x, struct outputs
 
 static void run_detector(const struct at_loops *l, const float *x, struct outputs *o)
 {
-    float mask[N], room[2 * N], sums[2 * N], limits[8] = {3, 2.8f, 2.5f, 2.2f, 2, 1.8f, 1.6f, 1.5f};
-    for (int k = 0; k < N; k++) {
-        mask[k] = k % 37 != 0;
+    float room[2 * N], sums[N], limits[8] = {3, 2.8f, 2.5f, 2.2f, 2, 1.8f, 1.6f, 1.5f};
+    for (int k = 0; k < N; k++)
         o->part[7][k] = o->part[8][k] = fabsf(x[k]);
-    }
     unsigned at = 0;
     for (unsigned h = 1; 2 * h <= 256; at += N / h, h *= 2)
         for (unsigned j = 0; j < N / h; j++)
             room[at + j] = (float)(2 * h);
-    l->ratio(o->part[1], o->part[2], N - 1, o->part[6]);
+    l->gather(o->part[1], o->part[2], N, 8, o->part[6]);
+    l->gather(o->part[1], o->part[2], N - 1, 1, o->part[6]);
     l->pair(o->part[7], o->part[6], N - 1, o->part[9]);
     l->highest(o->part[9], N - 1, o->part[8]);
     l->above(o->part[6], N - 1, 4, o->hit[0]);
     uint8_t flags[2 * N];
-    const struct at_loops_boxes b = {N, 2, 256, mask, room, sums, flags, o->hit[1]};
+    const struct at_loops_boxes b = {N, 1, 256, room, sums, flags, o->hit[1]};
     l->boxes(&b, o->part[6], limits);
     o->sums[0] = l->sum_from(o->part[6], N - 3, 0.7f, &o->from);
     l->pairs(o->part[6], o->part[9], N - 3, o->sums + 1);
@@ -126,7 +125,7 @@ static void test_variants_agree_to_the_bit(void **state)
 /* Boxes as they are defined, one by one. */
 static void test_boxes_cover_what_they_hit(void **state)
 {
-    static float row[N], mask[N], room[2 * N], sums[2 * N];
+    static float row[N], mask[N], cells[N], room[2 * N], sums[N];
     static uint8_t flags[2 * N], hit[N], want[N];
     const float limits[] = {2.5f, 2, 1.7f, 1.5f, 1.4f};
     sig_add_noise(row, N / 2, 0, 3);
@@ -136,7 +135,7 @@ static void test_boxes_cover_what_they_hit(void **state)
     }
     size_t hits = 0, i = 0;
     float *to = room;
-    for (unsigned h = 1; 2 * h <= 64; to += N / h, h *= 2)
+    for (unsigned h = 2; 2 * h <= 64; to += N / h, h *= 2)
         for (unsigned j = 0; j + 1 < N / h; j++) {
             float sum = 0, free = 0;
             for (unsigned k = j * h; k < (j + 2) * h; k++) {
@@ -145,13 +144,14 @@ static void test_boxes_cover_what_they_hit(void **state)
             }
             to[j] = free < (float)h ? INFINITY : free;
             i = (size_t)__builtin_ctz(h);
-            if (h >= 2 && sum > limits[i - 1] * to[j])
+            if (sum > limits[i - 1] * to[j])
                 memset(want + (size_t)j * h, 1, (size_t)2 * h);
         }
     for (size_t v = 0; at_loops_at(v); v++) {
-        const struct at_loops_boxes b = {N, 4, 64, mask, room, sums, flags, hit};
+        const struct at_loops_boxes b = {N, 2, 64, room, sums, flags, hit};
         memset(hit, 0, sizeof hit);
-        at_loops_at(v)->boxes(&b, row, limits);
+        at_loops_at(v)->gather(row, mask, N, 2, cells);
+        at_loops_at(v)->boxes(&b, cells, limits);
         assert_memory_equal(hit, want, sizeof hit);
     }
     for (int k = 0; k < N; k++)
