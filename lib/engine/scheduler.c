@@ -132,3 +132,14 @@ size_t at_sched_victim(const struct at_task *tasks, size_t n, bool for_watched)
     }
     return best;
 }
+
+#define TOGETHER_SHARE 20 /* of the budget */
+
+size_t at_sched_together(size_t waiting, unsigned n_threads, double each_ms, double budget_ms)
+{
+    size_t n = (waiting + n_threads - 1) / n_threads;
+    double most = budget_ms / TOGETHER_SHARE / each_ms;
+    if (each_ms > 0 && budget_ms > 0 && (double)n > most)
+        n = (size_t)most;
+    return n > 0 ? n : 1;
+}

@@ -104,4 +104,10 @@ size_t at_sched_pick(const struct at_task *tasks, size_t n);
  * and only where no other may be. AT_NO_TASK: none may be cut. */
 size_t at_sched_victim(const struct at_task *tasks, size_t n, bool for_watched);
 
+/* How many of the waiting decisions one of n_threads makes together, each of which takes each_ms
+ * (NAN: not known): its share, as long as the whole takes at most a twentieth of budget_ms (0: no
+ * limit), because each of them waits for all, and a thread that shares its core needs a multiple of
+ * that time; at least 1. */
+size_t at_sched_together(size_t waiting, unsigned n_threads, double each_ms, double budget_ms);
+
 #endif

@@ -335,19 +335,6 @@ static struct stream *pick(struct at_classifier *c, size_t *ret_waiting)
     return i == AT_NO_TASK ? NULL : c->task_streams[i];
 }
 
-/* How many decisions are made together: this thread's share of those that wait, as long as the last
- * of them still comes well within the budget. */
-static size_t together(const struct at_classifier *c, size_t waiting)
-{
-    size_t n = (waiting + c->n_threads - 1) / c->n_threads;
-    double ms = c->state.choice.index < 0
-                    ? NAN
-                    : at_candidate_ms(&c->state.candidates[c->state.choice.index]);
-    if (ms > 0 && c->state.budget_ms > 0 && (double)n * ms > c->state.budget_ms / 4)
-        n = (size_t)(c->state.budget_ms / 4 / ms);
-    return n < 1 ? 1 : n < SERVE_MAX ? n : SERVE_MAX;
-}
-
 /* Takes chunks of several streams, so that the linear layers run over all of them at once; lock
  * held. */
 static size_t gather(struct server *server, struct part *parts)
@@ -355,8 +342,12 @@ static size_t gather(struct server *server, struct part *parts)
     struct at_classifier *c = server->c;
     size_t n = 0, most = 1, waiting;
     for (struct stream *s; n < most && (s = pick(c, &waiting));) {
-        if (n == 0)
-            most = together(c, waiting);
+        if (n == 0) {
+            int now = c->state.choice.index;
+            double ms = now < 0 ? (double)NAN : at_candidate_ms(&c->state.candidates[now]);
+            most = at_sched_together(waiting, c->n_threads, ms, c->state.budget_ms);
+            most = most < SERVE_MAX ? most : SERVE_MAX;
+        }
         if (begin(s, server, &parts[n]) > 0)
             n++;
     }

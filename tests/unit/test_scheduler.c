@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -272,6 +273,34 @@ static void test_watched_ones_come_first_and_stay(void **state)
     assert_int_equal(at_sched_victim(holders, 2, false), AT_NO_TASK);
 }
 
+/* With 45 emissions, a budget of 30 ms and 0.7 ms each, four together took 15 to 40 ms beside a
+ * program that wanted the same core. */
+static void test_few_are_made_together(void **state)
+{
+    static const struct {
+        const char *what;
+        size_t waiting;
+        unsigned threads;
+        double each_ms, budget_ms;
+        size_t n;
+    } rows[] = {
+        {"one waits", 1, 2, 0.1, 30, 1},
+        {"each thread its share", 8, 2, 0.1, 30, 4},
+        {"rounded up", 7, 2, 0.1, 30, 4},
+        {"at most a twentieth of the budget", 45, 2, 0.7, 30, 2},
+        {"a slower one alone", 45, 2, 2, 30, 1},
+        {"one that takes longer than the budget", 45, 2, 100, 30, 1},
+        {"cost not known", 8, 2, NAN, 30, 4},
+        {"no budget", 8, 2, 5, 0, 4},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = at_sched_together(rows[i].waiting, rows[i].threads, rows[i].each_ms,
+                                     rows[i].budget_ms);
+        print_message("%s: %zu, wanted %zu\n", rows[i].what, n, rows[i].n);
+        assert_true(n == rows[i].n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_nobody_starves),
         cmocka_unit_test(test_who_gives_up_its_session),
         cmocka_unit_test(test_watched_ones_come_first_and_stay),
+        cmocka_unit_test(test_few_are_made_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
