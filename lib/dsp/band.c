@@ -9,6 +9,7 @@
 #include "lib/dsp/feed.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/frames.h"
+#include "lib/dsp/gate.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
@@ -42,15 +43,18 @@ struct at_band {
     struct at_band_config config;
     struct at_band_sink sink;
     struct at_band_stats stats;
+    struct at_gate gate;
     struct at_blocks blocks;
     struct at_view view;
     struct at_floor floor;
     struct at_detector over_long, over_short; /* rows */
     struct at_tracker tracker;
-    uint64_t next;   /* index that goes on without a gap */
+    uint64_t next;   /* index that goes on without a gap, less what the gate holds */
     bool begun, gap; /* something was pushed; this stretch begins after a gap */
     bool paused;     /* the last stretch has been ended, the radio is elsewhere */
 };
+
+static int take_samples(void *ctx, const struct at_input *input, size_t from, size_t n);
 
 static int bad_config(const struct at_band_config *c, struct at_error *err)
 {
@@ -166,6 +170,8 @@ int at_band_create(struct at_mem *mem, const struct at_band_config *config,
     b->mem = mem;
     b->config = c;
     b->sink = *sink;
+    b->gate.take = take_samples;
+    b->gate.ctx = b;
     ret = take_parts(b, config);
     if (ret < 0) {
         at_band_destroy(b);
@@ -492,9 +498,11 @@ static int end_epoch(struct at_band *b, bool last)
 /* The stretch ends here: its tail is made and decided upon. last: and every emission closed. */
 static int end_stretch(struct at_band *b, bool last)
 {
+    int held = at_gate_flush(&b->gate);
     while (at_blocks_pad(&b->blocks))
         ;
     int ret = end_epoch(b, true);
+    ret = held < 0 ? held : ret;
     if (last)
         while (b->tracker.n_tracks)
             close_track(b, b->tracker.tracks[0]);
@@ -505,6 +513,8 @@ static void begin_stretch(struct at_band *b, uint64_t index)
 {
     at_blocks_begin(&b->blocks, index);
     at_view_begin(&b->view, index);
+    at_gate_begin(&b->gate);
+    b->next = index;
     for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
         struct at_track *k = b->tracker.tracks[i];
         if (k->pending)
@@ -574,21 +584,9 @@ static void take_blocks(struct at_band *b)
         run_feeds_together(b, first);
 }
 
-int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint64_t index)
+static int take_samples(void *ctx, const struct at_input *input, size_t from, size_t n)
 {
-    size_t from = 0;
-    at_cpu_flush_denormals();
-    if (!b->begun || b->paused || index != b->next) {
-        int ret = b->begun && !b->paused ? end_stretch(b, false) : 0;
-        if (b->paused && index > b->next)
-            at_tracker_absent(&b->tracker, index - b->next);
-        b->paused = false;
-        b->gap = b->begun;
-        b->begun = true;
-        begin_stretch(b, index);
-        if (ret < 0)
-            return ret;
-    }
+    struct at_band *b = ctx;
     while (n > 0) {
         size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
         part = part < at_blocks_room(&b->blocks) ? part : at_blocks_room(&b->blocks);
@@ -596,8 +594,7 @@ int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint
         copy_samples(b, input, from, part);
         from += part;
         n -= part;
-        index += part;
-        b->next = index;
+        b->next += part;
         b->stats.samples += part;
         bool whole = at_view_room(&b->view) == 0;
         if (whole || n == 0 || at_blocks_room(&b->blocks) == 0)
@@ -610,6 +607,23 @@ int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint
             return ret;
     }
     return 0;
+}
+
+int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint64_t index)
+{
+    at_cpu_flush_denormals();
+    if (!b->begun || b->paused || index != b->next + b->gate.held) {
+        int ret = b->begun && !b->paused ? end_stretch(b, false) : 0;
+        if (b->paused && index > b->next)
+            at_tracker_absent(&b->tracker, index - b->next);
+        b->paused = false;
+        b->gap = b->begun;
+        b->begun = true;
+        begin_stretch(b, index);
+        if (ret < 0)
+            return ret;
+    }
+    return at_gate_push(&b->gate, input, n);
 }
 
 static void write_floats(const void *ctx, size_t from, size_t n, float *iq)

@@ -608,6 +608,47 @@ static void test_a_thread_aside_changes_nothing(void **state)
     free(two.frames);
 }
 
+/* 3 of 10 samples left out, zeros or a code in their place: the same comes of both, in one thread and in two. */
+static void check_filled(bool aside, const float *iq, const float *code, const struct band_log *zeros)
+{
+    enum { N = 3000000 };
+    static struct band_log l;
+    float *filled = malloc(N * 8);
+    memcpy(filled, iq, N * 8);
+    for (size_t i = 0; i < N; i++)
+        if (i % 100000 < 30000)
+            memcpy(filled + 2 * i, code, 8);
+    memset(&l, 0, sizeof l);
+    push_wide(&l, aside, filled, N);
+    print_message("%g %g: %u and %u emissions, %zu and %zu tokens\n", (double)code[0], (double)code[1], l.n, zeros->n,
+                  l.n_frames, zeros->n_frames);
+    assert_int_equal(l.n, zeros->n);
+    assert_int_equal(l.n_rows, zeros->n_rows);
+    assert_int_equal(l.n_frames, zeros->n_frames);
+    assert_memory_equal(l.e, zeros->e, sizeof l.e);
+    assert_memory_equal(l.frames, zeros->frames, l.n_frames * LOG_COLUMNS * sizeof(float));
+    free(l.frames);
+    free(filled);
+}
+
+static void test_a_gate_of_any_code_is_one_of_zeros(void **state)
+{
+    enum { N = 3000000 };
+    static const float codes[][2] = {{-0.99609375f, -0.99609375f}, {0.00390625f, -0.00390625f}, {1, 1}};
+    static struct band_log zeros;
+    float *iq = noise(N, -50, 1);
+    sig_add_wide(iq, 950300, 998300, -0.3, 0.1, -35, 3);
+    for (size_t i = 0; i < N; i++)
+        if (i % 100000 < 30000)
+            memset(iq + 2 * i, 0, 8);
+    push_wide(&zeros, false, iq, N);
+    assert_true(zeros.n == 1 && zeros.n_frames > 100);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        check_filled(i % 2, iq, codes[i], &zeros);
+    free(iq);
+    free(zeros.frames);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -632,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_one_opened_by_hand_below_the_threshold),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_a_thread_aside_changes_nothing),
+        cmocka_unit_test(test_a_gate_of_any_code_is_one_of_zeros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
