@@ -18,7 +18,7 @@ struct at_map {
     size_t t;           /* rows */
     const float *rows;  /* (t, n) */
     const float *floor; /* (n) */
-    const float *sum;   /* (n) over the rows */
+    float *sum, *top;   /* (n) sum of the rows, highest of them */
     unsigned looks;     /* spectra of which a row is the mean */
     uint64_t first;     /* absolute sample index of the first row's first sample */
     unsigned hop, span; /* samples from row to row; of one row: the middle half tells */

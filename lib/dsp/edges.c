@@ -56,14 +56,8 @@ static unsigned own_bins(const struct at_map *m, const struct at_spectra *s, boo
 {
     float per = (float)(1 / s->rows),
           per_off = s->rows_off > 0 ? (float)(contrast / s->rows_off) : 0;
-    unsigned n = 0;
-    for (unsigned k = 0; k < m->n; k++) {
-        float mean = s->sum[k] * per, level = hold ? s->hold[k] : mean;
-        bool mine = level >= (float)least * m->floor[k] && mean >= s->off[k] * per_off;
-        own[k] = mine ? level : 0;
-        n += mine;
-    }
-    return n;
+    return at_loops_best()->standing(hold ? s->hold : NULL, s->sum, s->off, m->floor, m->n, per,
+                                     per_off, (float)least, own);
 }
 
 /* The highest of many rows of noise stands far above the floor, so that a bin's own highest row is

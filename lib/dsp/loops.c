@@ -480,6 +480,20 @@ static unsigned below(const float *restrict x, const float *restrict y, unsigned
     return (unsigned)count;
 }
 
+static unsigned standing(const float *level, const float *restrict sum, const float *restrict off,
+                         const float *restrict floor, unsigned n, float per, float per_off,
+                         float least, float *restrict out)
+{
+    int32_t count = 0;
+    for (size_t k = 0; k < n; k++) {
+        float mean = sum[k] * per, now = level ? level[k] : mean;
+        int32_t good = (now >= least * floor[k]) & (mean >= off[k] * per_off);
+        out[k] = good ? now : 0;
+        count += good;
+    }
+    return (unsigned)count;
+}
+
 /* ---- channelizer ---- */
 
 static void turn_bins(const float *restrict x, const float *restrict filter, unsigned m, float cs,
@@ -669,6 +683,7 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .sum_from = sum_from,
     .pairs = pairs,
     .below = below,
+    .standing = standing,
     .turn_bins = turn_bins,
     .decimate = decimate,
     .frame = frame,

@@ -64,6 +64,10 @@ struct at_loops {
     void (*pairs)(const float *a, const float *b, size_t n, double ret[5]);
     /* edges: how many of x (n) are below limit times y (n). */
     unsigned (*below)(const float *x, const float *y, unsigned n, float limit);
+    /* out (n) = level (n), or where that is NULL sum (n) times per, if at least `least` times floor (n), and that
+     * product at least off (n) times per_off; else 0. Returns how many are left. */
+    unsigned (*standing)(const float *level, const float *sum, const float *off, const float *floor, unsigned n,
+                         float per, float per_off, float least, float *out);
     /* channelizer: out (m, 2) = x (m, 2) filter (m) (cs + i sn); decimation by d of line with taps
      * pairs (n_taps, 2 alike), n_taps - 1 a multiple of 8, n_out samples out. */
     void (*turn_bins)(const float *x, const float *filter, unsigned m, float cs, float sn,

@@ -19,6 +19,7 @@
 #define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
 #define COLUMNS     2048 /* of spectra that are added at once */
 #define ADDED       64   /* rows that are */
+#define HARDLY      0.2f /* of a row: on for less it is neither on nor off */
 #define LOOKS_A_ROW 0.9  /* rows overlap by half: what each tells anew */
 
 void at_measure_bins(const struct at_map *m, double rate_hz, double lo_hz, double hi_hz,
@@ -371,6 +372,7 @@ static float share_on(const struct at_map *m, size_t t, const struct at_map *fas
 struct adding {
     struct at_spectra *s;
     const struct at_map *m;
+    bool all; /* each is on */
     size_t first, n;
     float share[ADDED]; /* of each row: how much of it was on */
 };
@@ -382,46 +384,55 @@ static void add_columns(void *ctx, size_t i)
     const struct at_loops *loops = at_loops_best();
     struct at_spectra *s = a->s;
     unsigned k = (unsigned)i * COLUMNS, some = s->n - k < COLUMNS ? s->n - k : COLUMNS;
+    if (a->all) {
+        loops->add(a->m->sum + k, some, s->sum + k);
+        loops->highest(a->m->top + k, some, s->hold + k);
+        return;
+    }
     for (size_t t = 0; t < a->n; t++) {
         const float *row = a->m->rows + (a->first + t) * a->m->n + k;
         if (a->share[t] == 0) {
             loops->add(row, some, s->off + k);
-        } else if (a->share[t] >= 0.2f) { /* else neither on nor off */
+        } else if (a->share[t] >= HARDLY) { /* else neither on nor off */
             loops->add(row, some, s->sum + k);
             loops->highest(row, some, s->hold + k);
         }
     }
 }
 
-static void add_rows(const struct at_epoch *e, struct adding *a)
+static void count_row(struct at_spectra *s, float share)
 {
-    size_t parts = (a->s->n + COLUMNS - 1) / COLUMNS;
-    for (size_t t = 0; t < a->n; t++) {
-        a->s->rows_off += a->share[t] == 0;
-        a->s->rows += a->share[t] >= 0.2f;
-        a->s->rows_full += a->share[t] >= 0.5f;
+    s->rows_off += share == 0;
+    s->rows += share >= HARDLY;
+    s->rows_full += share >= 0.5f;
+}
+
+/* on: per short row; slow: the map is of long ones. */
+static void add_map(struct at_spectra *s, const struct at_epoch *e, const struct at_map *m,
+                    bool slow, const uint8_t *on)
+{
+    struct adding a = {.s = s, .m = m, .all = true};
+    size_t parts = (s->n + COLUMNS - 1) / COLUMNS;
+    for (size_t t = 0; t < m->t && a.all; t++)
+        a.all = (slow ? share_on(m, t, &e->fast, on) : on[t]) >= HARDLY;
+    for (; a.first < m->t; a.first += a.n) {
+        a.n = m->t - a.first < ADDED ? m->t - a.first : ADDED;
+        for (size_t i = 0; i < a.n; i++) {
+            a.share[i] = slow ? share_on(m, a.first + i, &e->fast, on) : on[a.first + i];
+            count_row(s, a.share[i]);
+        }
+        if (a.all && a.first)
+            continue;
+        if (e->share && parts > 1)
+            e->share(e->ctx, add_columns, &a, parts);
+        else
+            for (size_t i = 0; i < parts; i++)
+                add_columns(&a, i);
     }
-    if (e->share && parts > 1)
-        e->share(e->ctx, add_columns, a, parts);
-    else
-        for (size_t i = 0; i < parts; i++)
-            add_columns(a, i);
 }
 
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on)
 {
-    struct adding a = {.s = &k->fast, .m = &e->fast};
-    for (a.first = 0; a.first < e->fast.t; a.first += ADDED) {
-        a.n = e->fast.t - a.first < ADDED ? e->fast.t - a.first : ADDED;
-        for (size_t i = 0; i < a.n; i++)
-            a.share[i] = on->rows[a.first + i];
-        add_rows(e, &a);
-    }
-    a = (struct adding){.s = &k->slow, .m = &e->slow};
-    for (a.first = 0; a.first < e->slow.t; a.first += ADDED) {
-        a.n = e->slow.t - a.first < ADDED ? e->slow.t - a.first : ADDED;
-        for (size_t i = 0; i < a.n; i++)
-            a.share[i] = share_on(&e->slow, a.first + i, &e->fast, on->rows);
-        add_rows(e, &a);
-    }
+    add_map(&k->fast, e, &e->fast, false, on->rows);
+    add_map(&k->slow, e, &e->slow, true, on->rows);
 }

@@ -70,6 +70,8 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->slow = at_mem_array_raw(mem, AT_MEM_IQ, v->max_slow * v->n_slow, sizeof(float));
     v->sum_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
     v->sum_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
+    v->top_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
+    v->top_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->partial = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->floor_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->average = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
@@ -83,7 +85,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->ahead = v->aside ? ahead : 1;
     v->hann = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)v->ahead * v->n_slow, sizeof(float));
     if (ret < 0 || !v->iq || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
-        !v->sum_slow || !v->partial || !v->floor_slow || !v->average || !v->row || !v->pooled) {
+        !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
         return -ENOMEM;
     }
@@ -94,7 +96,7 @@ void at_view_finish(struct at_view *v)
 {
     at_aside_destroy(v->aside);
     v->aside = NULL;
-    float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow,
+    float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow, &v->top_fast, &v->top_slow,
                       &v->partial, &v->hann, &v->floor_slow, &v->average, &v->row,      &v->pooled};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         at_mem_free(v->mem, *list[i]);
@@ -389,20 +391,40 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
 }
 
 /* Rows of means, so that the middle half of `span` from `first` on is what a row tells of. */
-static struct at_map make_map(const struct at_view *v, unsigned n, unsigned looks, size_t t,
-                              const float *rows, const float *floor, float *sum, uint64_t first)
+static struct at_map make_map(unsigned n, unsigned looks, size_t t, const float *rows,
+                              const float *floor, float *sum, float *top, uint64_t first)
 {
     unsigned hop = n / 2 * looks;
-    v->loops->sum_rows(rows, t, n, sum);
     return (struct at_map){.n = n,
                            .t = t,
                            .rows = rows,
                            .floor = floor,
                            .sum = sum,
+                           .top = top,
                            .looks = looks,
                            .first = first + n / 4 - hop / 2,
                            .hop = hop,
                            .span = 2 * hop};
+}
+
+struct summing {
+    const struct at_loops *loops;
+    const struct at_map *fast, *slow;
+};
+
+/* Sums and highest of the rows: of the short ones, then of the long ones' columns by parts. */
+static void sum_part(void *ctx, size_t i)
+{
+    const struct summing *s = ctx;
+    const struct at_map *m = i == 0 ? s->fast : s->slow;
+    unsigned from = i == 0 ? 0 : (unsigned)(i - 1) * COLUMNS,
+             n = i == 0 || m->n - from < COLUMNS ? m->n - from : COLUMNS;
+    memset(m->sum + from, 0, n * sizeof *m->sum);
+    memset(m->top + from, 0, n * sizeof *m->top);
+    for (size_t t = 0; t < m->t; t++) {
+        s->loops->add(m->rows + t * m->n + from, n, m->sum + from);
+        s->loops->highest(m->rows + t * m->n + from, n, m->top + from);
+    }
 }
 
 void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e)
@@ -413,12 +435,15 @@ void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_ep
     e->clipped = v->clipped;
     e->gated = memchr(v->gated, 1, v->t_fast) != NULL;
     e->has_dc = v->has_dc;
-    e->fast = make_map(v, v->n_fast, v->looks_fast, v->t_fast, v->fast, floor->density, v->sum_fast,
-                       v->first_fast);
+    e->fast = make_map(v->n_fast, v->looks_fast, v->t_fast, v->fast, floor->density, v->sum_fast,
+                       v->top_fast, v->first_fast);
     /* The first block begins with zeros. */
     unsigned skip = v->shared && v->looks_slow == 1 && v->rows_slow == 0 && v->t_slow > 1;
-    e->slow = make_map(v, v->n_slow, v->looks_slow, v->t_slow - skip, v->slow + skip * v->n_slow,
-                       v->floor_slow, v->sum_slow, v->first_slow + skip * (v->n_slow / 2));
+    e->slow = make_map(v->n_slow, v->looks_slow, v->t_slow - skip, v->slow + skip * v->n_slow,
+                       v->floor_slow, v->sum_slow, v->top_slow,
+                       v->first_slow + skip * (v->n_slow / 2));
+    struct summing s = {v->loops, &e->fast, &e->slow};
+    at_aside_parts(v->aside, sum_part, &s, 1 + (v->n_slow + COLUMNS - 1) / COLUMNS);
 }
 
 void at_view_average(struct at_view *v, const struct at_map *slow, const struct at_detector *d)

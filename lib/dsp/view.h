@@ -40,6 +40,7 @@ struct at_view {
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
     float *sum_fast, *sum_slow;      /* (n) over the epoch's rows */
+    float *top_fast, *top_slow;      /* (n) highest of them */
     float *partial;                  /* (n_slow) of the long row that is being made */
     unsigned part;                   /* blocks in it */
     uint64_t blocks;                 /* of the stretch, looked at */

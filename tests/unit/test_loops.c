@@ -14,7 +14,7 @@
 #include "lib/dsp/loops.h"
 #include "tests/support/signals.h"
 
-enum { N = 512, PARTS = 24, TAPS = 65, D = 4 };
+enum { N = 512, PARTS = 26, TAPS = 65, D = 4 };
 
 /* What one variant makes of x (4 N): all outputs one after the other. */
 struct outputs {
@@ -24,7 +24,7 @@ struct outputs {
     int16_t raw[2 * N];
     double moments[3];
     size_t above;
-    unsigned below;
+    unsigned below, standing[2];
     size_t from;
     double sums[6];
     int bad;
@@ -67,6 +67,9 @@ static void run_detector(const struct at_loops *l, const float *x, struct output
     o->sums[0] = l->sum_from(o->part[6], N - 3, 0.7f, &o->from);
     l->pairs(o->part[6], o->part[9], N - 3, o->sums + 1);
     o->below = l->below(o->part[6], o->part[9], N - 3, 0.9f);
+    for (int i = 0; i < 2; i++)
+        o->standing[i] = l->standing(i ? o->part[9] : NULL, o->part[6], o->part[7], o->part[8], N - 3, 0.7f, 0.4f, 0.6f,
+                                     o->part[24 + i]);
 }
 
 static void run_tokens(const struct at_loops *l, const float *x, struct outputs *o)
