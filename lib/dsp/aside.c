@@ -125,22 +125,6 @@ void at_aside_wait(struct at_aside *a)
     pthread_mutex_unlock(&a->lock);
 }
 
-void at_aside_halt(struct at_aside *a)
-{
-    pthread_mutex_lock(&a->lock);
-    a->job = NULL;
-    wait_idle(a);
-    pthread_mutex_unlock(&a->lock);
-}
-
-int at_aside_idle(struct at_aside *a)
-{
-    pthread_mutex_lock(&a->lock);
-    int idle = !a->job && !a->stepping;
-    pthread_mutex_unlock(&a->lock);
-    return idle;
-}
-
 void at_aside_parts(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n)
 {
     for (size_t i = 0; i < n && (!a || n == 1); i++)

@@ -23,9 +23,5 @@ void at_aside_start(struct at_aside *a, bool (*job)(void *ctx), void *ctx);
 void at_aside_parts(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n);
 /* Until what was started is done. The owner's thread. */
 void at_aside_wait(struct at_aside *a);
-/* Until the step that the thread is at is done; the rest is left to the owner, whose thread it is. */
-void at_aside_halt(struct at_aside *a);
-/* Whether what was started is done. */
-int at_aside_idle(struct at_aside *a);
 
 #endif

@@ -135,7 +135,6 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     if (ret == 0)
         ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b),
                              b->view.ahead);
-    b->blocks.aside = b->view.aside;
     b->blocks.seen = at_view_see;
     b->blocks.seen_ctx = &b->view;
     if (ret == 0)
@@ -529,7 +528,7 @@ struct copy {
     const struct at_view *view;
     const struct at_input *input;
     size_t from, n;
-    float *to[2]; /* (n, 2) each */
+    float *to[2]; /* (n, 2) each; the second NULL: the first is all */
     size_t clipped[PIECES];
 };
 
@@ -543,7 +542,8 @@ static size_t copy_some(const struct copy *c, size_t from, size_t n)
     size_t clipped = at_view_survey(c->view, x, n, &bad);
     for (size_t k = 0; bad && k < 2 * n; k++)
         x[k] = isfinite(x[k]) ? x[k] : 0;
-    memcpy(c->to[1] + 2 * from, x, 2 * n * sizeof(float));
+    if (c->to[1])
+        memcpy(c->to[1] + 2 * from, x, 2 * n * sizeof(float));
     return clipped;
 }
 
@@ -571,11 +571,24 @@ static void copy_samples(struct at_band *b, const struct at_input *input, size_t
     at_view_push(&b->view, n, clipped);
 }
 
-/* The blocks that are there now, one after the other. */
+/* The i-th block that is to be made; behind them, what is to be looked at. */
+static void make_part(void *ctx, size_t i)
+{
+    struct at_band *b = ctx;
+    if (i < b->blocks.made)
+        at_blocks_make_one(&b->blocks, i);
+    else
+        at_view_look(&b->view, i - b->blocks.made);
+}
+
+/* The samples that have come: looked at, and the blocks that are there now, one after the other. */
 static void take_blocks(struct at_band *b)
 {
     uint64_t first = b->blocks.count;
-    at_blocks_make(&b->blocks);
+    size_t n = at_blocks_begin_making(&b->blocks) + at_view_begin_look(&b->view, &b->blocks);
+    at_aside_parts(b->view.aside, make_part, b, n);
+    at_view_end_look(&b->view);
+    at_blocks_end_making(&b->blocks);
     at_view_blocks(&b->view, b->blocks.made);
     while (at_blocks_next(&b->blocks))
         if (!b->view.aside)

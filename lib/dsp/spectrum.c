@@ -45,22 +45,31 @@ static float *place(const struct at_blocks *b, uint64_t seq)
     return b->spec + (size_t)(seq % (b->n_keep + b->ahead)) * b->n * 2;
 }
 
-static void make_one(void *ctx, size_t i)
+size_t at_blocks_begin_making(struct at_blocks *b)
 {
-    const struct at_blocks *b = ctx;
+    b->made = b->fill < b->n ? 0 : (b->fill - b->n) / b->advance + 1;
+    return b->made;
+}
+
+void at_blocks_make_one(const struct at_blocks *b, size_t i)
+{
     at_plan_run(b->plan, b->in + 2 * i * b->advance, place(b, b->count + i));
     if (b->seen)
         b->seen(b->seen_ctx, i, place(b, b->count + i));
 }
 
-void at_blocks_make(struct at_blocks *b)
+void at_blocks_end_making(struct at_blocks *b)
 {
-    if (b->fill < b->n)
-        return;
-    b->made = (b->fill - b->n) / b->advance + 1;
-    at_aside_parts(b->aside, make_one, b, b->made);
     b->fill -= b->made * b->advance;
     memmove(b->in, b->in + 2 * (size_t)b->made * b->advance, (size_t)b->fill * 2 * sizeof(float));
+}
+
+void at_blocks_make(struct at_blocks *b)
+{
+    size_t n = at_blocks_begin_making(b);
+    for (size_t i = 0; i < n; i++)
+        at_blocks_make_one(b, i);
+    at_blocks_end_making(b);
 }
 
 bool at_blocks_next(struct at_blocks *b)
@@ -143,14 +152,17 @@ void at_stft_reset(struct at_stft *s)
     s->n_middles = 0;
 }
 
+static void keep_middle(const float *spec, unsigned n, float *middle)
+{
+    memcpy(middle, spec + 2 * (size_t)n - 2, 2 * sizeof *middle);
+    memcpy(middle + 2, spec, 4 * sizeof *middle);
+}
+
 /* One spectrum (n, 2) into the row being made; true: out was written. */
 static bool take(struct at_stft *s, const float *spec, float *out)
 {
-    if (s->n_middles < s->max_middles) {
-        float *m = s->middle + 6 * s->n_middles++;
-        memcpy(m, spec + 2 * (size_t)s->n - 2, 2 * sizeof *m);
-        memcpy(m + 2, spec, 4 * sizeof *m);
-    }
+    if (s->n_middles < s->max_middles)
+        keep_middle(spec, s->n, s->middle + 6 * s->n_middles++);
     if (s->looks == 1) {
         s->loops->power(spec, s->n, s->scale, 0, out);
         return true;
@@ -179,6 +191,23 @@ static void run(struct at_stft *s, const float *x, size_t count, float *rows, si
         }
         x += 2 * some * s->hop;
         count -= some;
+    }
+}
+
+void at_stft_row(const struct at_stft *s, const float *iq, float *row, float *middle)
+{
+    _Alignas(64) float a[2 * BATCH], b[2 * BATCH];
+    size_t size = 2 * (size_t)s->n;
+    for (size_t done = 0, some; done < s->looks; done += some) {
+        some = s->looks - done < s->batch ? s->looks - done : s->batch;
+        for (size_t i = 0; i < some; i++)
+            s->loops->window(iq + 2 * (done + i) * s->hop, s->window, s->n, a + i * size);
+        for (size_t i = 0; i < some; i++)
+            at_plan_run(s->plan, a + i * size, b + i * size);
+        for (size_t i = 0; i < some; i++, middle += 6) {
+            keep_middle(b + i * size, s->n, middle);
+            s->loops->power(b + i * size, s->n, s->scale / (float)s->looks, done + i > 0, row);
+        }
     }
 }
 

@@ -22,9 +22,8 @@
 #define QUIET       24 /* of them, the quietest */
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
-#define ASIDE       32768 /* samples that are worth waking a thread for */
 #define COLUMNS     2048  /* of rows that are added at once: their sum stays in the fastest cache */
-#define STEP        8192  /* samples that it looks at at once: they stay in its cache meanwhile */
+#define STEP        8192  /* samples that are looked at at once: they stay in the cache meanwhile */
 #define MOSTLY_OFF  0.4
 #define BRIEF       3.0 /* so much higher in the short rows than in the long ones */
 #define STILL       8   /* a gate of twice as many samples is found */
@@ -62,7 +61,9 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
                           .loops = at_loops_best()};
     at_view_sizes(v);
     v->row_s = 1 / config->waterfall_rate;
-    v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
+    if (!v->shared)
+        v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
+    v->sums = at_mem_array(mem, AT_MEM_IQ, v->epoch / (v->n_fast / 2), sizeof *v->sums);
     v->cells_before = v->looks_fast + 1;
     v->cells = at_mem_array(mem, AT_MEM_IQ, v->cells_before + v->epoch / (v->n_fast / 2), 1);
     v->gated = at_mem_array(mem, AT_MEM_IQ, v->max_fast, 1);
@@ -84,7 +85,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
         ret = -ENOMEM; /* without a thread the one there is does it */
     v->ahead = v->aside ? ahead : 1;
     v->hann = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)v->ahead * v->n_slow, sizeof(float));
-    if (ret < 0 || !v->iq || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
+    if (ret < 0 || (!v->iq && !v->shared) || !v->sums || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
         !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
         return -ENOMEM;
@@ -102,8 +103,10 @@ void at_view_finish(struct at_view *v)
         at_mem_free(v->mem, *list[i]);
         *list[i] = NULL;
     }
+    at_mem_free(v->mem, v->sums);
     at_mem_free(v->mem, v->cells);
     at_mem_free(v->mem, v->gated);
+    v->sums = NULL;
     v->cells = v->gated = NULL;
     at_stft_finish(&v->stft_fast);
     at_stft_finish(&v->stft_slow);
@@ -111,10 +114,8 @@ void at_view_finish(struct at_view *v)
 
 void at_view_begin(struct at_view *v, uint64_t index)
 {
-    if (v->aside)
-        at_aside_halt(v->aside);
     v->stretch = v->index = v->end = index;
-    v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
+    v->fill = v->n_sums = v->t_fast = v->t_slow = 0;
     v->rows_fast = 0;
     v->rows_slow = 0;
     v->row_rows = 0;
@@ -138,7 +139,7 @@ size_t at_view_survey(const struct at_view *v, const float *iq, size_t n, int *r
 
 float *at_view_space(const struct at_view *v)
 {
-    return v->iq + 2 * v->fill;
+    return v->iq ? v->iq + 2 * v->fill : NULL;
 }
 
 /* ---- the DC line: constant over the whole epoch, which no signal is ---- */
@@ -167,21 +168,17 @@ static int by_away(const void *a, const void *b)
     return (x->away > y->away) - (x->away < y->away);
 }
 
-/* Means over the k-th of the epoch's parts of `per` samples. */
-static struct at_chunk take_chunk(const struct at_view *v, size_t k, size_t per)
-{
-    double re, im, p;
-    v->loops->moments(v->iq + 2 * k * per, per, &re, &im, &p);
-    return (struct at_chunk){
-        .re = (float)(re / (double)per), .im = (float)(im / (double)per), .power = (float)p};
-}
-
-/* Means over CHUNKS parts of the epoch. False: some are exact zeros, where no receiver's constant
+/* Means over CHUNKS parts of the epoch, each of `per` cells. False: some are exact zeros, where no receiver's constant
  * would be missing. */
 static bool take_chunks(const struct at_view *v, struct at_chunk *c, size_t per)
 {
     for (size_t k = 0; k < CHUNKS; k++) {
-        c[k] = v->fill == v->epoch ? v->chunks[k] : take_chunk(v, k, per);
+        double sum[3] = {0}, n = (double)(per * (v->n_fast / 2));
+        for (size_t i = k * per; i < (k + 1) * per; i++)
+            for (int j = 0; j < 3; j++)
+                sum[j] += (double)v->sums[i][j];
+        c[k] = (struct at_chunk){
+            .re = (float)(sum[0] / n), .im = (float)(sum[1] / n), .power = (float)sum[2]};
         if (!(c[k].power > 0) || !isfinite(c[k].power))
             return false;
     }
@@ -193,11 +190,11 @@ static bool take_chunks(const struct at_view *v, struct at_chunk *c, size_t per)
 static void find_dc(struct at_view *v, const struct at_floor *floor)
 {
     struct at_chunk c[CHUNKS];
-    size_t per = v->fill / CHUNKS;
+    size_t cells = v->n_sums / CHUNKS, per = cells * (v->n_fast / 2);
     v->has_dc = (v->dc[0] != 0 || v->dc[1] != 0) && v->dc_age++ < DC_HELD;
     if (!v->has_dc)
         v->dc[0] = v->dc[1] = 0;
-    if (per < 32 || !take_chunks(v, c, per))
+    if (cells == 0 || !take_chunks(v, c, cells))
         return;
     qsort(c, CHUNKS, sizeof *c, by_power);
     qsort(c, QUIET, sizeof *c, by_re);
@@ -301,21 +298,64 @@ void at_view_blocks(struct at_view *v, size_t n)
     }
 }
 
-/* What samples (handed <= i < to) show: spectra, gates, means. At most STEP samples. True:
- * more are left. */
-static bool look(void *ctx)
+/* Cells [from, to) of the epoch, iq: the first one's samples. */
+static void look_at_cells(struct at_view *v, const float *iq, size_t from, size_t to)
 {
-    struct at_view *v = ctx;
-    size_t hop = v->n_fast / 2, per = v->epoch / CHUNKS, from = v->handed,
-           to = v->to - from < STEP ? v->to : from + STEP;
-    v->t_fast += at_stft_run(&v->stft_fast, v->iq + 2 * from, to - from,
-                             v->fast + v->t_fast * v->n_fast, v->max_fast - v->t_fast);
-    for (size_t i = from / hop; i < to / hop; i++)
-        v->cells[v->cells_before + i] = holds_gate(v->iq + 2 * i * hop, hop);
-    for (size_t k = from / per; k < to / per; k++)
-        v->chunks[k] = take_chunk(v, k, per);
-    v->handed = to;
-    return to < v->to;
+    size_t hop = v->n_fast / 2;
+    for (size_t i = from; i < to; i++, iq += 2 * hop) {
+        double re, im, power;
+        v->cells[v->cells_before + i] = holds_gate(iq, hop);
+        v->loops->moments(iq, hop, &re, &im, &power);
+        v->sums[i][0] = (float)re;
+        v->sums[i][1] = (float)im;
+        v->sums[i][2] = (float)power;
+    }
+}
+
+/* Short rows and cells of a part. */
+static void part_sizes(const struct at_view *v, size_t *ret_rows, size_t *ret_cells)
+{
+    size_t hop = v->n_fast / 2;
+    *ret_cells = STEP / hop;
+    *ret_rows = STEP / hop / v->looks_fast > 1 ? STEP / hop / v->looks_fast : 1;
+}
+
+size_t at_view_begin_look(struct at_view *v, const struct at_blocks *b)
+{
+    size_t hop = v->n_fast / 2, came = (size_t)(v->end - v->stretch), rows, cells;
+    if (!v->shared)
+        return 0;
+    part_sizes(v, &rows, &cells);
+    uint64_t spectra = came < v->n_fast ? 0 : (came - v->n_fast) / hop + 1;
+    v->next_fast = (size_t)(spectra / v->looks_fast - v->rows_fast);
+    v->next_fast = v->next_fast < v->max_fast ? v->next_fast : v->max_fast;
+    v->next_sums = v->fill / hop;
+    v->looked = b;
+    rows = (v->next_fast - v->t_fast + rows - 1) / rows;
+    cells = (v->next_sums - v->n_sums + cells - 1) / cells;
+    return rows > cells ? rows : cells;
+}
+
+void at_view_look(struct at_view *v, size_t i)
+{
+    size_t rows, cells, hop = v->n_fast / 2, looks = v->looks_fast;
+    part_sizes(v, &rows, &cells);
+    size_t t = v->t_fast + i * rows, end = v->next_fast < t + rows ? v->next_fast : t + rows;
+    for (; t < end; t++)
+        at_stft_row(&v->stft_fast, at_blocks_sample(v->looked, (v->rows_fast + t) * looks * hop),
+                    v->fast + t * v->n_fast, v->stft_fast.middle + 6 * t * looks);
+    size_t from = v->n_sums + i * cells, to = v->next_sums < from + cells ? v->next_sums : from + cells;
+    if (from < to)
+        look_at_cells(v, at_blocks_sample(v->looked, v->index - v->stretch + from * hop), from, to);
+}
+
+void at_view_end_look(struct at_view *v)
+{
+    if (!v->shared)
+        return;
+    v->t_fast = v->next_fast;
+    v->n_sums = v->next_sums;
+    v->stft_fast.n_middles = v->t_fast * v->looks_fast;
 }
 
 void at_view_push(struct at_view *v, size_t n, size_t clipped)
@@ -323,12 +363,6 @@ void at_view_push(struct at_view *v, size_t n, size_t clipped)
     v->n_clipped += clipped;
     v->fill += n;
     v->end += n;
-    v->since += n;
-    if (!v->aside || v->since < ASIDE || !at_aside_idle(v->aside))
-        return;
-    v->since = 0;
-    v->to = v->fill;
-    at_aside_start(v->aside, look, v);
 }
 
 /* The first block of long row t of this epoch. */
@@ -366,11 +400,11 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor)
 {
     static const float none[2];
-    if (v->aside)
-        at_aside_halt(v->aside);
-    v->to = v->fill;
-    while (look(v))
-        ;
+    if (!v->shared) {
+        v->t_fast = at_stft_run(&v->stft_fast, v->iq, v->fill, v->fast, v->max_fast);
+        v->n_sums = v->fill / (v->n_fast / 2);
+        look_at_cells(v, v->iq, 0, v->n_sums);
+    }
     find_dc(v, floor);
     v->clipped = v->n_clipped > 16 && v->n_clipped > v->fill / 5000;
     v->n_clipped = 0;
@@ -617,5 +651,5 @@ void at_view_next(struct at_view *v)
     v->rows_fast += v->t_fast;
     v->rows_slow += v->t_slow;
     v->index = v->end;
-    v->fill = v->handed = v->since = v->t_fast = v->t_slow = 0;
+    v->fill = v->n_sums = v->t_fast = v->t_slow = 0;
 }

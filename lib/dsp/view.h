@@ -25,18 +25,18 @@ struct at_view {
     unsigned looks_fast, looks_slow; /* spectra of which a row is the mean, at high rates */
     size_t epoch, fill;              /* samples of an epoch, and of them now here */
     uint64_t index, end; /* absolute index of the epoch's first sample; one past the newest */
-    float *iq;           /* (epoch, 2) */
+    float *iq;           /* (epoch, 2); NULL where shared: the blocks' samples are looked at then */
     uint8_t *cells;      /* (cells_before + epoch / half a short spectrum) 1: a gate cuts it */
     uint8_t *gated;      /* (max_fast) 1 where a gate cuts a short row */
     size_t cells_before; /* of the epochs before */
     struct at_stft stft_fast, stft_slow;
-    struct at_aside *aside; /* looks at samples and blocks while they come; NULL: at the end */
-    size_t handed;          /* samples of the epoch that have been looked at */
-    size_t to;              /* those before this one are being looked at */
-    struct at_chunk chunks[AT_VIEW_CHUNKS]; /* of a whole epoch */
+    struct at_aside *aside; /* does half of what is done in parts; NULL: one thread does all */
+    float (*sums)[3];       /* (epoch / half a short spectrum) re, im, |.|^2 of each cell */
+    size_t n_sums;          /* cells of the epoch that have been looked at */
+    size_t next_fast, next_sums;    /* short rows and cells when what is looked at now has been */
+    const struct at_blocks *looked; /* whose samples are */
     unsigned ahead;                         /* blocks made at once, at most */
     float *hann;                            /* (ahead, n_slow) power of each, seen through Hann */
-    size_t since;           /* samples since the newest of which the thread was told */
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
     float *sum_fast, *sum_slow;      /* (n) over the epoch's rows */
@@ -71,12 +71,17 @@ void at_view_finish(struct at_view *v);
 void at_view_begin(struct at_view *v, uint64_t index);
 /* Samples that still fit into this epoch. */
 size_t at_view_room(const struct at_view *v);
-/* Where they stand. */
+/* Where they are to be put; NULL: nowhere. */
 float *at_view_space(const struct at_view *v);
-/* n samples now stand there, clipped of whose values are at full scale. */
+/* n samples have come, clipped of whose values are at full scale. */
 void at_view_push(struct at_view *v, size_t n, size_t clipped);
 /* Values at full scale of n samples. *ret_bad: one is not finite. Any thread. */
 size_t at_view_survey(const struct at_view *v, const float *iq, size_t n, int *ret_bad);
+/* Looks at those that came since the last time, which stand in b: short rows, gates, means. In parts: how many there are;
+ * each of them, in any thread and order; and the end, when all are. b stays as it is until then. */
+size_t at_view_begin_look(struct at_view *v, const struct at_blocks *b);
+void at_view_look(struct at_view *v, size_t i);
+void at_view_end_look(struct at_view *v);
 /* at_blocks.seen of a view. */
 void at_view_see(void *view, size_t i, const float *block);
 /* The next n blocks of the stretch, of whose samples none is padding, were seen: those made at once. */

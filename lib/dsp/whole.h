@@ -1,5 +1,6 @@
 /* Whether what looks like an emission of its own is a part of another one's life: a weak syllable
  * within a voice channel, a narrow moment of a wide modulation, the next stretch of a sweep.
+ * All of it: the tracker's thread, which is the one that pushes the band. RT-safe.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_WHOLE_H
 #define AT_DSP_WHOLE_H

@@ -43,12 +43,13 @@ static void test_rows_do_not_depend_on_pieces(void **state)
 {
     static const float dc[2] = {0.25f, -0.125f};
     enum { ROWS = SAMPLES / (N / 2) };
-    struct at_stft one, pieces, four;
+    struct at_stft one, pieces, four, alone;
     assert_int_equal(at_stft_init(&one, NULL, N, 1, RATE, ROWS), 0);
     assert_int_equal(at_stft_init(&pieces, NULL, N, 1, RATE, ROWS), 0);
     assert_int_equal(at_stft_init(&four, NULL, N, 4, RATE, ROWS), 0);
-    float *iq = calloc(SAMPLES, 8), *a = calloc(3 * ROWS * N, sizeof *a), *b = a + ROWS * N,
-          *c = b + ROWS * N;
+    assert_int_equal(at_stft_init(&alone, NULL, N, 4, RATE, ROWS), 0);
+    float *iq = calloc(SAMPLES, 8), *a = calloc(4 * ROWS * N, sizeof *a), *b = a + ROWS * N,
+          *c = b + ROWS * N, *d = c + ROWS * N;
     sig_add_noise(iq, SAMPLES, -60, 1);
     for (size_t i = 0; i < 2 * SAMPLES; i++)
         iq[i] += dc[i % 2];
@@ -65,6 +66,10 @@ static void test_rows_do_not_depend_on_pieces(void **state)
     }
     at_stft_without(&pieces, dc, b, made);
     at_stft_without(&four, dc, c + since * N, fours - since);
+    for (size_t t = fours; t-- > 0;) /* each by itself, in whatever order */
+        at_stft_row(&alone, iq + 2 * t * 4 * (N / 2), d + t * N, alone.middle + 6 * 4 * t);
+    alone.n_middles = 4 * fours;
+    at_stft_without(&alone, dc, d, fours);
     double worst = 0, power = 0;
     for (size_t i = 0; i < fours * N; i++) {
         const float *x = a + i / N * 4 * N + i % N;
@@ -78,11 +83,13 @@ static void test_rows_do_not_depend_on_pieces(void **state)
     assert_int_equal(rows, made);
     assert_memory_equal(a, b, rows * N * sizeof *a);
     assert_int_equal(fours, rows / 4);
+    assert_memory_equal(c, d, fours * N * sizeof *c);
     assert_true(worst < 1e-5);
     assert_true(fabs(power + 60) < 0.5);
     at_stft_finish(&one);
     at_stft_finish(&pieces);
     at_stft_finish(&four);
+    at_stft_finish(&alone);
     free(iq);
     free(a);
 }
@@ -122,15 +129,21 @@ static void test_blocks_stand_where_they_say(void **state)
     free(iq);
 }
 
+static void make_one(void *blocks, size_t i)
+{
+    at_blocks_make_one(blocks, i);
+}
+
 /* Several made at once, in two threads, are the same, and none of those that stay readable is
  * written over. */
 static void test_blocks_made_together_are_the_same(void **state)
 {
     enum { KEEP = 5, AHEAD = 4 };
     struct at_blocks one, four;
+    struct at_aside *aside = NULL;
     assert_int_equal(at_blocks_init(&one, NULL, N, SAMPLES, 1), 0);
     assert_int_equal(at_blocks_init(&four, NULL, N, KEEP, AHEAD), 0);
-    assert_int_equal(at_aside_create(NULL, &four.aside), 0);
+    assert_int_equal(at_aside_create(NULL, &aside), 0);
     float *iq = calloc(SAMPLES, 8);
     sig_add_noise(iq, SAMPLES, 0, 3);
     at_blocks_begin(&one, 0);
@@ -140,7 +153,10 @@ static void test_blocks_made_together_are_the_same(void **state)
     for (size_t at = 0; at < SAMPLES;) {
         size_t n = 100 + at % 700;
         at += at_blocks_push(&four, iq + 2 * at, n < SAMPLES - at ? n : SAMPLES - at);
-        at_blocks_make(&four);
+        at_aside_parts(aside, make_one, &four, at_blocks_begin_making(&four));
+        if (four.taken > N) /* the newest samples stand where they are said to */
+            assert_memory_equal(at_blocks_sample(&four, four.taken - N / 2), iq + 2 * (four.taken - N / 2), N / 2 * 8);
+        at_blocks_end_making(&four);
         most = four.made > most ? four.made : most;
         while (at_blocks_next(&four))
             for (uint64_t seq = four.count > KEEP ? four.count - KEEP : 0; seq < four.count; seq++) {
@@ -154,7 +170,7 @@ static void test_blocks_made_together_are_the_same(void **state)
     while (at_blocks_pad(&one))
         assert_int_equal(at_blocks_pad(&four), 1);
     assert_memory_equal(at_blocks_get(&four, four.count - 1), at_blocks_get(&one, one.count - 1), N * 8);
-    at_aside_destroy(four.aside);
+    at_aside_destroy(aside);
     at_blocks_finish(&one);
     at_blocks_finish(&four);
     free(iq);
