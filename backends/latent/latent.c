@@ -153,6 +153,7 @@ static void choose_exact(const struct at_attn_state *a, size_t h, struct at_atte
 {
     job->k = a->keys + h * at_parts_key_bytes(&a->shape, exact_of(&a->shape));
     job->v = a->values + h * at_parts_value_bytes(&a->shape, exact_of(&a->shape));
+    job->slots = exact_of(&a->shape);
     job->bias = 0;
 }
 
@@ -161,6 +162,7 @@ static void choose_latents(const struct at_attn_state *a, size_t h, size_t count
 {
     job->k = a->latent_keys + h * at_parts_key_bytes(&a->shape, a->latents);
     job->v = a->latent_values + h * at_parts_value_bytes(&a->shape, a->latents);
+    job->slots = a->latents;
     job->bias = (float)log2((double)count);
 }
 

@@ -166,11 +166,10 @@ static void pack(const struct at_attn_state *a, const struct work *w, const floa
     }
     const float *cos = a->shape.rope_base > 0 ? w->cos : NULL;
     at_parts_store_keys(a->kernels, &a->shape, k, stride, n, cos, w->sin, to->k, to->first);
-    if (at_parts_bf16(&a->shape) &&
-        to->v == w->v) { /* the outer halves of the outer pairs must be finite */
-        size_t pair = at_parts_value_bytes(&a->shape, 2);
-        memset(to->v + to->first / 2 * pair, 0, pair);
-        memset(to->v + (to->first + n - 1) / 2 * pair, 0, pair);
+    if (at_parts_bf16(&a->shape) && to->v == w->v) { /* what is read beside them must be finite */
+        size_t panel = at_parts_value_bytes(&a->shape, AT_PANEL);
+        memset(to->v, 0, panel);
+        memset(to->v + (to->first + n - 1) / AT_PANEL * panel, 0, panel);
     }
     at_parts_store_values(a->kernels, &a->shape, v, stride, n, to->v, to->first);
 }
@@ -239,6 +238,7 @@ static void attend(struct at_attn_state *a, const struct work *w, size_t g, size
     if (a->slots && at->v == w->v && from < a->n) {
         job.k = a->keys + g * a->key_bytes;
         job.v = a->values + g * a->value_bytes;
+        job.slots = a->slots;
         at_parts_attend_ring(a->kernels, &a->shape, &w->queries, &job, a->slots, from,
                              (size_t)(a->n - from), oldest, 1);
     }
@@ -250,6 +250,7 @@ static void attend(struct at_attn_state *a, const struct work *w, size_t g, size
     }
     job.k = at->k;
     job.v = at->v;
+    job.slots = at->v == w->v ? at_round_up(at->first + n, AT_PANEL) : a->slots;
     at_parts_attend(a->kernels, &a->shape, &job);
 }
 

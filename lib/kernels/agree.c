@@ -72,7 +72,8 @@ static bool products_agree(const struct at_kernels *a, const struct at_kernels *
     return is_near(y[0], y[1], m * n, within);
 }
 
-/* n queries; query i sees slots i..end-1-(n-1-i), or none where every fifth is left out. */
+/* n queries; query i sees slots begin+i..end-1-(n-1-i), or none where every fifth is left out. Where
+ * begin is odd, what lies beside may be read too. */
 static bool attention_agrees(const struct at_kernels *a, const struct at_kernels *b, size_t n,
                              size_t dim, int32_t begin, int32_t end, float within)
 {
@@ -97,6 +98,7 @@ static bool attention_agrees(const struct at_kernels *a, const struct at_kernels
                                 .n = n,
                                 .dim = dim,
                                 .v_stride = v_stride,
+                                .slots = begin % 2 ? SLOTS : 0,
                                 .bias = 0.5f,
                                 .max = max,
                                 .sum = sum,

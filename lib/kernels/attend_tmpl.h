@@ -43,7 +43,7 @@ struct span {
     size_t row, first, lo, hi;
 };
 
-/* s (mr, STRIDE) = q k^T for the panels from first up to hi. */
+/* s (mr, STRIDE) = q k^T, without the bias, for the panels from first up to hi. */
 INLINE void scores(const struct at_attend *j, const int mr, const struct span *p, float *s)
 {
     const value *q = (const value *)j->q + p->row * j->dim;
@@ -53,7 +53,7 @@ INLINE void scores(const struct at_attend *j, const int mr, const struct span *p
         for (int r = 0; r < mr; r++) {
             UNROLL
             for (int v = 0; v < NV; v++)
-                acc[r][v] = vf_set(j->bias);
+                acc[r][v] = (vf){0};
         }
         const value *k = (const value *)j->k + slot / AT_PANEL * AT_PANEL * j->dim +
                          slot % AT_PANEL * (1 + BF16);
@@ -143,7 +143,7 @@ INLINE struct seen mask_edges(const struct at_attend *j, const struct span *p, s
     return v;
 }
 
-/* Scores of the span's rows to weights (bf16: in the first half of each row), 0 where nothing is
+/* Scores of the span's rows, and the bias, to weights (bf16: in the first half of each row), 0 where nothing is
  * seen; scale (ROWS): what the rows' former weights are to be multiplied with, 2^(old - new
  * maximum), exactly 1 where it stays. Row after row in each step; what is one number a row is
  * made for VW rows at once. */
@@ -164,7 +164,8 @@ INLINE void weights(const struct at_attend *j, const int mr, const struct span *
         lanes[r] = top_of(row + seen[r].from * VW, seen[r].end - seen[r].from);
     }
     for (int r = 0; r < mr; r += VW) {
-        vf old = vf_load(max + r), now = vf_max(vf_tops(lanes + r), old), one = vf_set(1.0f);
+        vf old = vf_load(max + r), now = vf_max(vf_tops(lanes + r) + j->bias, old),
+           one = vf_set(1.0f);
         vi same = (vi)(old == now);
         vf_store(max + r, now);
         vf_store(scale + r, (vf)(((vi)one & same) | ((vi)vf_exp2(old - now) & ~same)));
@@ -173,7 +174,8 @@ INLINE void weights(const struct at_attend *j, const int mr, const struct span *
         const struct seen *v = &seen[r];
         float *row = s + r * STRIDE;
         value *w = (value *)row;
-        lanes[r] = exponents(row + v->from * VW, v->end - v->from, max[r], w + v->from * VW);
+        lanes[r] =
+            exponents(row + v->from * VW, v->end - v->from, max[r] - j->bias, w + v->from * VW);
         if (v->from)
             memset(w, 0, v->from * VW * sizeof *w);
         if (v->end < n)
@@ -260,14 +262,14 @@ static void union_of(const struct at_attend *j, size_t row, size_t end, int32_t 
 }
 
 #if BF16 && AT_HAS_TILES
-/* 32 slots of 16 columns (or 32) of values from `slot` on, of which [lo, hi) may be read; what lies
- * beside them becomes 0 in `edge`. */
+/* 32 slots of 16 columns (or 32) of values from `slot` on. Where only [lo, hi) may be read, what lies
+ * beside becomes 0 in `edge`; tiles wait for that copy longer than it takes. */
 INLINE const value *values_of(const struct at_attend *j, const struct span *p, size_t slot,
                               size_t *ret_stride, value *edge, size_t column, size_t columns)
 {
     const value *v = (const value *)j->v + slot * j->v_stride + 2 * column;
     *ret_stride = 2 * j->v_stride;
-    if (slot >= p->lo && slot + TILE_DEPTH <= p->hi)
+    if (slot + TILE_DEPTH <= j->slots || (slot >= p->lo && slot + TILE_DEPTH <= p->hi))
         return v;
     *ret_stride = 2 * AT_PANEL;
     for (size_t i = 0; i < TILE_DEPTH / 2; i++, v += 2 * j->v_stride) {
@@ -279,45 +281,50 @@ INLINE const value *values_of(const struct at_attend *j, const struct span *p, s
     return edge;
 }
 
-/* 16 columns, or 32 with `wide`, of the sums of 16 queries. */
+/* 16 columns, or 32 with `wide`, of the sums of 16 queries: acc = acc * scale + s v. The tiles begin
+ * at 0, because one that is loaded where vectors have just stored waits for all of them. */
 INLINE void tile_values(const struct at_attend *j, const struct span *p, const float *s,
-                        size_t column, const bool wide)
+                        const float *scale, size_t column, const bool wide)
 {
     value edge[TILE_DEPTH / 2 * 2 * AT_PANEL] __attribute__((aligned(64)));
-    size_t stride = 4 * j->v_stride;
+    float sums[TILE_ROWS * AT_PANEL] __attribute__((aligned(64)));
     float *acc = j->acc + p->row * j->v_stride + column;
-    TILE_LOAD(0, acc, stride);
-    if (wide)
-        TILE_LOAD(1, acc + 16, stride);
+    TILE_ZERO(0);
+    TILE_ZERO(1);
     for (size_t slot = p->first; slot < p->hi; slot += TILE_DEPTH) {
         size_t v_stride;
         const value *v = values_of(j, p, slot, &v_stride, edge, column, wide ? 32 : 16);
         tiles_run((const value *)s + (slot - p->first), 2 * STRIDE, v, v_stride, TILE_DEPTH, wide,
                   false);
     }
-    TILE_STORE(0, acc, stride);
+    TILE_STORE(0, sums, 4 * AT_PANEL);
     if (wide)
-        TILE_STORE(1, acc + 16, stride);
+        TILE_STORE(1, sums + 16, 4 * AT_PANEL);
+    for (size_t r = 0; r < TILE_ROWS; r++, acc += j->v_stride)
+        for (size_t c = 0; c < (wide ? 32 : 16); c += VW)
+            vf_store(acc + c, vf_load(acc + c) * scale[r] + vf_load(sums + r * AT_PANEL + c));
 }
 
-/* s (16, STRIDE) = q k^T + bias. */
+/* s (16, STRIDE) = q k^T. A head as deep as one tile is the rule: its queries are loaded once. */
 INLINE void tile_scores(const struct at_attend *j, const struct span *p, float *s)
 {
     const value *q = (const value *)j->q + p->row * j->dim;
-    float bias[16];
-    for (int i = 0; i < 16; i++)
-        bias[i] = j->bias;
+    const bool once = j->dim == TILE_DEPTH;
+    if (once)
+        TILE_LOAD(4, q, 2 * TILE_DEPTH);
     for (size_t slot = p->first; slot < p->hi; slot += AT_PANEL) {
+        const value *k = (const value *)j->k + slot * j->dim;
         float *to = s + (slot - p->first);
-        if (j->bias == 0) {
-            TILE_ZERO(0);
-            TILE_ZERO(1);
+        TILE_ZERO(0);
+        TILE_ZERO(1);
+        if (once) {
+            TILE_LOAD(6, k, 4 * AT_PANEL);
+            TILE_DOT(0, 4, 6);
+            TILE_LOAD(7, k + 32, 4 * AT_PANEL);
+            TILE_DOT(1, 4, 7);
         } else {
-            TILE_LOAD(0, bias, 0);
-            TILE_LOAD(1, bias, 0);
+            tiles_run(q, j->dim, k, 2 * AT_PANEL, j->dim, true, false);
         }
-        tiles_run(q, j->dim, (const value *)j->k + slot * j->dim, 2 * AT_PANEL, j->dim, true,
-                  false);
         TILE_STORE(0, to, 4 * STRIDE);
         TILE_STORE(1, to + 16, 4 * STRIDE);
     }
@@ -329,15 +336,11 @@ static void tile_span(const struct at_attend *j, const struct span *p)
     float s[TILE_ROWS * STRIDE] __attribute__((aligned(64))), scale[ROWS];
     tile_scores(j, p, s);
     weights(j, TILE_ROWS, p, s, scale);
-    float *acc = j->acc + p->row * j->v_stride;
-    for (size_t r = 0; r < TILE_ROWS; r++)
-        for (size_t c = 0; c < j->v_stride; c++)
-            acc[r * j->v_stride + c] *= scale[r];
     size_t column = 0;
     for (; column + AT_PANEL <= j->v_stride; column += AT_PANEL)
-        tile_values(j, p, s, column, true);
+        tile_values(j, p, s, scale, column, true);
     if (column < j->v_stride)
-        tile_values(j, p, s, column, false);
+        tile_values(j, p, s, scale, column, false);
 }
 #endif
 

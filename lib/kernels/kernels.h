@@ -46,6 +46,8 @@ struct at_attend {
     const void *v;           /* (slots, v_stride) */
     const int32_t *lo, *hi;  /* (n) */
     size_t n, dim, v_stride; /* v_stride: dim rounded up to AT_LANE */
+    size_t slots;            /* bf16: all of v's slots below may be read and are finite; 0: only
+                                pairs of which one is seen */
     float bias;              /* log2 units, added to each score */
     float *max, *sum;        /* (n) */
     float *acc;              /* (n, v_stride) */
@@ -98,8 +100,8 @@ struct at_kernels {
      * is. */
     void (*pair_rows)(const float *x, size_t x_stride, size_t n, size_t dim, uint16_t *out,
                       size_t first);
-    /* q (n, dim) bf16, k bf16 panels, v paired rows. Slots beside the seen ones must hold finite
-     * values. */
+    /* q (n, dim) bf16, k bf16 panels, v paired rows. What lies in the same pair as a seen slot must
+     * be finite. */
     void (*attend_bf16)(const struct at_attend *job);
 };
 #define AT_KERNELS_VERSION 1
