@@ -179,6 +179,29 @@ static void test_what_is_not_known(void **state)
     assert_int_equal(got.index, -1);
 }
 
+/* Of one backend's two modes, alike in accuracy, what was measured decides: a processor without
+ * tiles whose products of pairs are slow is not given bf16 for its name, only where the other's
+ * caches don't fit. */
+static void test_a_slower_mode_is_not_taken(void **state)
+{
+    struct at_candidate c[2] = {base[FLASH], base[FLASH]};
+    struct at_selector_input in = plain;
+    struct at_choice got;
+    c[1].mode = AT_MODE_BF16;
+    c[1].kv_bytes = c[0].kv_bytes / 2;
+    c[0].calibrated_ms = 1.9;
+    c[1].calibrated_ms = 2.7;
+    at_selector_choose(c, 2, &in, &got);
+    assert_int_equal(got.index, 0);
+    in.sessions = 200;
+    at_selector_choose(c, 2, &in, &got);
+    assert_int_equal(got.index, 1);
+    in.sessions = 1;
+    c[1].calibrated_ms = 0.7;
+    at_selector_choose(c, 2, &in, &got);
+    assert_int_equal(got.index, 1);
+}
+
 static uint64_t seed = 1;
 
 static double uniform(double lo, double hi)
@@ -372,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_reason),
         cmocka_unit_test(test_what_is_not_known),
+        cmocka_unit_test(test_a_slower_mode_is_not_taken),
         cmocka_unit_test(test_a_tighter_budget_never_picks_a_slower_one),
         cmocka_unit_test(test_noise_does_not_make_it_flap),
         cmocka_unit_test(test_ties_do_not_flap_either),
