@@ -9,6 +9,7 @@
 #include "lib/dsp/feed.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/frames.h"
+#include "lib/dsp/intake.h"
 #include "lib/dsp/gate.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/spectrum.h"
@@ -27,10 +28,6 @@
 #define SPECK_ENERGY 50.0 /* over the noise's density: 1 is a cell at 0 dB */
 
 #define TOGETHER 8 /* blocks that two threads make */
-
-#define PIECE  4096 /* samples copied and looked over at once */
-#define PIECES 32   /* at most; more than a slice of the receiver has */
-#define STEP   1024 /* of a piece: they stay in the fastest cache meanwhile */
 
 struct user {
     struct at_feed *feed;
@@ -523,73 +520,36 @@ static void begin_stretch(struct at_band *b, uint64_t index)
     }
 }
 
-/* Samples on their way to where they are looked at. */
-struct copy {
-    const struct at_view *view;
-    const struct at_input *input;
-    size_t from, n;
-    float *to[2]; /* (n, 2) each; the second NULL: the first is all */
-    size_t clipped[PIECES];
+/* What is to be made and looked at now. */
+struct making {
+    struct at_band *b;
+    size_t pairs; /* of blocks; behind them, what is to be looked at */
 };
 
-/* Samples [from, from + n) of them; returns the values at full scale. One that is not finite would spoil every bin
- * it touches: it counts as zero. */
-static size_t copy_some(const struct copy *c, size_t from, size_t n)
-{
-    float *x = c->to[0] + 2 * from;
-    int bad;
-    c->input->write(c->input->ctx, c->from + from, n, x);
-    size_t clipped = at_view_survey(c->view, x, n, &bad);
-    for (size_t k = 0; bad && k < 2 * n; k++)
-        x[k] = isfinite(x[k]) ? x[k] : 0;
-    if (c->to[1])
-        memcpy(c->to[1] + 2 * from, x, 2 * n * sizeof(float));
-    return clipped;
-}
-
-static void copy_piece(void *ctx, size_t i)
-{
-    struct copy *c = ctx;
-    size_t from = i * PIECE, end = c->n - from < PIECE ? c->n : from + PIECE;
-    c->clipped[i] = 0;
-    for (; from < end; from += STEP)
-        c->clipped[i] += copy_some(c, from, end - from < STEP ? end - from : STEP);
-}
-
-static void copy_samples(struct at_band *b, const struct at_input *input, size_t from, size_t n)
-{
-    struct copy c = {.view = &b->view,
-                     .input = input,
-                     .from = from,
-                     .n = n,
-                     .to = {at_blocks_space(&b->blocks), at_view_space(&b->view)}};
-    size_t pieces = (n + PIECE - 1) / PIECE, clipped = 0;
-    at_aside_parts(b->view.aside, copy_piece, &c, pieces);
-    for (size_t i = 0; i < pieces; i++)
-        clipped += c.clipped[i];
-    at_blocks_push(&b->blocks, c.to[0], n);
-    at_view_push(&b->view, n, clipped);
-}
-
-/* The i-th block that is to be made; behind them, what is to be looked at. */
 static void make_part(void *ctx, size_t i)
 {
-    struct at_band *b = ctx;
-    if (i < b->blocks.made)
-        at_blocks_make_one(&b->blocks, i);
-    else
-        at_view_look(&b->view, i - b->blocks.made);
+    const struct making *m = ctx;
+    struct at_band *b = m->b;
+    size_t from, to;
+    if (i >= m->pairs) {
+        at_view_look(&b->view, i - m->pairs);
+        return;
+    }
+    at_view_pair(&b->view, i, &from, &to);
+    for (; from < to; from++)
+        at_blocks_make_one(&b->blocks, from);
 }
 
 /* The samples that have come: looked at, and the blocks that are there now, one after the other. */
 static void take_blocks(struct at_band *b)
 {
     uint64_t first = b->blocks.count;
-    size_t n = at_blocks_begin_making(&b->blocks) + at_view_begin_look(&b->view, &b->blocks);
-    at_aside_parts(b->view.aside, make_part, b, n);
+    struct making m = {b, at_view_begin_blocks(&b->view, at_blocks_begin_making(&b->blocks))};
+    at_aside_parts(b->view.aside, make_part, &m,
+                   m.pairs + at_view_begin_look(&b->view, &b->blocks));
     at_view_end_look(&b->view);
     at_blocks_end_making(&b->blocks);
-    at_view_blocks(&b->view, b->blocks.made);
+    at_view_end_blocks(&b->view);
     while (at_blocks_next(&b->blocks))
         if (!b->view.aside)
             run_feeds(b, false);
@@ -603,8 +563,8 @@ static int take_samples(void *ctx, const struct at_input *input, size_t from, si
     while (n > 0) {
         size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
         part = part < at_blocks_room(&b->blocks) ? part : at_blocks_room(&b->blocks);
-        part = part < (size_t)PIECE * PIECES ? part : (size_t)PIECE * PIECES;
-        copy_samples(b, input, from, part);
+        part = part < AT_INTAKE_MOST ? part : AT_INTAKE_MOST;
+        at_intake_run(&b->view, &b->blocks, input, from, part);
         from += part;
         n -= part;
         b->next += part;

@@ -73,6 +73,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->sum_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->top_fast = at_mem_array(mem, AT_MEM_IQ, v->n_fast, sizeof(float));
     v->top_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
+    v->half = at_mem_array(mem, AT_MEM_IQ, (size_t)2 * v->n_slow, sizeof(float));
     v->partial = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->floor_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->average = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
@@ -86,7 +87,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->ahead = v->aside ? ahead : 1;
     v->hann = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)v->ahead * v->n_slow, sizeof(float));
     if (ret < 0 || (!v->iq && !v->shared) || !v->sums || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
-        !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->floor_slow || !v->average || !v->row || !v->pooled) {
+        !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->half || !v->floor_slow || !v->average || !v->row || !v->pooled) {
         at_view_finish(v);
         return -ENOMEM;
     }
@@ -98,7 +99,7 @@ void at_view_finish(struct at_view *v)
     at_aside_destroy(v->aside);
     v->aside = NULL;
     float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow, &v->top_fast, &v->top_slow,
-                      &v->partial, &v->hann, &v->floor_slow, &v->average, &v->row,      &v->pooled};
+                      &v->partial, &v->hann, &v->half, &v->floor_slow, &v->average, &v->row,      &v->pooled};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         at_mem_free(v->mem, *list[i]);
         *list[i] = NULL;
@@ -119,7 +120,8 @@ void at_view_begin(struct at_view *v, uint64_t index)
     v->rows_fast = 0;
     v->rows_slow = 0;
     v->row_rows = 0;
-    v->blocks = v->part = 0;
+    v->blocks = v->making = 0;
+    v->next_look = v->looks_slow - 1; /* the first begins with zeros: its row is left out */
     v->n_clipped = 0;
     v->clipped = false;
     memset(v->cells, 0, v->cells_before + v->epoch / (v->n_fast / 2));
@@ -250,52 +252,80 @@ static void find_gates(struct at_view *v)
 
 /* ---- spectra ---- */
 
+static bool is_second(const struct at_view *v, size_t i)
+{
+    return (v->next_look + i) % v->looks_slow % 2;
+}
+
+/* Where the i-th of those made now goes; *ret_add: to what is there. */
+static float *place_of(const struct at_view *v, size_t i, int *ret_add)
+{
+    bool single = v->looks_slow == 1;
+    *ret_add = !single && is_second(v, i) && v->blocks + i > 0;
+    if (!single && is_second(v, i))
+        return i > 0 ? v->hann + (i - 1) * v->n_slow : v->half + v->at_half * v->n_slow;
+    return single || i + 1 < v->making ? v->hann + i * v->n_slow : v->half + (v->at_half ^ 1) * v->n_slow;
+}
+
 void at_view_see(void *view, size_t i, const float *block)
 {
     const struct at_view *v = view;
     float scale = (float)(1 / (v->rate_hz * v->n_slow * 0.375)); /* sum of Hann squared is 3/8 n */
-    if (v->shared)
-        v->loops->hann_power(block, v->n_slow, scale / (float)v->looks_slow, 0, v->hann + i * v->n_slow);
+    int add;
+    if (!v->shared)
+        return;
+    float *to = place_of(v, i, &add);
+    v->loops->hann_power(block, v->n_slow, scale / (float)v->looks_slow, add, to);
 }
 
-/* `some` blocks from i on that go into one row. */
-struct adding {
-    struct at_view *v;
-    size_t i, some;
-};
+size_t at_view_begin_blocks(struct at_view *v, size_t n)
+{
+    v->making = n;
+    return v->looks_slow == 1 ? n : (n + is_second(v, 0) + 1) / 2;
+}
 
-/* The k-th part of their columns. */
+void at_view_pair(const struct at_view *v, size_t i, size_t *ret_from, size_t *ret_to)
+{
+    bool single = v->looks_slow == 1, odd = !single && is_second(v, 0);
+    size_t to = single ? i + 1 : 2 * i + 2 - odd;
+    *ret_from = single ? i : i > 0 ? 2 * i - odd : 0;
+    *ret_to = to < v->making ? to : v->making;
+}
+
+/* The k-th part of the columns of those made now, into their long rows. */
 static void add_columns(void *ctx, size_t k)
 {
-    const struct adding *a = ctx;
-    struct at_view *v = a->v;
+    const struct at_view *v = ctx;
     unsigned n = v->n_slow, from = (unsigned)k * COLUMNS, m = n - from < COLUMNS ? n - from : COLUMNS;
-    for (size_t j = 0; j < a->some; j++) {
-        const float *row = v->hann + (a->i + j) * n + from;
-        if (v->part + j == 0)
-            memcpy(v->partial + from, row, m * sizeof *row);
+    float *sum = v->partial + from;
+    size_t t = v->t_slow;
+    for (size_t i = v->blocks == 0 && v->looks_slow > 1; i < v->making && t < v->max_slow; i++) {
+        unsigned look = (unsigned)((v->next_look + i) % v->looks_slow);
+        int add;
+        if (v->looks_slow > 1 && look % 2 == 0)
+            continue; /* the second brings both */
+        const float *row = place_of(v, i, &add) + from;
+        if (look <= 1)
+            memcpy(sum, row, m * sizeof *row);
         else
-            v->loops->add(row, m, v->partial + from);
+            v->loops->add(row, m, sum);
+        if (look + 1 == v->looks_slow)
+            memcpy(v->slow + t++ * n + from, sum, m * sizeof *sum);
     }
-    if (v->part + a->some == v->looks_slow)
-        memcpy(v->slow + v->t_slow * n + from, v->partial + from, m * sizeof(float));
 }
 
-void at_view_blocks(struct at_view *v, size_t n)
+void at_view_end_blocks(struct at_view *v)
 {
-    size_t i = v->blocks == 0 && v->looks_slow > 1; /* the first begins with zeros */
-    v->blocks += n;
-    while (v->shared && i < n && v->t_slow < v->max_slow) {
-        size_t left = v->looks_slow - v->part;
-        struct adding a = {v, i, left < n - i ? left : n - i};
-        at_aside_parts(v->aside, add_columns, &a, (v->n_slow + COLUMNS - 1) / COLUMNS);
-        i += a.some;
-        v->part += (unsigned)a.some;
-        if (v->part < v->looks_slow)
-            continue;
-        v->part = 0;
-        v->t_slow++;
-    }
+    size_t ended = (v->next_look + v->making) / v->looks_slow, skipped = v->blocks == 0 && v->looks_slow > 1;
+    if (!v->shared || v->making == 0)
+        return;
+    at_aside_parts(v->aside, add_columns, v, (v->n_slow + COLUMNS - 1) / COLUMNS);
+    v->t_slow += ended - skipped;
+    v->t_slow = v->t_slow < v->max_slow ? v->t_slow : v->max_slow;
+    v->at_half ^= v->looks_slow > 1 && !is_second(v, v->making - 1);
+    v->next_look = (unsigned)((v->next_look + v->making) % v->looks_slow);
+    v->blocks += v->making;
+    v->making = 0;
 }
 
 /* Cells [from, to) of the epoch, iq: the first one's samples. */

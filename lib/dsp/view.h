@@ -36,13 +36,16 @@ struct at_view {
     size_t next_fast, next_sums;    /* short rows and cells when what is looked at now has been */
     const struct at_blocks *looked; /* whose samples are */
     unsigned ahead;                         /* blocks made at once, at most */
-    float *hann;                            /* (ahead, n_slow) power of each, seen through Hann */
+    float *hann;                            /* (ahead, n_slow) power of each or of two, seen through Hann */
+    float *half;                            /* (2, n_slow) the same of the first of two that are not made at once: */
+    unsigned at_half;                       /* of those made before, and of those made now */
+    size_t making;                          /* blocks made now */
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
     float *sum_fast, *sum_slow;      /* (n) over the epoch's rows */
     float *top_fast, *top_slow;      /* (n) highest of them */
     float *partial;                  /* (n_slow) of the long row that is being made */
-    unsigned part;                   /* blocks in it */
+    unsigned next_look;              /* of the next block within its long row, from 0 */
     uint64_t blocks;                 /* of the stretch, looked at */
     uint64_t first_fast, first_slow; /* absolute index of the first row's first sample */
     uint64_t rows_fast, rows_slow;   /* of the stretch, before this epoch */
@@ -84,8 +87,11 @@ void at_view_look(struct at_view *v, size_t i);
 void at_view_end_look(struct at_view *v);
 /* at_blocks.seen of a view. */
 void at_view_see(void *view, size_t i, const float *block);
-/* The next n blocks of the stretch, of whose samples none is padding, were seen: those made at once. */
-void at_view_blocks(struct at_view *v, size_t n);
+/* n blocks are being made, of whose samples none is padding: in parts of one or two, which go together into their long
+ * row. How many parts; which blocks are one's; and the end, when all were seen, some of it in both threads. */
+size_t at_view_begin_blocks(struct at_view *v, size_t n);
+void at_view_pair(const struct at_view *v, size_t i, size_t *ret_from, size_t *ret_to);
+void at_view_end_blocks(struct at_view *v);
 /* Makes the epoch's spectra. */
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor);
