@@ -70,7 +70,8 @@ static void begin(const struct chart *c, struct at_buf *out)
         out, "</title>\n<style>\n"
              "text { font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: #1c252c }\n"
              ".h { font-size: 17px; font-weight: 600 } .sub, .tick { fill: #56636e }\n"
-             ".tick { font-size: 12px } .mid { text-anchor: middle } .end { text-anchor: end }\n"
+             ".tick, .in { font-size: 12px } .in { fill: #fff }\n"
+             ".mid { text-anchor: middle } .end { text-anchor: end }\n"
              ".paper { fill: #fff } .grid { stroke: #e3e8ec } .axis { stroke: #8c99a4 }\n"
              ".level { stroke: #b3261e; stroke-dasharray: 2 4 } .levelname { fill: #b3261e; "
              "paint-order: stroke; "
@@ -81,7 +82,8 @@ static void begin(const struct chart *c, struct at_buf *out)
         at_buf_printf(out, ".s%d { stroke: %s } .f%d { fill: %s }\n", i, light[i], i, light[i]);
     at_buf_printf(out,
                   "@media (prefers-color-scheme: dark) {\n"
-                  "text { fill: #e6ebef } .sub, .tick { fill: #a3b0bb } .paper { fill: #14191d }\n"
+                  "text { fill: #e6ebef } .sub, .tick { fill: #a3b0bb }\n"
+                  ".paper, .in { fill: #14191d }\n"
                   ".grid { stroke: #2a333a } .axis { stroke: #74818c } .level { stroke: #ff8a80 } "
                   ".levelname { fill: #ff8a80; stroke: #14191d }\n");
     for (int i = 0; i < CHART_COLOURS; i++)
@@ -314,8 +316,10 @@ void chart_bars(const struct chart *c, struct at_buf *out)
             at_buf_printf(
                 out, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
                 b->colour, x + 1, y, bar - 2, HEIGHT - BOTTOM - y);
+            bool inside = HEIGHT - BOTTOM - y >= 24; /* what lies above may be a line */
             if (bar >= 24)
-                text(out, "tick mid", x + bar / 2, y - 5, label);
+                text(out, inside ? "in mid" : "tick mid", x + bar / 2, inside ? y + 18 : y - 5,
+                     label);
         }
     level(c, &f, out);
     if (c->line.y > 0)

@@ -3,6 +3,7 @@
 """test_cli.py ATTUNE SOURCE_ROOT: the command line's words, exit codes and output."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -221,6 +222,12 @@ class Bench(unittest.TestCase):
             for a in data["accuracy"]:
                 if a["window"] == 1024:
                     self.assertIn(f"{100 * a['overall']:.1f}</text>", bars)
+            # Each bar's figure stands in it, where the paper's line does not cross it.
+            tops = [float(y) for y in re.findall(r'<rect class="f\d" x="[^"]+" y="([^"]+)" width="(?!12")', bars)]
+            said = [float(y) for y in re.findall(r'<text class="in mid" x="[^"]+" y="([^"]+)"', bars)]
+            self.assertEqual(len(said), len(tops))
+            for top, y in zip(tops, said):
+                self.assertGreater(y - 12, top)
             r = attune("bench", "--report", "/proc/none/report", "-s", "0.01", "-W", "64")
             self.assertEqual(r.returncode, 1)
             self.assertIn("/proc/none/report", r.stderr)
