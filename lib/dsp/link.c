@@ -187,7 +187,7 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             /* Envelopes are compared where something hangs on them. */
             bool apart = !one && ratio > (e->clipped ? AT_LINK_WEAKER_FAR : AT_LINK_WEAKER);
             bool joins = !cut && !made && ratio < AT_LINK_WEAKER && gap < fmin(12 * w, WIDEST_GAP_HZ);
-            double link = apart || joins ? at_measure_link(&e->fast, t->rate_hz, &r[i], &r[j],
+            double link = apart || joins ? at_measure_link(e, t->rate_hz, &r[i], &r[j],
                                                            t->energy, t->other)
                                          : 0;
             bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
@@ -290,7 +290,7 @@ static bool parted(struct at_tracker *t, const struct at_epoch *e, const struct 
     double far = sign * (*ret_peak - valley);
     struct at_region own = {.f_lo_hz = k->e.f_lo_hz, .f_hi_hz = k->e.f_hi_hz},
                      other = {.f_lo_hz = *ret_peak - far / 2, .f_hi_hz = *ret_peak + far / 2};
-    return fabs(at_measure_link(&e->fast, t->rate_hz, &own, &other, t->energy, t->other)) < LINKED;
+    return fabs(at_measure_link(e, t->rate_hz, &own, &other, t->energy, t->other)) < LINKED;
 }
 
 static double peak_between(const struct at_epoch *e, double rate_hz, double lo, double hi)

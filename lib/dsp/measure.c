@@ -17,6 +17,17 @@
 #define SEEN        1.5f /* times what noise may do in a mean of rows: that mean shows it */
 #define HALF        0.4f /* of the level: where half of a mean's rows are on */
 #define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
+#define RUN_LEVEL   0.5f /* of the level of two while on */
+#define RUN_ROWS    12   /* for which both together are on at least */
+#define LEAD        0.4f /* of their sum, by which one stands above the other */
+#define TURNS       4
+#define BOTH_ON     0.45f /* of the level: no row in which FSK changes over shows that of both */
+#define SELDOM      10   /* one row in so many at most */
+#define SLOWER      4    /* rows of which means are looked at, too */
+#define STILL       0.05 /* variance over the squared mean of what is steady */
+#define LEAKS       4.0  /* variances of what is more than another's leak differ by less */
+#define ALIKE       0.9  /* correlation of what comes and goes together */
+#define AGAINST     0.6
 #define COLUMNS     2048 /* of spectra that are added at once */
 #define ADDED       64   /* rows that are */
 #define HARDLY      0.2f /* of a row: on for less it is neither on nor off */
@@ -75,9 +86,9 @@ double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, 
     return fmax(s, 0) * rate_hz / m->n;
 }
 
-/* Variances of two envelopes over their squared means, and their correlation. */
+/* Variances of two envelopes over their squared means, their correlation, and the ratio of the variances themselves. */
 struct moves {
-    double a, b, together;
+    double a, b, together, ratio;
 };
 
 static struct moves envelopes(const float *a, const float *b, size_t t)
@@ -86,6 +97,7 @@ static struct moves envelopes(const float *a, const float *b, size_t t)
     at_loops_best()->pairs(a, b, t, sums);
     double sa = sums[0], sb = sums[1], va = sums[2] - sa * sa / n, vb = sums[3] - sb * sb / n;
     struct moves m = {.a = sa > 0 ? va * n / (sa * sa) : 0, .b = sb > 0 ? vb * n / (sb * sb) : 0};
+    m.ratio = vb > 0 ? va / vb : 0;
     m.together = va > 0 && vb > 0 ? (sums[4] - sa * sb / n) / sqrt(va * vb) : 0;
     return m;
 }
@@ -103,19 +115,126 @@ double at_measure_alike(const struct at_map *m, double rate_hz, const struct at_
     return envelopes(a, b, m->t).together;
 }
 
-double at_measure_link(const struct at_map *m, double rate_hz, const struct at_region *x,
+/* Level of a + b while on: mean of what is above the mean. */
+static float level_of_both(const float *a, const float *b, size_t t)
+{
+    float level = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        double s = 0;
+        size_t n = 0;
+        for (size_t i = 0; i < t; i++)
+            if (a[i] + b[i] >= level) {
+                s += (double)(a[i] + b[i]);
+                n++;
+            }
+        level = n ? (float)(s / (double)n) : level;
+    }
+    return level;
+}
+
+/* While two together are on. */
+struct turns {
+    size_t all;     /* times that another one leads */
+    size_t on;      /* rows */
+    size_t turning; /* of them, in runs in which the lead changes more than once */
+    size_t both;    /* of these, with both on */
+    struct moves m; /* within these runs: sums of squares and products about their means */
+};
+
+/* One run of rows, n of them. */
+static void add_run(const float *a, const float *b, size_t n, float level, struct turns *r)
+{
+    size_t turns = 0, both = 0;
+    float before = 0;
+    r->on += n;
+    if (n < RUN_ROWS)
+        return;
+    for (size_t k = 0; k < n; k++) {
+        float lead = (a[k] - b[k]) / (a[k] + b[k]);
+        both += fminf(a[k], b[k]) > BOTH_ON * level;
+        if (fabsf(lead) < LEAD)
+            continue;
+        turns += lead * before < 0;
+        before = lead;
+    }
+    if (turns < 2)
+        return;
+    double s[5];
+    at_loops_best()->pairs(a, b, n, s);
+    r->m.a += s[2] - s[0] * s[0] / (double)n;
+    r->m.b += s[3] - s[1] * s[1] / (double)n;
+    r->m.together += s[4] - s[0] * s[1] / (double)n;
+    r->turning += n;
+    r->both += both;
+    r->all += turns;
+}
+
+/* Do they, nearly whenever they are on, take turns, go against each other and hardly ever stand together? So do the two
+ * lines of FSK in a burst, which come and go together. */
+static bool change_hands(const float *a, const float *b, size_t t)
+{
+    float level = level_of_both(a, b, t);
+    struct turns r = {0};
+    for (size_t i = 0, from = 0; i <= t; i++) {
+        if (i < t && a[i] + b[i] > RUN_LEVEL * level)
+            continue;
+        add_run(a + from, b + from, i - from, level, &r);
+        from = i + 1;
+    }
+    return r.all >= TURNS && 4 * r.turning >= 3 * r.on && r.both * SELDOM < r.turning && r.m.together < 0 &&
+           r.m.together * r.m.together > AGAINST * AGAINST * r.m.a * r.m.b;
+}
+
+/* Leaves the bins that two share to neither. False: nothing is left of one. */
+static bool apart(unsigned *xlo, unsigned *xhi, unsigned *ylo, unsigned *yhi)
+{
+    bool below = *xlo + *xhi < *ylo + *yhi; /* x lies below */
+    unsigned *top = below ? xhi : yhi, *bottom = below ? ylo : xlo;
+    if (*top > *bottom) {
+        unsigned end = *bottom;
+        *bottom = *top;
+        *top = end;
+    }
+    return *xlo < *xhi && *ylo < *yhi;
+}
+
+/* Means of `rows` rows each, in place; returns how many. */
+static size_t coarsen(float *a, size_t t, size_t rows)
+{
+    for (size_t i = 0; i < t / rows; i++) {
+        float s = 0;
+        for (size_t k = 0; k < rows; k++)
+            s += a[i * rows + k];
+        a[i] = s / (float)rows;
+    }
+    return t / rows;
+}
+
+double at_measure_link(const struct at_epoch *e, double rate_hz, const struct at_region *x,
                        const struct at_region *y, float *a, float *b)
 {
+    const struct at_map *m = &e->fast;
     unsigned xlo, xhi, ylo, yhi;
     at_measure_bins(m, rate_hz, x->f_lo_hz, x->f_hi_hz, &xlo, &xhi);
     at_measure_bins(m, rate_hz, y->f_lo_hz, y->f_hi_hz, &ylo, &yhi);
-    if (m->t < 8 || (xlo < yhi + 2 && ylo < xhi + 2))
+    if (m->t < 8 || !apart(&xlo, &xhi, &ylo, &yhi))
         return 0;
     row_power(m, rate_hz, xlo, xhi, a);
     row_power(m, rate_hz, ylo, yhi, b);
     struct moves both = envelopes(a, b, m->t);
     /* A steady one's envelope says nothing. */
-    return both.a < 0.05 || both.b < 0.05 ? 0 : both.together;
+    if (both.a < STILL || both.b < STILL)
+        return 0;
+    if (change_hands(a, b, m->t))
+        return -1;
+    coarsen(b, m->t, SLOWER);
+    if (change_hands(a, b, coarsen(a, m->t, SLOWER)))
+        return -1; /* weak and slow: noise hides it in single rows */
+    if (xlo >= yhi + 2 || ylo >= xhi + 2)
+        return both.together;
+    /* What leaks over makes those that touch alike, but is a quarter of the power at most. */
+    bool as_strong = both.ratio > 1 / LEAKS && both.ratio < LEAKS;
+    return !e->gated && both.together > ALIKE && as_strong ? both.together : 0;
 }
 
 /* Level while on. quiet: what noise does at most. */

@@ -18,9 +18,10 @@ struct at_on {
 
 /* Mean power between the edges over a map, noise taken off. */
 double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz);
-/* Correlation -1..1 of two regions' envelopes over the short rows; 0 where they stand still or
- * share their bins. a, b: scratch (t). */
-double at_measure_link(const struct at_map *m, double rate_hz, const struct at_region *x,
+/* Correlation -1..1 of two regions' envelopes over the short rows; 0 where they stand still, share their bins, or
+ * touch and may be alike by what leaks over. -1: they go against each other, bit by bit, while on.
+ * a, b: scratch (fast.t). */
+double at_measure_link(const struct at_epoch *e, double rate_hz, const struct at_region *x,
                        const struct at_region *y, float *a, float *b);
 /* The same where they hardly move, and for regions that touch. */
 double at_measure_alike(const struct at_map *m, double rate_hz, const struct at_region *x,
