@@ -25,6 +25,7 @@
 #define MIN_TOKENS 64         /* a short emission's channel is widened to bring so many */
 
 #define SPECK_ROWS   4    /* of the short spectra */
+#define LOST         4.0  /* two standard deviations of noise */
 #define SPECK_ENERGY 50.0 /* over the noise's density: 1 is a cell at 0 dB */
 
 #define TOGETHER 8 /* blocks that two threads make */
@@ -356,6 +357,14 @@ static bool is_speck(const struct at_band *b, const struct at_emission *e)
     return life <= SPECK_ROWS * b->view.n_fast / 2.0 * b->view.looks_fast && energy < SPECK_ENERGY;
 }
 
+/* Weaker than the noise's own scatter over its time and band: what was found was not there when it was measured. */
+static bool is_lost(const struct at_band *b, const struct at_track *k)
+{
+    double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, b->config.rate_hz / b->view.n_slow),
+           snr = pow(10, (double)k->e.snr_db / 10);
+    return snr * snr * k->on_s * width < LOST;
+}
+
 /* Seen once, or a skirt that did not stay; at the end of what there is only that which came up late
  * beside a stronger one. */
 static bool is_doubtful(const struct at_band *b, const struct at_track *k, bool last)
@@ -383,7 +392,7 @@ static int settle(struct at_band *b, bool last)
         if (k->pending && due) {
             if (over && !k->by_hand &&
                 (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
-                 is_speck(b, &k->e))) {
+                 is_speck(b, &k->e) || is_lost(b, k))) {
                 drop_track(b, k);
                 continue;
             }

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "lib/dsp/measure.h"
+#include "lib/synth/synth.h"
+#include "tests/support/band_log.h"
 #include "tests/support/signals.h"
 
 enum { BINS = 64, ROWS = 640 };
@@ -107,12 +109,41 @@ static void test_what_touches_and_comes_and_goes_together(void **state)
     }
 }
 
+/* Weak bursts, after which the mean over half a second still shows a rest of what is over: it is not reported. */
+static void test_what_is_below_noise_when_measured_is_nothing(void **state)
+{
+    enum { N = 300000, SCENES = 12 };
+    const double rate = 1e6;
+    unsigned all = 0;
+    for (uint64_t which = 1801; which < 1801 + SCENES; which++) {
+        uint64_t r = which;
+        struct band_log l = {0};
+        struct at_scene s = {.rate_hz = rate, .duration_s = 0.3, .channel = {.seed = which, .noise_dbfs_hz = -110}, .n_emitters = 1};
+        s.emitters[0] = (struct at_emitter){.offset_hz = 250e3 * (2 * sig_uniform(&r) - 1), .snr_db = 10, .start_s = 0.03};
+        s.emitters[0].signal = (struct at_signal_spec){.class_id = AT_CLASS_FSK2, .variant = "tpms_fsk", .seed = which, .clean = 1};
+        struct at_signal_truth truth[1];
+        float *iq = calloc(N, 8);
+        assert_int_equal(at_scene_render(&s, 0, iq, truth), 0);
+        struct at_band *b = log_band(&l, NULL, rate);
+        assert_int_equal(at_band_push(b, iq, N, 0), 0);
+        assert_int_equal(at_band_flush(b), 0);
+        at_band_destroy(b);
+        for (unsigned i = 0; i < l.n; i++)
+            all += l.e[i].snr_db < -10;
+        free(iq);
+        free(l.frames);
+    }
+    print_message("%u emissions far below noise\n", all);
+    assert_int_equal(all, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_of_fsk_go_against_each_other_in_bursts),
         cmocka_unit_test(test_two_that_are_keyed_do_not),
         cmocka_unit_test(test_what_touches_and_comes_and_goes_together),
+        cmocka_unit_test(test_what_is_below_noise_when_measured_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
