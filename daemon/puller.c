@@ -456,6 +456,8 @@ void at_puller_get_view(struct at_puller *r, struct at_radio_view *v)
         struct at_ledger l;
         r->source->ops->get_ledger(r->source, &l);
         v->state = r->source->ops->get_state(r->source);
+        if (v->state == AT_SOURCE_ENDED) /* its last emissions are still decided on */
+            v->state = AT_SOURCE_RUNNING;
         source_says(r, v->state);
         v->ledger.requested += l.requested;
         v->ledger.delivered += l.delivered;
