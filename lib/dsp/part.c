@@ -12,6 +12,9 @@
 #define CELLS     48     /* of the emission's band, over which its spectrum is smoothed */
 #define CELL_BINS 6      /* at least */
 #define FAST_BINS 3      /* of the short spectra, for either side */
+#define FINE      192    /* cells in which what stands far apart is looked for */
+#define EMPTY     0.15   /* of the band that is empty between the two */
+#define WIDTHS    2      /* times the narrower one's own width is empty between them */
 #define UNRELATED 0.4    /* correlation of envelopes: FSK's lines go against each other */
 #define STEADY    0.9f
 
@@ -69,6 +72,35 @@ static unsigned valley(const float *cells, unsigned n)
     return at;
 }
 
+/* The middle of the longest empty stretch that has something on both sides, however narrow: below
+ * both by VALLEY, and far wider than the narrower of the two. after (n): scratch. 0: there is none.
+ */
+static unsigned stretch(const float *cells, unsigned n, float *after)
+{
+    unsigned best = 0, longest = (unsigned)(EMPTY * n);
+    float below = 0, most = 0;
+    for (unsigned c = n; c-- > 0;)
+        after[c] = most = fmaxf(most, cells[c]);
+    for (unsigned c = 0; c + 1 < n; c++) {
+        below = fmaxf(below, cells[c]);
+        float above = after[c + 1], low = fminf(below, above) / VALLEY;
+        unsigned end = c + 1;
+        while (end < n && cells[end] < low)
+            end++;
+        /* what lies behind is seen from there: the same for all that begin in this stretch */
+        if (end == n || end - c - 1 <= longest || below > OTHER * after[end] ||
+            after[end] > OTHER * below || low * VALLEY > after[end])
+            continue;
+        unsigned narrow = span(cells, 0, c + 1, below), other = span(cells, end, n, after[end]);
+        narrow = other < narrow ? other : narrow;
+        if (end - c - 1 < WIDTHS * narrow)
+            continue;
+        longest = end - c - 1;
+        best = (c + 1 + end) / 2;
+    }
+    return best;
+}
+
 bool at_part_find(const struct at_track *k, const struct at_epoch *e, float *smooth, float *a,
                   float *b, double *ret_hz)
 {
@@ -79,6 +111,11 @@ bool at_part_find(const struct at_track *k, const struct at_epoch *e, float *smo
     at_measure_bins(m, e->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz, &lo, &hi);
     unsigned bins = (hi - lo) / CELLS > CELL_BINS ? (hi - lo) / CELLS : CELL_BINS;
     unsigned n = make_cells(k, m, lo, hi, bins, smooth), at = valley(smooth, n);
+    if (at == 0) { /* narrower than a few of these cells, but far away? */
+        bins = (hi - lo) / FINE > CELL_BINS ? (hi - lo) / FINE : CELL_BINS;
+        n = make_cells(k, m, lo, hi, bins, smooth);
+        at = 2 * n <= m->n ? stretch(smooth, n, smooth + n) : 0;
+    }
     if (at == 0)
         return false;
     *ret_hz = (lo + (at + 0.5) * bins - 0.5 * m->n - 0.5) * e->rate_hz / m->n;

@@ -404,6 +404,26 @@ static void test_two_whose_skirts_meet_are_two(void **state)
     free(l.frames);
 }
 
+/* What filled the gap at first was a skirt of the moment: a narrow one (or a line) far beside a wide
+ * one is another as soon as the gap stays empty. */
+static void test_a_narrow_one_far_beside_a_wide_one_is_another(void **state)
+{
+    enum { N = 400000, FIRST = 22000 };
+    for (int line = 0; line < 2; line++) {
+        struct band_log l = {0};
+        float *iq = noise(N, -50, 1);
+        sig_add_wide(iq, 0, N, 0.1, 0.06, -25, 2);
+        sig_add_wide(iq, 0, line ? 0 : N, 0.24, 0.004, -35, 3);
+        sig_add_tone(iq, 0, line ? N : 0, 0.24, -38);
+        sig_add_wide(iq, 0, FIRST, 0.17, 0.15, -38, 4);
+        run(&l, iq, N, RATE);
+        assert_int_equal(l.n, 2);
+        assert_true(l.e[0].f_hi_hz - l.e[0].f_lo_hz < 120e3 && l.e[0].end > N - 2000);
+        free(iq);
+        free(l.frames);
+    }
+}
+
 /* A carrier with sidebands of a tone of 2.5 kHz, 22 and 25 dB down, that begin when the carrier is
  * known; both or the upper one alone (another carrier). */
 static unsigned found_beside_carrier(bool lower)
@@ -664,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_a_gap_ends_the_run),
         cmocka_unit_test(test_a_gate_is_no_noise),
         cmocka_unit_test(test_two_whose_skirts_meet_are_two),
+        cmocka_unit_test(test_a_narrow_one_far_beside_a_wide_one_is_another),
         cmocka_unit_test(test_emissions_live_across_visits),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
         cmocka_unit_test(test_sidebands_belong_to_their_carrier),
