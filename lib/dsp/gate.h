@@ -1,6 +1,6 @@
 /* Gates: while a receiver or a recorder leaves samples out, one constant stands in their place: zeros, or the code that
  * memory happened to hold. A run of AT_GATE_RUN equal samples or more becomes exact zeros, which no part of the band
- * takes for a signal or for noise. SPDX-License-Identifier: GPL-3.0-or-later */
+ * takes for a signal or for noise. All of it: the thread that pushes the band. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_GATE_H
 #define AT_DSP_GATE_H
 

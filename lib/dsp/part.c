@@ -87,7 +87,6 @@ static unsigned stretch(const float *cells, unsigned n, float *after)
         unsigned end = c + 1;
         while (end < n && cells[end] < low)
             end++;
-        /* what lies behind is seen from there: the same for all that begin in this stretch */
         if (end == n || end - c - 1 <= longest || below > OTHER * after[end] ||
             after[end] > OTHER * below || low * VALLEY > after[end])
             continue;

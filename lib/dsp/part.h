@@ -6,8 +6,10 @@
 #include "lib/dsp/track.h"
 
 /* True: the track's spectrum so far has a valley 13 dB below what lies to either side of it, and
- * the epoch's envelopes of both sides have nothing to do with each other. *ret_hz: the valley's
- * lowest place. smooth (bins of the long spectra), a, b (rows of an epoch): scratch. RT-safe. */
+ * the epoch's envelopes of both sides have nothing to do with each other; or an empty stretch of
+ * 15 % of its band with something behind it, however narrow. *ret_hz: the valley's lowest place, or
+ * the stretch's middle; baseband. smooth (bins of the long spectra), a, b (rows of an epoch):
+ * scratch. The tracker's thread; RT-safe. */
 bool at_part_find(const struct at_track *k, const struct at_epoch *e, float *smooth, float *a,
                   float *b, double *ret_hz);
 
