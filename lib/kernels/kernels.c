@@ -38,31 +38,42 @@ static bool is_sound(const struct at_kernels *k)
 }
 
 #if defined(__x86_64__)
-#define ROWS  28
-#define WIDTH 64
+#define ROWS   32
+#define WIDTH  128
+#define WARM   (500 * 1000) /* ns until wide registers run at their own clock */
+#define ROUNDS 32
+#define MARGIN 1.05 /* what is no faster than this stays in its place */
 
-/* The fastest of some products in bf16 by each of two variants, taken by turns: whether a is the
- * slower one. */
-static bool is_slower(const struct at_kernels *a, const struct at_kernels *b)
+/* ns of one product of bf16 by k */
+static int64_t product_ns(const struct at_kernels *k)
 {
     static const uint16_t x[ROWS * WIDTH], w[WIDTH * WIDTH];
     float y[ROWS * WIDTH];
+    int64_t begin = at_clock_mono_ns();
+    k->linear_bf16(&(struct at_linear){.x = x,
+                                       .w = w,
+                                       .y = y,
+                                       .m = ROWS,
+                                       .n = WIDTH,
+                                       .k = WIDTH,
+                                       .x_stride = WIDTH,
+                                       .y_stride = WIDTH});
+    return at_clock_mono_ns() - begin;
+}
+
+/* Whether a is clearly slower than b: the fastest of some products of each, taken by turns. */
+static bool is_slower(const struct at_kernels *a, const struct at_kernels *b)
+{
     int64_t best[2] = {INT64_MAX, INT64_MAX};
-    const struct at_linear job = {.x = x,
-                                  .w = w,
-                                  .y = y,
-                                  .m = ROWS,
-                                  .n = WIDTH,
-                                  .k = WIDTH,
-                                  .x_stride = WIDTH,
-                                  .y_stride = WIDTH};
-    for (int i = 0; i < 64; i++) {
-        int64_t begin = at_clock_mono_ns();
-        (i % 2 ? b : a)->linear_bf16(&job);
-        int64_t took = at_clock_mono_ns() - begin;
+    for (int64_t begin = at_clock_mono_ns(); at_clock_mono_ns() - begin < WARM;) {
+        product_ns(a);
+        product_ns(b);
+    }
+    for (int i = 0; i < 2 * ROUNDS; i++) {
+        int64_t took = product_ns(i % 2 ? b : a);
         best[i % 2] = took < best[i % 2] ? took : best[i % 2];
     }
-    return best[0] > best[1];
+    return (double)best[0] > MARGIN * (double)best[1];
 }
 
 /* Dot products of pairs (VDPBF16PS) do twice what multiply-adds do on some processors, half of it
