@@ -116,9 +116,16 @@ static int take_ignore(struct at_band *b, const struct at_band_config *config)
     return 0;
 }
 
+static void tell_floor(struct at_band *b)
+{
+    b->stats.floor_dbfs_hz = (float)(10 * log10(b->floor.median));
+    b->stats.floor_source = b->floor.source;
+}
+
 void at_band_set_assumed_floor(struct at_band *b, double dbfs_hz)
 {
     at_floor_assume(&b->floor, dbfs_hz < 0 ? pow(10, dbfs_hz / 10) : 0);
+    tell_floor(b);
 }
 
 void at_band_set_gain(struct at_band *b, double gain_db)
@@ -488,8 +495,7 @@ static int end_epoch(struct at_band *b, bool last)
     at_view_epoch(v, &b->floor, &e);
     int ret = at_tracker_run(&b->tracker, &e, regions, search(b, &e, regions));
     b->stats.n_artefacts = b->tracker.n_artefacts + v->has_dc;
-    b->stats.floor_dbfs_hz = (float)(10 * log10(b->floor.median));
-    b->stats.floor_source = b->floor.source;
+    tell_floor(b);
     at_view_rows(v, &e, &b->sink, &b->stats, b->floor.median, last);
     at_view_next(v);
     if (ret == 0)

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned with a simulated radio that visits several bands: emissions that live across visits, what each band keeps, the
-ledger, a band that the radio refuses, a reload. Usage: bands.py ATTUNED MODULES"""
-import datetime, os, signal, sys, tempfile, time
+ledger, a band that the radio refuses, a reload, a floor without noise. Usage: bands.py ATTUNED MODULES"""
+import array, datetime, math, os, signal, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import attuned  # noqa: E402
@@ -231,11 +231,44 @@ def run_rates():
     check("SIGTERM ends it", code == 0 and took < 5, (code, took))
 
 
+def run_floor():
+    """A receiver whose samples are exact zeros at first (an output still muted) shows the converter's own noise and says that it
+    is assumed; then noise comes, and later zeros do not lower it."""
+    mute, hiss = 2_000_000, 500_000
+    with open("mute.cs16", "wb") as f:
+        f.write(bytes(4 * mute))
+        array.array("h", (b - 128 for b in os.urandom(2 * hiss))).tofile(f)
+    noise = 10 * math.log10(2 * (256**2 - 1) / 12 / 32768**2 / RATE)
+    step = 10 * math.log10(2 / 12 / 32768**2 / RATE)
+    with open("mute.yaml", "w") as f:
+        f.write(f"""log: {{level: info, format: json}}
+soapy: {{modules: [{MODULES}]}}
+model: {{path: model.safetensors}}
+http: {{listen: "127.0.0.1:0"}}
+bandplan: ""
+cache_dir: cache
+radios:
+  - {{name: mute, device: "driver=attunesim,serial=mute,file={os.getcwd()}/mute.cs16", bands: [{{name: one, center: 433.92M, rate: 250k}}]}}
+""")
+    d = Daemon("mute.yaml")
+    until("it runs", lambda: "one" in bands(d) and "floor_source" in bands(d)["one"])
+    b = bands(d)["one"]
+    check("nothing but zeros: the converter's, assumed", b["floor_source"] == "assumed" and abs(b["noise_floor_dbfs_per_hz"] - step) < 0.5, (b, step))
+    until("noise has come: measured", lambda: bands(d)["one"]["floor_source"] == "measured")
+    for _ in range(10):
+        time.sleep(0.1)
+        b = bands(d)["one"]
+        check("zeros or noise, it is the noise's", b["floor_source"] == "measured" and abs(b["noise_floor_dbfs_per_hz"] - noise) < 1.5, (b, noise))
+    check("neither is an emission", b["emissions_seen"] == 0, b)
+    code, took = d.stop()
+    check("SIGTERM ends it", code == 0 and took < 5, (code, took))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_model("model.safetensors")
-        for run in (run_walk, run_reload, run_return, run_hang, run_rates):
+        for run in (run_walk, run_reload, run_return, run_hang, run_rates, run_floor):
             for f in os.listdir("."):
                 if f.endswith((".counts", ".log")):
                     os.unlink(f)
