@@ -23,6 +23,7 @@
                       */
 #define OCCUPIED 0.5 /* overlap over the union */
 #define APART    3   /* epochs in which it must look like two */
+#define CHANGED  4.0 /* 6 dB: a side that differs so from its mean was not there all along */
 #define FORGET_S 1.0 /* spectra are halved so often: edges follow */
 
 const char *at_floor_source_name(enum at_floor_source source)
@@ -392,20 +393,35 @@ static bool occupied(const struct at_tracker *t, const struct at_track *k, doubl
     return false;
 }
 
-/* k keeps the stronger side of at_hz, or that which is no other's, a new track gets the other. 0 or
- * -ENOMEM. */
-static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch *e, double at_hz)
+/* Mean power between the edges while it was on, over its life. */
+static double life_power(const struct at_tracker *t, const struct at_track *k,
+                         const struct at_map *m, double f_lo_hz, double f_hi_hz)
 {
-    if (t->n_tracks >= t->max_tracks)
-        return 0;
-    double lo = k->e.f_lo_hz, hi = k->e.f_hi_hz;
-    double below = at_measure_power(&e->slow, t->rate_hz, lo, at_hz),
-           above = at_measure_power(&e->slow, t->rate_hz, at_hz, hi), all = below + above;
-    if (!(below > 0) || !(above > 0))
-        return 0;
-    bool taken_below = occupied(t, k, lo, at_hz), taken_above = occupied(t, k, at_hz, hi);
-    bool up = taken_below != taken_above ? taken_below : above > below; /* k moves up */
-    struct at_track *other = at_tracker_add(t, lo, hi, k->e.start);
+    unsigned lo, hi;
+    double s = 0;
+    at_measure_bins(m, t->rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    for (unsigned i = lo; i < hi; i++)
+        s += k->slow.sum[i] / k->slow.rows - (double)m->floor[i];
+    return fmax(s, 0) * t->rate_hz / m->n;
+}
+
+/* Of what k was until now one side remains. */
+static void keep_side(struct at_tracker *t, struct at_track *k, const struct at_epoch *e,
+                      double at_hz, bool above, double share)
+{
+    *(above ? &k->stop_lo_hz : &k->stop_hi_hz) = at_hz;
+    *(above ? &k->e.f_lo_hz : &k->e.f_hi_hz) = at_hz;
+    k->parted = k->sure = true;
+    k->power_s *= share;
+    at_measure_edges(k, e, t->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz, t->scratch);
+    set_levels(t, k);
+}
+
+/* A track of its own for the other side of k, of which it was a part for `since` of its life. */
+static int leave(struct at_tracker *t, const struct at_track *k, const struct at_epoch *e,
+                 double at_hz, bool above, double share, double since)
+{
+    struct at_track *other = at_tracker_add(t, k->e.f_lo_hz, k->e.f_hi_hz, k->e.start);
     if (!other)
         return -ENOMEM;
     struct at_track made = *k;
@@ -416,21 +432,41 @@ static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch 
     made.e.id = 0;
     made.pending = true;
     made.user = NULL;
-    made.power_s *= (up ? below : above) / all;
-    k->power_s *= (up ? above : below) / all;
     made.is_seen = false;
-    *other = made;
-    *(up ? &k->stop_lo_hz : &k->stop_hi_hz) = at_hz;
-    *(up ? &other->stop_hi_hz : &other->stop_lo_hz) = at_hz;
-    struct at_track *both[2] = {up ? other : k, up ? k : other};
-    for (int i = 0; i < 2; i++) {
-        both[i]->parted = both[i]->sure = true;
-        *(i ? &both[i]->e.f_lo_hz : &both[i]->e.f_hi_hz) = at_hz;
-        at_measure_edges(both[i], e, t->rate_hz, both[i]->e.f_lo_hz, both[i]->e.f_hi_hz,
-                         t->scratch);
-        set_levels(t, both[i]);
+    if (since < 1) {
+        double on = since * k->on_s * t->rate_hz;
+        made.e.start = e->end - (uint64_t)fmin(on, (double)(e->end - k->e.start));
+        made.absent = 0;
+        made.on_s *= since;
+        made.noise_s *= since;
+        made.clipped_s *= since;
     }
+    *other = made;
+    keep_side(t, other, e, at_hz, above, share);
     return 0;
+}
+
+/* k keeps the side of at_hz that was the stronger one, or that which is no other's. A new track
+ * gets the other side, from when it came; what is gone gets none. 0 or -ENOMEM. */
+static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch *e, double at_hz)
+{
+    if (t->n_tracks >= t->max_tracks)
+        return 0;
+    double lo = k->e.f_lo_hz, hi = k->e.f_hi_hz;
+    double below = life_power(t, k, &e->slow, lo, at_hz),
+           above = life_power(t, k, &e->slow, at_hz, hi), all = below + above;
+    if (!(below > 0) || !(above > 0))
+        return 0;
+    bool taken_below = occupied(t, k, lo, at_hz), taken_above = occupied(t, k, at_hz, hi);
+    bool up = taken_below != taken_above ? taken_below : above > below; /* k moves up */
+    double life = up ? below : above;
+    double now = at_measure_power(&e->slow, t->rate_hz, up ? lo : at_hz, up ? at_hz : hi);
+    int ret = 0;
+    if (now * CHANGED > life)
+        ret = leave(t, k, e, at_hz, !up, life / all, now > CHANGED * life ? life / now : 1);
+    if (ret == 0)
+        keep_side(t, k, e, at_hz, up, 1 - life / all);
+    return ret;
 }
 
 /* What was one until now may be several whose skirts meet. */
@@ -484,8 +520,8 @@ static bool is_fringe(const struct at_region *r, size_t i)
     return false;
 }
 
-/* Nothing 10 dB stronger stands within ten of its own widths, no gate opens, nothing clips: what comes and goes
- * here is not another's splatter. */
+/* Nothing 10 dB stronger stands within ten of its own widths, no gate opens, nothing clips: what
+ * comes and goes here is not another's splatter. */
 static bool is_alone(const struct at_epoch *e, const struct at_region *r, size_t i)
 {
     if (e->gated || e->clipped)

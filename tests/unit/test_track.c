@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "lib/dsp/track.h"
+#include "tests/support/signals.h"
+
+/* Maps of one epoch as a view makes them: noise of density 1 and two bands over it. */
+enum { FAST = 128, SLOW = 2048, ROWS_FAST = 312, ROWS_SLOW = 18, EPOCH = 20000, FIRST = 5000 };
+
+static const double rate = 1e6;
+static const double a_lo = -350e3, a_hi = -150e3, b_lo = 50e3, b_hi = 150e3;
+
+struct maps {
+    float fast[ROWS_FAST * FAST], slow[ROWS_SLOW * SLOW], floor[SLOW];
+    float sums[2][SLOW], tops[2][SLOW];
+    uint64_t seed;
+};
+
+static void fill(struct maps *m, struct at_map *map, float *rows, bool a, bool b)
+{
+    memset(map->sum, 0, map->n * sizeof(float));
+    memset(map->top, 0, map->n * sizeof(float));
+    for (size_t t = 0; t < map->t; t++)
+        for (unsigned k = 0; k < map->n; k++) {
+            double f = ((double)k + 0.5 - 0.5 * map->n) * rate / map->n;
+            double mean = 1;
+            mean += a && f > a_lo && f < a_hi ? 300 : 0;
+            mean += b && f > b_lo && f < b_hi ? 200 : 0;
+            float x = (float)(-mean * log(sig_uniform(&m->seed)));
+            rows[t * map->n + k] = x;
+            map->sum[k] += x;
+            map->top[k] = fmaxf(map->top[k], x);
+        }
+}
+
+/* One epoch: the regions that a detector and linker would give for it. */
+static void run_epoch(struct at_tracker *t, struct maps *m, unsigned i, bool b, bool joined)
+{
+    uint64_t at = FIRST + (uint64_t)i * EPOCH;
+    struct at_epoch e = {.index = at,
+                         .end = at + EPOCH,
+                         .rate_hz = rate,
+                         .fast = {.n = FAST,
+                                  .t = ROWS_FAST,
+                                  .rows = m->fast,
+                                  .floor = m->floor,
+                                  .sum = m->sums[0],
+                                  .top = m->tops[0],
+                                  .looks = 1,
+                                  .first = at,
+                                  .hop = 64,
+                                  .span = 128},
+                         .slow = {.n = SLOW,
+                                  .t = ROWS_SLOW,
+                                  .rows = m->slow,
+                                  .floor = m->floor,
+                                  .sum = m->sums[1],
+                                  .top = m->tops[1],
+                                  .looks = 1,
+                                  .first = at,
+                                  .hop = 1024,
+                                  .span = 2048},
+                         .floor_source = AT_FLOOR_MEASURED};
+    struct at_region r[2 * AT_TRACK_MAX_REGIONS] = {{.f_lo_hz = a_lo,
+                                                     .f_hi_hz = joined ? b_hi : a_hi,
+                                                     .peak_hz = -200e3,
+                                                     .peak = 300,
+                                                     .steady = true,
+                                                     .is_long = true}};
+    fill(m, &e.fast, m->fast, true, b);
+    fill(m, &e.slow, m->slow, true, b);
+    assert_int_equal(at_tracker_run(t, &e, r, 1), 0);
+}
+
+static struct at_track *track_at(const struct at_tracker *t, double hz)
+{
+    for (unsigned i = 0; i < t->n_tracks; i++)
+        if (!t->tracks[i]->dropped && t->tracks[i]->e.f_lo_hz < hz && t->tracks[i]->e.f_hi_hz > hz)
+            return t->tracks[i];
+    return NULL;
+}
+
+/* Epochs of one band, then `both` of both in one region, then one again. */
+static void run_two(struct at_tracker *t, struct at_mem *mem, unsigned alone, unsigned both,
+                    unsigned after)
+{
+    static struct maps m;
+    m.seed = 7;
+    for (unsigned i = 0; i < SLOW; i++)
+        m.floor[i] = 1;
+    assert_int_equal(at_tracker_init(t, mem, rate, FAST, SLOW, ROWS_FAST, 16), 0);
+    t->hang_s = 0.5;
+    unsigned i = 0;
+    for (; i < alone; i++)
+        run_epoch(t, &m, i, false, false);
+    for (; i < alone + both; i++)
+        run_epoch(t, &m, i, true, true);
+    for (; i < alone + both + after; i++)
+        run_epoch(t, &m, i, false, false);
+}
+
+static double db(double ratio)
+{
+    return 10 * log10(ratio);
+}
+
+/* What was taken for a part of another and is not began when it came, not when the other did. */
+static void test_a_part_that_leaves_began_when_it_came(void **state)
+{
+    enum { ALONE = 40, BOTH = 5 };
+    struct at_mem mem = {0};
+    struct at_tracker t;
+    run_two(&t, &mem, ALONE, BOTH, 0);
+    struct at_track *a = track_at(&t, -200e3), *b = track_at(&t, 100e3);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_ptr_not_equal(a, b);
+    print_message("a from %llu, %.1f dB; b from %llu, %.1f dB, %.3f s\n",
+                  (unsigned long long)a->e.start, (double)a->e.snr_db,
+                  (unsigned long long)b->e.start, (double)b->e.snr_db, b->on_s);
+    assert_true(a->e.start < FIRST + EPOCH);
+    int64_t late = (int64_t)b->e.start - (FIRST + ALONE * EPOCH);
+    assert_true(late > -EPOCH && late < EPOCH);
+    assert_true(fabs((double)a->e.snr_db - db(300)) < 1.5);
+    assert_true(fabs((double)b->e.snr_db - db(200)) < 1.5);
+    at_tracker_finish(&t);
+}
+
+/* And what has gone meanwhile is no emission. */
+static void test_a_part_that_is_gone_leaves_none(void **state)
+{
+    struct at_mem mem = {0};
+    struct at_tracker t;
+    run_two(&t, &mem, 40, 2, 6);
+    struct at_track *a = track_at(&t, -200e3);
+    assert_non_null(a);
+    assert_null(track_at(&t, 100e3));
+    print_message("%u tracks, a %.0f to %.0f kHz, %.1f dB\n", t.n_tracks, a->e.f_lo_hz / 1e3,
+                  a->e.f_hi_hz / 1e3, (double)a->e.snr_db);
+    assert_true(fabs(a->e.f_hi_hz - a_hi) < 5e3);
+    assert_true(fabs((double)a->e.snr_db - db(300)) < 1.5);
+    at_tracker_finish(&t);
+}
+
+/* Two that were there from the first, and taken for one, both began then. */
+static void test_parts_that_were_there_all_along(void **state)
+{
+    struct at_mem mem = {0};
+    struct at_tracker t;
+    run_two(&t, &mem, 0, 10, 0);
+    struct at_track *a = track_at(&t, -200e3), *b = track_at(&t, 100e3);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_ptr_not_equal(a, b);
+    assert_true(a->e.start < FIRST + EPOCH && b->e.start < FIRST + EPOCH);
+    assert_true(fabs((double)a->e.snr_db - db(300)) < 1.5);
+    assert_true(fabs((double)b->e.snr_db - db(200)) < 1.5);
+    at_tracker_finish(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_part_that_leaves_began_when_it_came),
+        cmocka_unit_test(test_a_part_that_is_gone_leaves_none),
+        cmocka_unit_test(test_parts_that_were_there_all_along),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
