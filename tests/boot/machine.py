@@ -81,7 +81,7 @@ class Machine:
         with open(self.console, encoding="utf-8", errors="replace") as f:
             return f.read()[-10000:]
 
-    def wait(self, what, good, seconds=30):
+    def wait(self, what, good, seconds=300):
         """Until good() is true; returns what it gave."""
         end = time.monotonic() + seconds
         while True:
@@ -122,7 +122,7 @@ class Machine:
         got = [values.get(n, "") for n in names]
         return got if len(got) > 1 else got[0]
 
-    def get(self, path, port=8650, timeout=10):
+    def get(self, path, port=8650, timeout=60):
         """Body of a page, or None."""
         r = self.run("curl", "-s", "-f", "--max-time", str(timeout), f"http://127.0.0.1:{port}{path}")
         return r.stdout if r.returncode == 0 else None
@@ -134,7 +134,7 @@ class Machine:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)  # --kill-child takes PID 1 along, and that everything in it
             self.process.wait()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while os.path.isdir(self.cgroup) and time.monotonic() < end:
             for folder, _, _ in os.walk(self.cgroup, topdown=False):
                 try:

@@ -80,7 +80,7 @@ def use(m):
     m.write("/etc/attune/attuned.yaml", CONFIG)
     m.run("systemctl", "restart", "attuned", check=True)
     check("a radio runs", receives(m))
-    listing = m.run("sh", "-c", "attune listen -d driver=attunesim,scene=tone -f 433M -s 250k --json & sleep 8; kill $!").stdout
+    listing = m.run("sh", "-c", "timeout 240 attune listen -d driver=attunesim,scene=tone -f 433M -s 250k --json | head -n 1").stdout
     check("attune listen shows an emission", '"snr_db"' in listing, listing)
     m.run("systemctl", "enable", "--now", "attuned-standalone", check=True)
     check("the variant without a network takes over", m.wait("standalone", lambda: m.show("attuned", "ActiveState") == "inactive"

@@ -85,7 +85,7 @@ class Case(unittest.TestCase):
         cls.folder.cleanup()
 
     def attune(self, *args, stdin=None, **env):
-        return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, stdin=stdin, timeout=100, env=self.env | env)
+        return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, stdin=stdin, timeout=600, env=self.env | env)
 
     def refused(self, code, words, *args, **env):
         r = self.attune(*args, **env)
@@ -139,7 +139,7 @@ class Classify(Case):
         want = None
         for where in ({}, {"HOME": "relative"}, {"HOME": "/proc/none"}, {"XDG_CACHE_HOME": "relative", "HOME": str(self.dir / "home")},
                       {"XDG_CACHE_HOME": "/" + "x" * 2000}, {"XDG_CACHE_HOME": "/" + "x" * 3000}):
-            r = subprocess.run([ATTUNE, "classify", "--json", self.dir / "tone_433.92M_250k.cu8"], capture_output=True, timeout=100, env=plain | where)
+            r = subprocess.run([ATTUNE, "classify", "--json", self.dir / "tone_433.92M_250k.cu8"], capture_output=True, timeout=600, env=plain | where)
             self.assertEqual((r.returncode, r.stderr), (0, b""), where)
             got = [json.loads(x)["class"] for x in r.stdout.splitlines()[:-1]]
             want = want or got
@@ -156,7 +156,7 @@ class Classify(Case):
         alone = self.dir / "alone" / "attune"  # neither in a build nor installed
         alone.parent.mkdir()
         shutil.copy(ATTUNE, alone)
-        r = subprocess.run([alone, "classify", good], capture_output=True, timeout=100, env={k: v for k, v in self.env.items() if k != "ATTUNE_MODEL"})
+        r = subprocess.run([alone, "classify", good], capture_output=True, timeout=600, env={k: v for k, v in self.env.items() if k != "ATTUNE_MODEL"})
         self.assertEqual((r.returncode, r.stdout), (1, b""))
         for word in (b"no model: ", b"/usr/share/attune/models/", b"say --model FILE or set ATTUNE_MODEL"):
             self.assertIn(word, r.stderr)
@@ -165,7 +165,7 @@ class Classify(Case):
         good = self.dir / "tone_433.92M_250k.cu8"
         for args in ([], ["--json"]):
             with open("/dev/full", "w", encoding="ascii") as full:
-                r = subprocess.run([ATTUNE, "classify", *args, good], stdout=full, stderr=subprocess.PIPE, timeout=100, env=self.env)
+                r = subprocess.run([ATTUNE, "classify", *args, good], stdout=full, stderr=subprocess.PIPE, timeout=600, env=self.env)
             self.assertEqual((r.returncode, r.stderr.count(b"\n")), (1, 1), r.stderr)
             self.assertIn(b"standard output", r.stderr)
 

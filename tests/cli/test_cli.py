@@ -20,7 +20,7 @@ import reference  # noqa: E402
 
 
 def attune(*args, env=None):
-    return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, text=True, timeout=100, env=env)
+    return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, text=True, timeout=600, env=env)
 
 
 def lines(run):
@@ -261,7 +261,7 @@ class Bench(unittest.TestCase):
                 self.assertIn(word, r.stderr)
             for args in ([], ["--json"]):
                 with open("/dev/full", "w", encoding="ascii") as full:
-                    r = subprocess.run([ATTUNE, "bench", "-s", "0.01", "-W", "64", "-b", "mha", "-w", "stream", *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=100)
+                    r = subprocess.run([ATTUNE, "bench", "-s", "0.01", "-W", "64", "-b", "mha", "-w", "stream", *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=600)
                 self.assertEqual((r.returncode, "standard output" in r.stderr), (1, True), r.stderr)
 
     def test_a_report_on_a_full_disk_leaves_no_half_of_a_file(self):

@@ -46,11 +46,11 @@ radios:
 
     def stop(self):
         self.p.send_signal(signal.SIGTERM)
-        self.p.wait(20)
+        self.p.wait(120)
         self.log.close()
 
 
-def attune(*args, env=None, timeout=100):
+def attune(*args, env=None, timeout=600):
     return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, text=True, timeout=timeout, check=False,
                           env={**os.environ, **(env or {})})
 
@@ -63,7 +63,7 @@ class Client(unittest.TestCase):
         subprocess.run([ATTUNE, "synth", "--scene", "demo", "-t", "3", f"{cls.folder.name}/demo.sigmf-data"], check=True)
         cls.daemon = Daemon(Path(cls.folder.name), cls.port)
         cls.url = cls.daemon.url
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while time.monotonic() < end:  # until something has been named
             r = attune("emissions", "-u", cls.url, "--json")
             if r.returncode == 0 and sum("class" in json.loads(s) for s in r.stdout.splitlines()) >= 3:
@@ -99,13 +99,13 @@ class Client(unittest.TestCase):
         self.assertEqual(len(self.ok("emissions", "-n", "2").splitlines()), 2)
 
     def test_the_model_says_its_groups_and_accuracy(self):
-        with urllib.request.urlopen(self.url + "/api/v1/model", timeout=60) as r:
+        with urllib.request.urlopen(self.url + "/api/v1/model", timeout=600) as r:
             model = json.load(r)
         self.assertEqual(model["groups"]["fsk"], ["fsk2", "gfsk", "fsk4"])
         self.assertTrue(all(set(members) <= set(model["classes"]) for members in model["groups"].values()))
         known = {(a["backend"], a["window"]): a["accuracy"] for a in model["accuracy"]}
         self.assertTrue(0.5 < known["flash", 1024] <= 1, known)
-        with urllib.request.urlopen(self.url + "/api/v1/backends", timeout=60) as r:
+        with urllib.request.urlopen(self.url + "/api/v1/backends", timeout=600) as r:
             backends = {b["name"]: b for b in json.load(r)["items"]}
         candidate = next(c for c in backends["flash"]["candidates"] if c["window"] == 1024)
         self.assertAlmostEqual(candidate["accuracy"], known["flash", 1024], places=4)
@@ -119,7 +119,7 @@ class Client(unittest.TestCase):
         self.assertRegex(self.ok("tail", "--types", "emission,decision", "-n", "1"), r"^[-+ ] \d.* MHz")
         began = time.monotonic()
         self.ok("tail", "--class", "nosuchclass", "--types", "emission", "-T", "500ms")
-        self.assertLess(time.monotonic() - began, 20)
+        self.assertLess(time.monotonic() - began, 120)
 
     def test_tail_comes_back(self):
         p = subprocess.Popen([ATTUNE, "tail", "-u", self.url, "--types", "emission,decision", "--json"], stdout=subprocess.PIPE,
@@ -130,13 +130,13 @@ class Client(unittest.TestCase):
             self.assertIn("trying again", p.stderr.readline())
             type(self).daemon = Daemon(Path(self.folder.name), self.port)
             told = False
-            end = time.monotonic() + 90
+            end = time.monotonic() + 300
             while not told and time.monotonic() < end:
                 o = json.loads(p.stdout.readline())
                 told = int(o["event_id"]) > 0 and o["event"] in ("emission", "decision") and attune("emissions", "-u", self.url).returncode == 0
             self.assertTrue(told)
             p.send_signal(signal.SIGINT)
-            self.assertEqual(p.wait(20), 0)
+            self.assertEqual(p.wait(120), 0)
         finally:
             p.kill()
             p.stdout.close()

@@ -12,7 +12,7 @@ ATTUNE, DOCS = sys.argv[1], Path(sys.argv[2])
 
 
 def run(*args, **more):
-    return subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=60, check=False, **more)
+    return subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=600, check=False, **more)
 
 
 def commands():

@@ -21,7 +21,7 @@ MODULES = sys.argv[3]
 class Radio(Case):
     def attune(self, *args):
         return subprocess.run([ATTUNE, *args, "--modules", MODULES], capture_output=True, text=True, env=self.env,
-                              timeout=60, check=False)
+                              timeout=600, check=False)
 
     def listen(self, device, *args, rate="1M"):
         r = self.attune("listen", "-d", device, "-f", "433.92M", "-s", rate, "--json", "-T", "3s", *args)
@@ -49,11 +49,11 @@ class Radio(Case):
             config.write_text("radios:\n" + entry + "\n")
             daemon = Path(ATTUNE).parent.parent / "daemon" / "attuned"
             if daemon.exists():
-                p = subprocess.run([daemon, "-c", config, "--print-config"], capture_output=True, text=True, timeout=60, check=False)
+                p = subprocess.run([daemon, "-c", config, "--print-config"], capture_output=True, text=True, timeout=600, check=False)
                 self.assertEqual(p.returncode, 0, p.stderr)
                 self.assertIn("driver=attunesim,serial=SIM0", p.stdout)
         for wrong in (["extra"], ["--modules", "m" * 5000], ["--modules", ",".join("m" * 40)]):
-            r = subprocess.run([ATTUNE, "devices", *wrong], capture_output=True, text=True, timeout=60, check=False)
+            r = subprocess.run([ATTUNE, "devices", *wrong], capture_output=True, text=True, timeout=600, check=False)
             self.assertEqual((r.returncode, r.stdout, len(r.stderr.splitlines()) > 0), (2, "", True), wrong[-1][:40])
 
     def test_a_broken_module_is_a_line_and_no_end(self):
@@ -62,7 +62,7 @@ class Radio(Case):
             Path(folder, "libbrokenSupport.so").write_text("no module")
             env = {**self.env, "SOAPY_SDR_PLUGIN_PATH": folder, "SOAPY_SDR_ROOT": "/nonexistent"}
             for crash in ("", "crash"):
-                r = subprocess.run([ATTUNE, "devices", "--json"], capture_output=True, text=True, timeout=60, check=False,
+                r = subprocess.run([ATTUNE, "devices", "--json"], capture_output=True, text=True, timeout=600, check=False,
                                    env={**env, "ATTUNESIM_BAD_FIND": crash})
                 broken = [x for x in r.stderr.splitlines() if "libbrokenSupport.so: " in x]
                 self.assertTrue(broken, r.stderr)
@@ -110,7 +110,7 @@ class Radio(Case):
                     p.stdout.close()
                 else:
                     p.send_signal(how)
-                self.assertEqual(p.wait(60), 1 if how == "pipe" else 0)
+                self.assertEqual(p.wait(600), 1 if how == "pipe" else 0)
                 self.assertRegex(p.stderr.read(), r"\d+ samples, \d+ lost\n" + ("attune listen: standard output: Broken pipe\n" if how == "pipe" else ""))
             finally:
                 p.kill()
@@ -153,14 +153,14 @@ class Radio(Case):
     def test_the_doctor_without_a_model(self):
         env = {**self.env, "ATTUNE_MODEL": "/nonexistent"}
         for args, code in ((["--budget", "0.1"], 0), (["-m", "/nonexistent"], 1), (["extra"], 2)):
-            r = subprocess.run([ATTUNE, "doctor", "--bench-time", "10ms", *args], capture_output=True, text=True, env=env, timeout=60, check=False)
+            r = subprocess.run([ATTUNE, "doctor", "--bench-time", "10ms", *args], capture_output=True, text=True, env=env, timeout=600, check=False)
             self.assertEqual(r.returncode, code, r.stderr)
             self.assertEqual("/nonexistent" in (r.stderr if code else r.stdout), code != 2, r.stdout + r.stderr)
             if code == 0:
                 self.assertIn("not 0.1: the fastest backend needs", r.stdout)
         for args in ([], ["--json"]):
             with open("/dev/full", "w", encoding="ascii") as full:
-                r = subprocess.run([ATTUNE, "doctor", "--bench-time", "10ms", *args], stdout=full, stderr=subprocess.PIPE, text=True, env=env, timeout=60, check=False)
+                r = subprocess.run([ATTUNE, "doctor", "--bench-time", "10ms", *args], stdout=full, stderr=subprocess.PIPE, text=True, env=env, timeout=600, check=False)
             self.assertEqual((r.returncode, r.stderr), (1, "attune doctor: standard output can't be written\n"))
 
     def test_the_doctors_configuration_is_one(self):
@@ -177,7 +177,7 @@ class Radio(Case):
             whole = {"budget": config["budget"], "radios": config["radios"], "model": {"path": found["choice"][0]["model"]},
                      "bandplan": "", "history": {"path": ""}, "cache_dir": folder}
             Path(folder, "c.yaml").write_text(json.dumps(whole))
-            r = subprocess.run([attuned, "--check", "-c", f"{folder}/c.yaml"], capture_output=True, text=True, timeout=60,
+            r = subprocess.run([attuned, "--check", "-c", f"{folder}/c.yaml"], capture_output=True, text=True, timeout=600,
                                check=False, env=self.env)
             self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
 

@@ -14,7 +14,7 @@ ATTUNE = sys.argv[1]
 
 
 def synth(*args):
-    return subprocess.run([ATTUNE, "synth", *map(str, args)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([ATTUNE, "synth", *map(str, args)], capture_output=True, text=True, timeout=600)
 
 
 def read(path):

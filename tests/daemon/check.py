@@ -52,21 +52,21 @@ def run(http, extra, env):
     with open("c.yaml", "w", encoding="utf-8") as f:
         f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\n{'' if 'bandplan:' in extra else NO_PLAN}"
                 f"cache_dir: cache\nhistory: {{path: \"\"}}\n{extra}\n{'' if 'radios:' in extra else RADIO}")
-    return subprocess.run([attuned.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=120, text=True, check=False,
+    return subprocess.run([attuned.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=300, text=True, check=False,
                           env={**os.environ, **env})
 
 
 def run_starts():
     """What --check finds ends a start too; what cannot be printed is said; a name is no order to the terminal."""
     run(", tls: {key: token}", "", {})
-    p = subprocess.run([attuned.ATTUNED, "-c", "c.yaml"], capture_output=True, timeout=60, text=True, check=False)
+    p = subprocess.run([attuned.ATTUNED, "-c", "c.yaml"], capture_output=True, timeout=300, text=True, check=False)
     attuned.check("a key without its certificate ends the start", p.returncode == 1 and "http.tls: set both cert and key" in p.stderr, p.stderr)
     run("", "", {})
     for args in (("--version",), ("-c", "c.yaml", "--check"), ("-c", "c.yaml", "--print-config")):
         with open("/dev/full", "w", encoding="ascii") as full:
-            p = subprocess.run([attuned.ATTUNED, *args], stdout=full, stderr=subprocess.PIPE, timeout=120, text=True, check=False)
+            p = subprocess.run([attuned.ATTUNED, *args], stdout=full, stderr=subprocess.PIPE, timeout=300, text=True, check=False)
         attuned.check(f"attuned {args} on a full disk", (p.returncode, p.stderr) == (1, "attuned: standard output can't be written\n"), (p.returncode, p.stderr))
-    p = subprocess.run([attuned.ATTUNED, "-c", "no\x1b[31m\nwhere"], capture_output=True, timeout=20, text=True, check=False)
+    p = subprocess.run([attuned.ATTUNED, "-c", "no\x1b[31m\nwhere"], capture_output=True, timeout=300, text=True, check=False)
     attuned.check("a name is no order", (p.returncode, p.stderr.count("\n")) == (78, 1) and "no?[31m?where" in p.stderr, p.stderr)
 
 

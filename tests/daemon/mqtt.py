@@ -32,7 +32,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait(good, seconds=60):
+def wait(good, seconds=180):
     end = time.monotonic() + seconds
     while not good() and time.monotonic() < end:
         time.sleep(0.1)
@@ -55,7 +55,7 @@ class Broker:
                 return True
             except OSError:
                 return False
-        if not wait(answers, 20):
+        if not wait(answers):
             raise SystemExit("FAIL the broker does not come up")
         self.seen = []
         self.sub = subprocess.Popen(["mosquitto_sub", *ca, "-p", str(port), "-u", "home", "-P", "secret", "-q", "1", "-t", "#", "-F", "%t %p"],
@@ -77,7 +77,7 @@ class Broker:
 
 
 def metrics(url):
-    text = urllib.request.urlopen(url + "/metrics", timeout=5).read().decode()
+    text = urllib.request.urlopen(url + "/metrics", timeout=60).read().decode()
     return {m[1]: float(m[2]) for m in re.finditer(r"^(attune_mqtt_\S+) (\S+)$", text, re.M)}
 
 
@@ -142,13 +142,13 @@ radios:
         check("two connections, nothing dropped", m["attune_mqtt_connects_total"] == 2 and m['attune_mqtt_dropped_total{reason="queue"}'] == 0, m)
         began = time.monotonic()
         d.send_signal(signal.SIGTERM)
-        check("ends well", d.wait(20) == 0, Path(folder, "log").read_text()[-800:])
+        check("ends well", d.wait(120) == 0, Path(folder, "log").read_text()[-800:])
         print(f"     in {time.monotonic() - began:.1f} s")
-        check("says farewell", wait(lambda: b.topics("attune/status")[-1][1] == "offline", 10), b.topics("attune/status"))
+        check("says farewell", wait(lambda: b.topics("attune/status")[-1][1] == "offline"), b.topics("attune/status"))
         d = subprocess.Popen([ATTUNED, "-c", f"{folder}/attuned.yaml"], stderr=log)
         check("back", wait(lambda: b.topics("attune/status")[-1][1] == "online"), b.topics("attune/status"))
         d.kill()
-        check("the last will speaks where it cannot", wait(lambda: b.topics("attune/status")[-1][1] == "offline", 60), b.topics("attune/status"))
+        check("the last will speaks where it cannot", wait(lambda: b.topics("attune/status")[-1][1] == "offline"), b.topics("attune/status"))
     finally:
         for b in Broker.started:
             b.kill()
@@ -158,7 +158,7 @@ radios:
     text = Path(folder, "attuned.yaml").read_text(encoding="utf-8")
     for broker in ("tcp://x", "mqtt://", "mqtt://user@host", "mqtt://h:99999"):
         Path(folder, "bad.yaml").write_text(re.sub('broker: "[^"]*"', f'broker: "{broker}"', text))
-        r = subprocess.run([ATTUNED, "-c", f"{folder}/bad.yaml"], capture_output=True, text=True, timeout=30, check=False)
+        r = subprocess.run([ATTUNED, "-c", f"{folder}/bad.yaml"], capture_output=True, text=True, timeout=300, check=False)
         check(f"{broker} is refused", r.returncode != 0 and "publish.mqtt.broker" in r.stderr, r.stderr)
     run_refused(folder, text)
     run_tls(folder, text)
@@ -176,7 +176,7 @@ def serve_shy(server):
 def run_refused(folder, text):
     """A refusal is logged, once, though the first connection failed in another way, which is logged too."""
     with socket.create_server(("127.0.0.1", 0)) as server, open(f"{folder}/refused.log", "w", encoding="utf-8") as log:
-        server.settimeout(60)
+        server.settimeout(180)
         port = server.getsockname()[1]
         t = threading.Thread(target=serve_shy, args=(server,))
         t.start()
@@ -186,7 +186,7 @@ def run_refused(folder, text):
             t.join()
             time.sleep(0.5)
             d.send_signal(signal.SIGTERM)
-            check("ends well", d.wait(30) == 0)
+            check("ends well", d.wait(120) == 0)
         finally:
             d.kill()
             d.wait()
@@ -218,7 +218,7 @@ def run_tls(folder, text):
                     check("radio by TLS", wait(lambda: b.topics("attune/radio/sim")), b.seen)
                     check("no discovery where it is off", not b.topics("homeassistant/.*"), b.seen)
                 d.send_signal(signal.SIGTERM)
-                check("ends well", d.wait(30) == 0, said[-800:])
+                check("ends well", d.wait(120) == 0, said[-800:])
             finally:
                 d.kill()
                 d.wait()

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
     put_rows(api.rows);
     struct at_http_config config = {
         .host = argc > 1 ? argv[1] : "127.0.0.1",
-        .token_file = argc > 2 ? argv[2] : NULL,
+        .token_file = argc > 2 && argv[2][0] ? argv[2] : NULL,
         .timeout_s = argc > 3 ? atof(argv[3]) : 2,
     };
     struct at_http *http = NULL;
@@ -80,6 +80,8 @@ int main(int argc, char **argv)
                 if (k % 100 == 99)
                     usleep(20000);
             }
+            printf("published\n");
+            fflush(stdout);
         }
         char text[64];
         snprintf(text, sizeof text, "{\"i\":%d}", i);

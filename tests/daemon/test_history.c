@@ -51,13 +51,13 @@ static void put(struct at_history *h, uint64_t from, uint64_t to)
 static struct at_history_stats wait_written(struct at_history *h)
 {
     struct at_history_stats s;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 6000; i++) {
         at_history_get_stats(h, &s);
         if (!s.waiting)
             return s;
         usleep(10000);
     }
-    fail_msg("nothing was written in 30 s: %zu wait, %s", s.waiting, s.error);
+    fail_msg("nothing was written in 60 s: %zu wait, %s", s.waiting, s.error);
     return s;
 }
 
@@ -155,7 +155,7 @@ static void retention(void **state)
     at_history_close(h);
     h = open_it(1e9, 1); /* pruned at start */
     struct at_history_stats s;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 3000; i++) {
         at_history_get_stats(h, &s);
         if (s.removed)
             break;
@@ -275,7 +275,7 @@ static void disk_full(void **state)
     setrlimit(RLIMIT_FSIZE, &small);
     put(h, 11, 6000);
     struct at_history_stats s = {0};
-    for (int i = 0; i < 1000 && !s.error[0]; i++) {
+    for (int i = 0; i < 3000 && !s.error[0]; i++) {
         usleep(10000);
         at_history_get_stats(h, &s);
     }
@@ -286,7 +286,7 @@ static void disk_full(void **state)
     s = wait_written(h);
     put(h, 7000, 7000);
     s = wait_written(h);
-    for (int i = 0; i < 100 && s.error[0]; i++) {
+    for (int i = 0; i < 3000 && s.error[0]; i++) {
         usleep(10000);
         at_history_get_stats(h, &s);
     }

@@ -102,9 +102,8 @@ async function filters(page) {
   await until("all are back", async () => await listed(page) > 0);
   const name = (await page.locator("#emissions tbody tr td:nth-child(4)").allTextContents()).map(t => t.match(/[a-z_0-9]+/)?.[0]).find(t => t && t !== "deciding");
   await page.locator("#f-class").selectOption(name);
-  await page.waitForTimeout(800);
-  const left = await page.locator("#emissions tbody tr td:nth-child(4)").allTextContents();
-  check("the class filter filters", left.every(t => t.includes(name)), left);
+  const left = async () => (await page.locator("#emissions tbody tr td:nth-child(4)").allTextContents()).every(t => t.includes(name));
+  check("the class filter filters", await until("only those of the class", left), name);
   await page.locator("#f-class").selectOption("");
   await page.locator("#f-band").selectOption("demo");
   await until("the band has some", async () => await listed(page) > 0);

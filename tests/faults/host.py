@@ -21,7 +21,7 @@ from attuned import Daemon, check, write_model  # noqa: E402
 MODULES = os.path.abspath(sys.argv[2])
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 running = []
-LIMIT_S = 90  # a loaded machine is slow, not wrong
+LIMIT_S = 300  # a loaded machine is slow, not wrong
 
 
 def until(what, good, seconds=LIMIT_S):
@@ -147,7 +147,7 @@ def no_memory():
         c for t in os.listdir(f"/proc/{d.p.pid}/task") for c in open(f"/proc/{d.p.pid}/task/{t}/children", encoding="ascii").read().split()]
     os.kill(int(child[0]), signal.SIGKILL)
     until("no memory: the radio is seen to fail", lambda: any("was killed" in x for x in [radio(d).get("error", "")]) or
-          radio(d)["reconnects"], 30)
+          radio(d)["reconnects"])
     time.sleep(3)
     check("no memory: the process lives", d.p.poll() is None)
     subprocess.run(["prlimit", "--pid", str(d.p.pid), "--as=unlimited:unlimited"], check=True)
@@ -215,7 +215,7 @@ def two_instances():
     """The second one on a history refuses, and the first is not disturbed."""
     write_config("one.yaml", "shared.db")
     d = started("one.yaml")
-    r = subprocess.run([attuned.ATTUNED, "-c", "one.yaml"], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    r = subprocess.run([attuned.ATTUNED, "-c", "one.yaml"], stderr=subprocess.PIPE, text=True, timeout=300, check=False)
     check("two instances: the second refuses", r.returncode == 1 and "history.path" in r.stderr and "another attuned" in r.stderr,
           (r.returncode, r.stderr))
     moves(d, "two instances")

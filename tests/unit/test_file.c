@@ -175,7 +175,8 @@ static void a_loop_goes_on_without_a_seam(void **state)
     s->ops->destroy(s);
 }
 
-/* 0.3 s of samples take 0.3 s, and each read says when it was due. */
+/* 0.3 s of samples take 0.3 s at least, and each read says when it was due: that is exact, however
+ * late the machine lets it be read. */
 static void pace_is_real_time(void **state)
 {
     static char bytes[2 * 30000];
@@ -183,11 +184,13 @@ static void pace_is_real_time(void **state)
     struct at_source *s = open_good(put("pace_100k.cu8", bytes, sizeof bytes), &o);
     float iq[2 * 4096];
     struct at_read got;
-    int64_t start = at_clock_mono_ns(), latest = 0;
+    int64_t start = at_clock_mono_ns(), latest = 0, first = 0, due = 0;
     size_t n = 0;
     while (s->ops->read(s, iq, 4096, 500, &got, NULL) == 0) {
         int64_t late = at_clock_mono_ns() - got.delivered_ns;
         latest = late > latest ? late : latest;
+        due = got.delivered_ns;
+        first = first ? first : due - (int64_t)got.n * 10000;
         assert_true(late >= 0 && got.n <= 1001);
         n += got.n;
     }
@@ -195,21 +198,22 @@ static void pace_is_real_time(void **state)
     print_message("30000 samples at 100 kS/s took %.4f s, latest read %.2f ms after due\n", took,
                   (double)latest * 1e-6);
     assert_int_equal(n, 30000);
-    assert_true(took > 0.299 && took < 0.6);
+    assert_true(took > 0.299);
+    assert_in_range(due - first, 300000000, 300310000); /* blocks of 1001 samples */
     s->ops->destroy(s);
 }
 
 static void a_paced_read_times_out(void **state)
 {
     static char bytes[2 * 30000];
-    struct at_file_options o = {.paced = true, .center_hz = NAN, .rate_hz = 100, .format = "cu8"};
+    struct at_file_options o = {.paced = true, .center_hz = NAN, .rate_hz = 1, .format = "cu8"};
     struct at_source *s = open_good(put("slow.cu8", bytes, sizeof bytes), &o);
     float iq[20];
     struct at_read got;
     assert_int_equal(s->ops->read(s, iq, 10, 5, &got, NULL), 0);
     assert_int_equal(got.n, 0);
-    assert_int_equal(s->ops->read(s, iq, 10, 500, &got, NULL), 0);
-    assert_int_equal(got.n, 2);
+    assert_int_equal(s->ops->read(s, iq, 10, 60000, &got, NULL), 0);
+    assert_int_equal(got.n, 1);
     s->ops->destroy(s);
 }
 
@@ -230,7 +234,7 @@ static void a_pipe_may_stall(void **state)
     assert_int_equal(s->ops->read(s, iq, 4, 20, &got, NULL), 0);
     assert_int_equal(got.n, 0);
     assert_int_equal(write(fd, "\300", 1), 1);
-    assert_int_equal(s->ops->read(s, iq, 4, 1000, &got, NULL), 0);
+    assert_int_equal(s->ops->read(s, iq, 4, 60000, &got, NULL), 0);
     assert_int_equal(got.n, 1);
     assert_true(iq[0] == 0.5f && iq[1] == -0.5f);
     fclose(hold);

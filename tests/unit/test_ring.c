@@ -172,11 +172,11 @@ static void waiting_ends_with_the_timeout_or_a_wake(void **state)
     at_iq_ring_wait(ring, 50);
     double waited = (double)(at_clock_mono_ns() - begin) * 1e-9;
     print_message("waited %.3f s of 0.050\n", waited);
-    assert_true(waited > 0.045 && waited < 1);
+    assert_true(waited > 0.045 && waited < 30);
     at_iq_ring_wake(w.ring); /* after the peek: the wait must not sleep */
     begin = at_clock_mono_ns();
-    at_iq_ring_wait(ring, 5000);
-    assert_true(at_clock_mono_ns() - begin < 2000000000);
+    at_iq_ring_wait(ring, 100000);
+    assert_true(at_clock_mono_ns() - begin < INT64_C(50000000000));
     at_mem_free(NULL, memory);
 }
 
