@@ -12,17 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(os.environ.get("ATTUNE_SRC", Path(__file__).resolve().parents[2]))
+from with_torch import ROOT, torch
+import annotations
+import finetune
+
 ATTUNE = os.environ.get("ATTUNE", str(ROOT / "build/tools/attune"))
 MODEL = ROOT / "models/attune-base.safetensors"
-sys.path.insert(0, str(ROOT / "train"))
-try:
-    import torch
-except ImportError:
-    print("no PyTorch for this python: skipped")
-    sys.exit(77)
-import annotations  # noqa: E402
-import finetune  # noqa: E402
 
 torch.set_num_threads(1)
 

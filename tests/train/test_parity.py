@@ -5,19 +5,11 @@
 Exit 77 (skipped) where PyTorch is not installed.
 """
 import itertools
-import os
 import sys
-from pathlib import Path
 
-ROOT = Path(os.environ.get("ATTUNE_SRC", Path(__file__).resolve().parents[2]))
-sys.path[:0] = [str(ROOT / "train"), str(ROOT / "tests/reference")]
-try:
-    import torch
-except ImportError:
-    print("no PyTorch for this python: skipped")
-    sys.exit(77)
-import model  # noqa: E402
-import reference  # noqa: E402
+from with_torch import torch
+import model
+import reference
 
 CONFIG = dict(model.REFERENCE_POINT, n_bins=16, n_aux=3, n_classes=5, d_model=32, d_ff=64, n_layers=2)
 LENGTH, PREFIX = 192, 150

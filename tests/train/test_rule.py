@@ -9,19 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(os.environ.get("ATTUNE_SRC", Path(__file__).resolve().parents[2]))
-sys.path[:0] = [str(ROOT / "train"), str(ROOT / "tests/reference")]
-try:
-    import torch  # noqa: F401  evaluate.py wants it
-except ImportError:
-    print("no PyTorch for this python: skipped")
-    sys.exit(77)
-import numpy as np  # noqa: E402
-import data  # noqa: E402
-import evaluate  # noqa: E402
-import reference  # noqa: E402
+from with_torch import ROOT
+import numpy as np
+import data
+import evaluate
+import reference
 
 MODEL, COUNT = ROOT / "models/attune-base.safetensors", 3000
 

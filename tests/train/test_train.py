@@ -4,21 +4,13 @@
 
 Exit 77 (skipped) where PyTorch is not installed.
 """
-import os
 import sys
-from pathlib import Path
 
-ROOT = Path(os.environ.get("ATTUNE_SRC", Path(__file__).resolve().parents[2]))
-sys.path[:0] = [str(ROOT / "train"), str(ROOT / "tests/reference")]
-try:
-    import torch
-except ImportError:
-    print("no PyTorch for this python: skipped")
-    sys.exit(77)
-import data  # noqa: E402
-import model  # noqa: E402
-import train  # noqa: E402
-from muon import Muon, orthogonal  # noqa: E402
+from with_torch import torch
+import data
+import model
+import train
+from muon import Muon, orthogonal
 
 failed = 0
 
