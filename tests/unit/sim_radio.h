@@ -3,6 +3,7 @@
 #ifndef AT_TESTS_SIM_RADIO_H
 #define AT_TESTS_SIM_RADIO_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
@@ -18,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "lib/source/helper.h"
 #include "lib/source/source.h"
 #include "soapy-sim/counts.h"
 
@@ -68,6 +70,27 @@ static inline struct at_soapy_options plain(void)
 {
     return (struct at_soapy_options){
         .rate_hz = RATE, .center_hz = 433e6, .gain_db = NAN, .time_scale = 1};
+}
+
+/* What main() of such a test begins with: the exit code where this process is a helper, or where the
+ * build has no SoapySDR (77: skipped); -1: go on. */
+static inline int begin_radios(int argc, char **argv)
+{
+    int helper = at_helper_main(argc, argv);
+    if (helper >= 0)
+        return helper;
+    snprintf(module_folder, sizeof module_folder, "%s/soapy-sim",
+             getenv("ATTUNE_BUILD") ? getenv("ATTUNE_BUILD") : ".");
+    struct at_error err;
+    struct at_source *s;
+    struct at_soapy_options o = plain();
+    o.device = "driver=attunesim";
+    if (at_source_open_soapy(&o, &err, &s) == -ENOTSUP) {
+        fprintf(stderr, "skipped: %s\n", err.text);
+        return 77;
+    }
+    s->ops->destroy(s);
+    return -1;
 }
 
 #endif

@@ -16,7 +16,6 @@
 #include <cmocka.h>
 
 #include "lib/base/clock.h"
-#include "lib/source/helper.h"
 #include "lib/source/source.h"
 #include "tests/unit/sim_radio.h"
 
@@ -345,20 +344,9 @@ static void a_driver_that_crashes_in_tuning_returns_as_it_was(void **state)
 
 int main(int argc, char **argv)
 {
-    int helper = at_helper_main(argc, argv);
-    if (helper >= 0)
-        return helper;
-    snprintf(module_folder, sizeof module_folder, "%s/soapy-sim",
-             getenv("ATTUNE_BUILD") ? getenv("ATTUNE_BUILD") : ".");
-    struct at_error err;
-    struct at_source *s;
-    struct at_soapy_options o = plain();
-    o.device = "driver=attunesim";
-    if (at_source_open_soapy(&o, &err, &s) == -ENOTSUP) {
-        fprintf(stderr, "skipped: %s\n", err.text);
-        return 77;
-    }
-    s->ops->destroy(s);
+    int code = begin_radios(argc, argv);
+    if (code >= 0)
+        return code;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(retuning_changes_the_centre_of_later_reads),
         cmocka_unit_test(samples_before_the_tuner_has_settled_are_lost_and_counted),

@@ -19,7 +19,6 @@
 #include <cmocka.h>
 
 #include "lib/base/clock.h"
-#include "lib/source/helper.h"
 #include "lib/source/source.h"
 #include "tests/unit/sim_radio.h"
 
@@ -511,20 +510,9 @@ static void what_a_driver_prints_is_passed_on(void **state)
 
 int main(int argc, char **argv)
 {
-    int helped = at_helper_main(argc, argv);
-    if (helped >= 0)
-        return helped;
-    snprintf(module_folder, sizeof module_folder, "%s/soapy-sim",
-             getenv("ATTUNE_BUILD") ? getenv("ATTUNE_BUILD") : ".");
-    struct at_error err;
-    struct at_source *s;
-    struct at_soapy_options o = plain();
-    o.device = "driver=attunesim";
-    if (at_source_open_soapy(&o, &err, &s) == -ENOTSUP) {
-        fprintf(stderr, "skipped: %s\n", err.text);
-        return 77;
-    }
-    s->ops->destroy(s);
+    int code = begin_radios(argc, argv);
+    if (code >= 0)
+        return code;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(devices_are_found_by_driver),
