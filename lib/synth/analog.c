@@ -6,9 +6,10 @@
 #include "lib/base/mem.h"
 #include "lib/synth/gen.h"
 
+/* Not zeroed. */
 static float *scratch(size_t n)
 {
-    return at_mem_array(NULL, AT_MEM_OTHER, n, sizeof(float));
+    return at_mem_array_raw(NULL, AT_MEM_OTHER, n, sizeof(float));
 }
 
 /* Push-to-talk: on for talk_s, off for pause_s, drawn. Fills amp (n) with 0 or 1 with short ramps
@@ -179,7 +180,7 @@ static int ssb_render(struct at_gen *g, size_t k)
     }
     at_gen_mix(b, m, -mid / fa, 0);
     butterworth(b, m, half / fa);
-    rc = at_gen_resample(b, m, 12, step, g->iq, g->n);
+    at_gen_resample(b, m, 12, step, g->iq, g->n);
     for (size_t i = 0; lower && i < g->n; i++)
         g->iq[2 * i + 1] = -g->iq[2 * i + 1];
     if (k == 4) { /* a carrier that is not quite suppressed */
@@ -367,8 +368,9 @@ static int wfm_render(struct at_gen *g, size_t k)
         prev = m[i];
         x = x / (1 + 0.6f * fabsf(x));
         m[i] = stereo ? 0.9f * x : x;
-        side[i] *= 0.9f * width * gain;
     }
+    for (size_t i = 0; stereo && i < g->n; i++)
+        side[i] *= 0.9f * width * gain;
     if (stereo || k == 4)
         multiplex(g, m, stereo ? side : NULL, (float)at_gen_u(g, 0.08, 0.1),
                   k == 4 || at_gen_p(g, 0.6) ? (float)at_gen_u(g, 0.02, 0.05) : 0);

@@ -1,6 +1,8 @@
 /* Arithmetic of the generator: oscillators, noise, filters, FFT; their inner loops are in waves.c.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -80,16 +82,31 @@ void at_gen_lowpass(float *x, size_t n, double fs, double corner_hz)
         x[i] = y += a * (x[i] - y);
 }
 
+/* Twiddles (2, n) of each size, made once: they cost more than most transforms. */
+static const float *twiddles(size_t n)
+{
+    static _Atomic(float *) of_log2[AT_FFT_MAX_LOG2 + 1];
+    _Atomic(float *) *slot = &of_log2[__builtin_ctzl(n)];
+    float *have = atomic_load(slot), *made;
+    if (have || !(made = malloc(2 * n * sizeof *made)))
+        return have;
+    for (size_t k = 0; k < n; k++) {
+        made[k] = (float)cos(AT_TAU * (double)k / (double)n);
+        made[n + k] = (float)-sin(AT_TAU * (double)k / (double)n);
+    }
+    if (atomic_compare_exchange_strong(slot, &have, made))
+        return made;
+    free(made); /* another thread was faster */
+    return have;
+}
+
 int at_fft_init(struct at_fft *f, size_t n)
 {
-    float *m = at_mem_array(NULL, AT_MEM_OTHER, 6 * n, sizeof *m);
+    const float *w = n > 0 && n <= (size_t)1 << AT_FFT_MAX_LOG2 ? twiddles(n) : NULL;
+    float *m = w ? at_mem_array(NULL, AT_MEM_OTHER, 4 * n, sizeof *m) : NULL;
     if (!m)
         return -ENOMEM;
-    *f = (struct at_fft){n, m, m + n, m + 2 * n, m + 3 * n, m + 4 * n, m + 5 * n};
-    for (size_t k = 0; k < n; k++) {
-        f->cs[k] = (float)cos(AT_TAU * (double)k / (double)n);
-        f->sn[k] = (float)-sin(AT_TAU * (double)k / (double)n);
-    }
+    *f = (struct at_fft){n, m, m + n, m + 2 * n, m + 3 * n, w, w + n};
     return 0;
 }
 

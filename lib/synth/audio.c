@@ -2,6 +2,7 @@
  * synthesizer", 1980, much reduced), music by decaying partials and drums. SPDX-License-Identifier:
  * GPL-3.0-or-later */
 #include <errno.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/synth/gen.h"
@@ -223,9 +224,11 @@ int at_audio_render(struct at_gen *g, enum at_audio kind, double corner_hz, int 
 {
     double fa = 2.7 * corner_hz, step = fa / g->fs;
     size_t m = (size_t)((double)n * step) + 4;
-    float *a = at_mem_array(NULL, AT_MEM_OTHER, m, sizeof *a);
-    if (!a)
+    float *a = at_mem_array_raw(NULL, AT_MEM_OTHER, m, sizeof *a);
+    if (!a) {
+        memset(out, 0, n * sizeof *out);
         return -ENOMEM;
+    }
     at_audio_make(g, kind, fa, compressed, a, m);
     for (size_t i = 0; i < n; i++) { /* Catmull-Rom */
         double u = 1 + (double)i * step;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/synth/waves.h"
 
 static const char *const names[AT_CLASS_COUNT] = {
     "noise", "carrier", "cw",   "ook",     "am",   "ssb", "nfm", "wfm",  "fsk2",
@@ -127,6 +128,37 @@ void at_gen_sidebands(struct at_gen *g, const float *on)
     }
 }
 
+/* The next run of on-samples from `at`: [*a, *b), or 0 where there is none. */
+static int next_on(const struct at_gen *g, size_t at, size_t *a, size_t *b)
+{
+    const uint8_t *first = at < g->n ? memchr(g->on + at, 1, g->n - at) : NULL;
+    if (!first)
+        return 0;
+    *a = (size_t)(first - g->on);
+    const uint8_t *end = memchr(first, 0, g->n - *a);
+    *b = end ? (size_t)(end - g->on) : g->n;
+    return 1;
+}
+
+/* Adds |FFT|^2 of a Hann frame centred on sample `middle` to psd, or keeps the greater. */
+static void add_frame(const struct at_gen *g, struct at_fft *f, size_t middle, double *psd)
+{
+    size_t n = f->n;
+    long a = (long)middle - (long)n / 2;
+    a = a < 0 ? 0 : a + (long)n > (long)g->n ? (long)(g->n - n) : a;
+    for (size_t k = 0; k < n; k++) { /* Hann from the twiddles */
+        float w = 0.5f - 0.5f * f->cs[k];
+        f->re[k] = g->iq[2 * ((size_t)a + k)] * w;
+        f->im[k] = g->iq[2 * ((size_t)a + k) + 1] * w;
+    }
+    at_fft_run(f, 0);
+    for (size_t k = 0; k < n; k++) {
+        double p = (double)f->re[k] * f->re[k] + (double)f->im[k] * f->im[k];
+        double *q = &psd[k < n / 2 ? k + n / 2 : k - n / 2];
+        *q = g->edges == AT_EDGES_HOLD ? fmax(*q, p) : *q + p;
+    }
+}
+
 /* Averages |FFT|^2 of Hann frames centred on evenly chosen on-samples into psd (n), low frequencies
  * first. */
 static int reference_psd(const struct at_gen *g, size_t n_on, size_t n, double *psd)
@@ -135,24 +167,9 @@ static int reference_psd(const struct at_gen *g, size_t n_on, size_t n, double *
     if (at_fft_init(&f, n) < 0)
         return -ENOMEM;
     size_t frames = 40960 / n < 6 ? 6 : 40960 / n, seen = 0, next = 0, step = n_on / frames + 1;
-    for (size_t i = 0; i < g->n; i++) {
-        if (!g->on[i] || seen++ < next)
-            continue;
-        next += step;
-        long a = (long)i - (long)n / 2;
-        a = a < 0 ? 0 : a + (long)n > (long)g->n ? (long)(g->n - n) : a;
-        for (size_t k = 0; k < n; k++) { /* Hann from the twiddles */
-            float w = 0.5f - 0.5f * f.cs[k];
-            f.re[k] = g->iq[2 * ((size_t)a + k)] * w;
-            f.im[k] = g->iq[2 * ((size_t)a + k) + 1] * w;
-        }
-        at_fft_run(&f, 0);
-        for (size_t k = 0; k < n; k++) {
-            double p = (double)f.re[k] * f.re[k] + (double)f.im[k] * f.im[k];
-            double *q = &psd[(k + n / 2) % n];
-            *q = g->edges == AT_EDGES_HOLD ? fmax(*q, p) : *q + p;
-        }
-    }
+    for (size_t a, b = 0; next_on(g, b, &a, &b); seen += b - a)
+        for (; next < seen + b - a; next += step)
+            add_frame(g, &f, a + next - seen, psd);
     at_fft_finish(&f);
     return 0;
 }
@@ -213,17 +230,12 @@ static int measure_edges(const struct at_gen *g, size_t n_on, double scale, doub
 static size_t count_on(struct at_gen *g, struct at_signal_truth *t)
 {
     size_t n_on = 0;
-    uint8_t was = 0;
     if (!g->marked)
         memset(g->on, 1, g->n);
-    for (size_t i = 0; i < g->n; i++) {
-        t->keys += g->on[i] && !was;
-        was = g->on[i];
-        if (!was)
-            continue;
-        if (!n_on++)
-            t->first = i;
-        t->last = i + 1;
+    for (size_t a, b = 0; next_on(g, b, &a, &b); n_on += b - a) {
+        if (!t->keys++)
+            t->first = a;
+        t->last = b;
     }
     t->on_share = (double)n_on / (double)g->n;
     return n_on;
@@ -232,11 +244,8 @@ static size_t count_on(struct at_gen *g, struct at_signal_truth *t)
 static void to_unit_power(struct at_gen *g, size_t n_on)
 {
     double sum = 0;
-    for (size_t i = 0; i < g->n; i++) {
-        if (g->on[i])
-            sum +=
-                (double)g->iq[2 * i] * g->iq[2 * i] + (double)g->iq[2 * i + 1] * g->iq[2 * i + 1];
-    }
+    for (size_t a, b = 0; next_on(g, b, &a, &b);)
+        sum += at_waves_best()->energy(g->iq + 2 * a, 2 * (b - a));
     if (n_on == 0 || sum <= 0)
         return;
     float k = (float)sqrt((double)n_on / sum);

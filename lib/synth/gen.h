@@ -95,12 +95,14 @@ void at_gen_noise_add(struct at_rng *r, float *out, size_t n, float sigma);
 /* One-pole low-pass in place, corner hz. */
 void at_gen_lowpass(float *x, size_t n, double fs, double corner_hz);
 
-/* Forward or inverse complex FFT of a power of two, arrays apart. Inverse is unscaled. */
+#define AT_FFT_MAX_LOG2 20
+/* Forward or inverse complex FFT of a power of two up to 2^AT_FFT_MAX_LOG2, arrays apart. Inverse
+ * is unscaled. */
 struct at_fft {
     size_t n;
-    float *re, *im;   /* (n) input and output, owned */
-    float *wre, *wim; /* (n) scratch */
-    float *cs, *sn;   /* (n) twiddles */
+    float *re, *im;       /* (n) input and output, owned */
+    float *wre, *wim;     /* (n) scratch */
+    const float *cs, *sn; /* (n) twiddles, shared by all of a size */
 };
 int at_fft_init(struct at_fft *f, size_t n);
 void at_fft_finish(struct at_fft *f);
@@ -126,7 +128,7 @@ void at_pulse_run2(const struct at_pulse *p, const float *sym, size_t n_sym, dou
 
 /* out (n, 2) from in (m, 2) at start + step k, windowed sinc of 16; content must stay below 0.42 of
  * in's rate. */
-int at_gen_resample(const float *in, size_t m, double start, double step, float *out, size_t n);
+void at_gen_resample(const float *in, size_t m, double start, double step, float *out, size_t n);
 
 /* Soft limiter (Rapp, p = 1) of a power amplifier: backoff over the mean power of the on-samples.
  */

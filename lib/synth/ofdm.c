@@ -184,7 +184,7 @@ static int ofdm_render(struct at_gen *g, size_t i)
         return -ENOMEM;
     rc = send(g, &o, cp, in, n_in, lead, step);
     if (rc == 0)
-        rc = at_gen_resample(in, n_in, lead, step, g->iq, g->n);
+        at_gen_resample(in, n_in, lead, step, g->iq, g->n);
     at_mem_free(NULL, in);
     if (rc == 0 && !g->clean && at_gen_p(g, 0.35))
         at_gen_amplifier(g, at_gen_u(g, 3, 12));

@@ -153,7 +153,7 @@ static int two_sidebands(struct at_gen *g)
                 for (size_t i = 0; i < m; i++)
                     z[2 * i + (size_t)q] = y += c * (z[2 * i + (size_t)q] - y);
             }
-        rc = at_gen_resample(z, m, 12, step, side, g->n);
+        at_gen_resample(z, m, 12, step, side, g->n);
         for (size_t i = 0; lower && i < g->n; i++)
             side[2 * i + 1] = -side[2 * i + 1];
         at_gen_mix_add(g->iq, side, g->n, (lower ? -1650 : 1650) / g->fs, 0, 1);

@@ -1,9 +1,11 @@
 /* Pulses and streams of symbols at any rate, resampling. SPDX-License-Identifier: GPL-3.0-or-later
  */
 #include <errno.h>
+#include <pthread.h>
 
 #include "lib/base/mem.h"
 #include "lib/synth/gen.h"
+#include "lib/synth/waves.h"
 
 static double raised_cosine(double x, double alpha)
 {
@@ -97,41 +99,24 @@ void at_pulse_finish(struct at_pulse *p)
     p->tab = NULL;
 }
 
+static struct at_taps taps_of(const struct at_pulse *p)
+{
+    return (struct at_taps){
+        .tab = p->tab, .rows = AT_PULSE_OS, .span = p->span, .before = p->span / 2};
+}
+
 void at_pulse_run(const struct at_pulse *p, const float *sym, size_t n_sym, double t0, double sps,
                   float *out, size_t n)
 {
-    int span = p->span, half = span / 2;
-    double step = 1 / sps;
-    for (size_t i = 0; i < n; i++) {
-        double u = ((double)i + 0.5 - t0) * step, fl = floor(u);
-        long k = (long)fl - half, lo = k < 0 ? -k : 0, hi = (long)n_sym - k;
-        const float *g = p->tab + (size_t)((u - fl) * AT_PULSE_OS) * (size_t)span;
-        float v = 0;
-        hi = hi > span ? span : hi;
-        for (long j = lo; j < hi; j++)
-            v += sym[k + j] * g[j];
-        out[i] = v;
-    }
+    const struct at_taps t = taps_of(p);
+    at_waves_best()->pulse(&t, sym, n_sym, t0, 1 / sps, out, n);
 }
 
 void at_pulse_run2(const struct at_pulse *p, const float *sym, size_t n_sym, double t0, double sps,
                    float *out, size_t n)
 {
-    int span = p->span, half = span / 2;
-    double step = 1 / sps;
-    for (size_t i = 0; i < n; i++) {
-        double u = ((double)i + 0.5 - t0) * step, fl = floor(u);
-        long k = (long)fl - half, lo = k < 0 ? -k : 0, hi = (long)n_sym - k;
-        const float *g = p->tab + (size_t)((u - fl) * AT_PULSE_OS) * (size_t)span;
-        float re = 0, im = 0;
-        hi = hi > span ? span : hi;
-        for (long j = lo; j < hi; j++) {
-            re += sym[2 * (k + j)] * g[j];
-            im += sym[2 * (k + j) + 1] * g[j];
-        }
-        out[2 * i] = re;
-        out[2 * i + 1] = im;
-    }
+    const struct at_taps t = taps_of(p);
+    at_waves_best()->pulse2(&t, sym, n_sym, t0, 1 / sps, out, n);
 }
 
 #define TAPS   16
@@ -150,32 +135,24 @@ static double kaiser(double x)
     return x * x < 1 ? sum / sum0 : 0;
 }
 
-int at_gen_resample(const float *in, size_t m, double start, double step, float *out, size_t n)
+static float window_taps[PHASES * TAPS];
+
+static void make_window_taps(void)
 {
-    float *tab = at_mem_array(NULL, AT_MEM_OTHER, TAPS * PHASES, sizeof *tab);
-    if (!tab)
-        return -ENOMEM;
     for (int r = 0; r < PHASES; r++) {
         for (int j = 0; j < TAPS; j++) {
             double x = j - (TAPS / 2 - 1) - (r + 0.5) / PHASES,
                    s = fabs(x) < 1e-9 ? 1 : sin(M_PI * x) / (M_PI * x);
-            tab[r * TAPS + j] = (float)(s * kaiser(x / (TAPS / 2)));
+            window_taps[r * TAPS + j] = (float)(s * kaiser(x / (TAPS / 2)));
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        double u = start + (double)i * step, fl = floor(u);
-        long k = (long)fl - (TAPS / 2 - 1);
-        const float *g = tab + (size_t)((u - fl) * PHASES) * TAPS;
-        float re = 0, im = 0;
-        long lo = k < 0 ? -k : 0, hi = (long)m - k;
-        hi = hi > TAPS ? TAPS : hi;
-        for (long j = lo; j < hi; j++) {
-            re += in[2 * (k + j)] * g[j];
-            im += in[2 * (k + j) + 1] * g[j];
-        }
-        out[2 * i] = re;
-        out[2 * i + 1] = im;
-    }
-    at_mem_free(NULL, tab);
-    return 0;
+}
+
+void at_gen_resample(const float *in, size_t m, double start, double step, float *out, size_t n)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const struct at_taps t = {
+        .tab = window_taps, .rows = PHASES, .span = TAPS, .before = TAPS / 2 - 1};
+    pthread_once(&once, make_window_taps);
+    at_waves_best()->resample(&t, in, m, start, step, out, n);
 }

@@ -193,6 +193,67 @@ static void symmetric(const float *restrict x, size_t n, const float *restrict t
     }
 }
 
+/* The value before u, and the row of a table of `rows` sub-phases. */
+static inline long place(double u, double rows, size_t *ret_row)
+{
+    double whole = floor(u);
+    *ret_row = (size_t)((u - whole) * rows);
+    return (long)whole;
+}
+
+static inline float pulse_at(const float *restrict sym, long n_sym, long k, const float *restrict g,
+                             int span)
+{
+    float v = 0;
+    long lo = k < 0 ? -k : 0, hi = n_sym - k < span ? n_sym - k : span;
+    for (long j = lo; j < hi; j++)
+        v += sym[k + j] * g[j];
+    return v;
+}
+
+static inline void pulse2_at(const float *restrict sym, long n_sym, long k, const float *restrict g,
+                             int span, float *restrict out)
+{
+    float re = 0, im = 0;
+    long lo = k < 0 ? -k : 0, hi = n_sym - k < span ? n_sym - k : span;
+    for (long j = lo; j < hi; j++) {
+        re += sym[2 * (k + j)] * g[j];
+        im += sym[2 * (k + j) + 1] * g[j];
+    }
+    out[0] = re;
+    out[1] = im;
+}
+
+static void pulse(const struct at_taps *t, const float *restrict sym, size_t n_sym, double t0,
+                  double step, float *restrict out, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t row;
+        long k = place(((double)i + 0.5 - t0) * step, t->rows, &row) - t->before;
+        out[i] = pulse_at(sym, (long)n_sym, k, t->tab + row * (size_t)t->span, t->span);
+    }
+}
+
+static void pulse2(const struct at_taps *t, const float *restrict sym, size_t n_sym, double t0,
+                   double step, float *restrict out, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t row;
+        long k = place(((double)i + 0.5 - t0) * step, t->rows, &row) - t->before;
+        pulse2_at(sym, (long)n_sym, k, t->tab + row * (size_t)t->span, t->span, out + 2 * i);
+    }
+}
+
+static void resample(const struct at_taps *t, const float *restrict in, size_t m, double start,
+                     double step, float *restrict out, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t row;
+        long k = place(start + (double)i * step, t->rows, &row) - t->before;
+        pulse2_at(in, (long)m, k, t->tab + row * (size_t)t->span, t->span, out + 2 * i);
+    }
+}
+
 static void unbalance(float *iq, size_t n, float gi, float gq, float c, float s)
 {
     struct parts p;
@@ -221,6 +282,20 @@ static float peak(const float *restrict x, size_t n)
     for (size_t k = 0; k < LANES; k++)
         top = lane[k] > top ? lane[k] : top;
     return top;
+}
+
+static double energy(const float *restrict x, size_t n)
+{
+    double lane[LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            lane[k] += (double)x[i + k] * (double)x[i + k];
+    for (; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    for (size_t k = 0; k < LANES; k++)
+        sum += lane[k];
+    return sum;
 }
 
 static inline float limit(float x, float full)
@@ -296,8 +371,12 @@ const struct at_waves CAT(waves, AT_ISA) = {
     .normals = normals,
     .scale = scale,
     .symmetric = symmetric,
+    .pulse = pulse,
+    .pulse2 = pulse2,
+    .resample = resample,
     .unbalance = unbalance,
     .peak = peak,
+    .energy = energy,
     .convert = convert,
     .pass = pass,
 };

@@ -9,6 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A pulse or window by sub-phase: tab (rows, span), whose first tap belongs to the `before`-th
+ * value before the place. */
+struct at_taps {
+    const float *tab;
+    double rows;
+    int span, before;
+};
+
 struct at_waves {
     uint32_t level;
     const char *name;
@@ -28,9 +36,18 @@ struct at_waves {
     void (*scale)(const float *x, size_t n, float by, int add, float *out);
     /* out[i] = tap[0] x[i] + sum over k to m of tap[k] (x[i - 2 k] + x[i + 2 k]). */
     void (*symmetric)(const float *x, size_t n, const float *tap, unsigned m, float *out);
+    /* out[i] = sum over k of sym[k] g((i + 1/2 - t0) step - k), g by its taps; sym (n_sym), outside
+     * it 0. pulse2: of complex symbols (n_sym, 2); resample: of in (m, 2) at start + i step. */
+    void (*pulse)(const struct at_taps *t, const float *sym, size_t n_sym, double t0, double step,
+                  float *out, size_t n);
+    void (*pulse2)(const struct at_taps *t, const float *sym, size_t n_sym, double t0, double step,
+                   float *out, size_t n);
+    void (*resample)(const struct at_taps *t, const float *in, size_t m, double start, double step,
+                     float *out, size_t n);
     /* I times gi; Q: gq (c Q + s I). */
     void (*unbalance)(float *iq, size_t n, float gi, float gq, float c, float s);
-    float (*peak)(const float *x, size_t n); /* highest |x| */
+    float (*peak)(const float *x, size_t n);    /* highest |x| */
+    double (*energy)(const float *x, size_t n); /* sum of squares */
     /* Clipped at full, then to one of `levels` each side of 0 (0: any value); half: between them.
      */
     void (*convert)(float *x, size_t n, float full, float levels, int half);

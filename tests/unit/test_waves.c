@@ -13,7 +13,7 @@
 #include "lib/synth/gen.h"
 #include "lib/synth/waves.h"
 
-enum { N = 1027, PARTS = 13, TAPS = 8, FFT = 256 };
+enum { N = 1027, PARTS = 17, TAPS = 8, FFT = 256 };
 
 struct outputs {
     float part[PARTS][2 * N];
@@ -64,6 +64,13 @@ static void run_all(const struct at_waves *w, const struct inputs *in, struct ou
     w->pass(in->x, in->y, o->part[11], o->part[11] + FFT, FFT, 1, in->amp, in->x + N);
     w->pass(in->x, in->y, o->part[12], o->part[12] + FFT, FFT, 4, in->amp, in->x + N);
     o->part[12][2 * N - 1] = w->peak(in->x, 2 * N);
+    const struct at_taps pulse = {.tab = in->y, .rows = 128, .span = 9, .before = 4},
+                         sinc = {.tab = in->y, .rows = 64, .span = 16, .before = 7};
+    w->pulse(&pulse, in->x, 100, -11.3, 0.093, o->part[13], N);
+    w->pulse2(&pulse, in->x, 100, 40.7, 0.11, o->part[14], N);
+    w->resample(&sinc, in->x, N, -3.2, 0.973, o->part[15], N);
+    double e = w->energy(in->x, 2 * N - 3);
+    memcpy(o->part[16], &e, sizeof e);
     w->steps(in->x, N, 4294967296.0 / 3, o->steps);
 }
 
