@@ -10,6 +10,9 @@
 #include "lib/dsp/plan.h"
 #include "tests/scenes/scenes.h"
 
+#define HANG_S      0.5  /* the band's own */
+#define SLACK_S     0.05 /* a silence about as long as the hang time may part or not */
+#define MOSTLY_ON   0.95
 #define CLEAN_FLOOR 1e-12 /* per Hz: lib/synth's level where a scene has no noise */
 
 double scene_median(double *x, size_t n)
@@ -136,6 +139,28 @@ static int exact_edges(const struct at_scene *s, unsigned i, float *iq, struct t
     return 0;
 }
 
+/* How often one emitter was on: silences longer than `pause` samples part. 0 or -ENOMEM. */
+static int transmissions(const struct at_scene *s, unsigned i, double pause, float *iq,
+                         unsigned *ret)
+{
+    const struct at_emitter *e = &s->emitters[i];
+    size_t n = (size_t)(s->rate_hz * s->duration_s), first = (size_t)(e->start_s * s->rate_hz),
+           len = e->duration_s > 0 ? (size_t)(e->duration_s * s->rate_hz) : n, silent = 0;
+    struct at_signal_spec spec = e->signal;
+    struct at_signal_truth t;
+    spec.rate_hz = s->rate_hz;
+    spec.n = len > n - first ? n - first : len;
+    uint8_t *on = at_mem_alloc(NULL, AT_MEM_OTHER, spec.n);
+    int rc = on ? at_signal_render_marked(&spec, iq, on, &t) : -ENOMEM;
+    *ret = 0;
+    for (size_t k = 0; rc == 0 && k < spec.n; k++) {
+        *ret += on[k] && (*ret == 0 || (double)silent > pause);
+        silent = on[k] ? 0 : silent + 1;
+    }
+    at_mem_free(NULL, on);
+    return rc;
+}
+
 /* ---- the band's answers ---- */
 
 static void on_opened(void *ctx, const struct at_emission *e)
@@ -234,9 +259,9 @@ static void print(const struct at_scene *s, const struct outcome *o)
 {
     double ms = 1e3 / s->rate_hz;
     for (unsigned i = 0; i < o->n; i++)
-        printf("  sent  %-14s %9.2f..%9.2f kHz %8.2f..%8.2f ms, %u found\n",
+        printf("  sent  %-14s %9.2f..%9.2f kHz %8.2f..%8.2f ms, %u sent, %u found\n",
                s->emitters[i].signal.variant, o->t[i].f_lo_hz / 1e3, o->t[i].f_hi_hz / 1e3,
-               o->t[i].start * ms, o->t[i].end * ms, o->t[i].pieces);
+               o->t[i].start * ms, o->t[i].end * ms, o->t[i].sent_most, o->t[i].pieces);
     for (unsigned j = 0; j < o->n_found; j++) {
         const struct at_emission *e = &o->found[j];
         printf("  found %-14s %9.2f..%9.2f kHz %8.2f..%8.2f ms, %.1f dB, %u bursts, duty %.2f\n",
@@ -253,6 +278,7 @@ int scene_play(const struct at_scene *s, const struct play *p, struct outcome *o
     float *iq = at_mem_array(NULL, AT_MEM_OTHER, n * 2, sizeof *iq);
     struct at_signal_truth raw[SCENE_MAX] = {0};
     p = p ? p : &plain;
+    double hang_s = p->hang_s > 0 ? p->hang_s : HANG_S;
     *o = (struct outcome){.n = (unsigned)s->n_emitters};
     int rc = iq ? at_scene_render(s, 0, iq, raw) : -ENOMEM;
     if (rc == 0)
@@ -263,7 +289,12 @@ int scene_play(const struct at_scene *s, const struct play *p, struct outcome *o
                                  .start = (double)raw[i].first,
                                  .end = (double)raw[i].last,
                                  .bin_hz = s->rate_hz / 4096};
-        if (p->exact)
+        o->t[i].sent_least = o->t[i].sent_most = 1;
+        if (raw[i].on_share < MOSTLY_ON) {
+            rc = transmissions(s, i, (hang_s + SLACK_S) * s->rate_hz, iq, &o->t[i].sent_least);
+            rc = rc ? rc : transmissions(s, i, (hang_s - SLACK_S) * s->rate_hz, iq, &o->t[i].sent_most);
+        }
+        if (rc == 0 && p->exact)
             rc = exact_edges(s, i, iq, &o->t[i]);
     }
     at_mem_free(NULL, iq);

@@ -1,6 +1,7 @@
 /* What a receiver adds of its own: a constant, images, clipping, spurs, tilt, gates, and bands
  * without noise to see. SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/scenes/scenes.h"
@@ -11,23 +12,35 @@ struct fault {
     struct at_channel_spec channel;
     double snr_db;
     bool bursts; /* OOK beside a steady one */
+    bool ghosts; /* the constant and images are counted: a handful of scenes must show none */
 };
 
+#define MOST_GHOSTS 0.001
+
 static const struct fault faults[] = {
-    {"dc", {.dc_dbfs = -40}, 25, false},
-    {"image", {.iq_gain_db = 0.6, .iq_phase_deg = 3}, 40, false},
-    {"image_bursts", {.iq_gain_db = 0.6, .iq_phase_deg = 3}, 40, true},
-    {"clipping", {.clip = 0.5, .bits = 8}, 40, true},
-    {"eight_bits", {.bits = 8}, 30, true},
-    {"rolloff", {.edge_rolloff_db = 25}, 20, false},
-    {"gated", {.gated = 1, .bits = 8}, 30, true},
-    {"phase_noise", {.phase_noise_dbc_hz = -80}, 40, false},
+    {"dc", {.dc_dbfs = -40}, 25, false, true},
+    {"image", {.iq_gain_db = 0.6, .iq_phase_deg = 3}, 40, false, true},
+    {"image_bursts", {.iq_gain_db = 0.6, .iq_phase_deg = 3}, 40, true, true},
+    {"clipping", {.clip = 0.5, .bits = 8}, 40, true, false},
+    {"eight_bits", {.bits = 8}, 30, true, false},
+    {"rolloff", {.edge_rolloff_db = 25}, 20, false, false},
+    {"gated", {.gated = 1, .bits = 8}, 30, true, false},
+    {"phase_noise", {.phase_noise_dbc_hz = -80}, 40, false, false},
 };
+
+/* The receiver's own constant, or the image of what was sent, given out as an emission. */
+static bool is_ghost(const struct outcome *o, const struct at_emission *e)
+{
+    bool ghost = e->f_lo_hz < 2e3 && e->f_hi_hz > -2e3;
+    for (unsigned i = 0; i < o->n; i++)
+        ghost = ghost || (e->f_lo_hz < -o->t[i].f_lo_hz && e->f_hi_hz > -o->t[i].f_hi_hz);
+    return ghost;
+}
 
 static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
 {
     static struct outcome o;
-    unsigned missed = 0, split = 0, extra = 0, truths = 0;
+    unsigned missed = 0, split = 0, extra = 0, truths = 0, ghosts = 0, scenes = 0;
     for (unsigned k = 0; k < n; k++) {
         uint64_t seed = 300 + k;
         static struct at_scene s;
@@ -52,7 +65,7 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
             continue;
         for (unsigned i = 0; i < o.n; i++) {
             missed += o.t[i].pieces == 0;
-            split += o.t[i].pieces > 1;
+            split += is_split(&o.t[i]);
         }
         for (unsigned j = 0; j < o.n_found && !r->quick; j++)
             if (o.is_false[j])
@@ -60,6 +73,9 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
                        o.found[j].f_lo_hz / 1e3, o.found[j].f_hi_hz / 1e3,
                        (double)o.found[j].snr_db, (double)o.found[j].start / s.rate_hz * 1e3,
                        (double)o.found[j].end / s.rate_hz * 1e3);
+        for (unsigned j = 0; j < o.n_found; j++)
+            ghosts += o.is_false[j] && is_ghost(&o, &o.found[j]);
+        scenes++;
         truths += o.n;
         extra += o.n_false;
     }
@@ -70,6 +86,11 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
     report_figure(r, name, (double)split / truths, NAN, NAN);
     snprintf(name, sizeof name, "%s_false_per_scene", f->name);
     report_figure(r, name, (double)extra / n, NAN, NAN);
+    if (!f->ghosts)
+        return;
+    printf("%s: %u of %u scenes with the constant or an image as an emission\n", f->name, ghosts, scenes);
+    snprintf(name, sizeof name, "%s_ghosts_per_scene", f->name);
+    report_figure(r, name, (double)ghosts / fmax(scenes, 1), NAN, MOST_GHOSTS);
 }
 
 struct full {
@@ -128,8 +149,10 @@ static void full_band(struct report *r, const struct full *f, unsigned n)
 void group_receiver(struct report *r)
 {
     unsigned n = r->seeds ? r->seeds : r->quick ? 3 : 12;
+    const char *only = getenv("SCENE_ONLY");
     for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
-        fault_scenes(r, &faults[i], n);
-    for (unsigned i = 0; i < sizeof fulls / sizeof *fulls; i++)
+        if (!only || strcmp(only, faults[i].name) == 0)
+            fault_scenes(r, &faults[i], n);
+    for (unsigned i = 0; !only && i < sizeof fulls / sizeof *fulls; i++)
         full_band(r, &fulls[i], n / 3 + 1);
 }

@@ -16,6 +16,7 @@ struct truth {
     double f_lo_hz, f_hi_hz; /* baseband; as DESIGN.md defines edges where asked for, else said */
     double start, end;       /* samples */
     double bin_hz;           /* of the spectrum that the edges were read from */
+    unsigned sent_least, sent_most; /* times that it was on, silences longer than the hang time between */
     unsigned pieces;         /* emissions found for it */
     unsigned best;           /* index of the one that fits best, where pieces */
 };
@@ -34,6 +35,16 @@ struct play {
     double hang_s; /* 0: the band's own */
     double cut_s;  /* samples before it are not pushed */
 };
+
+/* Found more often than it was sent; and as often. */
+static inline bool is_split(const struct truth *t)
+{
+    return t->pieces > t->sent_most;
+}
+static inline bool is_right(const struct truth *t)
+{
+    return t->pieces >= t->sent_least && t->pieces <= t->sent_most;
+}
 
 /* 0 or negative errno. p may be NULL. */
 int scene_play(const struct at_scene *s, const struct play *p, struct outcome *ret);

@@ -101,7 +101,7 @@ static void take(const struct kind *k, const struct outcome *o, struct sums *s)
     s->scenes++;
     s->pieces += t->pieces;
     s->missed += t->pieces == 0;
-    s->split += t->pieces > 1;
+    s->split += is_split(t);
     s->false_ones += o->n_false;
     if (t->pieces == 0 || s->n + 2 > 512)
         return;
@@ -170,8 +170,8 @@ static void count(const struct outcome *o, struct tally *t)
     t->truths += o->n;
     for (unsigned i = 0; i < o->n; i++) {
         t->missed += o->t[i].pieces == 0;
-        t->found_once += o->t[i].pieces == 1;
-        t->split += o->t[i].pieces > 1;
+        t->found_once += is_right(&o->t[i]);
+        t->split += is_split(&o->t[i]);
     }
     t->merged += o->n_merged;
     t->false_ones += o->n_false;
@@ -213,8 +213,9 @@ static void named(struct report *r, const char *scene, double seconds, unsigned 
                        (double)o.found[j].snr_db, (double)o.found[j].start / s.rate_hz * 1e3,
                        (double)o.found[j].end / s.rate_hz * 1e3);
         for (unsigned i = 0; i < o.n; i++)
-            if (o.t[i].pieces != 1)
-                printf("  %s: %u pieces\n", s.emitters[i].signal.variant, o.t[i].pieces);
+            if (!is_right(&o.t[i]))
+                printf("  %s: %u pieces of %u to %u\n", s.emitters[i].signal.variant, o.t[i].pieces,
+                       o.t[i].sent_least, o.t[i].sent_most);
     }
     show(r, scene, &t, least, most_wrong);
 }
@@ -247,8 +248,13 @@ static void neighbours(struct report *r, double guard, unsigned n)
 void group_count(struct report *r)
 {
     unsigned n = r->seeds ? r->seeds : r->quick ? 1 : 5;
+    const char *only = getenv("SCENE_ONLY");
+    if (only) {
+        named(r, only, 5, n, NAN, NAN);
+        return;
+    }
     named(r, "fm30", 0.5, n, 0.95, 0.5);
-    named(r, "demo", r->quick ? 2 : 5, n, 0.7, NAN);
+    named(r, "demo", r->quick ? 2 : 5, n, 0.9, 0.5);
     named(r, "dense", 1, n, 0.95, NAN);
     neighbours(r, 0.25, 10 * n);
     neighbours(r, 1, 10 * n);
