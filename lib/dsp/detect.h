@@ -24,6 +24,12 @@ struct at_map {
     unsigned hop, span; /* samples from row to row; of one row: the middle half tells */
 };
 
+/* A gap over which two were joined by their envelopes alone; lo 0, hi 0: none. */
+struct at_joint {
+    double lo_hz, hi_hz;
+    bool together; /* they came and went together, else by turns */
+};
+
 struct at_region {
     double f_lo_hz, f_hi_hz; /* baseband */
     double peak_hz;          /* where it is highest */
@@ -33,6 +39,7 @@ struct at_region {
     bool is_long;            /* from the long spectra */
     bool alone;              /* nothing far stronger beside it; the tracker fills it */
     bool taken;              /* the tracker found its emission */
+    struct at_joint joint;   /* the widest */
     unsigned cut;            /* those with the same number were one and are not; 0: whole */
 };
 

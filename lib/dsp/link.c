@@ -64,8 +64,23 @@ double at_link_likeness(double alo, double ahi, double blo, double bhi)
     return -at_link_gap_hz(alo, ahi, blo, bhi) / (fmax(ahi, bhi) - fmin(alo, blo));
 }
 
+static double width_of(const struct at_joint *j)
+{
+    return j->hi_hz - j->lo_hz;
+}
+
+/* What stands in a gap makes one of both sides, whatever their envelopes do. */
+static bool fills(const struct at_region *r, const struct at_joint *j)
+{
+    double mid = (j->lo_hz + j->hi_hz) / 2;
+    return r->f_lo_hz < mid && r->f_hi_hz > mid && !(r->joint.lo_hz < mid && r->joint.hi_hz > mid);
+}
+
 void at_link_join(struct at_region *a, const struct at_region *b)
 {
+    const struct at_joint none = {0}, mine = fills(b, &a->joint) ? none : a->joint,
+                          other = fills(a, &b->joint) ? none : b->joint;
+    a->joint = width_of(&other) > width_of(&mine) ? other : mine;
     if (b->level > a->level)
         a->peak_hz = b->peak_hz;
     a->f_lo_hz = fmin(a->f_lo_hz, b->f_lo_hz);
@@ -166,6 +181,17 @@ static bool known_apart(const struct at_tracker *t, const struct at_region *a,
     return false;
 }
 
+/* link: of envelopes, where nothing else speaks for it; 0: something does. */
+static void join_over(struct at_region *a, const struct at_region *b, double link)
+{
+    struct at_joint gap = {.lo_hz = fmin(a->f_hi_hz, b->f_hi_hz),
+                           .hi_hz = fmax(a->f_lo_hz, b->f_lo_hz),
+                           .together = link > 0};
+    at_link_join(a, b);
+    if (link != 0 && width_of(&gap) > width_of(&a->joint))
+        a->joint = gap;
+}
+
 /* One pass over pairs, the strongest first; *ret_joined: two became one. Returns how many are left.
  */
 static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
@@ -194,8 +220,9 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             bool around = r[j].f_lo_hz <= r[i].f_lo_hz && r[j].f_hi_hz >= r[i].f_hi_hz;
             bad = bad || (one && made && around);
             one = one && !bad;
-            one = one ||
-                  (!bad && joins && fabs(link) > LINKED && !known_apart(t, &r[i], &r[j]));
+            bool alike_only = !one && !bad && joins && fabs(link) > LINKED &&
+                              !known_apart(t, &r[i], &r[j]);
+            one = one || alike_only;
             one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]) &&
                           !known_apart(t, &r[i], &r[j]));
             if (!bad && !one) {
@@ -203,7 +230,7 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
                 continue;
             }
             if (one && ratio < 1000)
-                at_link_join(&r[i], &r[j]);
+                join_over(&r[i], &r[j], alike_only ? link : 0);
             t->n_artefacts += bad;
             memmove(r + j, r + j + 1, (n - j - 1) * sizeof *r);
             n--;

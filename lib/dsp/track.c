@@ -393,18 +393,6 @@ static bool occupied(const struct at_tracker *t, const struct at_track *k, doubl
     return false;
 }
 
-/* Mean power between the edges while it was on, over its life. */
-static double life_power(const struct at_tracker *t, const struct at_track *k,
-                         const struct at_map *m, double f_lo_hz, double f_hi_hz)
-{
-    unsigned lo, hi;
-    double s = 0;
-    at_measure_bins(m, t->rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
-    for (unsigned i = lo; i < hi; i++)
-        s += k->slow.sum[i] / k->slow.rows - (double)m->floor[i];
-    return fmax(s, 0) * t->rate_hz / m->n;
-}
-
 /* Of what k was until now one side remains. */
 static void keep_side(struct at_tracker *t, struct at_track *k, const struct at_epoch *e,
                       double at_hz, bool above, double share)
@@ -453,8 +441,8 @@ static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch 
     if (t->n_tracks >= t->max_tracks)
         return 0;
     double lo = k->e.f_lo_hz, hi = k->e.f_hi_hz;
-    double below = life_power(t, k, &e->slow, lo, at_hz),
-           above = life_power(t, k, &e->slow, at_hz, hi), all = below + above;
+    double below = at_part_power(k, &e->slow, t->rate_hz, lo, at_hz),
+           above = at_part_power(k, &e->slow, t->rate_hz, at_hz, hi), all = below + above;
     if (!(below > 0) || !(above > 0))
         return 0;
     bool taken_below = occupied(t, k, lo, at_hz), taken_above = occupied(t, k, at_hz, hi);
@@ -473,6 +461,11 @@ static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch 
 static int part_all(struct at_tracker *t, struct at_track *k, const struct at_epoch *e)
 {
     double at;
+    if (!k->by_hand && !k->dropped && at_part_joint(k, e, t->energy, t->other, &at)) {
+        int ret = part(t, k, e, at);
+        if (ret < 0)
+            return ret;
+    }
     while (!k->by_hand && !k->dropped) {
         if (!at_part_find(k, e, t->scratch, t->energy, t->other, &at)) {
             k->apart = 0;
@@ -578,6 +571,7 @@ static void keep_hidden(struct at_tracker *t, const struct at_epoch *e, float st
 
 static void see(struct at_track *k, const struct at_region *r)
 {
+    at_part_see(k, r);
     if (k->is_seen)
         at_link_join(&k->seen, r);
     else
@@ -595,7 +589,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         regions[i].alone = is_alone(epoch, regions, i);
     for (unsigned i = 0; i < t->n_tracks; i++) {
         t->tracks[i]->was_on = t->tracks[i]->on;
-        t->tracks[i]->on = false;
+        t->tracks[i]->on = t->tracks[i]->over_joint = false;
+        t->tracks[i]->sides[0] = t->tracks[i]->sides[1] = NULL;
         if (t->tracks[i]->by_hand)
             update_by_hand(t, t->tracks[i], epoch);
     }

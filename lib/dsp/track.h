@@ -56,6 +56,10 @@ struct at_track {
     double peak_hz;                /* where its spectrum is highest */
     double stop_lo_hz, stop_hi_hz; /* edges do not go beyond: there lies another emission */
     unsigned apart;                /* epochs in a row that showed two in it */
+    struct at_joint joint;         /* over which envelopes alone made it one, until more does */
+    unsigned agreed, disagreed;    /* epochs in which they did, and did not */
+    const struct at_region *sides[2]; /* of the joint, below and above, in this epoch */
+    bool over_joint;               /* one region reached over it */
     bool parted;                   /* it was a part of one: its place is known */
     struct at_spectra fast, slow;
     uint64_t decayed; /* sample index of the newest halving */

@@ -29,6 +29,15 @@ static inline void sig_add_noise(float *iq, size_t n, double dbfs, uint64_t seed
     }
 }
 
+/* (n, 2) of such noise; the caller's to free. */
+static inline float *sig_noise(size_t n, double dbfs, uint64_t seed)
+{
+    float *iq = calloc(n, 8);
+    if (iq)
+        sig_add_noise(iq, n, dbfs, seed);
+    return iq;
+}
+
 /* Adds a tone of this level at f cycles a sample over samples [from, to). */
 static inline void sig_add_tone(float *iq, size_t from, size_t to, double f, double dbfs)
 {
