@@ -167,7 +167,9 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
 {
     bool is_line =
         f_hi_hz - f_lo_hz < rate_hz / e->fast.n; /* the short bins hold its neighbours too */
-    bool use_slow = (k->slow.rows_full >= 2 || k->slow.rows >= (is_line ? 1 : 8)) && e->slow.t;
+    bool use_slow = k->slow.rows_full >= 2 || k->slow.rows >= (is_line ? 1 : 8);
+    if (use_slow && !e->slow.t)
+        return; /* the tail of a stretch: short bins would say less than is known */
     const struct at_map *m = use_slow ? &e->slow : &e->fast;
     const struct at_spectra *s = use_slow ? &k->slow : &k->fast;
     if (s->rows < 0.5)

@@ -37,8 +37,10 @@ static void fill(struct maps *m, struct at_map *map, float *rows, bool a, bool b
         }
 }
 
-/* One epoch: the regions that a detector and linker would give for it. */
-static void run_epoch(struct at_tracker *t, struct maps *m, unsigned i, bool b, bool joined)
+/* One epoch: the regions that a detector and linker would give for it. rows_slow: ROWS_SLOW, or 0
+ * for one too short for any. */
+static void run_epoch(struct at_tracker *t, struct maps *m, unsigned i, bool b, bool joined,
+                      size_t rows_slow)
 {
     uint64_t at = FIRST + (uint64_t)i * EPOCH;
     struct at_epoch e = {.index = at,
@@ -55,7 +57,7 @@ static void run_epoch(struct at_tracker *t, struct maps *m, unsigned i, bool b, 
                                   .hop = 64,
                                   .span = 128},
                          .slow = {.n = SLOW,
-                                  .t = ROWS_SLOW,
+                                  .t = rows_slow,
                                   .rows = m->slow,
                                   .floor = m->floor,
                                   .sum = m->sums[1],
@@ -96,11 +98,11 @@ static void run_two(struct at_tracker *t, struct at_mem *mem, unsigned alone, un
     t->hang_s = 0.5;
     unsigned i = 0;
     for (; i < alone; i++)
-        run_epoch(t, &m, i, false, false);
+        run_epoch(t, &m, i, false, false, ROWS_SLOW);
     for (; i < alone + both; i++)
-        run_epoch(t, &m, i, true, true);
+        run_epoch(t, &m, i, true, true, ROWS_SLOW);
     for (; i < alone + both + after; i++)
-        run_epoch(t, &m, i, false, false);
+        run_epoch(t, &m, i, false, false, ROWS_SLOW);
 }
 
 static double db(double ratio)
@@ -162,12 +164,34 @@ static void test_parts_that_were_there_all_along(void **state)
     at_tracker_finish(&t);
 }
 
+/* A stretch that ends with less than a long spectrum: the edges stay what the long ones made them.
+ */
+static void test_a_short_tail_does_not_widen_the_edges(void **state)
+{
+    struct at_mem mem = {0};
+    struct at_tracker t;
+    run_two(&t, &mem, 20, 0, 0);
+    struct at_track *a = track_at(&t, -200e3);
+    assert_non_null(a);
+    double lo = a->e.f_lo_hz, hi = a->e.f_hi_hz;
+    static struct maps m = {.seed = 9};
+    for (unsigned i = 0; i < SLOW; i++)
+        m.floor[i] = 1;
+    run_epoch(&t, &m, 20, false, false, 0);
+    print_message("%.1f to %.1f kHz, then %.1f to %.1f kHz\n", lo / 1e3, hi / 1e3,
+                  a->e.f_lo_hz / 1e3, a->e.f_hi_hz / 1e3);
+    assert_true(a->e.end > FIRST + 20 * EPOCH); /* it was heard to the end */
+    assert_true(a->e.f_lo_hz == lo && a->e.f_hi_hz == hi);
+    at_tracker_finish(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_part_that_leaves_began_when_it_came),
         cmocka_unit_test(test_a_part_that_is_gone_leaves_none),
         cmocka_unit_test(test_parts_that_were_there_all_along),
+        cmocka_unit_test(test_a_short_tail_does_not_widen_the_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
