@@ -49,6 +49,7 @@ struct follower {
     bool taken;        /* an example came of it */
     int place;         /* opened by hand for it; -1: by the detector */
     uint64_t from, to; /* samples that its tokens cover */
+    double channel_hz; /* middle of the channel, which stays where the run began */
     float *frames;     /* (room, COLUMNS) */
     struct at_emission emission;
 };
@@ -77,6 +78,12 @@ static struct follower *find(struct catcher *c, uint64_t id)
     return NULL;
 }
 
+static struct follower new_run(const struct at_emission *e, int place)
+{
+    return (struct follower){
+        .id = e->id, .place = place, .channel_hz = (e->f_lo_hz + e->f_hi_hz) / 2, .emission = *e};
+}
+
 static void on_opened(void *ctx, const struct at_emission *e)
 {
     struct catcher *c = ctx;
@@ -84,7 +91,7 @@ static void on_opened(void *ctx, const struct at_emission *e)
     for (int i = 0; i < AT_DRAFT_MAX; i++)
         place = c->by_hand[i] == e->id ? i : place;
     if (c->n < MAX_FOLLOWED)
-        c->f[c->n++] = (struct follower){.id = e->id, .place = place, .emission = *e};
+        c->f[c->n++] = new_run(e, place);
 }
 
 static size_t on_room(void *ctx, uint64_t id)
@@ -112,10 +119,11 @@ static bool make_room(struct catcher *c, struct follower *f, size_t n)
 static struct follower *next_run(struct catcher *c, struct follower *f, const struct at_emission *e)
 {
     if (f->n >= FEW_TOKENS && c->n < MAX_FOLLOWED) {
-        c->f[c->n] = (struct follower){.id = e->id, .place = f->place, .emission = *e};
+        c->f[c->n] = new_run(e, f->place);
         return &c->f[c->n++];
     }
     f->n = 0;
+    f->channel_hz = (e->f_lo_hz + e->f_hi_hz) / 2;
     return f;
 }
 
@@ -163,16 +171,25 @@ static void on_row(void *ctx, const struct at_row *row)
 {
 }
 
+/* Whether edges lo..hi hold the place's carrier: those of a sideband alone, or of a line of the
+ * receiver beside it, do not. 0.03 of the band: as far as lib/synth puts it off the middle. */
+static bool holds_line(const struct at_place *p, double lo, double hi, double bin)
+{
+    double slack = 0.03 * (p->f_hi_hz - p->f_lo_hz) + 1.5 * bin;
+    return !p->line || (lo - slack <= p->line_hi_hz && hi + slack >= p->line_lo_hz);
+}
+
 /* Whether these tokens show this place's signal: its band in the channel, centred on it, with edges
  * that are its own rather than those of a wider thing that holds it, and while it was on. */
 static bool shows(const struct follower *f, const struct at_place *p)
 {
     double lo = f->emission.f_lo_hz, hi = f->emission.f_hi_hz, truth = p->f_hi_hz - p->f_lo_hz;
     double bin = bin_hz(f), middle = (lo + hi) / 2, reach = 0.45 * AT_FRAME_BINS * bin;
-    double seen = fmin(p->f_hi_hz, middle + reach) - fmax(p->f_lo_hz, middle - reach);
+    double seen = fmin(p->f_hi_hz, f->channel_hz + reach) - fmax(p->f_lo_hz, f->channel_hz - reach);
     double slack = 0.1 * truth + 2 * bin;
     if (hi - lo > fmax(2.5 * truth, truth + 4 * bin) || seen < 0.6 * truth ||
-        middle < p->f_lo_hz - slack || middle > p->f_hi_hz + slack)
+        fmin(middle, f->channel_hz) < p->f_lo_hz - slack ||
+        fmax(middle, f->channel_hz) > p->f_hi_hz + slack || !holds_line(p, lo, hi, bin))
         return false;
     double on = (double)(p->last - p->first), heard = (double)(f->to - f->from);
     double both = fmin((double)p->last, (double)f->to) - fmax((double)p->first, (double)f->from);

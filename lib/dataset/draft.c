@@ -331,6 +331,8 @@ void at_draft_settle(struct at_draft *d, const struct at_signal_truth *truth)
         p->sent_to =
             e->duration_s > 0 ? fmin(p->sent_from + e->duration_s * d->scene.rate_hz, end) : end;
         p->line = truth[i].line;
+        p->line_lo_hz = middle + fmin(e->drift_hz, 0);
+        p->line_hi_hz = middle + fmax(e->drift_hz, 0);
         memcpy(p->sidebands, truth[i].sidebands, sizeof p->sidebands);
         memcpy(p->variant, truth[i].variant, sizeof p->variant);
     }

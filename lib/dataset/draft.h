@@ -19,6 +19,7 @@ struct at_place {
     int class_id;
     unsigned keys;                       /* times that it went on */
     bool line;                           /* a carrier with sidebands: */
+    double line_lo_hz, line_hi_hz;       /* where it drifts, */
     double sidebands[AT_SIDEBAND_PARTS]; /* their power, as in at_signal_truth, in parts of */
     double sent_from, sent_to;           /* the emitter's samples */
     bool by_hand;                        /* opened at its true edges, whatever the detector says */

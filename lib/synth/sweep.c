@@ -160,6 +160,9 @@ static const struct chirp_mode {
 };
 /* clang-format on */
 
+#define SAW_LORA_SLOPE 8 /* its place in the table */
+#define SAW_SWEEPS     4 /* in a window, where it holds so many */
+
 static const struct at_variant *chirp_at(size_t i)
 {
     return &chirp_modes[i].v;
@@ -181,6 +184,9 @@ static int chirp_render(struct at_gen *g, size_t v)
         rc = track_init(&tr, g);
     if (rc < 0)
         return rc;
+    /* fewer than three sweeps of LoRa's slope are what fewer than three of its symbols are */
+    if (v == SAW_LORA_SLOPE)
+        tb = fmin(tb, fmax(bw * at_gen_seconds(g) / SAW_SWEEPS, m->tb_lo));
     double sweep = tb / bw, period = sweep / duty, end = at_gen_seconds(g),
            bend = g->clean ? 0 : at_gen_u(g, -0.1, 0.1);
     enum slope s = m->slope == EITHER ? (at_gen_p(g, 0.5) ? UP : DOWN) : m->slope;

@@ -173,6 +173,32 @@ static void test_am_only_where_it_can_be_seen(void **state)
     assert_true(unseen > 0);
 }
 
+/* A carrier is most of its signal's power within narrower edges: where the detector found it, its
+ * SNR is at least what was sent. A run at the edges of one sideband, or of what stood there before,
+ * shows less, and is not the signal. */
+static void test_am_is_shown_by_its_carrier(void **state)
+{
+    enum { FIRST = 100, LAST = 340, LONG = 512 };
+    int n = 0, dim = 0;
+    float *frames = calloc(LONG, (size_t)at_example_columns() * sizeof *frames);
+    assert_non_null(frames);
+    for (uint64_t seed = FIRST; seed <= LAST; seed++) {
+        struct at_example_info info;
+        const struct at_example_spec spec = {.seed = seed * 17,
+                                             .class_id = AT_CLASS_AM,
+                                             .max_tokens = LONG,
+                                             .snr_lo_db = 20,
+                                             .snr_hi_db = 20};
+        assert_int_equal(at_example_make(&spec, frames, &info), 0);
+        n += is_am(&info) && info.detected;
+        dim += is_am(&info) && info.detected && info.measured_snr_db < 8;
+    }
+    free(frames);
+    print_message("of %d am at 20 dB that were detected %d show less than 8 dB\n", n, dim);
+    assert_true(n > 180);
+    assert_true(dim <= 3); /* 7 where any run within the sidebands counts */
+}
+
 static void test_same_seed_same_example(void **state)
 {
     struct at_example_info a, b;
@@ -276,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_noise_holds_no_line),
         cmocka_unit_test(test_lines_far_over_the_floor),
         cmocka_unit_test(test_am_only_where_it_can_be_seen),
+        cmocka_unit_test(test_am_is_shown_by_its_carrier),
         cmocka_unit_test(test_same_seed_same_example),
         cmocka_unit_test(test_frames_are_finite),
         cmocka_unit_test(test_scenes_give_several),

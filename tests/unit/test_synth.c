@@ -291,6 +291,35 @@ static void test_rolloff(void **state)
     }
 }
 
+/* A sawtooth of LoRa's slopes begins anew at least three times in a window that holds four sweeps
+ * of the fastest: one sweep alone, or two, is as well a LoRa symbol. Those that go up and down in
+ * turn (15 %) have no jump. */
+static void test_saws_repeat(void **state)
+{
+    enum { N = 5000, SEEDS = 60 };
+    const double rate = 125e3, bw = 50e3;
+    float *iq = malloc(2 * N * sizeof *iq);
+    assert_non_null(iq);
+    int few = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct at_signal_spec s = make_spec(AT_CLASS_CHIRP, "saw_lora_slope", rate, bw, N, seed);
+        int jumps = 0;
+        double last = 0;
+        assert_int_equal(at_signal_render(&s, iq, NULL), 0);
+        for (size_t i = 1; i < N; i++) {
+            const float *a = iq + 2 * (i - 1), *b = iq + 2 * i;
+            double re = (double)b[0] * a[0] + (double)b[1] * a[1],
+                   im = (double)b[1] * a[0] - (double)b[0] * a[1], f = atan2(im, re);
+            jumps += i > 1 && fabs(f - last) > M_PI * bw / rate; /* half the band at once */
+            last = f;
+        }
+        few += jumps < 3;
+    }
+    free(iq);
+    print_message("of %d saws %d jump less than three times\n", SEEDS, few);
+    assert_true(few <= SEEDS / 4);
+}
+
 static void test_refuses(void **state)
 {
     float iq[256];
@@ -333,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_bandwidth_truth),
         cmocka_unit_test(test_rolloff),
         cmocka_unit_test(test_sidebands),
+        cmocka_unit_test(test_saws_repeat),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_short_windows),
     };
