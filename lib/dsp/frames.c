@@ -2,6 +2,7 @@
 #include "lib/dsp/frames.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/dsp/loops.h"
@@ -37,6 +38,8 @@ struct at_framer {
     double w2_sum;
     unsigned lo, hi;     /* occupied bins [lo, hi), rising frequency */
     float f_lo, f_width; /* cycles a sample */
+    float home;          /* middle of the column in which a line counts, of the width from the middle */
+    bool has_home;
     float bin_khz, share;
     float ratio; /* of the newest frame */
 };
@@ -164,6 +167,7 @@ void at_framer_destroy(struct at_framer *f)
 void at_framer_reset(struct at_framer *f)
 {
     f->fill = 0;
+    f->has_home = false;
 }
 
 static void spectrum(struct at_framer *f, float *out)
@@ -231,6 +235,27 @@ static void envelope(struct at_framer *f, float *aux)
     histogram(f->bucket, f->in_w2, n, 0, share, aux + AT_AUX_ENV);
 }
 
+/* A line near the border of two columns, such as a carrier amid its own edges, would fall into one
+ * or the other by the noise of each frame, as if it were keyed between two frequencies. It counts in
+ * its home, the column where it began, until it has gone a column from the middle of that. */
+static void keep_home(struct at_framer *f, float mean, float std)
+{
+    const float column = 1.0f / AT_AUX_HIST, inner = column / 4;
+    if (std > column / 2)
+        return;
+    if (!f->has_home || fabsf(mean - f->home) > column)
+        f->home = (floorf(mean / column) + 0.5f) * column;
+    f->has_home = true;
+    float off = mean - f->home;
+    if (fabsf(off) <= inner)
+        return;
+    float shift = (off < 0 ? -inner : inner) - off + 1;
+    for (unsigned i = 0; i < f->n; i++) {
+        float v = (f->phase[i] + shift) * AT_AUX_HIST;
+        f->bucket[i] = (int32_t)fminf(fmaxf(v, 0), FREQ_STEPS - 1);
+    }
+}
+
 static void frequency(struct at_framer *f, float *aux)
 {
     unsigned n = f->n;
@@ -241,7 +266,9 @@ static void frequency(struct at_framer *f, float *aux)
     if (!(s[0] > 1e-30f) || !(s[0] < 1e30f))
         return;
     float share = 1 / s[0], mean = s[1] * share;
-    aux[AT_AUX_FREQ_STD] = sqrtf(fmaxf(s[2] * share - mean * mean, 0));
+    float std = sqrtf(fmaxf(s[2] * share - mean * mean, 0));
+    aux[AT_AUX_FREQ_STD] = std;
+    keep_home(f, mean, std);
     histogram(f->bucket, weight, n, AT_AUX_HIST / 2, share, aux + AT_AUX_FREQ);
 }
 

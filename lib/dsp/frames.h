@@ -32,7 +32,8 @@ enum at_aux {
                  */
     AT_AUX_FREQ =
         AT_AUX_ENV +
-        AT_AUX_HIST, /* share of energy: instantaneous frequency from edge to edge in equal bins */
+        AT_AUX_HIST, /* share of energy: instantaneous frequency from edge to edge in equal bins; a
+                        line near the border of two counts in that in which it began */
     AT_AUX_COUNT = AT_AUX_FREQ + AT_AUX_HIST,
 };
 /* "bin_khz", "share", "skipped", "kurtosis", "freq_std", "env0".., "freq0".. as the model file's

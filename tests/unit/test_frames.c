@@ -94,6 +94,62 @@ static void test_tone_has_constant_envelope_and_its_frequency(void **state)
     free(out);
 }
 
+/* Least share that the fullest column of the frequencies has in any frame, and in how many frames
+ * it is another than in the frame before. */
+static double fullest(const float *frames, size_t n, unsigned *ret_changes)
+{
+    double least = 1;
+    unsigned before = 0;
+    *ret_changes = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float *h = frames + i * COLS + N + AT_AUX_FREQ;
+        unsigned most = 0;
+        for (unsigned k = 1; k < AT_AUX_HIST; k++)
+            most = h[k] > h[most] ? k : most;
+        *ret_changes += i > 0 && most != before;
+        before = most;
+        least = fmin(least, (double)h[most]);
+    }
+    return least;
+}
+
+/* Whatever its place between the edges, most of all amid them, a line has one frequency. */
+static void test_a_line_between_two_columns_stays_in_one(void **state)
+{
+    float *iq = malloc(SAMPLES * 8), *out = malloc(FRAMES * COLS * 4);
+    const double off[] = {0, 1, -1, 0.03e3, 1e3, 2e3, -2e3, 3e3, 0.5e3, 1.5e3};
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+        unsigned changes;
+        memset(iq, 0, SAMPLES * 8);
+        sig_add_noise(iq, SAMPLES, -50, 21 + i);
+        sig_add_tone(iq, 0, SAMPLES, (10e3 + off[i]) / RATE, -25);
+        struct at_framer *f = make(NULL, 6e3, 14e3, pow(10, -5) / RATE);
+        size_t used, n = at_framer_push(f, iq, SAMPLES, out, FRAMES, &used);
+        double share = fullest(out, n, &changes);
+        print_message("%.0f Hz off the middle: at least %.2f in one column, %u changes\n", off[i],
+                      share, changes);
+        assert_true(share > 0.7);
+        assert_int_equal(changes, 0);
+        at_framer_destroy(f);
+    }
+    /* What moves is followed: a slow sweep through six of the columns. */
+    memset(iq, 0, SAMPLES * 8);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        double x = (double)i / SAMPLES, p = 2 * M_PI * (7e3 * x + 3e3 * x * x) / RATE * SAMPLES;
+        iq[2 * i] = (float)cos(p);
+        iq[2 * i + 1] = (float)sin(p);
+    }
+    unsigned changes;
+    struct at_framer *f = make(NULL, 6e3, 14e3, pow(10, -5) / RATE);
+    size_t used, n = at_framer_push(f, iq, SAMPLES, out, FRAMES, &used);
+    fullest(out, n, &changes);
+    print_message("a sweep through six columns: %u changes\n", changes);
+    assert_int_equal(changes, 5);
+    at_framer_destroy(f);
+    free(iq);
+    free(out);
+}
+
 static void test_chunks_do_not_matter(void **state)
 {
     float *iq = calloc(SAMPLES, 8), *a = calloc(FRAMES * COLS, 4), *b = calloc(FRAMES * COLS, 4);
@@ -214,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_noise_reads_zero_db),
         cmocka_unit_test(test_tone_has_constant_envelope_and_its_frequency),
+        cmocka_unit_test(test_a_line_between_two_columns_stays_in_one),
         cmocka_unit_test(test_chunks_do_not_matter),
         cmocka_unit_test(test_bad_samples_make_no_nan),
         cmocka_unit_test(test_flat_response_is_restored),
