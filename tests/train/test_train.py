@@ -5,6 +5,8 @@
 Exit 77 (skipped) where PyTorch is not installed.
 """
 import sys
+import time
+from types import SimpleNamespace
 
 from with_torch import torch
 import data
@@ -84,7 +86,33 @@ def augmented():
     check("as it came without", bool(((plain[:, 0, :bins] > .5 * plain[:, 0, :bins].amax(1, keepdim=True)).sum(1) == 33).all()))
 
 
+def compiled_by_turns():
+    """The faster way is taken whatever else the machine does meanwhile: here a load that goes away slows the plain one,
+    one that comes slows the compiled one; a compiler that fails leaves what was there."""
+    was = getattr(torch, "compile", None)
+    for name, plain_ms, compiled_ms, load in (("busy first", 2, 4, lambda n: 6 if n < 9 else 0), ("busy later", 4, 2, lambda n: 6 if n > 9 else 0),
+                                              ("busy in between", 4, 2, lambda n: 6 if n % 7 == 0 else 0)):
+        net, said, steps = SimpleNamespace(before=model.before_attention, after=model.after_attention), [], [0]
+        torch.compile = lambda f, dynamic: "compiled"
+
+        def step(i):
+            steps[0] += 1
+            time.sleep(1e-3 * ((compiled_ms if net.before == "compiled" else plain_ms) + load(steps[0])))
+        train.choose_compiled(net, step, said.append)
+        check(name, (net.before == "compiled") == (compiled_ms < plain_ms) == said[-1]["compiled"], said)
+
+    def broken(f, dynamic):
+        raise RuntimeError("no compiler")
+    torch.compile = broken
+    train.choose_compiled(net, step, said.append)
+    check("no compiler", net.before is not None and not said[-1]["compiled"] and said[-1]["compiled_ms"] is None, said[-2:])
+    del torch.compile
+    if was:
+        torch.compile = was
+
+
 singular_values()
 steps()
+compiled_by_turns()
 augmented()
 sys.exit(1 if failed else 0)
