@@ -232,7 +232,7 @@ class Tail(Case):
 
     def test_time_is_over_while_nobody_answers(self):
         self.give(lambda path, query: event("radio", 1, {}) if len(self.server.asked) == 1 else self.server.socket.close() or (200, b": \n"))
-        p = subprocess.Popen([ATTUNE, "tail", "-u", self.url, "-T", "1500ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = subprocess.Popen([ATTUNE, "tail", "-u", self.url, "-T", "6s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         out, err = p.communicate(timeout=LONG_S)
         self.assertEqual((p.returncode, out, len(err.splitlines())), (0, "* radio : \n", 1), err)
 

@@ -190,7 +190,7 @@ def drive_radio(child, folder):
 
     def get(path):
         try:
-            with urllib.request.urlopen(url + path, timeout=10) as r:
+            with urllib.request.urlopen(url + path, timeout=60) as r:
                 return r.read().decode()
         except urllib.error.HTTPError as e:
             return e.read().decode()
