@@ -1,8 +1,9 @@
 /* Arithmetic of the generator: oscillators, noise, filters, FFT; their inner loops are in waves.c.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -82,30 +83,45 @@ void at_gen_lowpass(float *x, size_t n, double fs, double corner_hz)
         x[i] = y += a * (x[i] - y);
 }
 
-/* Twiddles (2, n) of each size, made once: they cost more than most transforms. */
-static const float *twiddles(size_t n)
+#define KEPT_LOG2 13 /* sizes whose twiddles are kept */
+
+static void make_twiddles(size_t n, float *w)
 {
-    static _Atomic(float *) of_log2[AT_FFT_MAX_LOG2 + 1];
-    _Atomic(float *) *slot = &of_log2[__builtin_ctzl(n)];
-    float *have = atomic_load(slot), *made;
-    if (have || !(made = malloc(2 * n * sizeof *made)))
-        return have;
     for (size_t k = 0; k < n; k++) {
-        made[k] = (float)cos(AT_TAU * (double)k / (double)n);
-        made[n + k] = (float)-sin(AT_TAU * (double)k / (double)n);
+        w[k] = (float)cos(AT_TAU * (double)k / (double)n);
+        w[n + k] = (float)-sin(AT_TAU * (double)k / (double)n);
     }
-    if (atomic_compare_exchange_strong(slot, &have, made))
-        return made;
-    free(made); /* another thread was faster */
-    return have;
+}
+
+/* Twiddles (2, n) of one size up to 2^KEPT_LOG2, made once: they cost more than most transforms.
+ * That of size n begins at 2 n. Any thread. */
+static const float *kept_twiddles(size_t n)
+{
+    static float table[4 << KEPT_LOG2];
+    static _Atomic bool made[KEPT_LOG2 + 1];
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    _Atomic bool *done = &made[__builtin_ctzl(n)];
+    if (!atomic_load(done)) {
+        pthread_mutex_lock(&lock);
+        if (!atomic_load(done))
+            make_twiddles(n, table + 2 * n);
+        atomic_store(done, true);
+        pthread_mutex_unlock(&lock);
+    }
+    return table + 2 * n;
 }
 
 int at_fft_init(struct at_fft *f, size_t n)
 {
-    const float *w = n > 0 && n <= (size_t)1 << AT_FFT_MAX_LOG2 ? twiddles(n) : NULL;
-    float *m = w ? at_mem_array(NULL, AT_MEM_OTHER, 4 * n, sizeof *m) : NULL;
+    if (n == 0 || n > (size_t)1 << AT_FFT_MAX_LOG2)
+        return -ENOMEM;
+    bool kept = n <= (size_t)1 << KEPT_LOG2;
+    float *m = at_mem_array(NULL, AT_MEM_OTHER, (kept ? 4 : 6) * n, sizeof *m);
     if (!m)
         return -ENOMEM;
+    if (!kept)
+        make_twiddles(n, m + 4 * n);
+    const float *w = kept ? kept_twiddles(n) : m + 4 * n;
     *f = (struct at_fft){n, m, m + n, m + 2 * n, m + 3 * n, w, w + n};
     return 0;
 }

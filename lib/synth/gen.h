@@ -102,7 +102,7 @@ struct at_fft {
     size_t n;
     float *re, *im;       /* (n) input and output, owned */
     float *wre, *wim;     /* (n) scratch */
-    const float *cs, *sn; /* (n) twiddles, shared by all of a size */
+    const float *cs, *sn; /* (n) twiddles, of small sizes shared by all */
 };
 int at_fft_init(struct at_fft *f, size_t n);
 void at_fft_finish(struct at_fft *f);
