@@ -438,9 +438,9 @@ static int leave(struct at_tracker *t, const struct at_track *k, const struct at
  * gets the other side, from when it came; what is gone gets none. 0 or -ENOMEM. */
 static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch *e, double at_hz)
 {
-    if (t->n_tracks >= t->max_tracks)
-        return 0;
-    double lo = k->e.f_lo_hz, hi = k->e.f_hi_hz;
+    double lo = k->e.f_lo_hz, hi = k->e.f_hi_hz, bin = t->rate_hz / t->n_slow;
+    if (t->n_tracks >= t->max_tracks || at_hz < lo + bin || at_hz > hi - bin)
+        return 0; /* its edges have left a joint that it was to be parted at */
     double below = at_part_power(k, &e->slow, t->rate_hz, lo, at_hz),
            above = at_part_power(k, &e->slow, t->rate_hz, at_hz, hi), all = below + above;
     if (!(below > 0) || !(above > 0))

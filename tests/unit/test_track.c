@@ -164,6 +164,30 @@ static void test_parts_that_were_there_all_along(void **state)
     at_tracker_finish(&t);
 }
 
+/* Where it was once joined to another over a gap that it does not reach any more, nothing is parted. */
+static void test_a_joint_beyond_the_edges_parts_nothing(void **state)
+{
+    struct at_mem mem = {0};
+    struct at_tracker t;
+    run_two(&t, &mem, 20, 0, 0);
+    struct at_track *a = track_at(&t, -200e3);
+    assert_non_null(a);
+    static struct maps m = {.seed = 11};
+    for (unsigned i = 0; i < SLOW; i++)
+        m.floor[i] = 1;
+    for (unsigned i = 0; i < 16; i++) {
+        double at = -100e3 + 20e3 * i;
+        a->joint = (struct at_joint){.lo_hz = at, .hi_hz = at + 10e3, .together = true};
+        a->agreed = 1;
+        a->disagreed = 10;
+        run_epoch(&t, &m, 20 + i, false, false, ROWS_SLOW);
+        assert_int_equal(t.n_tracks, 1);
+        assert_ptr_equal(a, track_at(&t, -200e3));
+        assert_true(fabs(a->e.f_hi_hz - a_hi) < 5e3);
+    }
+    at_tracker_finish(&t);
+}
+
 /* A stretch that ends with less than a long spectrum: the edges stay what the long ones made them.
  */
 static void test_a_short_tail_does_not_widen_the_edges(void **state)
@@ -191,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_a_part_that_leaves_began_when_it_came),
         cmocka_unit_test(test_a_part_that_is_gone_leaves_none),
         cmocka_unit_test(test_parts_that_were_there_all_along),
+        cmocka_unit_test(test_a_joint_beyond_the_edges_parts_nothing),
         cmocka_unit_test(test_a_short_tail_does_not_widen_the_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
