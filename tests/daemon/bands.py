@@ -240,24 +240,16 @@ def run_floor():
         array.array("h", (b - 128 for b in os.urandom(2 * hiss))).tofile(f)
     noise = 10 * math.log10(2 * (256**2 - 1) / 12 / 32768**2 / RATE)
     step = 10 * math.log10(2 / 12 / 32768**2 / RATE)
-    with open("mute.yaml", "w") as f:
-        f.write(f"""log: {{level: info, format: json}}
-soapy: {{modules: [{MODULES}]}}
-model: {{path: model.safetensors}}
-http: {{listen: "127.0.0.1:0"}}
-bandplan: ""
-cache_dir: cache
-radios:
-  - {{name: mute, device: "driver=attunesim,serial=mute,file={os.getcwd()}/mute.cs16", bands: [{{name: one, center: 433.92M, rate: 250k}}]}}
-""")
+    attuned.write_config("mute.yaml", [("mute", f"driver=attunesim,serial=mute,file={os.getcwd()}/mute.cs16", "real")],
+                         f"soapy: {{modules: [{MODULES}]}}")
     d = Daemon("mute.yaml")
-    until("it runs", lambda: "one" in bands(d) and "floor_source" in bands(d)["one"])
-    b = bands(d)["one"]
+    until("it runs", lambda: "floor_source" in bands(d).get("muteband", {}))
+    b = bands(d)["muteband"]
     check("nothing but zeros: the converter's, assumed", b["floor_source"] == "assumed" and abs(b["noise_floor_dbfs_per_hz"] - step) < 0.5, (b, step))
-    until("noise has come: measured", lambda: bands(d)["one"]["floor_source"] == "measured")
+    until("noise has come: measured", lambda: bands(d)["muteband"]["floor_source"] == "measured")
     for _ in range(10):
         time.sleep(0.1)
-        b = bands(d)["one"]
+        b = bands(d)["muteband"]
         check("zeros or noise, it is the noise's", b["floor_source"] == "measured" and abs(b["noise_floor_dbfs_per_hz"] - noise) < 1.5, (b, noise))
     check("neither is an emission", b["emissions_seen"] == 0, b)
     code, took = d.stop()
