@@ -101,18 +101,20 @@ class Pool:
 
 
 class Feed:
-    """A thread that reads chunk files as they appear; take() hands over what has come."""
+    """A thread that reads chunk files as they appear; take() hands over what has come. share: (which, of how many)
+    of the chunks' numbers are read."""
 
-    def __init__(self, folder, split="train", ahead=256):
-        self.folder, self.split, self.ready = Path(folder), split, queue.Queue(ahead)
+    def __init__(self, folder, split="train", ahead=256, share=(0, 1)):
+        self.folder, self.split, self.share, self.ready = Path(folder), split, share, queue.Queue(ahead)
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._work, daemon=True)
         self.thread.start()
 
     def _work(self):
-        seen = set()
+        seen, (which, count) = set(), self.share
+        mine = lambda p: int(p.stem.split("-")[1]) % count == which
         while not self.stopping.is_set():
-            fresh = sorted(p for p in self.folder.glob(self.split + "-*.npz") if p.name not in seen)
+            fresh = sorted(p for p in self.folder.glob(self.split + "-*.npz") if p.name not in seen and mine(p))
             for path in fresh:
                 seen.add(path.name)
                 try:

@@ -10,7 +10,8 @@ Each step: cross-entropy under mha plus latent, or each third time gqa (segments
 with cross-entropy and distillation from mha, at the sequence's end and at random prefixes (a decision may be due after
 16 tokens). The last fifth also has windows shorter than the session, and sequences of 4096 and 16384. What a step
 draws follows from --seed and the step's number; OUT/journal.jsonl says which examples had come by then. Resumes from
-OUT/checkpoint.pt. --seconds is training time over all resumes; the learning rate follows it.
+OUT/checkpoint.pt. --seconds is training time over all resumes; the learning rate follows it. With several GPUs each takes
+--batch-tokens a step, and their gradients are averaged (ranks.py).
 """
 import argparse
 import contextlib
@@ -29,6 +30,7 @@ import data
 import model as M
 from muon import Muon
 from pool import LENGTH_SHARE, LENGTHS, Feed, Pool
+from ranks import Ranks, start
 
 # columns that are dropped out together, after the spectrum (lib/dsp/frames.h), and how often
 AUX_GROUPS = (((0, 1), .35), ((1, 2), .1), ((3, 21), .1))
@@ -61,6 +63,7 @@ def arguments(argv=None):
     p.add_argument("--capacity", type=float, default=0, help="tokens kept on the device; 0: by its memory")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--processes", type=int, default=0, help="that train together; 0: one for each GPU")
     p.add_argument("--no-compile", action="store_true")
     p.add_argument("--checkpoint-every", type=float, default=45, help="seconds")
     p.add_argument("--wait", type=float, default=120, help="seconds to wait for the first examples")
@@ -238,9 +241,10 @@ def milliseconds(step, n):
     return (time.perf_counter() - t) / n * 1e3
 
 
-def choose_compiled(net, step, report, rounds=4):
+def choose_compiled(net, step, report, ranks=Ranks(), rounds=4):
     """torch.compile for the layers' parts, kept only where it works here and is faster. step(i): one step, no update. Both ways go by
-    turns and the best of each counts: examples are made beside it, and what they take at one time is no property of either."""
+    turns and the best of each counts: examples are made beside it, and what they take at one time is no property of either. Several
+    processes all do, or none."""
     ways, best = {"plain": (net.before, net.after)}, {"plain": float("inf"), "compiled": float("inf")}
     try:
         with alarm(150):
@@ -252,7 +256,7 @@ def choose_compiled(net, step, report, rounds=4):
         report({"compile": "failed", "why": repr(e)[:300]})
         best["compiled"] = float("inf")
     plain, compiled = best["plain"], best["compiled"]
-    faster = compiled < float("inf") and compiled <= .97 * plain
+    faster = ranks.all_true(compiled < float("inf") and compiled <= .97 * plain)
     net.before, net.after = ways["compiled" if faster else "plain"]
     rounded = lambda ms: round(ms, 1) if ms < float("inf") else None
     report({"step_ms": rounded(plain), "compiled_ms": rounded(compiled), "compiled": faster})
@@ -261,8 +265,8 @@ def choose_compiled(net, step, report, rounds=4):
 class Trainer:
     """Optimiser, averaged weights and the step. net's weights are trained in place; ema holds their running mean."""
 
-    def __init__(self, net, args):
-        self.net, self.args, self.device = net, args, args.device
+    def __init__(self, net, args, ranks=Ranks()):
+        self.net, self.args, self.device, self.ranks = net, args, args.device, ranks
         inner = [p for n, p in net.named_parameters() if p.ndim > 1 and n.startswith("layers.")] if args.optimizer == "muon" else []
         ours = {id(p) for p in inner}
         decay = [p for p in net.parameters() if p.ndim > 1 and id(p) not in ours]
@@ -291,12 +295,15 @@ class Trainer:
             self.muon.load(state["muon"])
 
     def draw(self, pool, progress):
-        rng = np.random.default_rng([self.args.seed, self.step_number])
+        seed = [self.args.seed, self.step_number]
+        rng = np.random.default_rng(seed)
         length, window, segment = step_shape(rng, progress, self.args.batch_tokens)
+        if not self.ranks.first:  # the same shape, other examples
+            rng = np.random.default_rng(seed + [self.ranks.rank])
         return pool.batch(rng, length, max(1, self.args.batch_tokens // length)), length, window, segment
 
     def loss(self, batch, backend, window, segment):
-        self.gen.manual_seed(self.args.seed * 1000003 + self.step_number)
+        self.gen.manual_seed(self.args.seed * 1000003 + self.step_number + self.ranks.rank * 500000003)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             return losses(self.net, batch, backend, segment, window, self.args, self.gen)
 
@@ -309,6 +316,7 @@ class Trainer:
         loss, logits = self.loss(batch, ELASTIC[self.step_number % len(ELASTIC)], window, segment)
         self.net.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.average(self.net.parameters())
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.opt.step()
         if self.muon:
@@ -429,6 +437,16 @@ def save_checkpoint(path, trainer, progress, seconds, statistics, config, labels
     os.replace(str(path) + ".tmp", path)
 
 
+class Silent:
+    """The log of a process beside the first."""
+
+    def __call__(self, line):
+        pass
+
+    def note(self, step, progress, chunks):
+        pass
+
+
 class Log:
     def __init__(self, folder):
         self.file, self.journal = (folder / "log.jsonl").open("a"), (folder / "journal.jsonl").open("a")
@@ -458,7 +476,7 @@ def fill(pool, feed, seconds, enough=256):
     return came
 
 
-def prepare(args, log, n_bins, n_columns, labels):
+def prepare(args, log, n_bins, n_columns, labels, ranks):
     """Network, trainer, statistics and what was done before: from OUT/checkpoint.pt, else --start-from, else new."""
     config = dict(M.REFERENCE_POINT, n_bins=n_bins, n_aux=0 if args.spectra_only else n_columns - n_bins, n_classes=len(labels),
                   norm=args.norm, d_ff=args.d_ff)
@@ -474,7 +492,8 @@ def prepare(args, log, n_bins, n_columns, labels):
         net.load_state_dict(widened(c["net"], args.d_ff))
         statistics = c["statistics"]
         log({"start_from": str(args.start_from)})
-    trainer = Trainer(net, args)
+    ranks.same(net)
+    trainer = Trainer(net, args, ranks)
     if checkpoint.exists():
         c = read_checkpoint(checkpoint, args.device)
         net.load_state_dict(c["live"])
@@ -485,22 +504,24 @@ def prepare(args, log, n_bins, n_columns, labels):
     return net, trainer, statistics, before, config
 
 
-def run(args, validation=None):
+def run(args, ranks=Ranks(), validation=None):
     """Trains until --seconds or --steps are spent; returns (net, trainer, pool, feed) for who goes on with them."""
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     if args.device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
-    log, labels = Log(args.out), data.labels_of(args.pool)
+    log, labels = Log(args.out) if ranks.first else Silent(), data.labels_of(args.pool)
     n_bins, n_columns = data.shape_of(args.pool, args.wait)
-    net, trainer, statistics, before, config = prepare(args, log, n_bins, n_columns, labels)
+    net, trainer, statistics, before, config = prepare(args, log, n_bins, n_columns, labels, ranks)
     pool = Pool(capacity_of(args, n_bins + 2 * (n_columns - n_bins)), n_bins, n_columns - n_bins, args.device)
-    feed = Feed(args.pool)
-    came = fill(pool, feed, args.wait)
+    feed = Feed(args.pool, share=(ranks.rank, ranks.count))
+    came = fill(pool, feed, args.wait, 256 // ranks.count)
     pool.refresh()
     fresh = statistics is None
     if fresh:
-        statistics = aux_statistics(pool.aux[:pool.write].float().cpu().numpy())
+        shift, scale = aux_statistics(pool.aux[:pool.write].float().cpu().numpy())
+        told = ranks.told(shift + scale)
+        statistics = told[:len(shift)], told[len(shift):]
     set_statistics(net, *statistics)
     if fresh and args.start_from and args.start_from.suffix == ".safetensors":
         unfold(net, trainer)
@@ -510,12 +531,12 @@ def run(args, validation=None):
             batch, _, window, segment = trainer.draw(pool, 0)
             net.zero_grad(set_to_none=True)
             trainer.loss(batch, ELASTIC[i % len(ELASTIC)], window, segment)[0].backward()
-        choose_compiled(net, trial, log)
-    loop(args, log, net, trainer, pool, feed, came, before, statistics, config, labels, validation)
+        choose_compiled(net, trial, log, ranks)
+    loop(args, log, net, trainer, pool, feed, came, before, statistics, config, labels, ranks, validation)
     return net, trainer, pool, feed
 
 
-def loop(args, log, net, trainer, pool, feed, came, before, statistics, config, labels, validation):
+def loop(args, log, net, trainer, pool, feed, came, before, statistics, config, labels, ranks, validation):
     began, done_s = time.time(), before["seconds"]
     spent = lambda: done_s + time.time() - began
     saved = said = time.time()
@@ -523,7 +544,9 @@ def loop(args, log, net, trainer, pool, feed, came, before, statistics, config, 
     # progress never goes back: a limit that was changed between slices bends the learning rate, it does not raise it
     along = lambda: max(before["progress"], min(1.0, spent() / args.seconds if args.seconds else trainer.step_number / max(1, args.steps)))
     finished = lambda: spent() >= args.seconds if args.seconds else trainer.step_number >= args.steps
-    while not finished():
+    over, = ranks.told([float(finished())])
+    while not over:
+        slice_at, = ranks.told([along()])
         if came or pool.made < 20000 or trainer.step_number - looked >= 150:  # sorting a large pool takes a step's time
             looked = trainer.step_number
             for k, chunk in feed.take():
@@ -534,17 +557,18 @@ def loop(args, log, net, trainer, pool, feed, came, before, statistics, config, 
                 pool.refresh()
             came = []
         for _ in range(25 if args.seconds else min(25, args.steps - trainer.step_number)):
-            trainer.step(pool, along())
+            trainer.step(pool, slice_at if args.seconds else along())
         if args.device == "cuda":
             torch.cuda.synchronize()
-        if time.time() - said > 15 or finished():
+        over, = ranks.told([float(finished())])
+        if ranks.first and (time.time() - said > 15 or over):
             p = max(along(), 1e-6)
             line = {"step": trainer.step_number, "progress": round(p, 4), **trainer.figures(), "examples": pool.made, "alive": pool.alive(),
                     "ms_per_step": round((time.time() - said) * 1e3 / max(1, trainer.step_number - getattr(log, "last", before["step"])), 1),
                     "seconds": round(spent(), 1), "eta_s": round(max(0.0, args.seconds - spent() if args.seconds else (time.time() - began) * (1 - p) / max(p - before["progress"], 1e-6)))}
             log.last, said = trainer.step_number, time.time()
             log(line)
-        if time.time() - saved > args.checkpoint_every or finished():
+        if ranks.first and (time.time() - saved > args.checkpoint_every or over):
             save_checkpoint(args.out / "checkpoint.pt", trainer, along(), spent(), statistics, config, labels, args)
             saved = time.time()
             if validation is None and any(Path(args.pool).glob("validation-*.npz")):
@@ -553,12 +577,15 @@ def loop(args, log, net, trainer, pool, feed, came, before, statistics, config, 
                 log({"step": trainer.step_number, "validation": quick_check(net, trainer.ema, validation, args.device)})
 
 
+def train(args, ranks):
+    run(args, ranks)[3].close()
+
+
 def main():
     args = arguments()
     if not args.seconds and not args.steps:
         raise SystemExit("--seconds or --steps: how long?")
-    feed = run(args)[3]
-    feed.close()
+    start(train, args, args.processes, args.device)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@
 #define UPDATE_S   0.1  /* "updated" comes at most ten times a second */
 #define KEEP_BYTES (4u << 20) /* the look-back is made longer where it costs no more than this */
 #define MIN_TOKENS 64         /* a short emission's channel is widened to bring so many */
+#define WANDERED   0.125      /* of the rate: a channel of the whole band is turned anew */
 
 #define SPECK_ROWS   4    /* of the short spectra */
 #define LOST         4.0  /* two standard deviations of noise */
@@ -288,8 +289,10 @@ static double share_of(const struct at_track *k, const struct at_channel_shape *
 static bool outgrown(const struct at_band *b, const struct at_track *k,
                      const struct at_channel_shape *s)
 {
-    if (s->rate_hz >= b->config.rate_hz * 0.999 || k->by_hand)
+    if (k->by_hand)
         return false;
+    if (s->n_inverse == s->n_block && s->decimation == 1) /* the whole band: there is no wider one */
+        return fabs((k->e.f_lo_hz + k->e.f_hi_hz) / 2 - s->center_hz) > WANDERED * s->rate_hz;
     double pass = AT_CHANNEL_PASS * s->rate_hz;
     return share_of(k, s) > 0.7 || k->e.f_hi_hz - s->center_hz > pass ||
            k->e.f_lo_hz - s->center_hz < -pass;

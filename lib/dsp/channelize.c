@@ -40,12 +40,8 @@ static double band_share(double f_lo, double f_hi, double rate)
 static void set_shift(struct at_channel_shape *s, double band_rate_hz, double want_hz)
 {
     double bin_hz = band_rate_hz / s->n_block;
-    s->bin = 0;
-    s->fine_hz = 0;
-    if (s->n_inverse < s->n_block)
-        s->bin = (int)lround(want_hz / bin_hz);
-    if (s->decimation > 1)
-        s->fine_hz = want_hz - s->bin * bin_hz;
+    s->bin = (int)lround(want_hz / bin_hz);
+    s->fine_hz = s->decimation > 1 ? want_hz - s->bin * bin_hz : 0;
     s->center_hz = s->bin * bin_hz + s->fine_hz;
 }
 

@@ -63,7 +63,8 @@ static void measure(const float *x, size_t n, double f, double *ret_tone, double
 static const struct {
     double lo, hi;
 } cases[] = {{-310e3, -290e3}, {101e3, 163e3}, {-500e3, -480e3},
-             {7.7e3, 9.1e3},   {-1000, 1234},  {480e3, 500e3}};
+             {7.7e3, 9.1e3},   {-1000, 1234},  {480e3, 500e3},
+             {-430e3, 190e3}};
 
 static void test_pass_band_is_flat_and_at_its_place(void **state)
 {
@@ -160,7 +161,7 @@ static void test_the_fit_keeps_its_shares(void **state)
                       t[i].lo, t[i].hi, t[i].rate, s.rate_hz, t[i].want, share,
                       (mid - s.center_hz) / s.rate_hz);
         assert_true(fabs(s.rate_hz - t[i].want) < 1e-6);
-        assert_true(s.rate_hz == t[i].rate || fabs(mid - s.center_hz) <= s.rate_hz / 16);
+        assert_true(fabs(mid - s.center_hz) <= s.rate_hz / 16);
     }
 }
 
