@@ -72,12 +72,12 @@ int at_gen_begin(struct at_gen *g, double bw_hz)
         return -EINVAL;
     g->fs = g->want_hz > 0 ? g->rate_hz * bw_hz / g->want_hz : g->rate_hz;
     g->bw_hz = bw_hz;
-    return bw_hz <= 0.95 * g->fs ? 0 : -EINVAL;
+    return bw_hz > 0.95 * g->fs ? -EINVAL : g->probe ? -ECANCELED : 0;
 }
 
 double at_gen_fit(struct at_gen *g, double lo, double hi, double bw_per)
 {
-    double a = fmax(lo, 0.02 * g->rate_hz / bw_per), b = fmin(hi, 0.9 * g->rate_hz / bw_per);
+    double a = fmax(lo, 0.02 * g->full_hz / bw_per), b = fmin(hi, 0.9 * g->full_hz / bw_per);
     if (g->want_hz > 0 || a >= b)
         return at_gen_lu(g, lo, hi * 1.0000001);
     return at_gen_lu(g, a, b);
@@ -166,7 +166,8 @@ static int reference_psd(const struct at_gen *g, size_t n_on, size_t n, double *
     struct at_fft f = {0};
     if (at_fft_init(&f, n) < 0)
         return -ENOMEM;
-    size_t frames = 40960 / n < 6 ? 6 : 40960 / n, seen = 0, next = 0, step = n_on / frames + 1;
+    size_t most = (size_t)(40960 * g->rate_hz / g->full_hz), frames = most / n < 6 ? 6 : most / n,
+           seen = 0, next = 0, step = n_on / frames + 1;
     for (size_t a, b = 0; next_on(g, b, &a, &b); seen += b - a)
         for (; next < seen + b - a; next += step)
             add_frame(g, &f, a + next - seen, psd);
@@ -288,49 +289,145 @@ static int find_variant(const struct at_family *f, const struct at_signal_spec *
     return -EINVAL;
 }
 
-static int is_silent(const struct at_gen *g)
+/* Whether nothing of it is on in [from, to). */
+static int is_silent(const struct at_gen *g, size_t from, size_t to)
 {
-    for (size_t i = 0; i < g->n; i++) {
+    for (size_t i = from; i < to; i++) {
         if ((!g->marked || g->on[i]) && (g->iq[2 * i] != 0 || g->iq[2 * i + 1] != 0))
             return 0;
     }
     return 1;
 }
 
-int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_t *on,
-                            struct at_signal_truth *ret)
+/* Rate over bandwidth that a class is rendered at, at least: what is keyed hard has skirts. */
+static double spare_of(int class_id)
+{
+    static const double spare[AT_CLASS_COUNT] = {
+        [AT_CLASS_CARRIER] = 32, [AT_CLASS_CW] = 32,  [AT_CLASS_OOK] = 16, [AT_CLASS_AM] = 5,
+        [AT_CLASS_SSB] = 4,      [AT_CLASS_NFM] = 4,  [AT_CLASS_WFM] = 5,  [AT_CLASS_FSK2] = 16,
+        [AT_CLASS_GFSK] = 5,     [AT_CLASS_FSK4] = 5, [AT_CLASS_AFSK] = 5, [AT_CLASS_PSK_QAM] = 4,
+        [AT_CLASS_OFDM] = 4,     [AT_CLASS_CSS] = 6,  [AT_CLASS_PPM] = 12, [AT_CLASS_CHIRP] = 10};
+    return class_id < AT_CLASS_COUNT ? spare[class_id] : 16;
+}
+
+#define LEAST_SAMPLES 2048 /* rendered at a lower rate */
+#define MOST_STEPS    8
+
+/* How often the rate is halved. */
+static unsigned steps_of(const struct at_gen *g, int class_id)
+{
+    double spare = spare_of(class_id), bw = g->bw_hz * g->full_hz / g->fs;
+    unsigned steps = 0;
+    while (spare > 0 && !g->whole && steps < MOST_STEPS && g->n >> (steps + 1) >= LEAST_SAMPLES &&
+           ldexp(g->full_hz, -(int)steps - 1) >= spare * bw)
+        steps++;
+    return steps;
+}
+
+/* Where a signal is rendered, and how. */
+struct canvas {
+    float *iq, *half; /* as in at_gen_render(); half NULL: always at the full rate */
+    uint8_t *marks;
+    unsigned steps;
+    size_t lead; /* samples of the full rate before the window */
+};
+
+/* One attempt, from *rng on: asks what its bandwidth is, then renders at the rate that this needs.
+ */
+static int attempt(struct at_gen *g, const struct at_family *f, size_t pick,
+                   const struct at_signal_spec *spec, struct canvas *c)
+{
+    struct at_rng before = g->rng;
+    g->rate_hz = g->full_hz = spec->rate_hz;
+    g->len_s = (double)spec->n / spec->rate_hz;
+    g->n = spec->n;
+    g->iq = c->iq;
+    g->on = c->marks;
+    g->marked = g->line = g->whole = 0;
+    g->center_hz = 0;
+    c->steps = 0;
+    c->lead = 0;
+    if (c->half) {
+        g->probe = 1;
+        g->n = 1;
+        int rc = f->render(g, pick);
+        g->probe = 0;
+        g->n = spec->n;
+        if (rc != -ECANCELED)
+            return rc;
+        g->rng = before;
+        c->steps = steps_of(g, spec->class_id);
+        g->n = at_raise_needs(spec->n, c->steps, &c->lead);
+        g->rate_hz = ldexp(spec->rate_hz, -(int)c->steps);
+        g->iq = c->steps % 2 ? c->half : c->iq;
+    }
+    memset(g->iq, 0, 2 * g->n * sizeof *g->iq);
+    memset(g->on, 0, g->n);
+    return f->render(g, pick);
+}
+
+static int render(const struct at_signal_spec *spec, struct canvas *c, struct at_gen *g,
+                  struct at_signal_truth *t)
 {
     size_t pick;
     const struct at_family *f = family_of(spec->class_id);
     if (!f || !(spec->rate_hz > 0) || spec->n == 0 || !(spec->bandwidth_hz >= 0))
         return -EINVAL;
-    struct at_gen g = {
-        .rate_hz = spec->rate_hz, .want_hz = spec->bandwidth_hz, .n = spec->n, .iq = iq, .on = on};
-    at_rng_seed(&g.rng, spec->seed);
-    g.clean = spec->clean;
-    if (find_variant(f, spec, &g.rng, &pick) < 0)
+    *g = (struct at_gen){.want_hz = spec->bandwidth_hz, .clean = spec->clean};
+    at_rng_seed(&g->rng, spec->seed);
+    if (find_variant(f, spec, &g->rng, &pick) < 0)
         return -EINVAL;
-    memset(iq, 0, 2 * spec->n * sizeof *iq);
-    memset(on, 0, spec->n);
-    struct at_signal_truth t = {.class_id = spec->class_id};
-    snprintf(t.variant, sizeof t.variant, "%s", f->at(pick)->name);
+    *t = (struct at_signal_truth){.class_id = spec->class_id};
+    snprintf(t->variant, sizeof t->variant, "%s", f->at(pick)->name);
     int rc = 0;
     for (int tries = 0; tries < 32; tries++) { /* until something falls into the window */
-        rc = f->render(&g, pick);
-        int again = rc == 0 ? spec->class_id != AT_CLASS_NOISE && is_silent(&g)
+        rc = attempt(g, f, pick, spec, c);
+        size_t from = (c->lead >> c->steps) + 1, to = from + (spec->n >> c->steps) - 1;
+        int again = rc == 0 ? spec->class_id != AT_CLASS_NOISE &&
+                                  is_silent(g, c->steps ? from : 0, c->steps ? to : g->n)
                             : rc == -EINVAL && spec->bandwidth_hz <= 0 && tries < 12;
         if (!again)
             break;
-        memset(iq, 0, 2 * spec->n * sizeof *iq);
-        memset(on, 0, spec->n);
-        g.marked = 0;
-        g.center_hz = 0;
     }
-    if (rc == 0)
-        rc = finish(&g, &t);
+    return rc == 0 ? finish(g, t) : rc;
+}
+
+int at_signal_render_marked(const struct at_signal_spec *spec, float *iq, uint8_t *on,
+                            struct at_signal_truth *ret)
+{
+    struct canvas c = {.iq = iq, .marks = on};
+    struct at_gen g;
+    struct at_signal_truth t;
+    int rc = render(spec, &c, &g, &t);
     if (rc == 0 && ret)
         *ret = t;
     return rc;
+}
+
+/* A sample of the low rate, in those of the window. */
+static size_t raised(const struct canvas *c, size_t at, size_t n)
+{
+    at <<= c->steps;
+    at = at > c->lead ? at - c->lead : 0;
+    return at < n ? at : n;
+}
+
+int at_gen_render(const struct at_signal_spec *spec, float *iq, uint8_t *on, float *half,
+                  uint8_t *marks, struct at_signal_truth *ret)
+{
+    struct canvas c = {.iq = iq, .half = half, .marks = marks};
+    struct at_gen g;
+    struct at_signal_truth t;
+    int rc = render(spec, &c, &g, &t);
+    if (rc < 0)
+        return rc;
+    at_raise_run(g.iq, spec->n, c.steps, g.iq == iq ? half : iq);
+    for (size_t i = 0; on && i < spec->n; i++)
+        on[i] = marks[(i + c.lead) >> c.steps];
+    t.first = raised(&c, t.first, spec->n);
+    t.last = raised(&c, t.last, spec->n);
+    *ret = t;
+    return 0;
 }
 
 int at_signal_render(const struct at_signal_spec *spec, float *iq, struct at_signal_truth *ret)

@@ -19,7 +19,10 @@ enum at_gen_edges { AT_EDGES_SAID, AT_EDGES_P99, AT_EDGES_DB30, AT_EDGES_HOLD };
 
 struct at_gen {
     struct at_rng rng;
-    double rate_hz, want_hz; /* the caller's rate; bandwidth asked (0: natural) */
+    double rate_hz, want_hz; /* rate rendered at; bandwidth asked (0: natural) */
+    double full_hz, len_s;   /* the caller's rate and window */
+    int probe;               /* at_gen_begin only says the bandwidth: -ECANCELED */
+    int whole;               /* fills whatever rate it is rendered at: said before at_gen_begin */
     double fs;               /* samples per natural second */
     double bw_hz, center_hz; /* natural; center: of the occupied band */
     enum at_gen_edges edges;
@@ -43,7 +46,7 @@ extern const struct at_family at_family_noise, at_family_carrier, at_family_cw, 
     at_family_fsk4, at_family_afsk, at_family_psk, at_family_ofdm, at_family_css, at_family_ppm,
     at_family_chirp, at_family_outlier;
 
-/* Sets fs from the natural bandwidth. 0 or -EINVAL. */
+/* Sets fs from the natural bandwidth. 0 or -EINVAL; what is negative is handed on. */
 int at_gen_begin(struct at_gen *g, double bw_hz);
 /* Draws a rate (symbols, carriers, ...) from lo..hi; at natural scale from the part of it whose
  * bandwidth, bw_per times the rate, is 0.02 to 0.9 of the samples', where there is one. */
@@ -129,6 +132,23 @@ void at_pulse_run2(const struct at_pulse *p, const float *sym, size_t n_sym, dou
 /* out (n, 2) from in (m, 2) at start + step k, windowed sinc of 16; content must stay below 0.42 of
  * in's rate. */
 void at_gen_resample(const float *in, size_t m, double start, double step, float *out, size_t n);
+
+/* --- to a higher rate (raise.c) --- */
+
+/* Samples that n at 2^steps times the rate are made of. ret_lead: how many of the high rate's lie
+ * before the first that is made. */
+size_t at_raise_needs(size_t n, unsigned steps, size_t *ret_lead);
+/* Doubles the rate of what at_raise_needs() says `steps` times, by turns from x into other and back:
+ * n samples (n or one more, 2). Content up to 0.3 of the low rate stays, its images lie at -95 dB.
+ * Returns where the result stands. */
+float *at_raise_run(float *x, size_t n, unsigned steps, float *other);
+
+/* As at_signal_render_marked(), rendered at a lower rate where the bandwidth is far below the rate,
+ * then raised. iq (n + 1, 2); on (n) or NULL; half (n / 2 + AT_GEN_EXTRA, 2) and marks
+ * (n + AT_GEN_EXTRA) are scratch. */
+#define AT_GEN_EXTRA 32
+int at_gen_render(const struct at_signal_spec *spec, float *iq, uint8_t *on, float *half,
+                  uint8_t *marks, struct at_signal_truth *ret);
 
 /* Soft limiter (Rapp, p = 1) of a power amplifier: backoff over the mean power of the on-samples.
  */

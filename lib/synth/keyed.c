@@ -133,7 +133,7 @@ static int cw_render(struct at_gen *g, size_t v)
                           : at_gen_lu(g, 7.2, 40),
            dot = 1.2 / wpm;
     /* a window holds ten dots at least: fewer keys show nothing but a carrier in bursts */
-    dot = fmin(dot, (double)g->n / g->rate_hz / 10);
+    dot = fmin(dot, g->len_s / 10);
     double rise = v == 3 ? at_gen_lu(g, 0.0002, 0.002) : at_gen_lu(g, 0.0015, 0.006);
     if (rise > 0.1 * dot)
         rise = 0.1 * dot;

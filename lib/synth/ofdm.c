@@ -162,6 +162,7 @@ static int ofdm_render(struct at_gen *g, size_t i)
     double spacing = m->spacing_hz;
     if (m->system == AT_OFDM_FULL && m->used_hi > 500)
         spacing = at_gen_fit(g, 0.2 * spacing, 20 * spacing, o.used);
+    g->whole = m->cut;
     int rc = at_gen_begin(g, o.used * spacing);
     if (rc < 0)
         return rc;

@@ -167,6 +167,7 @@ static int two_sidebands(struct at_gen *g)
 static int bump(struct at_gen *g, const struct mode *m)
 {
     double bw = at_gen_fit(g, m->v.bw_lo_hz, m->v.bw_hi_hz, 1);
+    g->whole = 1; /* its skirts have no end */
     int rc = at_gen_begin(g, bw), poles = at_rng_int(&g->rng, 1, 2);
     if (rc < 0)
         return rc;

@@ -7,8 +7,10 @@
 #include "lib/synth/gen.h"
 
 struct scratch {
-    float *iq;   /* (n + fade, 2) of one emitter */
-    uint8_t *on; /* (n + fade) of one emitter */
+    float *iq;      /* (n + fade, 2) of one emitter */
+    float *half;    /* ((n + fade) / 2 + AT_GEN_EXTRA, 2) */
+    uint8_t *on;    /* (n + fade) of one emitter */
+    uint8_t *marks; /* (n + fade + AT_GEN_EXTRA) */
 };
 
 /* Joins the end to the beginning: what runs on past n is faded into the first `fade` samples, its
@@ -78,7 +80,8 @@ static int add_emitter(const struct at_scene *scene, const struct at_emitter *e,
     struct at_signal_truth t;
     spec.rate_hz = rate;
     spec.n = len + fade;
-    int rc = at_signal_render_marked(&spec, s->iq, s->on, &t);
+    int rc = loop ? at_signal_render_marked(&spec, s->iq, s->on, &t)
+                  : at_gen_render(&spec, s->iq, any_on ? s->on : NULL, s->half, s->marks, &t);
     if (rc < 0)
         return rc;
     struct at_rng r;
@@ -114,10 +117,14 @@ int at_scene_render(const struct at_scene *scene, int loop, float *iq,
     if (!(scene->rate_hz > 0) || n == 0 ||
         scene->n_emitters > sizeof scene->emitters / sizeof *scene->emitters)
         return -EINVAL;
-    struct scratch s = {at_mem_array_raw(NULL, AT_MEM_IQ, 2 * (n + fade), sizeof(float)),
-                        at_mem_array_raw(NULL, AT_MEM_OTHER, n + fade, 1)};
+    struct scratch s = {
+        at_mem_array_raw(NULL, AT_MEM_IQ, 2 * (n + fade), sizeof(float)),
+        at_mem_array_raw(NULL, AT_MEM_IQ, n + fade + 2 * AT_GEN_EXTRA, sizeof(float)),
+        at_mem_array_raw(NULL, AT_MEM_OTHER, n + fade, 1),
+        at_mem_array_raw(NULL, AT_MEM_OTHER, n + fade + AT_GEN_EXTRA, 1)};
     uint8_t *any_on = scene->channel.gated ? at_mem_alloc(NULL, AT_MEM_OTHER, n) : NULL;
-    int rc = !s.iq || !s.on || (scene->channel.gated && !any_on) ? -ENOMEM : 0;
+    int rc =
+        !s.iq || !s.half || !s.on || !s.marks || (scene->channel.gated && !any_on) ? -ENOMEM : 0;
     memset(iq, 0, 2 * n * sizeof *iq);
     for (size_t i = 0; rc == 0 && i < scene->n_emitters; i++) {
         struct at_signal_truth t = {0};
@@ -128,7 +135,9 @@ int at_scene_render(const struct at_scene *scene, int loop, float *iq,
     if (rc == 0)
         rc = at_channel_apply(&scene->channel, scene->rate_hz, loop, any_on, iq, n);
     at_mem_free(NULL, s.iq);
+    at_mem_free(NULL, s.half);
     at_mem_free(NULL, s.on);
+    at_mem_free(NULL, s.marks);
     at_mem_free(NULL, any_on);
     return rc;
 }

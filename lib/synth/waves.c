@@ -254,6 +254,31 @@ static void resample(const struct at_taps *t, const float *restrict in, size_t m
     }
 }
 
+static void twice(const float *restrict x, size_t n, const float *restrict tap, unsigned k,
+                  float *restrict out)
+{
+    float mid[2 * PIECE];
+    const float *at = x + 2 * (size_t)(k - 1);
+    for (size_t done = 0; done < n; done += PIECE) {
+        size_t m = 2 * (n - done < PIECE ? n - done : PIECE);
+        const float *a = at + 2 * done;
+        for (size_t i = 0; i < m; i++)
+            mid[i] = tap[0] * (a[i] + a[i + 2]);
+        for (unsigned j = 1; j < k; j++) {
+            const float *restrict b = a - 2 * (size_t)j, *restrict c = a + 2 + 2 * (size_t)j;
+            for (size_t i = 0; i < m; i++)
+                mid[i] += tap[j] * (b[i] + c[i]);
+        }
+        float *restrict to = out + 4 * done;
+        for (size_t i = 0; i < m; i += 2) {
+            to[2 * i] = a[i];
+            to[2 * i + 1] = a[i + 1];
+            to[2 * i + 2] = mid[i];
+            to[2 * i + 3] = mid[i + 1];
+        }
+    }
+}
+
 static void unbalance(float *iq, size_t n, float gi, float gq, float c, float s)
 {
     struct parts p;
@@ -374,6 +399,7 @@ const struct at_waves CAT(waves, AT_ISA) = {
     .pulse = pulse,
     .pulse2 = pulse2,
     .resample = resample,
+    .twice = twice,
     .unbalance = unbalance,
     .peak = peak,
     .energy = energy,

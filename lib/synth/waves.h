@@ -44,6 +44,9 @@ struct at_waves {
                    float *out, size_t n);
     void (*resample)(const struct at_taps *t, const float *in, size_t m, double start, double step,
                      float *out, size_t n);
+    /* out (2 n, 2) at twice the rate of x (n + 2 k - 1, 2), from its sample k - 1 on: that, then
+     * between it and the next the sum over j to k of tap[j] times those j before and after. */
+    void (*twice)(const float *x, size_t n, const float *tap, unsigned k, float *out);
     /* I times gi; Q: gq (c Q + s I). */
     void (*unbalance)(float *iq, size_t n, float gi, float gq, float c, float s);
     float (*peak)(const float *x, size_t n);    /* highest |x| */

@@ -13,7 +13,7 @@
 #include "lib/synth/gen.h"
 #include "lib/synth/waves.h"
 
-enum { N = 1027, PARTS = 17, TAPS = 8, FFT = 256 };
+enum { N = 1027, PARTS = 18, TAPS = 8, FFT = 256 };
 
 struct outputs {
     float part[PARTS][2 * N];
@@ -69,6 +69,7 @@ static void run_all(const struct at_waves *w, const struct inputs *in, struct ou
     w->pulse(&pulse, in->x, 100, -11.3, 0.093, o->part[13], N);
     w->pulse2(&pulse, in->x, 100, 40.7, 0.11, o->part[14], N);
     w->resample(&sinc, in->x, N, -3.2, 0.973, o->part[15], N);
+    w->twice(in->x, N / 2 - 2 * TAPS, tap, TAPS, o->part[17]);
     double e = w->energy(in->x, 2 * N - 3);
     memcpy(o->part[16], &e, sizeof e);
     w->steps(in->x, N, 4294967296.0 / 3, o->steps);
