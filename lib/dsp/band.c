@@ -11,6 +11,7 @@
 #include "lib/dsp/frames.h"
 #include "lib/dsp/intake.h"
 #include "lib/dsp/gate.h"
+#include "lib/dsp/image.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
@@ -400,9 +401,9 @@ static int settle(struct at_band *b, bool last)
         bool due = k->by_hand ? b->view.end > k->e.start
                               : over || (life >= LONG_HOP_S && (k->sure || !k->fringe));
         if (k->pending && due) {
-            if (over && !k->by_hand &&
-                (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
-                 is_speck(b, &k->e) || is_lost(b, k))) {
+            bool small = over && (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
+                                  is_speck(b, &k->e) || is_lost(b, k));
+            if (!k->by_hand && (small || at_image_was(k))) {
                 drop_track(b, k);
                 continue;
             }
@@ -442,10 +443,10 @@ static void share(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, 
     at_aside_parts(b->view.aside, part, part_ctx, n);
 }
 
-static double mirror(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz)
+static void mirror(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add)
 {
     struct at_band *b = ctx;
-    return at_view_mirror(&b->view, &b->blocks, f_mid_hz, f_lo_hz, f_hi_hz);
+    at_view_mirror(&b->view, &b->blocks, f_mid_hz, f_lo_hz, f_hi_hz, add);
 }
 
 struct search {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/dsp/image.h"
 #include "lib/dsp/measure.h"
 
 #define WIDEST_GAP_HZ                                                                              \
@@ -16,6 +17,7 @@
 #define KNOWN_LIKE  0.5  /* overlap of a region and a reported emission whose place it has */
 #define COVERED     0.7  /* of a reported emission's band: the region holds it */
 #define VALLEY      10.0 /* 10 dB: so much less lies between two that are apart */
+#define ITS_OWN     0.1  /* of its energy: what is no skirt has so much while the other is off */
 #define WINDOW_BINS 6    /* over which a valley is looked for */
 #define WINDOWS     24   /* of what lies beyond an emission */
 
@@ -100,16 +102,26 @@ static double near_hz(const struct at_tracker *t, const struct at_region *a,
     return fmax(2.5 * bin, 0.03 * w);
 }
 
+/* Coherence of a band with its mirror image about mid_hz, in this epoch. */
+static double coherence(const struct at_epoch *e, double mid_hz, double lo_hz, double hi_hz)
+{
+    struct at_mirror m = {0};
+    if (e->mirror)
+        e->mirror(e->ctx, mid_hz, lo_hz, hi_hz, &m);
+    return at_image_coherence(&m);
+}
+
 /* A region that shares its time with a far stronger one is its splatter, image or clipping product.
  */
 static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struct at_region *strong,
                      const struct at_region *weak, double ratio, double link)
 {
-    double mid = (weak->f_lo_hz + weak->f_hi_hz) / 2;
-    bool mirror = -mid > strong->f_lo_hz - 0.1 * t->rate_hz / t->n_fast &&
-                  -mid < strong->f_hi_hz + 0.1 * t->rate_hz / t->n_fast;
-    if (mirror && ratio > AT_LINK_WEAKER_FAR &&
-        (link > LINKED || (e->mirror && e->mirror(e->ctx, 0, weak->f_lo_hz, weak->f_hi_hz) > 0.5)))
+    double mid = (weak->f_lo_hz + weak->f_hi_hz) / 2, slack = 0.1 * t->rate_hz / t->n_fast,
+           lo = strong->f_lo_hz - slack, hi = strong->f_hi_hz + slack;
+    bool there = -mid > lo && -mid < hi, peak_there = -weak->peak_hz > lo && -weak->peak_hz < hi;
+    if (ratio > AT_LINK_WEAKER_FAR &&
+        ((there && link > LINKED) ||
+         ((there || peak_there) && coherence(e, 0, weak->f_lo_hz, weak->f_hi_hz) > COHERENT)))
         return true;
     if (link > LINKED && ratio > (e->clipped ? AT_LINK_WEAKER_FAR : AT_LINK_WEAKER))
         return true;
@@ -126,7 +138,7 @@ static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
         return false;
     double here = at_measure_power(&e->slow, e->rate_hz, lo, hi),
            there = at_measure_power(&e->slow, e->rate_hz, 2 * mid - hi, 2 * mid - lo);
-    return there * EVEN > here && e->mirror(e->ctx, mid, lo, hi) > COHERENT;
+    return there * EVEN > here && coherence(e, mid, lo, hi) > COHERENT;
 }
 
 static int by_level(const void *a, const void *b)
@@ -143,6 +155,16 @@ static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const 
     double bin = t->rate_hz / t->n_slow;
     return (e->has_dc || (e->clipped && n > 1)) && fabs(r->peak_hz) < 1.5 * bin &&
            r->f_hi_hz - r->f_lo_hz < (e->clipped ? 64 : 8) * bin;
+}
+
+bool at_link_bound(struct at_tracker *t, const struct at_epoch *e, const struct at_region *strong,
+                   const struct at_region *weak)
+{
+    struct at_on on = {.rows = t->on, .energy = t->energy};
+    if (strong->steady || !e->slow.t)
+        return false;
+    at_measure_on(e, t->rate_hz, strong->f_lo_hz, strong->f_hi_hz, 0, &on);
+    return !on.steady && at_measure_beside(e, t->rate_hz, on.rows, weak->f_lo_hz, weak->f_hi_hz, t->other) < ITS_OWN;
 }
 
 static bool has_place(const struct at_track *k)

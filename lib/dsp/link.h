@@ -29,6 +29,9 @@ size_t at_link_cut(struct at_tracker *t, const struct at_epoch *e, struct at_reg
 /* Merges what belongs together and drops artefacts; strongest first. Returns how many are left. */
 size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
                        size_t n);
+/* While the stronger one, that comes and goes, is off, the weaker one is not there: it may be the stronger one's skirt. */
+bool at_link_bound(struct at_tracker *t, const struct at_epoch *e, const struct at_region *strong,
+                   const struct at_region *weak);
 /* The region may be this emission, as the tracker (track.c) sees it. */
 bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
                       const struct at_track *k);

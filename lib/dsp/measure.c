@@ -30,6 +30,7 @@
 #define AGAINST     0.6
 #define COLUMNS     2048 /* of spectra that are added at once */
 #define ADDED       64   /* rows that are */
+#define EDGE_ROWS   2    /* to either side of where something goes on or off: they show it */
 #define HARDLY      0.2f /* of a row: on for less it is neither on nor off */
 #define LOOKS_A_ROW 0.9  /* rows overlap by half: what each tells anew */
 
@@ -235,6 +236,30 @@ double at_measure_link(const struct at_epoch *e, double rate_hz, const struct at
     /* What leaks over makes those that touch alike, but is a quarter of the power at most. */
     bool as_strong = both.ratio > 1 / LEAKS && both.ratio < LEAKS;
     return !e->gated && both.together > ALIKE && as_strong ? both.together : 0;
+}
+
+/* Row t shows that on goes on or off. */
+static bool near_edge(const uint8_t *on, size_t n, size_t t)
+{
+    size_t i = t > EDGE_ROWS ? t - EDGE_ROWS : 0;
+    while (i + 1 < n && i < t + EDGE_ROWS && on[i] == on[i + 1])
+        i++;
+    return i + 1 < n && i < t + EDGE_ROWS;
+}
+
+double at_measure_beside(const struct at_epoch *e, double rate_hz, const uint8_t *on,
+                         double f_lo_hz, double f_hi_hz, float *a)
+{
+    const struct at_map *m = &e->fast;
+    unsigned lo, hi;
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    row_power(m, rate_hz, lo, hi, a);
+    double noise = noise_between(m, lo, hi) * rate_hz / m->n, all = 0, beside = 0;
+    for (size_t t = 0; t < m->t; t++) {
+        all += (double)a[t] - noise;
+        beside += on[t] || near_edge(on, m->t, t) ? 0 : (double)a[t] - noise;
+    }
+    return all > 0 ? beside / all : 0;
 }
 
 /* Level while on. quiet: what noise does at most. */

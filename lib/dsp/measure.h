@@ -26,6 +26,10 @@ double at_measure_link(const struct at_epoch *e, double rate_hz, const struct at
 /* The same where they hardly move, and for regions that touch. */
 double at_measure_alike(const struct at_map *m, double rate_hz, const struct at_region *x,
                         const struct at_region *y, float *a, float *b);
+/* Share of the energy between the edges, noise taken off, in the short rows in which another emission neither is on
+ * nor goes on or off. on (fast.t): that one's; a: scratch (fast.t). */
+double at_measure_beside(const struct at_epoch *e, double rate_hz, const uint8_t *on,
+                         double f_lo_hz, double f_hi_hz, float *a);
 /* expected: mean power while on as known so far; 0: unknown. */
 void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, double f_hi_hz,
                    double expected, struct at_on *on);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/dsp/floor.h"
+#include "lib/dsp/image.h"
 #include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
 #include "lib/dsp/part.h"
@@ -222,9 +223,12 @@ static struct at_track *find_track(struct at_tracker *t, const struct at_region 
     return best;
 }
 
-/* The one with more energy lives on; of parted ones that which was reported. */
+/* The one with more energy lives on; of parted ones that which was reported; never what may be a
+ * skirt instead of what makes it. */
 static bool gives_way(const struct at_track *k, const struct at_track *into)
 {
+    if (k->fringe != into->fringe)
+        return k->fringe;
     if ((k->parted || into->parted) && k->pending != into->pending)
         return k->pending;
     return k->power_s <= into->power_s;
@@ -372,6 +376,8 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     at_measure_edges(k, e, t->rate_hz, fmax(lo, k->stop_lo_hz), fmin(hi, k->stop_hi_hz),
                      t->scratch);
     set_levels(t, k);
+    if (k->pending)
+        at_image_see(k, e);
     double bin = t->rate_hz / t->n_fast;
     k->e.band_edge = k->e.f_lo_hz < -t->rate_hz / 2 + bin || k->e.f_hi_hz > t->rate_hz / 2 - bin;
     if ((double)(e->end - k->decayed) > FORGET_S * t->rate_hz) {
@@ -420,6 +426,9 @@ static int leave(struct at_tracker *t, const struct at_track *k, const struct at
     made.e.id = 0;
     made.pending = true;
     made.user = NULL;
+    made.mirror = (struct at_mirror){0};
+    made.mirror_noise = 0;
+    made.mirrored = 0;
     made.is_seen = false;
     if (since < 1) {
         double on = since * k->on_s * t->rate_hz;
@@ -450,7 +459,7 @@ static int part(struct at_tracker *t, struct at_track *k, const struct at_epoch 
     double life = up ? below : above;
     double now = at_measure_power(&e->slow, t->rate_hz, up ? lo : at_hz, up ? at_hz : hi);
     int ret = 0;
-    if (now * CHANGED > life)
+    if (now * CHANGED > life && !at_image_in(e, up ? lo : at_hz, up ? at_hz : hi))
         ret = leave(t, k, e, at_hz, !up, life / all, now > CHANGED * life ? life / now : 1);
     if (ret == 0)
         keep_side(t, k, e, at_hz, up, 1 - life / all);
@@ -502,12 +511,19 @@ static void update_by_hand(struct at_tracker *t, struct at_track *k, const struc
     set_levels(t, k);
 }
 
-/* Beside one that is far stronger: its skirt for the moment, unless it stays. */
-static bool is_fringe(const struct at_region *r, size_t i)
+/* Beside one that is far stronger, or that has far more energy and comes and goes with it: its skirt
+ * for the moment, unless it stays. */
+static bool is_fringe(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r, size_t i)
 {
+    double power = at_measure_power(&e->slow, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz);
     for (size_t j = 0; j < i; j++) {
         double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-        if (r[j].level > BESIDE_DB10 * r[i].level && gap < BESIDE * (r[j].f_hi_hz - r[j].f_lo_hz))
+        if (gap > BESIDE * (r[j].f_hi_hz - r[j].f_lo_hz))
+            continue;
+        if (r[j].level > BESIDE_DB10 * r[i].level)
+            return true;
+        if (at_measure_power(&e->slow, t->rate_hz, r[j].f_lo_hz, r[j].f_hi_hz) > BESIDE_DB10 * power &&
+            at_link_bound(t, e, &r[j], &r[i]))
             return true;
     }
     return false;
@@ -620,7 +636,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
             k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
         if (!k)
             return -ENOMEM;
-        k->fringe = is_new ? is_fringe(regions, i) : k->fringe;
+        k->fringe = is_new ? is_fringe(t, epoch, regions, i) : k->fringe;
         see(k, &regions[i]);
     }
     if (epoch->clipped && n > 0)

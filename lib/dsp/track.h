@@ -8,6 +8,13 @@
 
 #define AT_TRACK_MAX_REGIONS 256 /* of one epoch */
 
+/* Sums over a band's cells x and those y of its mirror image about some frequency: x y, the phase of what stands
+ * there taken off, |x|^2 and |y|^2. */
+struct at_mirror {
+    double re, im, here, there; /* power per Hz */
+    uint64_t cells;
+};
+
 /* One epoch as the tracker sees it. */
 struct at_epoch {
     uint64_t index, end; /* absolute samples [index, end) */
@@ -18,8 +25,8 @@ struct at_epoch {
     bool gated;   /* rows that a gate cuts */
     bool has_dc;  /* a DC line was taken off */
     bool gap;     /* it begins after lost samples */
-    /* Coherence 0..1 of the band f_lo .. f_hi with its mirror image about f_mid (Hz), or NULL. */
-    double (*mirror)(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz);
+    /* Adds the band f_lo .. f_hi and its mirror image about f_mid (Hz); or NULL. */
+    void (*mirror)(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add);
     /* Runs parts 0 .. n - 1 in whatever threads there are; NULL: this one. */
     void (*share)(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, size_t n);
     void *ctx;
@@ -61,6 +68,9 @@ struct at_track {
     const struct at_region *sides[2]; /* of the joint, below and above, in this epoch */
     bool over_joint;               /* one region reached over it */
     bool parted;                   /* it was a part of one: its place is known */
+    struct at_mirror mirror;       /* until it is reported, with what is 10 dB stronger at its mirror frequencies */
+    double mirror_noise;           /* over the same cells */
+    uint64_t mirrored;             /* epochs in which there was such */
     struct at_spectra fast, slow;
     uint64_t decayed; /* sample index of the newest halving */
     void *user;       /* the band's */

@@ -581,10 +581,10 @@ static void windowed(const float *x, unsigned n, int k, float *out)
         out[i] = 0.5f * b[i] - 0.25f * (a[i] + c[i]);
 }
 
-double at_view_mirror(const struct at_view *v, const struct at_blocks *b, double f_mid_hz,
-                      double f_lo_hz, double f_hi_hz)
+void at_view_mirror(const struct at_view *v, const struct at_blocks *b, double f_mid_hz,
+                    double f_lo_hz, double f_hi_hz, struct at_mirror *add)
 {
-    double bin = v->rate_hz / b->n, re = 0, im = 0, pa = 0, pb = 0;
+    double scale = 1 / (v->rate_hz * b->n * 0.375), bin = v->rate_hz / b->n, re = 0, im = 0, pa = 0, pb = 0;
     int lo = (int)floor(f_lo_hz / bin + 0.5), hi = (int)ceil(f_hi_hz / bin + 0.5),
         mid = (int)lrint(f_mid_hz / bin);
     uint64_t from = (v->index - v->stretch) / b->advance, count = 0;
@@ -609,9 +609,11 @@ double at_view_mirror(const struct at_view *v, const struct at_blocks *b, double
             pb += q[0] * q[0] + q[1] * q[1];
         }
     }
-    if (count < 16 || !(pa > 0) || !(pb > 0))
-        return 0;
-    return sqrt((re * re + im * im) / (pa * pb));
+    add->re += re * scale;
+    add->im += im * scale;
+    add->here += pa * scale;
+    add->there += pb * scale;
+    add->cells += count;
 }
 
 /* ---- waterfall ---- */

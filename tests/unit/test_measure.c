@@ -137,12 +137,36 @@ static void test_what_is_below_noise_when_measured_is_nothing(void **state)
     assert_int_equal(all, 0);
 }
 
+/* Of what is there while another one, on for 6 rows of 20, is off: clicks leave nothing, one of its own most. */
+static void test_a_skirt_has_no_time_of_its_own(void **state)
+{
+    static float floor[BINS], x[ROWS];
+    static uint8_t on[ROWS];
+    double share[2];
+    for (int own = 0; own < 2; own++) {
+        begin();
+        for (size_t t = 0; t < ROWS; t++) {
+            on[t] = t % 20 >= 5 && t % 20 < 11;
+            if (own ? t >= 200 && t < 500 : (t + 1) % 20 == 5 || t % 20 == 12)
+                add_line(t, 40, 100);
+        }
+        for (unsigned k = 0; k < BINS; k++)
+            floor[k] = 1;
+        struct at_epoch e = {.fast = {.n = BINS, .t = ROWS, .rows = rows, .floor = floor, .looks = 1}};
+        share[own] = at_measure_beside(&e, RATE, on, (38 - 32) * 1e3, (42 - 32) * 1e3, x);
+    }
+    print_message("clicks %.3f, its own %.3f\n", share[0], share[1]);
+    assert_true(fabs(share[0]) < 0.1);
+    assert_true(fabs(share[1] - 0.5) < 0.1); /* 10 of 20 rows are neither on nor beside an edge */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_of_fsk_go_against_each_other_in_bursts),
         cmocka_unit_test(test_two_that_are_keyed_do_not),
         cmocka_unit_test(test_what_touches_and_comes_and_goes_together),
+        cmocka_unit_test(test_a_skirt_has_no_time_of_its_own),
         cmocka_unit_test(test_what_is_below_noise_when_measured_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
