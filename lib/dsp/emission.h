@@ -17,7 +17,7 @@ struct at_emission {
     double f_lo_hz,
         f_hi_hz;      /* edges (DESIGN.md section 1) against the band's centre: baseband, Hz */
     float snr_db;     /* power while on over the noise power between the edges */
-    float level_dbfs; /* power while on */
+    float level_dbfs; /* power while on; of a line all of it, also where the edges hold one bin */
     uint32_t bursts;  /* 1 for a steady one */
     float duty;       /* on-time over (end - start), 0..1 */
     float drift_hz_per_s;

@@ -16,6 +16,7 @@
 #define CLEAR       4.0 /* times what noise may do: a short row shows it for sure */
 #define SEEN        1.5f /* times what noise may do in a mean of rows: that mean shows it */
 #define HALF        0.4f /* of the level: where half of a mean's rows are on */
+#define BESIDE      0.5  /* of what a line's own bin holds stands in the two beside it (Hann) */
 #define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
 #define RUN_LEVEL   0.5f /* of the level of two while on */
 #define RUN_ROWS    12   /* for which both together are on at least */
@@ -359,6 +360,13 @@ static double most_power(const struct at_map *m, double rate_hz, double f_lo_hz,
            3 * noise_between(m, lo, hi) * rate_hz / m->n / sqrt(looks);
 }
 
+static bool is_one_bin(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz)
+{
+    unsigned lo, hi;
+    at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
+    return hi - lo == 1;
+}
+
 /* Too weak for the short rows: on where the long ones show it. */
 static void on_by_long_rows(const struct at_epoch *e, double rate_hz, double f_lo_hz,
                             double f_hi_hz, struct at_on *on)
@@ -482,7 +490,7 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
     on->on_at_end = m->t && (on->rows[m->t - 1] || on->rows[m->t > 1 ? m->t - 2 : 0]);
     if (on->n_on == 0)
         return;
-    double mean = fmax(sum / (double)on->n_on, 0);
+    double mean = fmax(sum / (double)on->n_on, 0), short_rows = mean;
     if (on->steady && e->slow.t)
         mean =
             at_measure_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t / (double)on->n_on;
@@ -491,6 +499,8 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
                     most_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t /
                         (double)on->n_on);
     on->power = mean;
+    if (e->slow.t && is_one_bin(&e->slow, rate_hz, f_lo_hz, f_hi_hz))
+        on->beside = on->steady ? BESIDE * mean : fmin(BESIDE * mean, short_rows - mean);
     on->steady = on->steady || on->n_on == m->t;
 }
 

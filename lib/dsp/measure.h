@@ -13,6 +13,7 @@ struct at_on {
     bool on_at_end;
     bool steady;          /* too weak for the short spectra, or never off */
     double power;         /* mean while on, noise taken off */
+    double beside;        /* more of it: a line's in the bins beside its own, where the edges hold that one alone */
     double noise_density; /* mean between the edges */
 };
 

@@ -326,7 +326,7 @@ static void set_levels(const struct at_tracker *t, struct at_track *k)
            width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
     double noise = k->noise_s / k->on_s * width;
     k->e.energy = k->power_s;
-    k->e.level_dbfs = (float)(10 * log10(fmax(power, 1e-30)));
+    k->e.level_dbfs = (float)(10 * log10(fmax(power + k->beside_s / k->on_s, 1e-30)));
     k->e.snr_db = (float)(10 * log10(fmax(power, 1e-30) / fmax(noise, 1e-30)));
 }
 
@@ -358,6 +358,7 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     double row_s = e->fast.hop / t->rate_hz, on_s = (double)on.n_on * row_s;
     k->on_s += on_s;
     k->power_s += on.power * on_s;
+    k->beside_s += on.beside * on_s;
     k->noise_s += on.noise_density * on_s;
     k->on = on.on_at_end;
     k->clipped_s += e->clipped ? on_s : 0;
@@ -407,6 +408,7 @@ static void keep_side(struct at_tracker *t, struct at_track *k, const struct at_
     *(above ? &k->e.f_lo_hz : &k->e.f_hi_hz) = at_hz;
     k->parted = k->sure = true;
     k->power_s *= share;
+    k->beside_s *= share;
     at_measure_edges(k, e, t->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz, t->scratch);
     set_levels(t, k);
 }
@@ -507,6 +509,7 @@ static void update_by_hand(struct at_tracker *t, struct at_track *k, const struc
     double on_s = (double)on.n_on * e->fast.hop / t->rate_hz;
     k->on_s += on_s;
     k->power_s += on.power * on_s;
+    k->beside_s += on.beside * on_s;
     k->noise_s += on.noise_density * on_s;
     set_levels(t, k);
 }

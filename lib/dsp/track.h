@@ -56,6 +56,7 @@ struct at_track {
     uint64_t absent;       /* samples of its life that nobody received: the radio was elsewhere */
     uint64_t epochs;
     double on_s, power_s, noise_s; /* on-time; power x time; noise density x time */
+    double beside_s;               /* power x time of lines beyond edges that hold one bin */
     double clipped_s;              /* on-time in epochs whose samples were clipped */
     struct at_region seen;         /* what of it this epoch showed */
     bool is_seen;

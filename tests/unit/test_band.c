@@ -145,6 +145,25 @@ static void test_a_carrier_is_one_emission_of_its_level(void **state)
     free(l.frames);
 }
 
+/* Hann spreads a line over three bins, and the edges of one on a bin hold only the middle one: two thirds of it. */
+static void test_a_carrier_on_a_bin_reads_its_level(void **state)
+{
+    enum { N = 500000 };
+    static const double levels[] = {-30, -55, -70};
+    for (unsigned i = 0; i < sizeof levels / sizeof *levels; i++) {
+        float *iq = sig_noise(N, -50, 1);
+        struct band_log l = {0};
+        sig_add_tone(iq, 0, N, 0.125, levels[i]);
+        assert_int_equal(log_run(&l, iq, N, RATE), 0);
+        assert_int_equal(l.n, 1);
+        print_message("tone on a bin at %.0f dBFS reads %.2f, %.0f Hz wide\n", levels[i],
+                      (double)l.e[0].level_dbfs, l.e[0].f_hi_hz - l.e[0].f_lo_hz);
+        assert_true(fabs(l.e[0].level_dbfs - levels[i]) < 0.5);
+        free(iq);
+        free(l.frames);
+    }
+}
+
 static void test_packets_are_bursts_of_one(void **state)
 {
     enum { N = 300000 };
@@ -618,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_a_weak_burst_has_its_length),
         cmocka_unit_test(test_two_neighbours_are_two),
         cmocka_unit_test(test_a_carrier_is_one_emission_of_its_level),
+        cmocka_unit_test(test_a_carrier_on_a_bin_reads_its_level),
         cmocka_unit_test(test_packets_are_bursts_of_one),
         cmocka_unit_test(test_any_chunks_give_the_same_tokens),
         cmocka_unit_test(test_a_wide_band_finds_a_short_burst),
