@@ -238,6 +238,7 @@ static int make_feed(struct at_band *b, struct at_track *k, bool over, bool paus
                                 .noise_density = density_of(b, e),
                                 .snr = pow(10, e->snr_db / 10),
                                 .all = k->by_hand,
+                                .rest_when_full = b->config.rest_when_full,
                                 .until = k->by_hand ? k->hand_end : UINT64_MAX};
     double duration =
         over ? (double)((k->by_hand ? k->hand_end : e->end) - e->start) / b->config.rate_hz : 0;

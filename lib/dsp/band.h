@@ -30,6 +30,7 @@ struct at_band_config {
     size_t n_ignore;
     unsigned waterfall_bins; /* bins of a row; 0: 512 */
     double waterfall_rate;   /* rows a second; 0: 10 */
+    bool rest_when_full; /* what the sink has no room for is not made, nor counted as skipped; not with aside */
     bool aside; /* short spectra in a thread of the band's own: for wide bands; the same results */
 };
 

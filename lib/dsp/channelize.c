@@ -72,10 +72,10 @@ static void make_filter(struct at_channel *c)
 {
     double gain = 1.0 / c->shape.n_block;
     at_window_lowpass(c->proto, TAPS, CUTOFF, ATTENUATION);
-    for (unsigned k = 0; k < c->n; k++) {
-        double f = (k < c->n / 2 ? (double)k : (double)k - c->n) / c->n;
-        double r = at_window_zero_phase(c->proto, TAPS, f);
-        c->filter[k] = (float)(c->n == c->shape.n_block ? gain : gain * r);
+    bool whole = c->n == c->shape.n_block;
+    for (unsigned k = 0; k <= c->n / 2; k++) { /* symmetric */
+        double r = whole ? 1 : at_window_zero_phase(c->proto, TAPS, (double)k / c->n);
+        c->filter[k] = c->filter[(c->n - k) % c->n] = (float)(gain * r);
     }
 }
 

@@ -41,6 +41,7 @@ struct at_feed {
     unsigned after;   /* silent ones still due after the burst */
     float threshold;  /* ratio from which a token is on */
     bool new_run;
+    bool asleep; /* full, and to make nothing then */
 };
 
 static int make_framer(struct at_feed *f)
@@ -49,9 +50,11 @@ static int make_framer(struct at_feed *f)
     float *response = at_mem_array(f->mem, AT_MEM_FRAMES, c->n_bins, sizeof(float));
     if (!response)
         return -ENOMEM;
-    for (unsigned k = 0; k < c->n_bins; k++)
-        response[k] = (float)at_channel_response(f->channel,
-                                                 ((double)k / c->n_bins - 0.5) * c->shape.rate_hz);
+    for (unsigned k = 0; k <= c->n_bins / 2; k++) { /* symmetric */
+        float r = (float)at_channel_response(f->channel,
+                                             ((double)k / c->n_bins - 0.5) * c->shape.rate_hz);
+        response[k] = response[(c->n_bins - k) % c->n_bins] = r;
+    }
     struct at_framer_config fc = {.n_bins = c->n_bins,
                                   .rate_hz = c->shape.rate_hz,
                                   .f_lo_hz = c->f_lo_hz - c->shape.center_hz,
@@ -263,6 +266,11 @@ uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool ea
     if (f->next_block < oldest) /* the look-back did not reach: begin where it does */
         at_feed_begin(f, blocks, blocks->index + oldest * blocks->advance, true);
     for (; f->next_block < stop && has_room(f); f->next_block++) {
+        if (until <= blocks->taken && (int64_t)(f->next_block * per) - lag >= end) {
+            cut(f, blocks->index + f->done * f->step); /* what follows lies behind its end */
+            f->next_block = stop;
+            break;
+        }
         at_channel_run(f->channel, at_blocks_get(blocks, f->next_block), f->next_block, blocks->dc,
                        f->iq);
         take(f, blocks, (int64_t)(f->next_block * per) - lag, per, end);
@@ -275,7 +283,16 @@ uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool ea
 void at_feed_run(struct at_feed *f, const struct at_blocks *blocks, const struct at_band_sink *sink,
                  const struct at_emission *e, struct at_band_stats *stats, bool drain)
 {
-    while (at_feed_make(f, blocks, false, drain) != UINT64_MAX)
+    for (bool more = true; more;) {
+        if (f->config.rest_when_full && sink->room(sink->ctx, e->id) == 0) {
+            f->asleep = true;
+            return;
+        }
+        if (f->asleep) {
+            at_feed_begin(f, blocks, blocks->index + blocks->count * blocks->advance, true);
+            f->asleep = false;
+        }
+        more = at_feed_make(f, blocks, false, drain) != UINT64_MAX;
         at_feed_hand(f, UINT64_MAX, sink, e, stats);
-    at_feed_hand(f, UINT64_MAX, sink, e, stats);
+    }
 }

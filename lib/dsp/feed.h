@@ -17,6 +17,7 @@ struct at_feed_config {
     double noise_density;
     double snr;     /* linear, while on */
     bool all;       /* every token counts as on: opened by hand */
+    bool rest_when_full; /* nothing is made while the sink has no room */
     uint64_t until; /* absolute sample index where it ends; UINT64_MAX: open */
 };
 

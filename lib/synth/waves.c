@@ -107,12 +107,27 @@ static void turn(float *iq, const float *by, size_t n)
     }
 }
 
+/* An oscillator's first PIECE values turned to where p stands, times gain. */
+static void oscillate_on(const struct parts *restrict first, uint64_t p, float gain, size_t n,
+                         struct parts *restrict out)
+{
+    float c, s;
+    sincos_turns((uint32_t)(p >> 32), &c, &s);
+    c *= gain;
+    s *= gain;
+    for (size_t i = 0; i < n; i++) {
+        out->re[i] = first->re[i] * c - first->im[i] * s;
+        out->im[i] = first->re[i] * s + first->im[i] * c;
+    }
+}
+
 static void mix(float *iq, size_t n, uint64_t p, uint64_t step)
 {
-    struct parts a, lo;
+    struct parts a, lo, first;
+    oscillate_evenly(0, step, n < PIECE ? n : PIECE, &first);
     for (size_t k = 0; k < n; k += PIECE) {
         size_t m = n - k < PIECE ? n - k : PIECE;
-        oscillate_evenly(p + k * step, step, m, &lo);
+        oscillate_on(&first, p + k * step, 1, m, &lo);
         take_apart(iq + 2 * k, m, &a);
         multiply(&a, &lo, m);
         put_together(&a, m, iq + 2 * k);
@@ -122,15 +137,12 @@ static void mix(float *iq, size_t n, uint64_t p, uint64_t step)
 static void mix_add(float *restrict dst, const float *restrict src, size_t n, uint64_t p,
                     uint64_t step, float gain)
 {
-    struct parts a, lo;
+    struct parts a, lo, first;
+    oscillate_evenly(0, step, n < PIECE ? n : PIECE, &first);
     for (size_t k = 0; k < n; k += PIECE) {
         size_t m = n - k < PIECE ? n - k : PIECE;
-        oscillate_evenly(p + k * step, step, m, &lo);
+        oscillate_on(&first, p + k * step, gain, m, &lo);
         take_apart(src + 2 * k, m, &a);
-        for (size_t i = 0; i < m; i++) {
-            a.re[i] *= gain;
-            a.im[i] *= gain;
-        }
         multiply(&a, &lo, m);
         float *restrict to = dst + 2 * k;
         for (size_t i = 0; i < m; i++) {

@@ -461,6 +461,36 @@ static void test_a_slow_sweep_is_one_emission(void **state)
     assert_int_equal(all, 3);
 }
 
+/* What is full makes nothing; when there is room again it goes on from there. */
+static void test_the_full_rest(void **state)
+{
+    enum { N = 400000 };
+    float *iq = sig_noise(N, -50, 1);
+    struct band_log l = {.limit = 1};
+    struct at_band_stats stats;
+    struct at_band_config config = {.rate_hz = RATE, .lookback_s = 1, .rest_when_full = true};
+    struct at_band_sink sink = {&l,          log_opened, log_room, log_tokens,
+                                log_updated, log_closed, log_row};
+    sig_add_tone(iq, 0, N, 0.1, -40);
+    struct at_band *b = NULL;
+    assert_int_equal(at_band_create(NULL, &config, &sink, NULL, &b), 0);
+    at_band_push(b, iq, N / 2, 0);
+    at_band_get_stats(b, &stats);
+    assert_int_equal(stats.frames, 0);
+    l.limit = 0;
+    at_band_push(b, iq + N, N / 2, N / 2);
+    at_band_flush(b);
+    at_band_get_stats(b, &stats);
+    double wanted = N / 2 / 64.0 * l.rate_hz / RATE;
+    print_message("%llu tokens, wanted %.0f, %u new runs\n", (unsigned long long)stats.tokens, wanted, l.new_runs);
+    assert_int_equal(l.new_runs, 1);
+    assert_int_equal(stats.tokens_skipped, 0);
+    assert_true(fabs((double)l.n_frames - wanted) < 20);
+    at_band_destroy(b);
+    free(iq);
+    free(l.frames);
+}
+
 static void test_a_full_session_pauses_the_run(void **state)
 {
     enum { N = 400000 };
@@ -649,6 +679,7 @@ int main(void)
         cmocka_unit_test(test_a_weak_sound_is_part_of_its_channel),
         cmocka_unit_test(test_a_slow_sweep_is_one_emission),
         cmocka_unit_test(test_a_full_session_pauses_the_run),
+        cmocka_unit_test(test_the_full_rest),
         cmocka_unit_test(test_one_opened_by_hand_below_the_threshold),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_a_thread_aside_changes_nothing),
