@@ -13,6 +13,7 @@
 #define LINKED      0.6  /* correlation of envelopes */
 #define AUDIO_HZ    10e3 /* of a carrier's sidebands */
 #define COHERENT    0.5
+#define LOBES       16.0 /* times a side lobe: so much may noise add */
 #define EVEN        10.0 /* sidebands differ by no more than 10 dB */
 #define KNOWN_LIKE  0.5  /* overlap of a region and a reported emission whose place it has */
 #define COVERED     0.7  /* of a reported emission's band: the region holds it */
@@ -265,6 +266,37 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
     return n;
 }
 
+/* The spectra go round: a line near one end of the band leaks over it to the other, as far and as
+ * strong as the Hann window lets it (its side lobes d bins away: 1 / (pi d (d^2 - 1)) of the
+ * amplitude). */
+static bool leaks_round(const struct at_tracker *t, const struct at_region *line,
+                        const struct at_region *r)
+{
+    double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast), peak = line->peak_hz;
+    double away = peak > r->f_hi_hz ? r->f_lo_hz - peak : peak - r->f_hi_hz,
+           d = (t->rate_hz + away) / bin;
+    double lobe = d > 1.5 ? 1 / (M_PI * d * (d * d - 1)) : 0.5;
+    return away < 0 && line->level * LOBES * lobe * lobe > r->level;
+}
+
+/* At the very end of the band the leak may look stronger than the line: the long spectra tell which
+ * it is. */
+static size_t drop_round_the_ends(struct at_tracker *t, struct at_region *r, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        bool leak = false;
+        for (size_t j = 0; j < n && !leak; j++)
+            leak = j != i && (r[j].level > r[i].level || (r[j].is_long && !r[i].is_long)) &&
+                   leaks_round(t, &r[j], &r[i]);
+        t->n_artefacts += leak;
+        if (leak)
+            r[i] = r[--n];
+        else
+            i++;
+    }
+    return n;
+}
+
 size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
                        size_t n)
 {
@@ -282,6 +314,7 @@ size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at
         r[i].steady = on.steady;
         r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
     }
+    n = drop_round_the_ends(t, r, n);
     qsort(r, n, sizeof *r, by_level);
     bool joined = true;
     for (int pass = 0; joined && pass < 4; pass++) {

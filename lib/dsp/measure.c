@@ -77,6 +77,15 @@ static void row_power(const struct at_map *m, double rate_hz, unsigned lo, unsig
     }
 }
 
+/* One more bin of each row; returns its noise. */
+static double add_bin(const struct at_map *m, double rate_hz, unsigned k, float *out)
+{
+    float bin = (float)(rate_hz / m->n);
+    for (size_t t = 0; t < m->t; t++)
+        out[t] += m->rows[t * m->n + k] * bin;
+    return m->floor[k] * rate_hz / m->n;
+}
+
 double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz)
 {
     unsigned lo, hi;
@@ -457,12 +466,14 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
     const struct at_map *m = &e->fast;
     unsigned lo, hi;
     at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
-    unsigned wlo = lo > 0 && hi - lo < 4 ? lo - 1 : lo,
-             whi = hi < m->n && hi - lo < 4 ? hi + 1 : hi;
+    bool few = hi - lo < 4; /* then what the window spreads to the next bins belongs to it */
+    unsigned wlo = lo > 0 && few ? lo - 1 : lo, whi = hi < m->n && few ? hi + 1 : hi;
     double density = noise_between(m, lo, hi) / (hi - lo),
            noise = noise_between(m, wlo, whi) * rate_hz / m->n;
     double looks = m->looks * fmax((whi - wlo) / HANN_SHARED, 1);
     row_power(m, rate_hz, wlo, whi, on->energy);
+    if (few && (wlo == lo || whi == hi)) /* the spectra go round */
+        noise += add_bin(m, rate_hz, wlo == lo ? m->n - 1 : 0, on->energy);
     for (size_t t = 0; t < m->t; t++)
         on->energy[t] -= (float)noise;
     float quiet = (float)(noise * (at_floor_gamma_threshold(looks, ON_P) - 1));
