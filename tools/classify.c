@@ -185,17 +185,30 @@ static void warn_lost(const struct job *j)
                     at_lost_reason_name((enum at_lost_reason)i));
 }
 
+/* What its captures were tuned to: one band is read. */
+static int get_one_band(struct job *j, struct at_error *err)
+{
+    j->source->ops->get_info(j->source, &j->info);
+    if (j->info.other_center_hz == 0)
+        return 0;
+    return at_error_set(err, -EINVAL,
+                        "%s: its captures are tuned to %.10g and %.10g MHz; cut it apart there, or say "
+                        "--freq to read it as one",
+                        j->path, j->info.center_hz / 1e6, j->info.other_center_hz / 1e6);
+}
+
 static int open_all(struct job *j, struct at_error *err)
 {
     struct at_receiver_sink sink = {.ctx = j, .result = on_result};
     int ret = at_source_open_file(j->path, &j->file, err, &j->source);
+    if (ret == 0)
+        ret = get_one_band(j, err);
     if (ret == 0)
         ret = j->source->ops->start(j->source, err);
     if (ret == 0)
         ret = at_reception_open(&j->reception, err);
     if (ret < 0)
         return ret;
-    j->source->ops->get_info(j->source, &j->info);
     j->iq = malloc(READ_SAMPLES * 2 * sizeof(*j->iq));
     if (j->picture) {
         j->boxes = malloc(MAX_BOXES * sizeof(*j->boxes));

@@ -174,6 +174,9 @@ static void fill_info(struct file_source *f, const char *path)
         .assumed_floor_dbfs_hz =
             at_iq_format_floor(rec->format, at_iq_format_full_scale(rec->format), rec->rate_hz),
     };
+    for (size_t i = rec->n_segments; i-- > 0;)
+        if (rec->center_hz != 0 && rec->segments[i].center_hz != rec->center_hz)
+            f->info.other_center_hz = rec->segments[i].center_hz;
     snprintf(f->info.format, sizeof f->info.format, "%s", at_iq_format_name(rec->format));
     const char *slash = strrchr(path, '/');
     const char *name = strcmp(path, "-") == 0 ? "stdin" : slash ? slash + 1 : path;

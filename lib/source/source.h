@@ -30,6 +30,7 @@ const char *at_source_state_name(enum at_source_state state);
 struct at_source_info {
     double rate_hz;       /* complex samples a second */
     double center_hz;     /* RF at baseband 0; 0: unknown, then frequencies are baseband */
+    double other_center_hz; /* of a file: the first that differs, where its captures were tuned apart; else 0 */
     uint64_t n_samples;   /* of a file; 0: endless */
     int64_t start_utc_ns; /* UTC of sample 0; 0: unknown */
     double assumed_floor_dbfs_hz; /* quantisation noise density of the converter, for a band without noise to see */

@@ -227,6 +227,19 @@ class Classify(Case):
         self.refused(2, ["cu8"], "classify", "--format", "mp3", good)
         self.refused(2, ["--rate"], "classify", "--rate", "fast", good)
 
+    def test_captures_tuned_apart_are_no_one_band(self):
+        data = self.dir / "two.sigmf-data"
+        data.write_bytes((self.dir / "tone_433.92M_250k.cu8").read_bytes())
+        tuned = [{"core:sample_start": 0, "core:frequency": 433.92e6}, {"core:sample_start": 100000, "core:frequency": 868.3e6}]
+        meta = self.dir / "two.sigmf-meta"
+        head = {"core:datatype": "cu8", "core:sample_rate": RATE, "core:version": "1.0.0"}
+        meta.write_text(json.dumps({"global": head, "captures": tuned, "annotations": []}))
+        self.refused(1, ["433.92 and 868.3 MHz", "--freq"], "classify", "--json", meta)
+        self.assertEqual(self.attune("classify", "--json", "--freq", "433.92M", meta).returncode, 0)
+        tuned[1]["core:frequency"] = 433.92e6
+        meta.write_text(json.dumps({"global": head, "captures": tuned, "annotations": []}))
+        self.assertEqual(self.attune("classify", "--json", meta).returncode, 0)
+
     def test_what_cannot_run_says_what_can(self):
         good = self.dir / "tone_433.92M_250k.cu8"
         write_model(self.dir / "none.safetensors", mask="none")

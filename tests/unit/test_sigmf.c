@@ -44,6 +44,7 @@ static void gaps_of_global_index_are_jumps_and_losses(void **state)
         struct at_source_info info;
         s->ops->get_info(s, &info);
         assert_true(info.rate_hz == 250e3 && info.center_hz == 433.92e6);
+        assert_true(info.other_center_hz == 434e6);
         assert_int_equal(info.n_samples, 157);
         assert_string_equal(info.hardware, "a b");
         static const struct {
