@@ -362,8 +362,8 @@ static int serve(const char *path, struct at_config *config, bool exit_when_done
         at_log(AT_LOG_INFO,
                AT_FIELDS({"url", at_http_url(d->http)},
                          {"metrics_url", d->metrics_http ? at_http_url(d->metrics_http) : NULL}),
-               "attuned %s: listening on %s, %u radios", AT_VERSION, at_http_url(d->http),
-               config->n_radios);
+               "attuned %s: listening on %s, %u radio%s", AT_VERSION, at_http_url(d->http),
+               config->n_radios, config->n_radios == 1 ? "" : "s");
         at_systemd_ready();
         rc = run(d);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/view.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #define MOVING_S    2.0 /* samples younger than this count as moving */
@@ -79,6 +80,13 @@ void at_view_summary(const struct at_view *v, char *out, size_t n)
     if (ended && k > 0 && (size_t)k < n)
         k += snprintf(out + k, n - (size_t)k, " (%u ended)", ended);
     if (k > 0 && (size_t)k < n)
-        snprintf(out + k, n - (size_t)k, ", %u emissions, backend %s, p95 %.1f of %g ms", active,
-                 at_view_backend(v), v->stats.latency_p95_ms, v->budget_latency_ms);
+        k += snprintf(out + k, n - (size_t)k, ", %u emissions, backend %s, ", active,
+                      at_view_backend(v));
+    if (k <= 0 || (size_t)k >= n)
+        return;
+    if (isfinite(v->stats.latency_p95_ms))
+        snprintf(out + k, n - (size_t)k, "p95 %.1f of %g ms", v->stats.latency_p95_ms,
+                 v->budget_latency_ms);
+    else
+        snprintf(out + k, n - (size_t)k, "no decision yet, budget %g ms", v->budget_latency_ms);
 }

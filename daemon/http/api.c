@@ -85,7 +85,8 @@ int at_request_number(const struct at_request *q, const char *key, double min, d
     char *end;
     double value = strtod(text, &end);
     if (!*text || *end || !(value >= min && value <= max)) {
-        at_reply_error(r, 400, "bad_parameter", "%s: give a number from %g to %g", key, min, max);
+        at_reply_error(r, 400, "bad_parameter", "%s: give a number from %.15g to %.15g", key, min,
+                       max);
         return -EINVAL;
     }
     *ret = value;

@@ -172,7 +172,8 @@ static int body_number(const json_t *body, const char *key, double min, double m
         return 0;
     double value = json_number_value(v);
     if (!json_is_number(v) || !(value >= min && value <= max)) {
-        at_reply_error(r, 400, "bad_body", "%s: give a number from %g to %g", key, min, max);
+        at_reply_error(r, 400, "bad_body", "%s: give a number from %.15g to %.15g", key, min,
+                       max);
         return -EINVAL;
     }
     *ret = value;

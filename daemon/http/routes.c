@@ -355,8 +355,8 @@ bool at_route_check(const struct at_route *route, const struct at_request *q,
 void at_route_run(const struct at_route *route, const struct at_api *api,
                   const struct at_request *q, struct at_reply *r)
 {
+    r->headers.type = route->type;
     if (route->kind == AT_ROUTE_EVENTS)
         return;
-    r->headers.type = route->type;
     route->handle(api, q, r);
 }

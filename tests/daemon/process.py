@@ -47,6 +47,8 @@ def run_routes(folder):
         check(path, status == 200 and len(body) > 100, (status, body[:80]))
         check(f"{path}: policy", "default-src 'none'" in headers["Content-Security-Policy"])
         check(f"{path}: HEAD", d.get(path, "HEAD")[2] == b"" and d.get(path, "HEAD")[0] == 200)
+    _, headers, body = d.get("/api/v1/events", "HEAD")
+    check("events: HEAD", (headers["Content-Type"], body) == ("text/event-stream", b""), headers)
     s = d.json("/api/v1/status")
     bands = {b["name"]: b for b in d.json("/api/v1/bands")["items"]}
     radios = {r["name"]: r for r in d.json("/api/v1/radios")["items"]}

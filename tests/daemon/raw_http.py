@@ -134,6 +134,7 @@ CASES = [
     ("same parameter twice", get(b"/api/v1/emissions?limit=1&limit=2"), {400}, True),
     ("limit 0", get(b"/api/v1/emissions?limit=0"), {400}, True),
     ("limit nan", get(b"/api/v1/emissions?limit=nan"), {400}, True),
+    ("HEAD of events", get(b"/api/v1/events", method=b"HEAD"), {200}, True),
     ("limit 1e400", get(b"/api/v1/emissions?limit=1e400"), {400}, True),
     ("cursor negative", get(b"/api/v1/emissions?cursor=-1"), {400}, True),
     ("since no time", get(b"/api/v1/emissions?since=yesterday"), {400}, True),

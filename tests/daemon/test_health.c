@@ -67,6 +67,27 @@ static void readiness(void **state)
     free(v);
 }
 
+/* One line for people: what is not known yet is no number in it. */
+static void summary(void **state)
+{
+    struct at_view *v = calloc(1, sizeof *v);
+    char text[256];
+    v->n_radios = 1;
+    v->budget_latency_ms = 30;
+    v->stats.latency_p95_ms = NAN;
+    at_view_summary(v, text, sizeof text);
+    assert_string_equal(text, "0 of 1 radios running, 0 emissions, backend none, no decision yet, budget 30 ms");
+    v->stats.latency_p95_ms = 12.34;
+    v->radios[0].state = AT_SOURCE_RUNNING;
+    at_view_summary(v, text, sizeof text);
+    assert_string_equal(text, "1 of 1 radios running, 0 emissions, backend none, p95 12.3 of 30 ms");
+    for (size_t n = 1; n < sizeof text; n++) { /* short buffer: cut, not overrun */
+        at_view_summary(v, text, n);
+        assert_true(strlen(text) < n);
+    }
+    free(v);
+}
+
 static void work(void **state)
 {
     struct at_view *v = calloc(1, sizeof *v);
@@ -301,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(watchdog),
         cmocka_unit_test(readiness),
+        cmocka_unit_test(summary),
         cmocka_unit_test(work),
         cmocka_unit_test(each_models_workers),
         cmocka_unit_test(every_stage_has_room),
