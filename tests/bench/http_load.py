@@ -9,6 +9,9 @@ wanted, what came, and what the radio lost meanwhile. For a quiet machine with w
 import argparse, json, os, re, selectors, socket, subprocess, sys, tempfile, time, urllib.request
 from pathlib import Path
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from child import bound  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 MAIN, SECOND = 18650, 18651
 
@@ -34,7 +37,7 @@ soapy: {{modules: ["{build}/soapy-sim"]}}
 radios:
   - {{name: sim, device: "driver=attunesim,scene=demo,duration=2", bands: [{{name: demo, center: 433.92M, rate: 2.4M}}]}}
 """)
-        self.p = subprocess.Popen([build / "daemon/attuned", "-c", folder / "a.yaml"], stderr=open(folder / "log", "w"))
+        self.p = subprocess.Popen([build / "daemon/attuned", "-c", folder / "a.yaml"], stderr=open(folder / "log", "w"), preexec_fn=bound())
         end = time.monotonic() + 90
         while True:
             try:

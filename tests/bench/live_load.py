@@ -7,6 +7,7 @@ import argparse, json, os, re, signal, subprocess, sys, tempfile, time, urllib.r
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from attunesim import counts  # noqa: E402
+from child import bound  # noqa: E402
 
 
 def as_unit():
@@ -142,7 +143,7 @@ def main():
     names = {f"r{i}": rate for i, rate in enumerate(a.radios.split(","))}
     write_config(a, folder, names)
     pin = ["taskset", "-c", a.cpus] if a.cpus else []
-    p = subprocess.Popen([*pin, a.attuned, "-c", f"{folder}/c.yaml"], stderr=open(f"{folder}/log", "w"), preexec_fn=as_unit)
+    p = subprocess.Popen([*pin, a.attuned, "-c", f"{folder}/c.yaml"], stderr=open(f"{folder}/log", "w"), preexec_fn=bound(as_unit))
     try:
         url = None
         while not url:

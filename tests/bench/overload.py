@@ -9,6 +9,9 @@ Usage: overload.py ATTUNED MODULES MODEL [--load 30] [--before 20] [--after 20] 
 [--steal 0.05]"""
 import argparse, glob, json, os, re, signal, subprocess, sys, tempfile, time, urllib.request
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from child import bound  # noqa: E402
+
 
 def as_unit():
     """In the child: the priority that the systemd unit gives attuned, where that is allowed."""
@@ -42,7 +45,7 @@ radios:
 """)
     log = open(f"{folder}/log", "w+")
     p = subprocess.Popen([os.path.abspath(a.attuned), "-c", f"{folder}/c.yaml"], stderr=log, stdout=log,
-                         preexec_fn=as_unit)
+                         preexec_fn=bound(as_unit))
     for _ in range(600):
         m = re.search(r"127\.0\.0\.1:(\d+)", open(f"{folder}/log").read())
         if m or p.poll() is not None:
@@ -90,7 +93,7 @@ def watch(a, ask, kind):
     took = ticks(seen)
     while (at := time.monotonic() - begin) < a.before + a.load + a.after:
         if a.before <= at < a.before + a.load and load is None:
-            load = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            load = subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=bound())
             os.sched_setaffinity(load.pid, {sorted(os.sched_getaffinity(0))[-1]})
         if load and at >= a.before + a.load and load.poll() is None:
             load.kill()

@@ -27,6 +27,7 @@ import numpy as np
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../support"), HERE]
 from attunesim import WORDS, counts  # noqa: E402
+from child import bound  # noqa: E402
 import report  # noqa: E402
 
 NEVER = 10**15  # samples: a step of a script that waits until this program asks for it
@@ -198,7 +199,8 @@ radios:
         self.write_config()
         self.log_path = os.path.join(self.out, "attuned.log")
         with open(self.log_path, "wb") as log:
-            self.p = subprocess.Popen([os.path.abspath(self.a.build) + "/daemon/attuned", "-c", self.config], stderr=log, stdin=subprocess.DEVNULL)
+            self.p = subprocess.Popen([os.path.abspath(self.a.build) + "/daemon/attuned", "-c", self.config], stderr=log, stdin=subprocess.DEVNULL,
+                                      preexec_fn=bound())
         end = time.monotonic() + 300
         while time.monotonic() < end and self.p.poll() is None:
             m = re.search(r'"url":"(http[^"]+)"', open(self.log_path, encoding="utf-8", errors="replace").read())

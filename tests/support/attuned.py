@@ -17,6 +17,8 @@ import time
 import urllib.error
 import urllib.request
 
+from child import bound
+
 ATTUNED = os.path.abspath(sys.argv[1])
 LABELS = ("noise carrier cw ook am ssb nfm wfm fsk2 gfsk fsk4 afsk psk_qam ofdm css ppm chirp").split()
 failed = passed = 0
@@ -105,7 +107,7 @@ radios:
 
 class Daemon:
     def __init__(self, config, *args, env=None):
-        self.p = subprocess.Popen([ATTUNED, "-c", config, *args], stderr=subprocess.PIPE, env=env)
+        self.p = subprocess.Popen([ATTUNED, "-c", config, *args], stderr=subprocess.PIPE, env=env, preexec_fn=bound())
         atexit.register(self.p.kill)  # a test that breaks off leaves none behind
         self.log, self.url = [], None
         while self.url is None:
