@@ -11,7 +11,8 @@
 #include "tools/receive.h"
 #include "tools/tools.h"
 
-#define PIECE 1024 /* tokens of one push into a whole window */
+#define PIECE  1024               /* tokens of one push into a whole window */
+#define SAY_NS (30 * AT_NS_PER_S) /* from one line about how far it is to the next */
 
 static void add(struct bench_report *r, enum bench_what what, size_t backend, unsigned mode,
                 enum at_norm norm, uint32_t window)
@@ -50,22 +51,30 @@ static double weight(const struct bench_report *r, const struct bench_point *p)
     return r->seconds + passes * flops / rate;
 }
 
-static void show(const struct bench_report *r, size_t i, double done, double all, int64_t began_ns)
+/* How far it is: a bar on a terminal; elsewhere a line at the begin and each half minute. *said_ns: the newest. */
+static void show(const struct bench_report *r, size_t i, double done, double all, int64_t began_ns,
+                 int64_t *said_ns)
 {
     const struct bench_point *p = &r->points[i];
-    double took = (double)(at_clock_mono_ns() - began_ns) / 1e9,
-           left = done > 0 ? took * (all - done) / done : 0;
+    int64_t now_ns = at_clock_mono_ns();
+    bool terminal = isatty(STDERR_FILENO);
+    double took = (double)(now_ns - began_ns) / 1e9;
+    int left_s = done > 0 ? (int)(took * (all - done) / done) : 0;
     char bar[25] = "";
-    if (!isatty(STDERR_FILENO))
+    if (!terminal && *said_ns && now_ns - *said_ns < SAY_NS)
         return;
+    *said_ns = now_ns;
     for (int c = 0; c < 24; c++)
         bar[c] = c < (int)(24 * done / all) ? '#' : '.';
-    fprintf(stderr, "\r[%s] %zu of %zu, %s %s window %u", bar, i + 1, r->n, p->backend->name,
+    if (terminal)
+        fprintf(stderr, "\r[%s] ", bar);
+    else
+        fputs("attune bench: ", stderr);
+    fprintf(stderr, "%zu of %zu, %s %s window %u", i + 1, r->n, p->backend->name,
             at_mode_name(p->mode), p->window);
     if (done > 0)
-        fprintf(stderr, ", %.0f:%02.0f left", left / 60 - 0.5 > 0 ? left / 60 - 0.5 : 0,
-                left - (int)(left / 60) * 60.0);
-    fprintf(stderr, "\033[K");
+        fprintf(stderr, ", %d:%02d left", left_s / 60, left_s % 60);
+    fputs(terminal ? "\033[K" : "\n", stderr);
 }
 
 /* A point that can't be is left out with its reason; what fails otherwise ends the report. */
@@ -97,7 +106,7 @@ static int measure(struct bench_report *r, struct bench_point *p, const struct a
 static int measure_all(struct bench_report *r, struct at_error *err)
 {
     double all = 0, done = 0;
-    int64_t began_ns = at_clock_mono_ns();
+    int64_t began_ns = at_clock_mono_ns(), said_ns = 0;
     int code = 0;
     for (size_t i = 0; i < r->n; i++)
         all += weight(r, &r->points[i]);
@@ -115,7 +124,7 @@ static int measure_all(struct bench_report *r, struct at_error *err)
             struct bench_point *p = &r->points[i];
             if (p->window != r->windows[w])
                 continue;
-            show(r, i, done, all, began_ns);
+            show(r, i, done, all, began_ns, &said_ns);
             code = measure(r, p, encoders[p->norm], err);
             done += weight(r, p);
         }

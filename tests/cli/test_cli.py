@@ -18,6 +18,7 @@ GOLDEN = ROOT / "tests/golden"
 sys.path.insert(0, str(ROOT / "tests/reference"))
 import reference  # noqa: E402
 
+PROGRESS = r"^attune bench: \d+ of \d+, \w+ (fp32|bf16) window \d+(, \d+:\d\d left)?$"
 
 def attune(*args, env=None):
     return subprocess.run([ATTUNE, *map(str, args)], capture_output=True, text=True, timeout=600, env=env)
@@ -198,7 +199,11 @@ class Bench(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "report"
             r = attune("bench", "--report", str(out), "-s", "0.01", "-W", "128,64", "--sessions", "2")
-            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            self.assertEqual(r.returncode, 0, r.stderr)
+            first, *rest = r.stderr.splitlines()  # no terminal: a line at the begin and each half minute
+            self.assertRegex(first, r"^attune bench: 1 of \d+, \w+ fp32 window (64|128)$")
+            for line in rest:
+                self.assertRegex(line, PROGRESS)
             data = json.loads((out / "report.json").read_text())
             points = {(p["what"], p["backend"], p["mode"], p["norm"], p["window"]): p for p in data["points"]}
             print(len(points), "points")
@@ -269,7 +274,8 @@ class Bench(unittest.TestCase):
             with tempfile.TemporaryDirectory() as folder:
                 Path(folder, f"{name}.part").symlink_to("/dev/full")
                 r = attune("bench", "--report", folder, "-s", "0.01", "-W", "64", "--sessions", "1", "-b", "mha", "-m", "fp32", "--norm", "rmsnorm")
-                self.assertEqual((r.returncode, r.stderr), (1, f"attune bench: {folder}/{name}: No space left on device\n"))
+                said = [line for line in r.stderr.splitlines() if not re.match(PROGRESS, line)]
+                self.assertEqual((r.returncode, said), (1, [f"attune bench: {folder}/{name}: No space left on device"]))
                 self.assertNotIn(name, [p.name for p in Path(folder).iterdir()])
                 self.assertEqual(list(Path(folder).glob("*.part")), [])
 
