@@ -92,15 +92,18 @@ static int tell_choice(struct doctor *d)
         at_classifier_get_state(c, s);
         const struct at_candidate *k = &s->candidates[s->choice.index];
         d->choice_p95_ms = k->calibrated_ms;
-        snprintf(text, sizeof text, "choice: %s %s, window %u, p95 %.2f ms: %s", k->backend,
-                 at_mode_name(k->mode), k->window, k->calibrated_ms, s->choice.reason);
-        written = doctor_say(d,
-                             json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:s, s:b}", "what", "choice",
-                                       "model", path, "backend", k->backend, "mode",
-                                       at_mode_name(k->mode), "window", (int)k->window, "p95_ms",
-                                       k->calibrated_ms, "reason", s->choice.reason, "over_budget",
-                                       s->choice.over_budget),
-                             text);
+        char cost[40] = "not measured in time";
+        if (isfinite(k->calibrated_ms))
+            snprintf(cost, sizeof cost, "p95 %.2f ms", k->calibrated_ms);
+        snprintf(text, sizeof text, "choice: %s %s, window %u, %s: %s", k->backend,
+                 at_mode_name(k->mode), k->window, cost, s->choice.reason);
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b}", "what", "choice", "model", path,
+                              "backend", k->backend, "mode", at_mode_name(k->mode), "window",
+                              (int)k->window, "reason", s->choice.reason, "over_budget",
+                              s->choice.over_budget);
+        if (o && isfinite(k->calibrated_ms))
+            json_object_set_new(o, "p95_ms", json_real(k->calibrated_ms));
+        written = doctor_say(d, o, text);
     } else if (!d->model) { /* the host is measured without one */
         snprintf(text, sizeof text, "choice: %.380s", err.text);
         written = doctor_say(d, json_pack("{s:s, s:s}", "what", "choice", "error", err.text), text);

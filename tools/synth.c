@@ -206,6 +206,16 @@ static int make_scene(const struct request *q, struct at_scene *ret)
     return 0;
 }
 
+/* What lies beyond the band would come in again at its other side, where the truth does not say it is. */
+static int check_offset(const struct request *q)
+{
+    double rate = q->rate_hz > 0 ? q->rate_hz : 1e6;
+    if (q->scene || fabs(q->offset_hz) < rate / 2)
+        return 0;
+    return at_fail(SELF, AT_EXIT_USAGE, "--offset: %.0f Hz lies beyond a band of %.0f Hz",
+                   q->offset_hz, rate);
+}
+
 static int check_variant(const struct request *q)
 {
     int id = q->class_name ? at_class_from_name(q->class_name) : -1;
@@ -296,6 +306,8 @@ static int run(int argc, char **argv)
                        "%.200s: end it in .cu8, .cs8, .cs16, .cf32 or .sigmf-data", argv[1]);
     struct at_scene *scene = calloc(1, sizeof *scene);
     code = scene ? check_variant(&q) : at_fail(SELF, AT_EXIT_FAILED, "out of memory");
+    if (code == AT_EXIT_OK)
+        code = check_offset(&q);
     if (!code)
         code = make_scene(&q, scene);
     if (!code)

@@ -12,8 +12,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parent))
-from test_classify import ATTUNE, Case  # noqa: E402
+from test_classify import ATTUNE, Case, reference  # noqa: E402
 
 MODULES = sys.argv[3]
 
@@ -149,6 +151,29 @@ class Radio(Case):
         for word in ("config: (for attuned.yaml)", "    budget: {latency_ms: ", "      - device: \"driver=attunesim,scene=tone\"", "choice: "):
             self.assertIn(word, r.stdout)
         self.assertNotIn("{\"", r.stdout)
+
+    def test_the_doctor_says_what_could_not_be_measured(self):
+        # A window that takes longer to fill than what all the measurements may take.
+        d, layers = 256, 8
+        zeros = lambda *shape: np.zeros(shape, np.float32)
+        t = {"embed.weight": zeros(d, 128), "embed.bias": zeros(d), "norm.weight": zeros(d), "head.weight": zeros(2, d), "head.bias": zeros(2)}
+        for i in range(layers):
+            t |= {f"layers.{i}.attn.{n}.weight": zeros(d, d) for n in "qkvo"} | {f"layers.{i}.norm{k}.weight": zeros(d) for k in (1, 2)}
+            t |= {f"layers.{i}.mlp.{n}.weight": zeros(d, d) for n in ("up", "down")}
+        config = dict(n_bins=128, n_aux=0, d_model=d, n_layers=layers, n_heads=2, d_ff=d, n_classes=2, window=16384, kv_groups=1, segment=64,
+                      pool_block=32, mask="causal", norm="rmsnorm", rope_base=1e4)
+        model = self.dir / "slow.safetensors"
+        reference.write_safetensors(model, t, {"format": "attune-1", "config": json.dumps(config), "labels": json.dumps(["ook", "carrier"])})
+        for args in ([], ["--json"]):
+            r = subprocess.run([ATTUNE, "doctor", "--bench-time", "10ms", "-m", model, *args], capture_output=True, text=True, env=self.env,
+                               timeout=600, check=False)
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            self.assertNotIn("nan", r.stdout)
+            if args:
+                choice = next(o for o in map(json.loads, r.stdout.splitlines()) if o["what"] == "choice")
+                self.assertGreater(choice.get("p95_ms", 1), 0)  # a host may be that fast
+            else:
+                self.assertRegex(r.stdout, r"window 16384, (not measured in time|p95 [0-9.]+ ms): ")
 
     def test_the_doctor_without_a_model(self):
         env = {**self.env, "ATTUNE_MODEL": "/nonexistent"}

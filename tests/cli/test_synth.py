@@ -106,7 +106,8 @@ class Synth(unittest.TestCase):
                                  (("-c", "ook"), 2, "one output"), (("x.cu8",), 2, "--class or --scene"),
                                  (("-c", "ofdm", "-v", "lte_20m", "-s", "1M", "x.cu8"), 1, "doesn't fit"),
                                  (("-c", "ook", "-t", "0.1", "no/such/folder/x.cu8"), 1, "No such file"), (("-c", "ook", "-s", "1G", "-t", "10", "x.cu8"), 2, "at most"),
-                                 (("-c", "ook", "-s", "1", "-t", "0.1", "x.cu8"), 2, "samples"), (("-c", "ook", "--scene", "demo", "x.cu8"), 2, "--class or --scene"),
+                                 (("-c", "ook", "-s", "1", "-t", "0.1", "x.cu8"), 2, "samples"),
+                                 (("-c", "ook", "-s", "250k", "-o", "200k", "x.cu8"), 2, "beyond"), (("-c", "ook", "-o", "-500k", "x.cu8"), 2, "beyond"), (("-c", "ook", "--scene", "demo", "x.cu8"), 2, "--class or --scene"),
                                  (("-c", "ook", "-t", "0.1", "x" * 300 + ".cu8"), 1, "too long"), (("-c", "ook", "x" * 4100 + ".cu8"), 1, "too long")]:
             full = [self.at / a if str(a).startswith(("x.", "no/")) else a for a in args]
             r = synth(*full)
