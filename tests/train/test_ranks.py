@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processes that train together (train/ranks.py), over gloo on the CPU: gradients are averaged, the weights stay the same everywhere and are those of
 one process with both halves of the batch, one that fails ends them all, and chunks are read by one each."""
