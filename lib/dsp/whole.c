@@ -47,6 +47,7 @@ void at_whole_take(struct at_track *whole, const struct at_track *k)
         whole->e.end = k->e.end;
     if (k->e.start < whole->e.start && whole->pending)
         whole->e.start = k->e.start;
+    whole->sure = whole->sure || k->sure; /* what began as a skirt and holds what is sure is no skirt */
 }
 
 struct at_track *at_whole_sweep(const struct at_tracker *t, const struct at_epoch *e,

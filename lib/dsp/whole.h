@@ -11,7 +11,7 @@
  * not weaker. slack: samples by which k may have been seen earlier. NULL: k is its own. */
 struct at_track *at_whole_find(const struct at_tracker *t, const struct at_track *k,
                                uint64_t slack);
-/* k was a part of `whole`, which lived through it. */
+/* k was a part of `whole`, which lived through it, and is as sure as either. */
 void at_whole_take(struct at_track *whole, const struct at_track *k);
 /* The emission that was on to the end of the last epoch and goes on in this region, beside the
  * place where it was: a sweep. NULL: none. */

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "lib/dsp/track.h"
+#include "lib/dsp/whole.h"
 #include "tests/support/signals.h"
 
 /* Maps of one epoch as a view makes them: noise of density 1 and two bands over it. */
@@ -188,6 +189,33 @@ static void test_a_joint_beyond_the_edges_parts_nothing(void **state)
     at_tracker_finish(&t);
 }
 
+/* A strong burst's skirt, wider and found after it, holds the burst's band and takes it in: what is left is sure,
+ * and not dropped with the skirts that do not stay. */
+static void test_a_skirt_that_takes_in_what_is_sure_is_none(void **state)
+{
+    struct at_track burst = {.pending = true,
+                             .sure = true,
+                             .on_s = 0.02,
+                             .power_s = 0.02,
+                             .silent_since = 160000,
+                             .e = {.start = 153000, .end = 160000, .f_lo_hz = 25e3, .f_hi_hz = 55e3}},
+                    skirt = {.pending = true,
+                             .fringe = true,
+                             .on_s = 0.03,
+                             .power_s = 0.02,
+                             .silent_since = 172000,
+                             .e = {.start = 156000, .end = 172000, .f_lo_hz = 25e3, .f_hi_hz = 59e3}};
+    struct at_track *alive[] = {&burst, &skirt};
+    struct at_tracker t = {.rate_hz = 250e3, .n_slow = 2048, .n_tracks = 2, .tracks = alive};
+    assert_ptr_equal(at_whole_find(&t, &burst, 8192), &skirt);
+    at_whole_take(&skirt, &burst);
+    assert_true(skirt.sure);
+    assert_int_equal(skirt.e.start, 153000);
+    skirt.sure = burst.sure = false; /* one of two that are not sure: neither is all of it */
+    at_whole_take(&skirt, &burst);
+    assert_false(skirt.sure);
+}
+
 /* A stretch that ends with less than a long spectrum: the edges stay what the long ones made them.
  */
 static void test_a_short_tail_does_not_widen_the_edges(void **state)
@@ -216,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_a_part_that_is_gone_leaves_none),
         cmocka_unit_test(test_parts_that_were_there_all_along),
         cmocka_unit_test(test_a_joint_beyond_the_edges_parts_nothing),
+        cmocka_unit_test(test_a_skirt_that_takes_in_what_is_sure_is_none),
         cmocka_unit_test(test_a_short_tail_does_not_widen_the_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
