@@ -133,11 +133,11 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
     return false;
 }
 
-/* In a pause of a wide FM its subcarriers are lines beside its band. */
+/* In a pause of a wide FM its subcarriers are lines beside its band; what is keyed has clicks there. */
 static bool subcarrier(const struct at_region *carrier, const struct at_region *r, double away_hz)
 {
     double width = carrier->f_hi_hz - carrier->f_lo_hz;
-    return width > WIDE_FM_HZ && r->f_hi_hz - r->f_lo_hz < LINE * width && away_hz < BEYOND * width;
+    return carrier->steady && width > WIDE_FM_HZ && r->f_hi_hz - r->f_lo_hz < LINE * width && away_hz < BEYOND * width;
 }
 
 /* Beside a carrier, what moves as its mirror image on the other side does, and is about as strong, is
