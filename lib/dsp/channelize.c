@@ -28,6 +28,7 @@ struct at_channel {
     unsigned n_taps;    /* of the second stage */
     float *taps;        /* (n_taps) */
     float *pairs;       /* (n_taps, 2) each twice, for I and Q */
+    float *fine;        /* (half, 2) the fine shift over one block */
     float *line;        /* (n_taps - 1 + LINE half, 2) delay line, then the newest of some blocks */
     unsigned at;        /* of them in it: the delay line begins as many halves later */
 };
@@ -65,6 +66,21 @@ void at_channel_fit(struct at_channel_shape *ret, double band_rate_hz, unsigned 
                                      .decimation = total / (n_block / n),
                                      .rate_hz = band_rate_hz / total};
     set_shift(ret, band_rate_hz, (f_lo_hz + f_hi_hz) / 2);
+}
+
+/* Turns a sample of the inverse's rate. */
+static double fine_step(const struct at_channel *c)
+{
+    return -c->shape.fine_hz / (c->band_rate_hz * c->n / c->shape.n_block);
+}
+
+static void make_fine(struct at_channel *c)
+{
+    for (unsigned i = 0; i < c->half; i++) {
+        double turn = 2 * M_PI * fine_step(c) * i;
+        c->fine[2 * i] = (float)cos(turn);
+        c->fine[2 * i + 1] = (float)sin(turn);
+    }
 }
 
 /* The low-pass sampled at the inverse's bins, zero phase: real. */
@@ -105,8 +121,10 @@ int at_channel_create(struct at_mem *mem, const struct at_channel_shape *shape, 
             at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + LINE * c->half) * 2,
                          sizeof(float));
         c->pairs = at_mem_array(mem, AT_MEM_IQ, (size_t)c->n_taps * 2, sizeof(float));
-        if (!c->taps || !c->line || !c->pairs)
+        c->fine = at_mem_array(mem, AT_MEM_IQ, (size_t)c->half * 2, sizeof(float));
+        if (!c->taps || !c->line || !c->pairs || !c->fine)
             goto fail;
+        make_fine(c);
         at_window_lowpass(c->taps, c->n_taps, CUTOFF / shape->decimation, ATTENUATION);
         for (unsigned i = 0; i < 2 * c->n_taps; i++)
             c->pairs[i] = c->taps[i / 2];
@@ -127,6 +145,7 @@ void at_channel_destroy(struct at_channel *c)
     at_mem_free(c->mem, c->time);
     at_mem_free(c->mem, c->taps);
     at_mem_free(c->mem, c->pairs);
+    at_mem_free(c->mem, c->fine);
     at_mem_free(c->mem, c->line);
     at_mem_free(c->mem, c);
 }
@@ -149,14 +168,15 @@ unsigned at_channel_lag(const struct at_channel *c)
 }
 
 /* The channel's bins times the filter. A shift by k bins turns by exp(-2 pi i k t / N) with t the
- * block's first sample; taken exactly by integers. */
+ * block's first sample; taken exactly by integers. The fine shift by that of the first sample kept. */
 static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, const float *dc)
 {
     unsigned n_block = c->shape.n_block, mask = n_block - 1, n = c->n;
     uint64_t first = seq * (n_block / 2) - n_block / 4;
     unsigned k0 = (unsigned)c->shape.bin & mask;
     unsigned turn = (unsigned)((k0 * (first & mask)) & mask);
-    double phase = -2 * M_PI * turn / n_block;
+    double fine = fine_step(c) * (double)(seq * c->half);
+    double phase = 2 * M_PI * (fine - floor(fine)) - 2 * M_PI * turn / n_block;
     float cs = (float)cos(phase), sn = (float)sin(phase);
     for (unsigned k = 0; k < n;) { /* runs without a wrap: bins from k0 up, then those below it */
         unsigned from = (k0 + k + (k < n / 2 ? 0 : n_block - n)) & mask;
@@ -173,20 +193,14 @@ static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, cons
     }
 }
 
-/* half samples x (half, 2) turned by the fine shift to the end of the delay line. */
-static void shift_fine(struct at_channel *c, const float *x, uint64_t seq, float *to)
+/* half samples x (half, 2), which cut_bins() turned to where the block begins, by the fine shift to
+ * the end of the delay line. */
+static void shift_fine(const struct at_channel *c, const float *restrict x, float *restrict to)
 {
-    double step = -c->shape.fine_hz / (c->band_rate_hz * c->n / c->shape.n_block);
-    double start = step * (double)(seq * c->half);
-    double turn = 2 * M_PI * (start - floor(start));
-    double re = cos(turn), im = sin(turn), cs = cos(2 * M_PI * step), sn = sin(2 * M_PI * step);
+    const float *restrict by = c->fine;
     for (unsigned i = 0; i < c->half; i++) {
-        float fr = (float)re, fi = (float)im;
-        to[2 * i] = x[2 * i] * fr - x[2 * i + 1] * fi;
-        to[2 * i + 1] = x[2 * i] * fi + x[2 * i + 1] * fr;
-        double next = re * cs - im * sn;
-        im = re * sn + im * cs;
-        re = next;
+        to[2 * i] = x[2 * i] * by[2 * i] - x[2 * i + 1] * by[2 * i + 1];
+        to[2 * i + 1] = x[2 * i] * by[2 * i + 1] + x[2 * i + 1] * by[2 * i];
     }
 }
 
@@ -202,7 +216,7 @@ void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const
     }
     if (c->shape.decimation > 1) {
         float *line = c->line + 2 * (size_t)c->at * c->half, *next = line + 2 * (size_t)c->half;
-        shift_fine(c, x, seq, line + 2 * (size_t)(c->n_taps - 1));
+        shift_fine(c, x, line + 2 * (size_t)(c->n_taps - 1));
         c->loops->decimate(line, c->pairs, c->n_taps, c->shape.decimation,
                            c->half / c->shape.decimation, out);
         if (++c->at == LINE) {

@@ -184,12 +184,7 @@ static int ssb_render(struct at_gen *g, size_t k)
     for (size_t i = 0; lower && i < g->n; i++)
         g->iq[2 * i + 1] = -g->iq[2 * i + 1];
     if (k == 4) { /* a carrier that is not quite suppressed */
-        float rest = (float)pow(10, at_gen_u(g, -50, -32) / 20);
-        for (size_t i = 0; i < g->n; i++) {
-            double p = AT_TAU * fmod(-mid * (double)i / g->fs, 1.0);
-            g->iq[2 * i] += rest * (float)cos(p);
-            g->iq[2 * i + 1] += rest * (float)sin(p);
-        }
+        at_gen_tone(g->iq, g->n, -mid / g->fs, 0, pow(10, at_gen_u(g, -50, -32) / 20));
     }
     at_mem_free(NULL, a);
     g->edges = AT_EDGES_SAID;

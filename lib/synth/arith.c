@@ -47,6 +47,16 @@ void at_gen_mix_add(float *dst, const float *src, size_t n, double cycles_per_sa
                              (float)gain);
 }
 
+void at_gen_tone(float *dst, size_t n, double cycles_per_sample, double phase_turns, double gain)
+{
+    float one[2 * PIECE] = {0};
+    for (size_t i = 0; i < PIECE; i++)
+        one[2 * i] = 1;
+    for (size_t k = 0; k < n; k += PIECE)
+        at_gen_mix_add(dst + 2 * k, one, n - k < PIECE ? n - k : PIECE, cycles_per_sample,
+                       phase_turns + cycles_per_sample * (double)k, gain);
+}
+
 void at_gen_mix(float *iq, size_t n, double cycles_per_sample, double phase_turns)
 {
     at_waves_best()->mix(iq, n, turns64(phase_turns), turns64(cycles_per_sample));

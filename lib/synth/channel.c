@@ -50,15 +50,7 @@ static void spurs(const struct at_channel_spec *spec, struct at_rng *r, int loop
                p = at_rng_uniform(r, 0, 1);
         if (loop)
             f = floor(f * (double)n) / (double)n;
-        float tone[512];
-        for (size_t k = 0; k < n; k += 256) {
-            size_t m = n - k < 256 ? n - k : 256;
-            for (size_t i = 0; i < m; i++) {
-                tone[2 * i] = 1;
-                tone[2 * i + 1] = 0;
-            }
-            at_gen_mix_add(iq + 2 * k, tone, m, f, p + f * (double)k, a);
-        }
+        at_gen_tone(iq, n, f, p, a);
     }
 }
 

@@ -91,6 +91,8 @@ void at_gen_mix(float *iq, size_t n, double cycles_per_sample, double phase_turn
 /* dst (n, 2) += gain exp(2 pi i (c k + phase)) src (n, 2). */
 void at_gen_mix_add(float *dst, const float *src, size_t n, double cycles_per_sample,
                     double phase_turns, double gain);
+/* dst (n, 2) += gain exp(2 pi i (c k + phase)). */
+void at_gen_tone(float *dst, size_t n, double cycles_per_sample, double phase_turns, double gain);
 /* n normal values, mean 0, the given sigma. */
 void at_gen_noise(struct at_rng *r, float *out, size_t n, float sigma);
 /* Adds them. */

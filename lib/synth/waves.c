@@ -266,21 +266,35 @@ static void resample(const struct at_taps *t, const float *restrict in, size_t m
     }
 }
 
+/* k is known where it is compiled: sums stay in registers, in the order of the taps. */
+static inline __attribute__((always_inline)) void between(const float *restrict a, size_t m,
+                                                          const float *restrict tap,
+                                                          const unsigned k, float *restrict mid)
+{
+    for (size_t i = 0; i < m; i++) {
+        const float *restrict x = a + i;
+        float v = tap[0] * (x[0] + x[2]);
+        for (unsigned j = 1; j < k; j++)
+            v += tap[j] * (x[-2 * (long)j] + x[2 + 2 * j]);
+        mid[i] = v;
+    }
+}
+
 static void twice(const float *restrict x, size_t n, const float *restrict tap, unsigned k,
                   float *restrict out)
 {
     float mid[2 * PIECE];
-    const float *at = x + 2 * (size_t)(k - 1);
     for (size_t done = 0; done < n; done += PIECE) {
         size_t m = 2 * (n - done < PIECE ? n - done : PIECE);
-        const float *a = at + 2 * done;
-        for (size_t i = 0; i < m; i++)
-            mid[i] = tap[0] * (a[i] + a[i + 2]);
-        for (unsigned j = 1; j < k; j++) {
-            const float *restrict b = a - 2 * (size_t)j, *restrict c = a + 2 + 2 * (size_t)j;
-            for (size_t i = 0; i < m; i++)
-                mid[i] += tap[j] * (b[i] + c[i]);
-        }
+        const float *a = x + 2 * (done + k - 1);
+        if (k == 4)
+            between(a, m, tap, 4, mid);
+        else if (k == 5)
+            between(a, m, tap, 5, mid);
+        else if (k == 9)
+            between(a, m, tap, 9, mid);
+        else
+            between(a, m, tap, k, mid);
         float *restrict to = out + 4 * done;
         for (size_t i = 0; i < m; i += 2) {
             to[2 * i] = a[i];
