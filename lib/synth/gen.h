@@ -141,7 +141,7 @@ void at_gen_resample(const float *in, size_t m, double start, double step, float
  * before the first that is made. */
 size_t at_raise_needs(size_t n, unsigned steps, size_t *ret_lead);
 /* Doubles the rate of what at_raise_needs() says `steps` times, by turns from x into other and back:
- * n samples (n or one more, 2). Content up to 0.3 of the low rate stays, its images lie at -95 dB.
+ * n samples (n or one more, 2). Content up to 0.3 of the low rate stays, its images lie at -93 dB.
  * Returns where the result stands. */
 float *at_raise_run(float *x, size_t n, unsigned steps, float *other);
 

@@ -6,7 +6,7 @@
 #define MOST_TAPS 9
 
 /* Taps to each side of the new sample, and Kaiser's beta: what lies within 0.3 of the low rate is
- * right to -95 dB. Later doublings find it far from their edges. */
+ * right to -93 dB. Later doublings find it far from their edges. */
 static const struct shape {
     unsigned taps;
     double beta;
