@@ -15,10 +15,6 @@
 #define COHERENT    0.5
 #define LOBES       16.0 /* times a side lobe: so much may noise add */
 #define EVEN        10.0 /* sidebands differ by no more than 10 dB */
-#define WIDE_FM_HZ  40e3 /* from this width on, a pause shows lines of subcarriers on both sides, */
-#define BEYOND      1.5  /* so many of its widths away, */
-#define LINE        0.1  /* narrower than this much of it, */
-#define EVEN_LINES  2.0  /* and alike within 3 dB */
 #define KNOWN_LIKE  0.5  /* overlap of a region and a reported emission whose place it has */
 #define COVERED     0.7  /* of a reported emission's band: the region holds it */
 #define VALLEY      10.0 /* 10 dB: so much less lies between two that are apart */
@@ -133,26 +129,17 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
     return false;
 }
 
-/* In a pause of a wide FM its subcarriers are lines beside its band; what is keyed has clicks there. */
-static bool subcarrier(const struct at_region *carrier, const struct at_region *r, double away_hz)
-{
-    double width = carrier->f_hi_hz - carrier->f_lo_hz;
-    return carrier->steady && width > WIDE_FM_HZ && r->f_hi_hz - r->f_lo_hz < LINE * width && away_hz < BEYOND * width;
-}
-
 /* Beside a carrier, what moves as its mirror image on the other side does, and is about as strong, is
  * modulation: a neighbour would not. */
 static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
                      const struct at_region *r)
 {
-    double mid = carrier->peak_hz, lo = r->f_lo_hz, hi = r->f_hi_hz, away = fabs((lo + hi) / 2 - mid);
-    bool far = away > AUDIO_HZ;
-    if (!e->mirror || !e->slow.t || carrier->level <= r->level || (far && !subcarrier(carrier, r, away)))
+    double mid = carrier->peak_hz, lo = r->f_lo_hz, hi = r->f_hi_hz;
+    if (!e->mirror || !e->slow.t || fabs((lo + hi) / 2 - mid) > AUDIO_HZ || carrier->level <= r->level)
         return false;
     double here = at_measure_power(&e->slow, e->rate_hz, lo, hi),
            there = at_measure_power(&e->slow, e->rate_hz, 2 * mid - hi, 2 * mid - lo);
-    bool even = far ? here < EVEN_LINES * there && there < EVEN_LINES * here : here < EVEN * there;
-    return even && coherence(e, mid, lo, hi) > COHERENT;
+    return there * EVEN > here && coherence(e, mid, lo, hi) > COHERENT;
 }
 
 static int by_level(const void *a, const void *b)
