@@ -1,8 +1,8 @@
 /* scene_suite [--quick] [--what LIST] [--seeds N] [--json FILE] [--noise RATE SECONDS]
  * Plays scenes through the detector and prints its figures; exit 1 where one misses its floor.
- * SCENE_ONLY names one kind, scene or fault of a group, SCENE_VERBOSE shows what was sent and found.
- * LIST of: probability,bursts,edges,count,receiver,cold,noise (all). --quick: few seeds, a minute
- * of noise. SPDX-License-Identifier: GPL-3.0-or-later */
+ * SCENE_ONLY names one kind, scene or fault of a group, SCENE_VERBOSE shows what was sent and
+ * found. LIST of: probability,bursts,edges,count,receiver,cold,noise (all). --quick: few seeds, a
+ * minute of noise. SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +25,38 @@ void report_figure(struct report *r, const char *name, double value, double leas
     r->first = r->first && !(r->json && isfinite(value));
 }
 
-static bool wanted(const char *what, const char *name)
+static const struct {
+    const char *name;
+    void (*run)(struct report *r); /* NULL: noise, which has more arguments */
+} groups[] = {{"probability", group_probability},
+              {"bursts", group_bursts},
+              {"edges", group_edges},
+              {"count", group_count},
+              {"receiver", group_receiver},
+              {"cold", group_cold},
+              {"noise", NULL}};
+enum { GROUPS = sizeof groups / sizeof *groups };
+
+/* Which groups the names, divided by commas, ask for; false, and says so, where one is none. */
+static bool choose(const char *what, bool *ret_wanted)
 {
-    return !what || strstr(what, name);
+    for (size_t n; *what; what += n + (what[n] == ',')) {
+        bool known = false;
+        n = strcspn(what, ",");
+        for (int i = 0; i < GROUPS; i++) {
+            bool it = strlen(groups[i].name) == n && memcmp(groups[i].name, what, n) == 0;
+            ret_wanted[i] = ret_wanted[i] || it;
+            known = known || it;
+        }
+        if (!known) {
+            fprintf(stderr, "scene_suite: no group %.*s; there are", (int)n, what);
+            for (int i = 0; i < GROUPS; i++)
+                fprintf(stderr, " %s", groups[i].name);
+            fputs("\n", stderr);
+            return false;
+        }
+    }
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -35,6 +64,7 @@ int main(int argc, char **argv)
     const char *what = NULL, *json = NULL;
     struct report r = {.first = true};
     double noise_rate = 2.4e6, noise_s = 0;
+    bool wanted[GROUPS] = {false};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0) {
             r.quick = true;
@@ -54,26 +84,22 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    if (what && !choose(what, wanted))
+        return 2;
     if (json && !(r.json = fopen(json, "w"))) {
         perror(json);
         return 1;
     }
     if (r.json)
         fputs("{\n", r.json);
-    if (wanted(what, "probability"))
-        group_probability(&r);
-    if (wanted(what, "bursts"))
-        group_bursts(&r);
-    if (wanted(what, "edges"))
-        group_edges(&r);
-    if (wanted(what, "count"))
-        group_count(&r);
-    if (wanted(what, "receiver"))
-        group_receiver(&r);
-    if (wanted(what, "cold"))
-        group_cold(&r);
-    if (wanted(what, "noise"))
-        group_noise(&r, noise_rate, noise_s > 0 ? noise_s : r.quick ? 60 : 600);
+    for (int i = 0; i < GROUPS; i++) {
+        if (what && !wanted[i])
+            continue;
+        if (groups[i].run)
+            groups[i].run(&r);
+        else
+            group_noise(&r, noise_rate, noise_s > 0 ? noise_s : r.quick ? 60 : 600);
+    }
     if (r.json) {
         fputs("\n}\n", r.json);
         if (fclose(r.json) != 0)
