@@ -118,10 +118,10 @@ class Daemon:
             m = re.search(r'"url":"(http[^"]+)"', line)
             self.url = m and m[1]
 
-    def get(self, path, method="GET", body=None, headers={}, url=None, context=None):
+    def get(self, path, method="GET", body=None, headers={}, url=None, context=None, timeout=120):
         q = urllib.request.Request((url or self.url) + path, method=method, data=body, headers=headers)
         try:
-            with urllib.request.urlopen(q, timeout=120, context=context) as r:
+            with urllib.request.urlopen(q, timeout=timeout, context=context) as r:
                 return r.status, r.headers, r.read()
         except urllib.error.HTTPError as e:
             return e.code, e.headers, e.read()
