@@ -141,7 +141,7 @@ def main():
     config = dict(c["config"], segments=[8, 16, 32, 64, 128], aux=AUX[:c["config"]["n_aux"]])
     w = folded(c["net"], c["config"], c["statistics"])
     training = {"seed": c["args"]["seed"], "steps": c["step"], "seconds": round(c["seconds"]), "batch_tokens": c["args"]["batch_tokens"],
-                "lr": c["args"]["lr"], "optimizer": c["args"].get("optimizer", "adamw"), "began_from": Path(c["args"]["start_from"] or "").name, "note": c.get("note", ""), "generator": args.generator_version}
+                "lr": c["args"]["lr"], "optimizer": c["args"].get("optimizer", "adamw"), "processes": c["args"].get("processes", "1"), "began_from": Path(c["args"]["start_from"] or "").name, "note": c.get("note", ""), "generator": args.generator_version}
     generator = data.Generator(args.library)
     tensors = dict(w, **golden(w, c["config"], generator, c["config"]["n_bins"] + c["config"]["n_aux"]))
     meta = {"format": "attune-1", "config": config, "labels": c["labels"], "groups": GROUPS, "accuracy": accuracy_list(measured, config["window"]),

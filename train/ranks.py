@@ -28,12 +28,11 @@ class Ranks:
         return t.tolist()
 
     def all_true(self, flag):
-        return bool(flag) if self.count == 1 else self._least(float(flag)) > 0
-
-    def _least(self, value):
-        t = torch.tensor(value, device=self.device)
+        if self.count == 1:
+            return bool(flag)
+        t = torch.tensor(float(flag), device=self.device)
         dist.all_reduce(t, dist.ReduceOp.MIN)
-        return float(t)
+        return float(t) > 0
 
     @torch.no_grad()
     def same(self, net):
@@ -67,7 +66,10 @@ def _child(rank, count, device, meet, work, args):
 
 def start(work, args, count, device):
     """work(args, ranks) in `count` processes (0: one for each GPU); returns when all have ended, raises where one failed."""
-    count = count or (max(1, torch.cuda.device_count()) if device == "cuda" else 1)
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    if count < 0 or (device == "cuda" and count > gpus):
+        raise SystemExit(f"--processes {count}: 0 (one for each GPU) to {gpus if device == 'cuda' else 'as many as there are cores'} expected")
+    count = count or max(1, gpus)
     if count == 1:
         work(args, Ranks(device=device))
         return

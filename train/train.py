@@ -578,6 +578,7 @@ def loop(args, log, net, trainer, pool, feed, came, before, statistics, config, 
 
 
 def train(args, ranks):
+    args.processes = ranks.count  # as it was, for the card
     run(args, ranks)[3].close()
 
 

@@ -26,9 +26,10 @@ struct at_channel_shape {
 };
 
 /* The shape for an emission f_lo .. f_hi (baseband Hz): the slowest rate at which it fills at most
- * 1/2, at least AT_CHANNEL_MIN_RATE. Its middle comes to 0 Hz (within half a block bin where decimation
- * is 1), in a channel of the whole band too: what leaves that at one end comes in at the other. duration_s > 0: it is over and lasted so long; then the rate
- * goes up until min_tokens hops of hop samples fit, while it still fills 1/16. */
+ * 1/2, at least AT_CHANNEL_MIN_RATE. Its middle comes to 0 Hz (within half a block bin where
+ * decimation is 1), in a channel of the whole band too: what leaves that at one end comes in at the
+ * other. duration_s > 0: it is over and lasted so long; then the rate goes up until min_tokens hops
+ * of hop samples fit, while it still fills 1/16. */
 void at_channel_fit(struct at_channel_shape *ret, double band_rate_hz, unsigned n_block,
                     double f_lo_hz, double f_hi_hz, double duration_s, unsigned min_tokens,
                     unsigned hop);

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "lib/base/bessel.h"
+
 static const struct {
     const char *name;
     unsigned main_lobe, n;
@@ -66,27 +68,17 @@ void at_window_hann_bins(const float *x, float *p, unsigned n)
     p[n - 1] = hann3(x + 2 * n - 4, x + 2 * n - 2, x);
 }
 
-static double bessel_i0(double x)
-{
-    double s = 1, t = 1;
-    for (int k = 1; k < 60 && t > 1e-17 * s; k++) {
-        t *= x / (2 * k) * (x / (2 * k));
-        s += t;
-    }
-    return s;
-}
-
 void at_window_lowpass(float *h, unsigned n_taps, double cutoff, double attenuation_db)
 {
     double a = attenuation_db;
     double beta = a > 50   ? 0.1102 * (a - 8.7)
                   : a > 21 ? 0.5842 * pow(a - 21, 0.4) + 0.07886 * (a - 21)
                            : 0;
-    double half = (n_taps - 1) / 2.0, sum = 0, top = bessel_i0(beta);
+    double half = (n_taps - 1) / 2.0, sum = 0, top = at_bessel_i0(beta);
     for (unsigned i = 0; i <= n_taps / 2; i++) { /* symmetric */
         double t = i - half, r = half > 0 ? t / half : 0;
         double sinc = t == 0 ? 2 * cutoff : sin(2 * M_PI * cutoff * t) / (M_PI * t);
-        double v = sinc * bessel_i0(beta * sqrt(1 - r * r)) / top;
+        double v = sinc * at_bessel_i0(beta * sqrt(1 - r * r)) / top;
         h[i] = h[n_taps - 1 - i] = (float)v;
         sum += 2 * i + 1 == n_taps ? v : 2 * v;
     }

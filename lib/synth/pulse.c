@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "lib/base/bessel.h"
 #include "lib/base/mem.h"
 #include "lib/synth/gen.h"
 #include "lib/synth/waves.h"
@@ -125,14 +126,8 @@ void at_pulse_run2(const struct at_pulse *p, const float *sym, size_t n_sym, dou
 /* Kaiser window, beta 7: images 70 dB down above 0.58 of the input's rate. */
 static double kaiser(double x)
 {
-    double q = x * x < 1 ? 7 * sqrt(1 - x * x) : 0, term = 1, sum = 1, sum0 = 1, term0 = 1;
-    for (int k = 1; k < 20; k++) {
-        term *= q * q / (4.0 * k * k);
-        term0 *= 49 / (4.0 * k * k);
-        sum += term;
-        sum0 += term0;
-    }
-    return x * x < 1 ? sum / sum0 : 0;
+    const double beta = 7;
+    return x * x < 1 ? at_bessel_i0(beta * sqrt(1 - x * x)) / at_bessel_i0(beta) : 0;
 }
 
 static float window_taps[PHASES * TAPS];

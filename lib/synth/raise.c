@@ -1,5 +1,6 @@
 /* From a low rate to one that is a power of two higher: half-band filters, one for each doubling.
  * SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/base/bessel.h"
 #include "lib/synth/gen.h"
 #include "lib/synth/waves.h"
 
@@ -17,16 +18,6 @@ static struct shape shape_of(unsigned step)
     return shapes[step < 3 ? step : 3];
 }
 
-static double bessel_i0(double x)
-{
-    double s = 1, t = 1;
-    for (int k = 1; k < 60 && t > 1e-17 * s; k++) {
-        t *= x / (2 * k) * (x / (2 * k));
-        s += t;
-    }
-    return s;
-}
-
 /* Windowed sinc half a sample beside its middle, of sum 1/2. */
 static void make_taps(struct shape shape, float *tap)
 {
@@ -34,7 +25,7 @@ static void make_taps(struct shape shape, float *tap)
     unsigned n = shape.taps;
     for (unsigned k = 0; k < n; k++) {
         double t = k + 0.5, r = t / n;
-        v[k] = (k % 2 ? -1 : 1) / t * bessel_i0(shape.beta * sqrt(1 - r * r));
+        v[k] = (k % 2 ? -1 : 1) / t * at_bessel_i0(shape.beta * sqrt(1 - r * r));
         sum += v[k];
     }
     for (unsigned k = 0; k < n; k++)

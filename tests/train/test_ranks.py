@@ -80,6 +80,11 @@ def main():
         results.append(("one that fails ends all", False))
     except Exception:
         results.append(("one that fails ends all", True))
+    try:
+        ranks.start(work, None, -1, "cpu")
+        results.append(("less than none is refused", False))
+    except SystemExit as e:
+        results.append(("less than none is refused", "--processes -1" in str(e)))
     results += [("even chunks for the first", share_of(0) == [0, 2, 4]), ("odd ones for the second", share_of(1) == [1, 3])]
     for name, right in results:
         print("ok" if right else "NOT OK", name)
