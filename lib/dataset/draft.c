@@ -13,7 +13,8 @@
 #define MIN_RATE_HZ  8000.0
 #define MAX_RATE_HZ  61.44e6
 #define HOP          (AT_FRAME_BINS / 2)
-#define WORTH        24 /* tokens that a filled-in emitter should bring at least */
+#define CLEAN        0.12 /* share of the scenes that no fault of air or receiver touches */
+#define WORTH        24   /* tokens that a filled-in emitter should bring at least */
 
 /* Rates that radios and recordings really have; the generator stays near them most of the time. */
 static const double common_rates_hz[] = {
@@ -263,18 +264,43 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
         d->false_per_hour = at_rng_log_uniform(r, 1e4, 1e8);
 }
 
+/* A good receiver at a cable or near by: the signals and even noise, transmitters as they should be
+ * as often as not, and their lines then often on a bin of the long spectra, as a receiver's own. */
+static void spare_faults(struct at_rng *r, struct at_draft *d, double noise_dbfs_hz)
+{
+    double bin = d->scene.rate_hz / 4096;
+    d->scene.channel =
+        (struct at_channel_spec){.seed = at_rng_next(r),
+                                 .noise_dbfs_hz = noise_dbfs_hz,
+                                 .bits = at_rng_int(r, 0, 1) * 16,
+                                 .edge_rolloff_db = d->scene.channel.edge_rolloff_db};
+    for (size_t i = 0; i < d->n_emitters; i++) {
+        struct at_emitter *e = &d->scene.emitters[i];
+        e->multipath = e->drift_hz = 0;
+        e->signal.clean = at_rng_uniform(r, 0, 1) < 0.5;
+        if (e->signal.clean && at_rng_uniform(r, 0, 1) < 0.5)
+            e->offset_hz = bin * round(e->offset_hz / bin);
+    }
+}
+
 /* The converter's level is that of the strongest emitter; SNRs are met by the noise. */
 static void draw_receiver(struct at_rng *r, struct at_draft *d)
 {
-    double level =
-        at_rng_uniform(r, 0, 1) < 0.15 ? at_rng_uniform(r, -3, 6) : at_rng_uniform(r, -45, -3);
+    bool clean = at_rng_uniform(r, 0, 1) < CLEAN;
+    double level = clean                            ? at_rng_uniform(r, -60, -10)
+                   : at_rng_uniform(r, 0, 1) < 0.15 ? at_rng_uniform(r, -3, 6)
+                                                    : at_rng_uniform(r, -45, -3);
     const struct at_place *p = &d->places[0];
     double bw = p->f_hi_hz - p->f_lo_hz, over = d->n_emitters ? -1e9 : 10 * log10(bw);
     for (size_t i = 0; i < d->n_emitters; i++) {
         double width = d->places[i].f_hi_hz - d->places[i].f_lo_hz;
         over = fmax(over, d->places[i].snr_db + 10 * log10(width));
     }
-    draw_channel(r, &d->scene.channel, level, over - 10 * log10(bw), bw);
+    over -= 10 * log10(bw);
+    if (clean)
+        spare_faults(r, d, level - over - 10 * log10(bw));
+    else
+        draw_channel(r, &d->scene.channel, level, over, bw);
     for (size_t i = 0; i < d->n_places; i++) /* a receiver's line is no noise */
         if (d->places[i].class_id == AT_CLASS_NOISE)
             d->scene.channel.dc_dbfs = d->scene.channel.n_spurs = 0;

@@ -257,11 +257,10 @@ static int carrier_render(struct at_gen *g, size_t v)
             k.pull_hz = at_gen_u(g, -0.5, 0.5) * bw;
             k.pull_s = 0.1 * len;
         }
-        /* further apart than keys are: evenly keyed at tens of milliseconds is Morse or data */
-        double gap = len * at_gen_lu(g, v == 4 ? 0.4 : 3, v == 3 ? 40 : 12),
-               same = at_gen_p(g, 0.8), t = at_gen_first(g, len);
-        if (v != 3)
-            gap = fmax(gap, 0.6);
+        /* further apart than the tracker waits, so that each is an emission: keyed faster it is OOK
+         * or Morse */
+        double gap = fmax(0.6, len * at_gen_lu(g, v == 4 ? 0.4 : 3, 12)), same = at_gen_p(g, 0.8),
+               t = at_gen_first(g, len);
         while (t < end) {
             struct at_key key[1] = {{(float)(len * (same ? 1 : at_gen_u(g, 0.5, 1.5))), 1}};
             t = at_keyed_add(g, &k, key, 1, t, amp, f) + (same ? gap : gap * at_gen_u(g, 0.5, 2));

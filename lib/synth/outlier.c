@@ -15,11 +15,12 @@ struct mode {
     double shape_bt;               /* Gaussian over symbols; 0: rectangular */
 };
 
-enum { MFSK, HOPS, PULSES, TONES, ISB, BUMP };
+enum { MFSK, HOPS, PULSES, TONES, ISB, HASH, BUMP };
 
 /* clang-format off */
 /* FT8/FT4: Franke, Somerville, Taylor, QEX 2020; Olivia, MFSK16, Thor: ARRL digital modes; RF hopping and
- * pulses: Skolnik; ISB: ITU-R SM.328. */
+ * pulses: Skolnik; ISB: ITU-R SM.328; what dimmers, arcs and motors send twice a period of the
+ * mains: ITU-R SM.1753, Skomal (Man-made radio noise). */
 static const struct mode modes[] = {
     {{"ft8_like", 45, 55, 12, 15}, 8, 8, 6.25, 6.25, 1, 1, 1, 1, 2},
     {{"ft4_like", 80, 92, 4, 7}, 4, 8, 20.833, 20.833, 1, 1, 1, 1, 1},
@@ -33,13 +34,14 @@ static const struct mode modes[] = {
     {{"tones_few", 200, 2e5, 0, 0}, 3, 8, 10, 10, 0, 0, 1, 1, 0},
     {{"tones_comb", 1e3, 5e6, 0, 0}, 8, 40, 10, 10, 0, 0, 1, 1, 0},
     {{"isb", 5000, 6000, 0, 0}, 2, 2, 1, 1, 0, 0, 1, 1, 0},
+    {{"mains_hash", 1e4, 2e6, 0, 0}, 1, 2, 50, 120, 0, 0, 0.02, 0.45, 0},
     /* last: noise of its own, not an outlier but what lib/dataset shows as class noise */
     {{AT_NOISE_BUMP, 1e3, 3e7, 0, 0}, 0, 0, 1, 1, 0, 0, 1, 1, 0},
 };
 /* clang-format on */
 enum { N_MODES = sizeof modes / sizeof *modes };
 static const int kinds[N_MODES] = {MFSK,   MFSK,   MFSK,  MFSK,  MFSK, HOPS, HOPS,
-                                   PULSES, PULSES, TONES, TONES, ISB,  BUMP};
+                                   PULSES, PULSES, TONES, TONES, ISB,  HASH, BUMP};
 
 static const struct at_variant *outlier_at(size_t i)
 {
@@ -163,19 +165,57 @@ static int two_sidebands(struct at_gen *g)
     return rc;
 }
 
+/* Noise through so many poles, at most four. */
+static void noise_of_width(struct at_gen *g, double bw_hz, int poles)
+{
+    float a = (float)(1 - exp(-AT_TAU * 0.35 * bw_hz / g->fs)), y[4][2] = {{0}};
+    at_gen_noise(&g->rng, g->iq, 2 * g->n, 1);
+    for (size_t i = 0; i < 2 * g->n; i++)
+        for (int p = 0; p < poles; p++)
+            g->iq[i] = y[p][i & 1] += a * (g->iq[i] - y[p][i & 1]);
+}
+
 /* Noise through a wide, round filter: a noisy supply, a preamplifier, a mast's own band. */
 static int bump(struct at_gen *g, const struct mode *m)
 {
     double bw = at_gen_fit(g, m->v.bw_lo_hz, m->v.bw_hi_hz, 1);
     g->whole = 1; /* its skirts have no end */
-    int rc = at_gen_begin(g, bw), poles = at_rng_int(&g->rng, 1, 2);
+    int rc = at_gen_begin(g, bw);
     if (rc < 0)
         return rc;
-    float a = (float)(1 - exp(-AT_TAU * 0.35 * bw / g->fs)), y[4][2] = {{0}};
-    at_gen_noise(&g->rng, g->iq, 2 * g->n, 1);
+    noise_of_width(g, bw, at_rng_int(&g->rng, 1, 2));
+    g->edges = AT_EDGES_P99;
+    return 0;
+}
+
+/* Bursts of noise at the mains frequency or its double, round or dying away, both half waves alike
+ * or not. */
+static int hash(struct at_gen *g, const struct mode *m)
+{
+    double bw = at_gen_fit(g, m->v.bw_lo_hz, m->v.bw_hi_hz, 1), mains = at_gen_p(g, 0.7) ? 50 : 60;
+    int rc = at_gen_begin(g, bw), halves = at_rng_int(&g->rng, m->tones_lo, m->tones_hi);
+    if (rc < 0)
+        return rc;
+    double period = 1 / (mains * halves), len = at_gen_lu(g, m->duty_lo, m->duty_hi) * period,
+           jitter = at_gen_p(g, 0.5) ? at_gen_lu(g, 0.001, 0.05) * period : 0,
+           shape = at_gen_lu(g, 0.3, 2), second = at_gen_u(g, 0.2, 1);
+    int dies = at_gen_p(g, 0.3), k = 0;
+    noise_of_width(g, bw, at_rng_int(&g->rng, 2, 4));
+    float *gate = at_mem_array(NULL, AT_MEM_OTHER, g->n, sizeof *gate);
+    if (!gate)
+        return -ENOMEM;
+    for (double t = at_gen_u(g, -1, 0) * period; t < at_gen_seconds(g); t += period) {
+        double from = (t + at_rng_normal(&g->rng) * jitter) * g->fs, n = len * g->fs,
+               level = (k++ % 2 ? second : 1) * at_gen_u(g, 0.7, 1);
+        for (long i = (long)fmax(from, 0); i < (long)fmin(from + n, (double)g->n); i++) {
+            double x = fmax((double)i - from, 0) / n;
+            gate[i] = (float)(level * (dies ? exp(-5 * x) : pow(sin(AT_TAU / 2 * x), shape)));
+        }
+        at_gen_on(g, from, from + n);
+    }
     for (size_t i = 0; i < 2 * g->n; i++)
-        for (int p = 0; p < poles; p++)
-            g->iq[i] = y[p][i & 1] += a * (g->iq[i] - y[p][i & 1]);
+        g->iq[i] *= gate[i / 2];
+    at_mem_free(NULL, gate);
     g->edges = AT_EDGES_P99;
     return 0;
 }
@@ -190,6 +230,8 @@ static int outlier_render(struct at_gen *g, size_t i)
         return tones(g, m);
     case ISB:
         return two_sidebands(g);
+    case HASH:
+        return hash(g, m);
     case BUMP:
         return bump(g, m);
     default:
