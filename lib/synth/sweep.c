@@ -143,6 +143,7 @@ static const struct chirp_mode {
         duty_hi; /* share of the period that is swept; the rest is silent (or rests, fmcw) */
     enum slope slope;
     int rests; /* 1: the carrier rests at its edge between sweeps instead of being off */
+    double gate_lo_s, gate_hi_s; /* period of a gate within the sweep, half of it on; 0: none */
 } chirp_modes[] = {
     {{"fmcw_saw", 1e5, 5e7, 0, 0}, 1e5, 5e7, 300, 3e4, 1, 1, EITHER, 0},
     {{"fmcw_triangle", 1e5, 5e7, 0, 0}, 1e5, 5e7, 300, 3e4, 1, 1, TRIANGLE, 0},
@@ -151,6 +152,8 @@ static const struct chirp_mode {
     {{"radar_long_pulse", 1e5, 5e6, 1e-4, 1e-2}, 1e5, 5e6, 100, 5000, 0.1, 0.6, EITHER, 0},
     {{"sounder", 1e4, 1e6, 0, 0}, 1e4, 1e6, 1e3, 1e5, 1, 1, UP, 0},
     {{"jammer_sweep", 1e6, 2e7, 0, 0}, 1e6, 2e7, 50, 1000, 1, 1, EITHER, 0},
+    /* coastal radars listen between pieces of the sweep: Barrick 1973, "FM/CW radar signals" */
+    {{"hf_radar_gated", 2.5e4, 1.5e5, 0, 0}, 2.5e4, 1.5e5, 2e3, 7e4, 1, 1, EITHER, 0, 2e-4, 3e-3},
     {{"hf_radar", 1e4, 1.5e5, 0, 0}, 1e4, 1.5e5, 300, 1e4, 0.5, 1, EITHER, 0},
     /* the slopes of LoRa, without its data: what tells the two apart */
     {{"saw_lora_slope", 8e3, 1.6e6, 0, 0}, 8e3, 1.6e6, 64, 4096, 1, 1, EITHER, 0},
@@ -160,7 +163,7 @@ static const struct chirp_mode {
 };
 /* clang-format on */
 
-#define SAW_LORA_SLOPE 8 /* its place in the table */
+#define SAW_LORA_SLOPE 9 /* its place in the table */
 #define SAW_SWEEPS     4 /* in a window, where it holds so many */
 
 static const struct at_variant *chirp_at(size_t i)
@@ -203,6 +206,11 @@ static int chirp_render(struct at_gen *g, size_t v)
             tr.amp[i] = 1;
         }
         at_gen_on(g, t * g->fs, (t + (m->rests ? period : sweep)) * g->fs);
+    }
+    if (m->gate_hi_s > 0) {
+        double gate = at_gen_lu(g, m->gate_lo_s, m->gate_hi_s) * g->fs, on = at_gen_u(g, 0.35, 0.6);
+        for (size_t i = 0; i < g->n; i++)
+            tr.amp[i] *= fmod((double)i / gate, 1) < on;
     }
     if (!g->clean && at_gen_p(g, 0.3)) { /* level over frequency: the antenna's and amplifier's */
         float tilt = (float)(at_gen_u(g, -0.4, 0.4) / bw);
