@@ -40,6 +40,9 @@ static const struct at_ofdm_mode modes[] = {
     {{"drm", 4.5e3, 2e4, 0, 0}, AT_OFDM_DRM, 46.875, 96, 206, 0.25, 0.25, 0},
     {{"hd_radio", 4e5, 4e5, 0, 0}, AT_OFDM_HD, 363.4, 1092, 1092, 0.054, 0.054, 0},
     {{"ofdm_generic", 1e4, 2e7, 0, 0}, AT_OFDM_FULL, 1e3, 48, 1000, 0.03, 0.25, 0},
+    {{"ofdm_few", 1e4, 5e6, 0, 0}, AT_OFDM_FULL, 1e4, 12, 48, 0.03, 0.25, 0},
+    {{"sun_ofdm", 1.4e5, 1.1e6, 2e-3, 5e-2}, AT_OFDM_WIFI, 10416.7, 14, 104, 0.25, 0.25, 0},
+    {{"wifi_ah", 8e5, 1.8e6, 1e-3, 3e-2}, AT_OFDM_WIFI, 31.25e3, 26, 56, 0.125, 0.25, 0},
     {{"ofdm_hf_modem", 2e3, 3e3, 0, 0}, AT_OFDM_FULL, 50, 39, 64, 0.1, 0.3, 0},
 };
 /* clang-format on */
@@ -98,7 +101,9 @@ static int send(struct at_gen *g, struct at_ofdm *o, double cp, float *in, size_
 {
     struct at_fft f = {0};
     int rc = at_fft_init(&f, (size_t)o->n_fft), guard = (int)(cp * o->n_fft + 0.5), silent = 0;
-    int taper = guard / 3 < MAX_TAPER ? guard / 3 : MAX_TAPER;
+    /* some fade their symbols into one another, many hardly do */
+    double fade = at_gen_p(g, 0.4) ? 0 : at_gen_u(g, 0, 1);
+    int taper = (int)(fade * (guard / 3 < MAX_TAPER ? guard / 3 : MAX_TAPER));
     float tail[2 * MAX_TAPER] = {0};
     size_t at = 0;
     at_ofdm_start(g, o);
@@ -160,8 +165,11 @@ static int ofdm_render(struct at_gen *g, size_t i)
     else
         o.used = o.used / 2 * 2;
     double spacing = m->spacing_hz;
-    if (m->system == AT_OFDM_FULL && m->used_hi > 500)
+    if (m->v.bw_hi_hz > 2 * m->used_hi * spacing) { /* of no system: any spacing */
         spacing = at_gen_fit(g, 0.2 * spacing, 20 * spacing, o.used);
+        if (at_gen_p(g, 0.4)) /* a receiver made for it: its carriers stand on bins */
+            spacing = g->full_hz * exp2(round(log2(spacing / g->full_hz)));
+    }
     g->whole = m->cut;
     int rc = at_gen_begin(g, o.used * spacing);
     if (rc < 0)
