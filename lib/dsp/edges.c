@@ -162,6 +162,20 @@ static void stop_at(const struct at_track *k, const struct at_map *m, double rat
         own[i - 1] = 0;
 }
 
+/* Rows in which a burst goes on or off spread it over frequency: those which it fills say how wide it is, where there
+ * are any. sum (n): for theirs. */
+static struct at_spectra filled(const struct at_spectra *s, float *sum)
+{
+    struct at_spectra f = *s;
+    if (!s->cut || s->rows - s->rows_cut < 1)
+        return f;
+    for (unsigned k = 0; k < s->n; k++)
+        sum[k] = fmaxf(s->sum[k] - s->cut[k], 0);
+    f.sum = sum;
+    f.rows -= s->rows_cut;
+    return f;
+}
+
 void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
                       double f_hi_hz, float *scratch)
 {
@@ -171,12 +185,13 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
     if (use_slow && !e->slow.t)
         return; /* the tail of a stretch: short bins would say less than is known */
     const struct at_map *m = use_slow ? &e->slow : &e->fast;
-    const struct at_spectra *s = use_slow ? &k->slow : &k->fast;
-    if (s->rows < 0.5)
+    if ((use_slow ? k->slow.rows : k->fast.rows) < 0.5)
         return;
     bool clipped = k->clipped_s > 0.2 * k->on_s;
     k->e.keyed = k->e.duty < KEYED_DUTY;
     bool hold = k->e.keyed && !clipped;
+    const struct at_spectra all = use_slow ? k->slow : k->fast,
+                            s_on = use_slow || hold ? all : filled(&all, scratch + m->n), *s = &s_on;
     double least = hold ? 2 * (log(fmax(s->rows, 1)) + 2)
                         : fmax(2, at_floor_gamma_threshold(fmax(s->rows, 1), 1e-3));
     double raised = pedestal(m, s->sum, s->rows);

@@ -596,8 +596,41 @@ static void add_map(struct at_spectra *s, const struct at_epoch *e, const struct
     }
 }
 
+static void add_cut(struct at_spectra *s, const struct at_map *m, const uint8_t *on, size_t t)
+{
+    if (!on[t])
+        return;
+    at_loops_best()->add(m->rows + t * m->n, m->n, s->cut);
+    s->rows_cut++;
+}
+
+/* The rows in which the emission goes on or off, which spreads it over frequency: the first and the last, and where less
+ * than half of that one is on, that beside it too, as rows overlap by half. What is keyed within is its own. was_on: at
+ * the end of the epoch before. */
+static void add_ends(struct at_spectra *s, const struct at_map *m, const struct at_on *on, bool was_on)
+{
+    double sum = 0;
+    size_t from = m->t, to = 0;
+    for (size_t t = 0; t < m->t; t++)
+        if (on->rows[t]) {
+            from = t < from ? t : from;
+            to = t + 1;
+            sum += (double)on->energy[t];
+        }
+    double half = 0.5 * sum / (double)on->n_on;
+    size_t n = to - from, first = 1 + ((double)on->energy[from] < half),
+           last = 1 + ((double)on->energy[to - 1] < half);
+    first = from == 0 && was_on ? 0 : first < n ? first : n;
+    last = to == m->t ? 0 : last < n - first ? last : n - first;
+    for (size_t i = 0; i < first; i++)
+        add_cut(s, m, on->rows, from + i);
+    for (size_t i = 0; i < last; i++)
+        add_cut(s, m, on->rows, to - 1 - i);
+}
+
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on)
 {
+    add_ends(&k->fast, &e->fast, on, k->was_on);
     add_map(&k->fast, e, &e->fast, false, on->rows);
     add_map(&k->slow, e, &e->slow, true, on->rows);
 }

@@ -40,7 +40,8 @@ double at_measure_quiet(const struct at_map *m, double rate_hz, double f_lo_hz, 
 double at_measure_excess(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz);
 /* Adds the epoch's spectra while on to the track's. */
 void at_measure_add(struct at_track *k, const struct at_epoch *e, const struct at_on *on);
-/* Edges from the track's spectra, looked for around f_lo .. f_hi. scratch (bins of either map). */
+/* Edges from the track's spectra, looked for around f_lo .. f_hi. scratch (twice the bins of the
+ * short map, or those of the long one). */
 void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_hz, double f_lo_hz,
                       double f_hi_hz, float *scratch);
 /* Bins [*ret_lo, *ret_hi) of a map that hold f_lo .. f_hi (baseband Hz). */

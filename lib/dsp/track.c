@@ -43,7 +43,7 @@ int at_tracker_init(struct at_tracker *t, struct at_mem *mem, double rate_hz, un
                              .max_tracks = max_tracks,
                              .max_rows = max_rows,
                              .next_id = 1};
-    unsigned most = n_fast > n_slow ? n_fast : n_slow;
+    unsigned most = 2 * n_fast > n_slow ? 2 * n_fast : n_slow;
     t->tracks = at_mem_array(mem, AT_MEM_IQ, max_tracks, sizeof *t->tracks);
     t->on = at_mem_array(mem, AT_MEM_IQ, max_rows, 1);
     t->energy = at_mem_array(mem, AT_MEM_IQ, max_rows, sizeof(float));
@@ -63,16 +63,18 @@ static void free_spectra(struct at_mem *mem, struct at_spectra *s)
 {
     at_mem_free(mem, s->sum);
     at_mem_free(mem, s->hold);
+    at_mem_free(mem, s->cut);
     at_mem_free(mem, s->off);
 }
 
-static int take_spectra(struct at_mem *mem, struct at_spectra *s, unsigned n)
+static int take_spectra(struct at_mem *mem, struct at_spectra *s, unsigned n, bool cut)
 {
     s->n = n;
     s->sum = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     s->hold = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     s->off = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
-    return s->sum && s->hold && s->off ? 0 : -ENOMEM;
+    s->cut = cut ? at_mem_array(mem, AT_MEM_IQ, n, sizeof(float)) : NULL;
+    return s->sum && s->hold && s->off && (s->cut || !cut) ? 0 : -ENOMEM;
 }
 
 static void free_track(struct at_tracker *t, struct at_track *k)
@@ -106,8 +108,8 @@ struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_h
     struct at_track *k = at_mem_alloc(t->mem, AT_MEM_IQ, sizeof *k);
     if (!k)
         return NULL;
-    if (take_spectra(t->mem, &k->fast, t->n_fast) < 0 ||
-        take_spectra(t->mem, &k->slow, t->n_slow) < 0) {
+    if (take_spectra(t->mem, &k->fast, t->n_fast, true) < 0 ||
+        take_spectra(t->mem, &k->slow, t->n_slow, false) < 0) {
         free_track(t, k);
         return NULL;
     }
@@ -270,6 +272,9 @@ static void copy_spectra(struct at_spectra *to, const struct at_spectra *from)
     memcpy(to->sum, from->sum, to->n * sizeof(float));
     memcpy(to->hold, from->hold, to->n * sizeof(float));
     memcpy(to->off, from->off, to->n * sizeof(float));
+    to->rows_cut = from->rows_cut;
+    if (to->cut)
+        memcpy(to->cut, from->cut, to->n * sizeof(float));
 }
 
 static void halve(struct at_spectra *s)
@@ -279,7 +284,10 @@ static void halve(struct at_spectra *s)
         s->off[i] *= 0.5f;
         s->hold[i] *= 0.8f;
     }
+    for (unsigned i = 0; s->cut && i < s->n; i++)
+        s->cut[i] *= 0.5f;
     s->rows *= 0.5;
+    s->rows_cut *= 0.5;
     s->rows_off *= 0.5;
 }
 

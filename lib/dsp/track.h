@@ -37,7 +37,9 @@ struct at_spectra {
     unsigned n;
     double rows, rows_off; /* taken while on (a fifth of the row at least), and while off */
     double rows_full;      /* of rows: on for half of the row at least */
+    double rows_cut;       /* of rows: a burst begins or ends in it */
     float *sum, *hold;     /* (n) while on: sum of the rows, highest of them */
+    float *cut;            /* (n) sum of those in which a burst begins or ends; short rows only */
     float *off;            /* (n) sum of the rows while off: what else is there */
 };
 
@@ -87,7 +89,7 @@ struct at_tracker {
     uint8_t *on;           /* (max_rows) scratch */
     float *energy, *other; /* (max_rows) scratch */
     size_t max_rows;
-    float *scratch;                   /* (n_fast or n_slow) */
+    float *scratch;                   /* (2 n_fast or n_slow) */
     float *before_fast, *before_slow; /* mean spectra of the epoch before */
     bool has_before;
     double (*ignore)[2]; /* (n_ignore) owned */

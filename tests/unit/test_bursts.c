@@ -1,0 +1,69 @@
+/* How wide short bursts are. SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/support/band_log.h"
+#include "tests/support/signals.h"
+
+/* The strongest of what is found; the caller's to free: frames. */
+static const struct at_emission *strongest(struct band_log *l, float *iq, size_t n, double rate)
+{
+    assert_int_equal(log_run(l, iq, n, rate), 0);
+    assert_true(l->n > 0);
+    free(iq);
+    free(l->frames);
+    const struct at_emission *best = &l->e[0];
+    for (unsigned i = 1; i < l->n; i++)
+        best = l->e[i].energy > best->energy ? &l->e[i] : best;
+    return best;
+}
+
+/* Where it goes on and off a tone is spread over many bins, and the rows that show this are half of its rows. */
+static void test_a_tone_burst_is_a_line(void **state)
+{
+    static const struct {
+        double rate, seconds;
+    } bursts[] = {{1e6, 100e-6}, {1e6, 200e-6}, {1e6, 2e-3}, {10e6, 100e-6}, {250e3, 2e-3}};
+    static const double levels[] = {-20, -35};
+    for (size_t i = 0; i < sizeof bursts / sizeof *bursts; i++)
+        for (unsigned k = 0; k < 8; k++) {
+            size_t n = (size_t)(0.15 * bursts[i].rate), from = n / 3 + 37 * k;
+            double bin = bursts[i].rate / (bursts[i].rate > 4e6 ? 256 : 64);
+            float *iq = sig_noise(n, -50, 3 + k);
+            struct band_log l = {0};
+            sig_add_tone(iq, from, from + (size_t)(bursts[i].seconds * bursts[i].rate), 0.1234, levels[k % 2]);
+            const struct at_emission *e = strongest(&l, iq, n, bursts[i].rate);
+            double at = 0.1234 * bursts[i].rate;
+            assert_true(e->f_lo_hz < at + bin / 2 && e->f_hi_hz > at - bin / 2);
+            assert_true(e->f_hi_hz - e->f_lo_hz <= 3.01 * bin);
+        }
+}
+
+/* Of one that is keyed every row shows how, and its first and last are no more. */
+static void test_a_keyed_burst_is_as_wide_as_its_keying(void **state)
+{
+    enum { N = 100000, BIT = 50, BITS = 40 };
+    for (unsigned k = 0; k < 4; k++) {
+        uint64_t seed = k;
+        float *iq = sig_noise(N, -50, 3 + k);
+        struct band_log l = {0};
+        for (size_t i = 0; i < BITS; i++)
+            if (i == 0 || i == BITS - 1 || sig_uniform(&seed) < 0.5)
+                sig_add_tone(iq, 30000 + i * BIT, 30000 + (i + 1) * BIT, 0.1234, -20);
+        const struct at_emission *e = strongest(&l, iq, N, 1e6);
+        assert_true(e->f_lo_hz < 80e3 && e->f_hi_hz > 166e3);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_tone_burst_is_a_line),
+        cmocka_unit_test(test_a_keyed_burst_is_as_wide_as_its_keying),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
