@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -76,10 +77,12 @@ static void on_result(void *ctx, const struct at_result *r)
         j->best = r->answer;
     }
     keep_box(j, r);
-    if (!j->json)
+    if (!j->json) {
         print_row(j, r);
-    else if (at_json_line(stdout, at_result_to_json(r)) < 0)
+        j->broken_output |= fflush(stdout) != 0;
+    } else if (at_json_line(stdout, at_result_to_json(r)) < 0) {
         j->broken_output = true;
+    }
 }
 
 /* ---- the way through the file ---- */
@@ -226,6 +229,9 @@ static int work(struct job *j)
     int ret = open_all(j, &err);
     if (ret == 0)
         ret = read_all(j, &err);
+    if (ret == 0 && j->end == 0) /* what should have written it has failed */
+        ret = at_error_set(&err, -ENODATA, "%s: no samples came",
+                           strcmp(j->path, "-") ? j->path : "standard input");
     if (j->end > 0 && isatty(STDERR_FILENO))
         fprintf(stderr, "\033[K");
     if (ret == 0 && j->picture)
@@ -262,12 +268,21 @@ static const struct at_option options[] = {
     {0},
 };
 
+/* `--picture capture.cu8` is a picture's name forgotten: the recording must outlive that. */
+static bool is_png(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && !strcasecmp(path + n - 4, ".png");
+}
+
 static int run(int argc, char **argv)
 {
     struct job j = {.file = {.center_hz = NAN}};
     int code, n = at_options_parse(SELF, &j, argc, argv, &code);
     if (n < 0)
         return code;
+    if (j.picture && !is_png(j.picture))
+        return at_fail(SELF, AT_EXIT_USAGE, "--picture: %s: end its name in .png", j.picture);
     if (n != 1)
         return at_fail(SELF, AT_EXIT_USAGE, n == 0 ? "which file?" : "one file at a time");
     j.path = argv[1];

@@ -2,6 +2,7 @@
 #include "tools/picture.h"
 
 #include <cairo.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,14 +367,16 @@ static int save(cairo_surface_t *surface, const char *path, struct at_error *err
     int n = snprintf(tmp, sizeof(tmp), "%s.%ld.part", path, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof(tmp))
         return at_error_set(err, -ENAMETOOLONG, "the picture's path is too long");
+    errno = 0;
     cairo_status_t status = cairo_surface_write_to_png(surface, tmp);
     if (status == CAIRO_STATUS_SUCCESS && rename(tmp, path) == 0)
         return 0;
-    int code = status == CAIRO_STATUS_SUCCESS || status == CAIRO_STATUS_WRITE_ERROR ? -errno : -EIO;
-    at_error_set(err, code ? code : -EIO, "%s: cannot be written: %s", path,
-                 status == CAIRO_STATUS_SUCCESS ? strerror(-code) : cairo_status_to_string(status));
+    int system = status == CAIRO_STATUS_SUCCESS || status == CAIRO_STATUS_WRITE_ERROR;
+    int code = system && errno ? -errno : -EIO;
+    at_error_set(err, code, "%s: cannot be written: %s", path,
+                 system ? strerror(-code) : cairo_status_to_string(status));
     unlink(tmp);
-    return code ? code : -EIO;
+    return code;
 }
 
 int at_picture_write(struct at_picture *p, const char *path, struct at_error *err)

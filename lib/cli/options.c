@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/cli/text.h"
 #include "lib/config/value.h"
@@ -19,12 +21,21 @@ static void title(const struct at_command *c, char out[64])
              c ? c->name : "");
 }
 
+/* Standard output is a pipe that nobody reads any more, and a write to it has failed. */
+static bool reader_gone(void)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO};
+    return ferror(stdout) && poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP));
+}
+
 int at_fail(const struct at_command *c, int exit_code, const char *format, ...)
 {
     va_list ap;
     char name[64], text[2 * 4096 + 256]; /* two paths */
     title(c, name);
     fflush(stdout);
+    if (reader_gone())
+        return exit_code;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);

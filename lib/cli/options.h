@@ -62,7 +62,8 @@ int at_options_parse(const struct at_command *c, void *values, int argc, char **
 void at_command_help(const struct at_command *c, FILE *out);
 
 /* "attune verify: message" and, for a usage error, a hint at --help, on stderr. c may be NULL.
- * Returns the exit code. */
+ * Returns the exit code. Silent where nobody reads standard output any more: `| head` is no
+ * fault. */
 int at_fail(const struct at_command *c, int exit_code, const char *format, ...) AT_PRINTF(3, 4);
 
 /* Cuts "a,b,c" at its commas: calls visit for each name (at most 63 characters); stops at the first

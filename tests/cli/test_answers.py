@@ -156,6 +156,15 @@ class Refusals(Case):
                 r = self.attune(*args, stdout=full)
             self.assertEqual((r.returncode, "standard output" in r.stderr), (1, True), (args, r.stderr))
 
+    def test_a_reader_that_has_enough_is_no_fault(self):
+        self.give(lambda path, query: {"/api/v1/status": STATUS, "/api/v1/events": event("radio", 1, {})}.get(path, {"items": [EMISSION]}))
+        for args in (["emissions"], ["emissions", "--json"], ["top", "--once"], ["top", "--json"], ["tail", "-n", "9"], ["tail", "-n", "9", "--json"], ["synth", "--list"]):
+            reader, writer = os.pipe()
+            os.close(reader)
+            with os.fdopen(writer, "w") as pipe:
+                r = self.attune(*args, stdout=pipe)
+            self.assertEqual((r.returncode, r.stderr), (1, ""), args)
+
 
 class Emissions(Case):
     def test_pages_are_followed_to_the_limit(self):

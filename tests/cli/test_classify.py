@@ -191,13 +191,25 @@ class Classify(Case):
             with open(self.dir / "tone_433.92M_250k.cu8", "rb") as f:  # of a length that nobody knows before
                 r = self.attune("classify", "-F", "cu8", "-s", "250k", "-f", "433.92M", "-o", self.dir / "stdin.png", "-", stdin=f)
             self.assertEqual((r.returncode, png_size(self.dir / "stdin.png")), (0, (1280, 800)), r.stderr)
-            self.refused_picture(self.dir / "no/x.png")
+            self.refused_picture(self.dir / "no/x.png", "No such file or directory")
         self.assertEqual([p.name for p in self.dir.iterdir() if ".part" in p.name], [])
 
-    def refused_picture(self, path):
+    def refused_picture(self, path, why):
         r = self.attune("classify", "-o", path, self.dir / "tone_433.92M_250k.cu8")
         self.assertEqual(r.returncode, 1)
-        self.assertIn(str(path), r.stderr.decode())
+        self.assertIn(f"{path}: cannot be written: {why}", r.stderr.decode())
+
+    def test_a_picture_overwrites_no_recording(self):
+        good, other = self.dir / "tone_433.92M_250k.cu8", self.dir / "other_250k.cu8"
+        shutil.copy(good, other)
+        for name in (other, self.dir / "x.jpg", ".png", ""):
+            self.refused(2, ["--picture", "end its name in .png"], "classify", "--picture", name, good)
+        self.assertEqual(other.read_bytes(), good.read_bytes())
+
+    def test_a_pipe_without_samples_is_a_failure(self):
+        for args in ([], ["--json"]):
+            r = self.attune("classify", "-F", "cu8", "-s", "250k", *args, "-", stdin=subprocess.DEVNULL)
+            self.assertEqual((r.returncode, r.stdout, r.stderr), (1, b"", b"attune classify: standard input: no samples came\n"))
 
     def test_people_get_a_table(self):
         r = self.attune("classify", self.dir / "tone_433.92M_250k.cu8")
