@@ -37,6 +37,25 @@ static bool is_ghost(const struct outcome *o, const struct at_emission *e)
     return ghost;
 }
 
+/* Writes a scene as complex floats into the folder that SCENE_KEEP names, for a look at it. */
+static void keep(const struct at_scene *s, const char *name, unsigned k)
+{
+    const char *folder = getenv("SCENE_KEEP");
+    size_t n = (size_t)(s->duration_s * s->rate_hz);
+    float *iq = folder ? calloc(2 * n, sizeof *iq) : NULL;
+    char path[512];
+    FILE *f = NULL;
+    if (iq && at_scene_render(s, 0, iq, NULL) == 0) {
+        snprintf(path, sizeof path, "%s/%s-%u.cf32", folder, name, k);
+        f = fopen(path, "w");
+    }
+    if (folder && (!f || fwrite(iq, 2 * sizeof *iq, n, f) != n))
+        fprintf(stderr, "scene %u of %s is not kept\n", k, name);
+    if (f)
+        fclose(f);
+    free(iq);
+}
+
 static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
 {
     static struct outcome o;
@@ -73,8 +92,12 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
                        o.found[j].f_lo_hz / 1e3, o.found[j].f_hi_hz / 1e3,
                        (double)o.found[j].snr_db, (double)o.found[j].start / s.rate_hz * 1e3,
                        (double)o.found[j].end / s.rate_hz * 1e3);
+        unsigned here = 0;
         for (unsigned j = 0; j < o.n_found; j++)
-            ghosts += o.is_false[j] && is_ghost(&o, &o.found[j]);
+            here += o.is_false[j] && is_ghost(&o, &o.found[j]);
+        if (f->ghosts && here)
+            keep(&s, f->name, k);
+        ghosts += here;
         scenes++;
         truths += o.n;
         extra += o.n_false;
