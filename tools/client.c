@@ -205,6 +205,8 @@ static size_t on_stream(char *data, size_t size, size_t n, void *ctx)
     struct at_client *c = ctx;
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 200) /* why not, for judge() */
+        at_buf_add(&c->data, data, size * n);
     for (size_t i = 0; status == 200 && i < size * n; i++) {
         if (data[i] == '\r')
             continue;
@@ -244,7 +246,9 @@ int at_client_follow(struct at_client *c, const char *path, double limit_s,
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, limit_s > 0 ? (long)(limit_s * 1e3) + 20 : 0L);
     curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, SILENT_S);
-    int r = judge(c, curl_easy_perform(c->curl), path, NULL, err);
+    CURLcode code = curl_easy_perform(c->curl);
+    at_buf_add(&c->data, "", 1);
+    int r = judge(c, code, path, c->data.failed ? NULL : c->data.data, err);
     curl_slist_free_all(headers);
     return r;
 }

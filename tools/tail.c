@@ -132,6 +132,39 @@ static int follow(struct job *j, struct at_client *c, const char *path)
     }
 }
 
+static bool has_text(const json_t *list, const char *text)
+{
+    const json_t *o;
+    size_t i;
+    json_array_foreach(list, i, o) if (json_is_string(o) &&
+                                       strcmp(json_string_value(o), text) == 0) return true;
+    return false;
+}
+
+/* A class that no model of the daemon has would be waited for in vain. What can't be asked is left
+ * to the stream, which says why. */
+static int check_class(const char *name, struct at_client *c)
+{
+    struct at_error err;
+    json_t *model = NULL;
+    if (at_client_get(c, "/api/v1/model", &err, &model) < 0)
+        return AT_EXIT_OK;
+    const json_t *classes = json_object_get(model, "classes"), *o;
+    bool known = !json_array_size(classes) || has_text(classes, name) ||
+                 strcmp(name, "unknown") == 0 || strcmp(name, "weak") == 0;
+    size_t i;
+    json_array_foreach(json_object_get(model, "of_bands"), i, o) known |=
+        has_text(json_object_get(o, "classes"), name);
+    char list[1024] = "";
+    size_t at = 0;
+    json_array_foreach(classes, i, o) if (at < sizeof list && json_is_string(o)) at +=
+        (size_t)snprintf(list + at, sizeof list - at, "%s, ", json_string_value(o));
+    json_decref(model);
+    if (known)
+        return AT_EXIT_OK;
+    return at_fail(SELF, AT_EXIT_USAGE, "--class: %.40s is none of %sunknown, weak", name, list);
+}
+
 #define OF(m) offsetof(struct values, m)
 static const struct at_option options[] = {
     {"types", 't', AT_OPTION_TEXT, OF(types), "LIST",
@@ -167,7 +200,9 @@ static int run(int argc, char **argv)
     at_catch_signals();
     if (j.o.seconds > 0)
         j.end_ns = at_clock_mono_ns() + (int64_t)(j.o.seconds * 1e9);
-    code = follow(&j, c, path);
+    code = j.o.class_name ? check_class(j.o.class_name, c) : AT_EXIT_OK;
+    if (code == AT_EXIT_OK)
+        code = follow(&j, c, path);
     at_client_destroy(c);
     return code;
 }

@@ -166,7 +166,7 @@ bool at_access_check(struct at_access *a, const struct at_guard *g, bool changes
 {
     if (a->config.local && !at_guard_host_allowed(g->host, a->config.allowed_hosts)) {
         at_reply_error(r, 403, "host_not_allowed",
-                       "Host is none of localhost, 127.0.0.1, [::1] and http.allowed_hosts");
+                       "Host is neither a loopback address nor one of http.allowed_hosts");
         return false;
     }
     if ((changes || strict) && g->origin[0] && !is_own_origin(g) &&

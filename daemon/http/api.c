@@ -93,6 +93,23 @@ int at_request_number(const struct at_request *q, const char *key, double min, d
     return 0;
 }
 
+int at_request_count(const struct at_request *q, const char *key, uint64_t min, uint64_t max,
+                     uint64_t *ret, struct at_reply *r)
+{
+    const char *text = at_request_param(q, key);
+    if (!text)
+        return 0;
+    size_t n = strspn(text, "0123456789");
+    uint64_t value = n && n < 19 && !text[n] ? strtoull(text, NULL, 10) : UINT64_MAX;
+    if (value < min || value > max) {
+        at_reply_error(r, 400, "bad_parameter", "%s: give a whole number from %llu to %llu", key,
+                       (unsigned long long)min, (unsigned long long)max);
+        return -EINVAL;
+    }
+    *ret = value;
+    return 0;
+}
+
 void at_json_set_real(json_t *object, const char *key, double value)
 {
     if (isfinite(value))

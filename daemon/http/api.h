@@ -158,6 +158,10 @@ void at_reply_list(struct at_reply *r, json_t *items, uint64_t cursor);
  * answer made. */
 int at_request_number(const struct at_request *q, const char *key, double min, double max,
                       double *ret, struct at_reply *r);
+/* The same with digits alone; max: at most AT_API_MAX_SEQ. */
+#define AT_API_MAX_SEQ 999999999999999999u
+int at_request_count(const struct at_request *q, const char *key, uint64_t min, uint64_t max,
+                     uint64_t *ret, struct at_reply *r);
 /* JSON has no NAN: unknown numbers are left out. */
 void at_json_set_real(json_t *object, const char *key, double value);
 void at_json_set_text(json_t *object, const char *key, const char *text);

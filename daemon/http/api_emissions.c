@@ -1,5 +1,6 @@
 /* Emissions. SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +18,9 @@ static int read_time(const struct at_request *q, const char *key, int64_t *ret_u
     return -EINVAL;
 }
 
-static int read_query(const struct at_request *q, struct at_store_query *query, double *ret_limit,
+static int read_query(const struct at_request *q, struct at_store_query *query, uint64_t *ret_limit,
                       struct at_reply *r)
 {
-    double cursor = 0;
     *query = (struct at_store_query){
         .min_snr_db = -INFINITY,
         .band = at_request_param(q, "band"),
@@ -37,10 +37,9 @@ static int read_query(const struct at_request *q, struct at_store_query *query, 
     if (read_time(q, "since", &query->since_utc_ns, r) ||
         read_time(q, "until", &query->until_utc_ns, r) ||
         at_request_number(q, "min_snr", -1000, 1000, &query->min_snr_db, r) ||
-        at_request_number(q, "limit", 1, AT_API_MAX_ITEMS, ret_limit, r) ||
-        at_request_number(q, "cursor", 1, 9e15, &cursor, r))
+        at_request_count(q, "limit", 1, AT_API_MAX_ITEMS, ret_limit, r) ||
+        at_request_count(q, "cursor", 1, AT_API_MAX_SEQ, &query->cursor, r))
         return -EINVAL;
-    query->cursor = (uint64_t)cursor;
     return 0;
 }
 
@@ -81,13 +80,46 @@ static void append_past(void *ctx, uint64_t seq, const char *json)
         append(p, seq, item);
 }
 
+static bool has_label(const struct at_model *m, const char *name)
+{
+    for (uint32_t k = 0; k < m->config.n_classes; k++)
+        if (!strcmp(m->labels[k], name))
+            return true;
+    return false;
+}
+
+/* Nothing was found. Where no model that runs knows the class that was asked for, it is an error
+ * that lists them, and r is the answer; emissions of a model before this one are found all the
+ * same. */
+static bool is_no_class(const struct at_api *api, const char *name, struct at_reply *r)
+{
+    struct at_view *v = at_api_view(api, r);
+    size_t n = v ? at_view_models(v) : 0;
+    if (!v)
+        return true;
+    bool known = !n || !*name || !strcmp(name, "unknown") || !strcmp(name, "weak");
+    for (size_t m = 0; m < n && !known; m++)
+        known = has_label(at_view_model(v, m), name);
+    if (!known) {
+        char list[384] = "";
+        size_t at = 0;
+        const struct at_model *m = at_view_model(v, 0);
+        for (uint32_t k = 0; k < m->config.n_classes && at < sizeof list; k++)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s, ", m->labels[k]);
+        at_reply_error(r, 400, "bad_parameter", "class: '%.32s' is none of %sunknown, weak", name,
+                       list);
+    }
+    free(v);
+    return !known;
+}
+
 void at_api_emissions(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
     struct at_store_query query;
-    double limit = 100;
+    uint64_t limit = 100;
     if (read_query(q, &query, &limit, r))
         return;
-    struct page p = {.limit = (size_t)limit, .items = json_array()};
+    struct page p = {.limit = limit, .items = json_array()};
     p.live = calloc(p.limit, sizeof *p.live);
     if (!p.live || !p.items) {
         free(p.live);
@@ -106,6 +138,10 @@ void at_api_emissions(const struct at_api *api, const struct at_request *q, stru
         at_reply_error(
             r, 503, "too_slow",
             "the history is too long for this search; narrow it with since, until or band");
+        return;
+    }
+    if (!json_array_size(p.items) && query.class_name && is_no_class(api, query.class_name, r)) {
+        json_decref(p.items);
         return;
     }
     /* A history that cannot be read is in the log and in status; what memory holds is answered. */

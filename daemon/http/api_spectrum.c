@@ -97,18 +97,18 @@ void at_api_spectrum(const struct at_api *api, const struct at_request *q, struc
 
 void at_api_waterfall(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
-    double limit = 100, since = 0;
-    if (at_request_number(q, "limit", 1, AT_API_MAX_ITEMS, &limit, r) ||
-        at_request_number(q, "since", 1, 9e15, &since, r))
+    uint64_t limit = 100, since = 0;
+    if (at_request_count(q, "limit", 1, AT_API_MAX_ITEMS, &limit, r) ||
+        at_request_count(q, "since", 0, AT_API_MAX_SEQ, &since, r))
         return;
     int binary = wants_binary(q, r);
     int slot = binary < 0 ? -1 : find_band(api, q, r);
     if (slot < 0)
         return;
-    struct at_stored_row *rows = calloc((size_t)limit, sizeof *rows);
+    struct at_stored_row *rows = calloc(limit, sizeof *rows);
     size_t n = 0;
     if (rows)
-        n = at_rows_get(api->rows, (size_t)slot, (uint64_t)since, rows, (size_t)limit);
+        n = at_rows_get(api->rows, (size_t)slot, since, rows, limit);
     if (!rows)
         at_reply_json(r, 500, NULL);
     else if (binary)

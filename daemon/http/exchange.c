@@ -37,7 +37,9 @@ static void admit(struct at_exchange *x, const struct at_exchange_rules *rules)
     struct at_request *q = &x->request;
     struct at_reply *r = &x->reply;
     const struct at_route *route = at_route_find(q, rules->base_path, rules->metrics_only, r);
-    bool changes = route && route->changes, strict = route && route->method;
+    /* A GET of what only PATCH may do changes nothing: it is told of its method. */
+    bool reads = !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD");
+    bool changes = route && route->changes && !reads, strict = route && route->method && !reads;
     if (at_access_is_cors(rules->access, x->guard.origin))
         r->headers.allow_origin = x->guard.origin;
     if (r->headers.allow_origin && !strcmp(q->method, "OPTIONS") && route) {

@@ -2,6 +2,7 @@
  * libmicrohttpd 0.9.75. SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/http/guard.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -105,6 +106,8 @@ void at_guard_header(struct at_guard *g, const char *name, size_t name_n, const 
             g->bad_value = true;
     } else if (is(name, name_n, "Authorization")) {
         g->n_auth++;
+    } else if (is(name, name_n, "Content-Encoding")) {
+        g->coded |= value_n && !is(value, value_n, "identity");
     }
     keep_header(g, name, name_n, value, value_n);
 }
@@ -146,9 +149,19 @@ static size_t name_length(const char *host)
     return strcspn(host, ":");
 }
 
+/* A number resolves to nothing else, so 127.0.0.2 is as safe as 127.0.0.1. */
+static bool is_loopback(const char *host, size_t n)
+{
+    char text[INET_ADDRSTRLEN];
+    struct in_addr a;
+    if (is(host, n, "localhost") || is(host, n, "[::1]"))
+        return true;
+    snprintf(text, sizeof text, "%.*s", (int)n, host);
+    return n < sizeof text && inet_pton(AF_INET, text, &a) == 1 && ntohl(a.s_addr) >> 24 == 127;
+}
+
 bool at_guard_host_allowed(const char *host, const char *const *allowed)
 {
-    static const char *const loopback[] = {"localhost", "127.0.0.1", "[::1]"};
     size_t n = name_length(host);
     if (!*host)
         return true; /* HTTP/1.0 without Host: no browser sends that */
@@ -156,9 +169,8 @@ bool at_guard_host_allowed(const char *host, const char *const *allowed)
         return false;
     if (n && host[n] && host[n] != ':')
         return false;
-    for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++)
-        if (is(host, n, loopback[i]))
-            return true;
+    if (is_loopback(host, n))
+        return true;
     for (; allowed && *allowed; allowed++)
         if (!strcmp(*allowed, "*") || is(host, n, *allowed) || !strcasecmp(host, *allowed))
             return true;

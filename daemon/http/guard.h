@@ -10,6 +10,7 @@
 struct at_guard {
     unsigned n_length, n_coding, n_host, n_auth, n_headers;
     bool bad_length, bad_coding, bad_name, bad_value, body;
+    bool coded; /* the body is compressed */
     char host[256];
     /* Headers that are read, empty where not sent or longer than this. */
     char auth[300], origin[256], content_type[96], none_match[128], encoding[128], last_id[24];

@@ -9,6 +9,7 @@
 #define TIME     "{\"type\":\"string\",\"format\":\"date-time\"}"
 #define COUNT    "{\"type\":\"integer\",\"minimum\":1,\"maximum\":500}"
 #define CURSOR   "{\"type\":\"integer\",\"minimum\":1}"
+#define SEQ      "{\"type\":\"integer\",\"minimum\":0}"
 #define NUMBER   "{\"type\":\"number\"}"
 #define STATE    "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
 #define JSON     "application/json"
@@ -192,7 +193,7 @@ const struct at_route at_routes[] = {
      "400,404",
      {RADIO_PARAM,
       BAND_PARAM,
-      {"since", CURSOR, "Rows after this `seq`"},
+      {"since", SEQ, "Rows after this `seq`; 0: all that are kept"},
       {"limit", COUNT, "Most rows, 100 where not given"},
       FORMAT_PARAM},
      .other_type = BINARY},
@@ -347,6 +348,11 @@ bool at_route_check(const struct at_route *route, const struct at_request *q,
               (g->content_type[n] && !strchr("; ", g->content_type[n])))) {
         at_reply_error(r, 415, "unsupported_type", "send the body as Content-Type: %s",
                        route->body_type);
+        return false;
+    }
+    if (n && g->coded) {
+        at_reply_error(r, 415, "unsupported_encoding",
+                       "send the body as it is, without Content-Encoding");
         return false;
     }
     return true;

@@ -65,7 +65,12 @@ int at_clock_parse_utc(const char *text, int64_t *ret_utc_ns)
     } else if (strcmp(p, "Z") != 0 && strcmp(p, "z") != 0) {
         return -EINVAL;
     }
-    int64_t seconds = (int64_t)timegm(&tm) - offset_s;
+    /* timegm() makes the 2nd of March of the 30th of February. A leap second is the next one. */
+    struct tm same = tm;
+    time_t whole = timegm(&same);
+    if (same.tm_mday != tm.tm_mday && tm.tm_sec < 60)
+        return -EINVAL;
+    int64_t seconds = (int64_t)whole - offset_s;
     if (seconds > LAST_S || seconds < -LAST_S)
         return -EINVAL;
     *ret_utc_ns = seconds * AT_NS_PER_S + ns;

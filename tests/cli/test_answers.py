@@ -108,6 +108,8 @@ class Refusals(Case):
                 self.refused(1, word, command)
         self.give((401, {}))
         self.refused(1, "wants a token", "tail")
+        self.give((400, {"error": {"message": "types: give names"}}))
+        self.refused(1, ": 400: types: give names", "tail")
         self.give((503, {}))
         self.refused(1, "503", "tail")
 
@@ -224,6 +226,15 @@ class Tail(Case):
         ids = [json.loads(x)["event_id"] for x in self.ok("tail", "--json", "-n", "2", "--band", "b", "--class", "ook", "--min-snr", "10").splitlines()]
         self.assertEqual(ids, ["3", "8"])
         self.refused(2, "--types", "tail", "--types", "x" * 2000)
+        model = {"classes": ["am", "ook"], "of_bands": [{"classes": ["mine"]}, 3]}
+        said = event("emission", 1, EMISSION)
+        self.give(lambda path, query: model if path == "/api/v1/model" else said)
+        self.refused(2, "--class: oook is none of am, ook, unknown, weak", "tail", "--class", "oook")
+        self.ok("tail", "-n", "1", "--class", "ook")
+        said = event("emission", 1, dict(EMISSION, **{"class": "mine"}))
+        self.ok("tail", "-n", "1", "--class", "mine")
+        for model in ((503, {}), {"classes": []}, {}, b"<html>"):  # not known yet: the stream is asked all the same
+            self.ok("tail", "-n", "1", "--class", "mine")
         self.refused(2, "no argument expected", "tail", "x")
 
     def test_it_goes_on_where_it_was_and_gives_up_without_a_token(self):

@@ -118,8 +118,12 @@ class Client(unittest.TestCase):
         self.assertEqual(ids, sorted(set(ids)))
         self.assertRegex(self.ok("tail", "--types", "emission,decision", "-n", "1"), r"^[-+ ] \d.* MHz")
         began = time.monotonic()
-        self.ok("tail", "--class", "nosuchclass", "--types", "emission", "-T", "500ms")
+        self.ok("tail", "--class", "wfm", "--min-snr", "199", "--types", "emission", "-T", "500ms")
         self.assertLess(time.monotonic() - began, 120)
+        for command in ("tail", "emissions"):
+            r = attune(command, "-u", self.url, "--class", "nosuchclass")
+            self.assertEqual(r.stdout, "")
+            self.assertRegex(r.stderr, r"nosuchclass.? is none of noise, carrier, .*chirp, unknown, weak\n")
 
     def test_tail_comes_back(self):
         p = subprocess.Popen([ATTUNE, "tail", "-u", self.url, "--types", "emission,decision", "--json"], stdout=subprocess.PIPE,

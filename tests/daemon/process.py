@@ -107,6 +107,11 @@ def run_emissions(d):
     one = d.json("/api/v1/emissions/" + ended[0]["id"])
     check("no decisions without a history", "decisions" not in one, one)
     check("all have ended", len(ended) == len(items), (len(ended), len(items)))
+    status, _, body = d.get("/api/v1/emissions?class=oook")
+    said = json.loads(body).get("error", {}).get("message")
+    check("a class that is none", (status, said) == (400, f"class: 'oook' is none of {', '.join(LABELS)}, unknown, weak"), (status, said))
+    for name in (*LABELS, "unknown", "weak"):
+        check(f"class {name}", d.get(f"/api/v1/emissions?class={name}")[0] == 200, name)
     check("filters", d.json("/api/v1/emissions?min_snr=200")["items"] == [] == d.json("/api/v1/emissions?band=x")["items"])
 
 
@@ -389,6 +394,7 @@ def run_control():
                              ("slow", ("/api/v1/classify?datatype=cu8&rate_hz=1", "POST", b"xx", CU8), 400), ("no number", ("/api/v1/classify?datatype=cu8&rate_hz=fast", "POST", b"xx", CU8), 400),
                              ("below zero", (where.replace("hz=433", "hz=-433"), "POST", b"xx", CU8), 400), ("short", (where, "POST", b"xx", CU8), 200),
                              ("too large", (where, "POST", bytes(2100000), CU8), 413),
+                             ("compressed", (where, "POST", b"xx", {"Content-Encoding": "gzip", **CU8}), 415), ("as it is", (where, "POST", b"xx", {"Content-Encoding": "identity", **CU8}), 200),
                              ("foreign page", (where, "POST", b"xx", {"Origin": "https://b.example", **CU8}), 403)):
         check(f"classify: {what}", d.get(*args)[0] == want, d.get(*args))
     js = {"Content-Type": "application/json"}

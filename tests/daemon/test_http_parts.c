@@ -69,11 +69,13 @@ static void framing(void **state)
 static void hosts(void **state)
 {
     static const char *const good[] = {"localhost", "LOCALHOST:8650", "127.0.0.1", "127.0.0.1:1",
-                                       "[::1]",     "[::1]:8650",     ""};
+                                       "[::1]",     "[::1]:8650",     "",
+                                       "127.0.0.2", "127.9.9.9:80"};
     static const char *const bad[] = {"evil.example",   "localhost.evil", "127.0.0.1.evil",
                                       "localhost@evil", "[::1]x",         "localhost:80x",
-                                      "[::1",           ":8650",          "127.0.0.2",
-                                      "[::2]:80",       "localhost:",     "localhost :80"};
+                                      "[::1",           ":8650",          "128.0.0.1",
+                                      "[::2]:80",       "localhost:",     "localhost :80",
+                                      "127.0.0.2.",     "127.1",          "127.0.0.2x"};
     static const char *const list[] = {"roof.lan", NULL}, *const any[] = {"*", NULL};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!at_guard_host_allowed(good[i], NULL))

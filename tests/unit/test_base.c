@@ -73,6 +73,13 @@ static void test_utc_goes_out_and_back(void **state)
     assert_int_equal(at_clock_parse_utc("2026-11-23T20:05:11.123456+01:00", &ns), 0);
     assert_int_equal(ns, INT64_C(1795460711123456000));
     assert_int_equal(at_clock_parse_utc("yesterday", &ns), -EINVAL);
+    static const char *const never[] = {"2026-02-30T00:00:00Z", "2026-02-29T12:00:00Z",
+                                        "2026-04-31T23:59:59Z"};
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        assert_int_equal(at_clock_parse_utc(never[i], &ns), -EINVAL);
+    assert_int_equal(at_clock_parse_utc("2024-02-29T00:00:00Z", &ns), 0);
+    assert_int_equal(at_clock_parse_utc("2016-12-31T23:59:60Z", &ns), 0);
+    assert_true(ns == INT64_C(1483228800000000000));
 }
 
 static void test_cpu_mask_takes_levels_away(void **state)
