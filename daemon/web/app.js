@@ -49,7 +49,8 @@ function drawStatus(s) {
   $("n-decisions").textContent = count(s.decisions.count);
   $("uptime").textContent = seconds(s.uptime_s);
   $("ready").title = s.ready ? "" : s.not_ready_reason;
-  pill($("ready"), s.ready ? "samples moving" : s.not_ready_reason, s.ready ? "good" : "bad");
+  const moves = s.radios.running ? "samples moving" : "all files have ended";
+  pill($("ready"), s.ready ? moves : s.not_ready_reason, s.ready ? "good" : "bad");
   drawBudget(s);
 }
 

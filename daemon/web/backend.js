@@ -1,6 +1,6 @@
 // Backend and budget: what runs, what it costs against the budget, why it runs, and what changed when.
 // SPDX-License-Identifier: GPL-3.0-or-later
-import { $, bytes, clock, count, el, figure, meter, ms } from "./dom.js";
+import { $, bytes, count, el, figure, meter, ms, when } from "./dom.js";
 
 // The line at the limit stands at two thirds: what is over the budget can be seen as such.
 function gauge(label, value, limit, text) {
@@ -36,6 +36,6 @@ export function drawSelector(s) {
   $("mode").textContent = [s.mode, s.window && "window " + s.window, s.kernel && "kernel " + s.kernel, s.forced && "forced"].filter(Boolean).join(", ");
   $("why").textContent = (s.over_budget ? "over budget: " : "") + (s.reason ?? "");
   $("candidates").tBodies[0].replaceChildren(...s.candidates.flatMap(candidateRows));
-  const rows = s.changes.slice(0, 20).map(c => el("li", `${c.time ? clock(c.time) + "  " : ""}${c.from ? c.from + " → " : ""}${c.to}: ${c.reason}`));
+  const rows = s.changes.slice(0, 20).map(c => el("li", `${c.time ? when(c.time) + "  " : ""}${c.from ? c.from + " → " : ""}${c.to}: ${c.reason}`));
   $("changes").replaceChildren(...(rows.length ? rows : [el("li", "none yet", "quiet")]));
 }

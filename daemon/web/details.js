@@ -1,5 +1,5 @@
 // The details of one emission. SPDX-License-Identifier: GPL-3.0-or-later
-import { $, ask, clock, el, figure, hz, meter, mhz, ms } from "./dom.js";
+import { $, ask, el, figure, hz, meter, mhz, ms, when } from "./dom.js";
 import { classChip, classWhat } from "./colours.js";
 
 function drawProbs(e) {
@@ -26,7 +26,7 @@ function drawFacts(e) {
 function drawDecisions(list) {
   $("d-past").hidden = !list.length;
   $("d-decisions").replaceChildren(...list.slice(-50).reverse().map(d =>
-    el("li", `${clock(d.time)}  ${d.class} ${figure(100 * d.confidence, 0)} %, ${d.backend}${d.mode ? " " + d.mode : ""}, ${ms(d.latency_ms)}`)));
+    el("li", `${when(d.time)}  ${d.class} ${figure(100 * d.confidence, 0)} %, ${d.backend}${d.mode ? " " + d.mode : ""}, ${ms(d.latency_ms)}`)));
 }
 
 const BESIDE = matchMedia("(min-width: 62.01rem)");

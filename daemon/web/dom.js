@@ -17,7 +17,9 @@ export function option(value, text) {
 }
 
 export const mhz = (f, digits = 4) => (f / 1e6).toFixed(digits);
-export const clock = t => new Date(t).toLocaleTimeString();
+// Of this day the time alone, with 24 hours: receivers' logs have them too, and they are short.
+export const clock = (t, withSeconds = true) => new Date(t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined, hourCycle: "h23" });
+export const when = t => new Date(t).toDateString() === new Date().toDateString() ? clock(t) : `${new Date(t).toLocaleDateString([], { day: "2-digit", month: "2-digit" })} ${clock(t)}`;
 export const figure = (x, digits, unit = "") => x === undefined || x === null ? "–" : x.toFixed(digits) + unit;
 
 // Milliseconds, or seconds where those are many.

@@ -1,5 +1,5 @@
 // The emissions that are known here, and their list: filters, keyboard. SPDX-License-Identifier: GPL-3.0-or-later
-import { $, clock, el, figure, hz, meter, mhz, ms, option, seconds } from "./dom.js";
+import { $, el, figure, hz, meter, mhz, ms, option, seconds, when } from "./dom.js";
 import { classChip, classWhat } from "./colours.js";
 
 const KEEP = 400, SHOW = 200;
@@ -49,7 +49,7 @@ export class Emissions {
   }
 
   row(e) {
-    const seen = e.state === "active" ? "alive " + seconds((Date.now() - e.start_ms) / 1000) : clock(e.start_ms);
+    const seen = e.state === "active" ? "alive " + seconds((Date.now() - e.start_ms) / 1000) : e.start ? when(e.start_ms) : "–";
     const cells = [mhz(e.center_hz), hz(e.bandwidth_hz ?? e.f_hi_hz - e.f_lo_hz), figure(e.snr_db, 1), e.class, e.group, Math.round(100 * e.confidence),
       e.service ?? "", e.backend ? e.backend + (e.mode ? " " + e.mode : "") : "", e.latency_ms === undefined ? "" : ms(e.latency_ms), seen, e.band];
     const said = cells.join("|") + e.state + (e.id === this.picked);

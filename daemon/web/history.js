@@ -1,5 +1,5 @@
 // History: what was on the air when, drawn over time and frequency. SPDX-License-Identifier: GPL-3.0-or-later
-import { $, ask, clock, mhz, surface } from "./dom.js";
+import { $, ask, clock, mhz, surface, when } from "./dom.js";
 import { classColour, classMark } from "./colours.js";
 
 const SPANS = { "10 min": 600e3, "1 h": 3600e3, "6 h": 6 * 3600e3, "1 d": 86400e3, "7 d": 7 * 86400e3 };
@@ -97,7 +97,7 @@ export class History {
     const step = STEPS.find(s => s / this.span * (w - LEFT) > 70) ?? STEPS[STEPS.length - 1], zone = new Date(this.until).getTimezoneOffset() * 60e3;
     g.textAlign = "center";
     for (let t = Math.ceil((this.begin - zone) / step) * step + zone; t <= this.until; t += step) {
-      const d = new Date(t), text = step >= 86400e3 ? d.toLocaleDateString() : d.toLocaleTimeString([], step < 60e3 ? {} : { hour: "2-digit", minute: "2-digit" });
+      const d = new Date(t), text = step >= 86400e3 ? d.toLocaleDateString() : clock(d, step < 60e3);
       g.fillStyle = "#ffffff1c";
       g.fillRect(x(t), 0, 1, h - BOTTOM);
       g.fillStyle = "#9fb0bd";
@@ -124,6 +124,6 @@ export class History {
 
   hover(ev) {
     const e = this.at(ev);
-    this.canvas.title = e ? `${e.class ?? "not decided"} ${mhz(e.center_hz)} MHz, ${clock(e.start_ms)}` : "";
+    this.canvas.title = e ? `${e.class ?? "not decided"} ${mhz(e.center_hz)} MHz, ${when(e.start_ms)}` : "";
   }
 }

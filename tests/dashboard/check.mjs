@@ -1,5 +1,7 @@
 // The dashboard of a real attuned on the simulated receiver, in Chromium. Usage: node check.mjs BUILD
 // SPDX-License-Identifier: GPL-3.0-or-later
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Daemon, launch, listed, open, painted, text, tooWide, until } from "./page.mjs";
 
 const MARKUP = "<img src=x onerror=document.title='owned'><script>1</script>";
@@ -180,6 +182,26 @@ async function walks(browser, d) {
   check("nothing was thrown", page.troubles.length === 0, page.troubles);
 }
 
+// Names as long as the configuration takes, and a file that has ended, on a small phone and on a desk.
+async function names(browser, d) {
+  const long = "N".repeat(31);
+  await d.stop();
+  const file = join(d.folder, "x_433.92M_250k.cu8");
+  writeFileSync(file, Buffer.alloc(500000, 127));
+  await d.configure("S".repeat(63), `radios:
+  - {name: ${long}, device: "file=${file}", pace: fast, bands: [{name: ${"B".repeat(31)}}]}`);
+  await d.start();
+  for (const width of [360, 1440]) {
+    const page = await open(browser, d.url, { viewport: { width, height: 780 } });
+    await until("the radio is listed", async () => (await text(page, "radios")).includes(long));
+    check(`long names: ${width} wide is enough`, await tooWide(page) <= 0, await tooWide(page));
+    const cut = await page.evaluate(() => [...document.querySelectorAll("section select, section .pill")]
+      .filter(e => e.getBoundingClientRect().right > e.closest("section").getBoundingClientRect().right).map(e => e.id || e.textContent));
+    check(`long names: nothing is cut off at ${width}`, cut.length === 0, cut);
+    check("a file's end is said", await until("ended", async () => await text(page, "ready") === "all files have ended"), await text(page, "ready"));
+  }
+}
+
 const d = new Daemon(process.argv[2] ?? "build"), browser = await launch();
 try {
   await d.configure(MARKUP);
@@ -191,6 +213,7 @@ try {
   await restart(page, d);
   await variants(browser, d);
   await walks(browser, d);
+  await names(browser, d);
   await trouble(browser, d);
 } catch (e) {
   check(e.message, false, e.stack);
