@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/dsp/bed.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/loops.h"
 
@@ -13,6 +14,7 @@
 #define MIN_EXCESS        1.6f /* a wide box stands 2 dB above the floor at least: noise is not flat */
 #define MIN_EXCESS_NARROW 1.4f
 #define RANGE             1e-3f /* edges lie within 30 dB of the peak */
+#define CLEAR             4.0f  /* 6 dB over where bins count: what a line may stand on */
 #define RISE              6.0f /* beyond them a new peak must rise by this much to be another region */
 
 /* Boxes are tried narrow ones first; what they found is left out of the wider ones of a later pass.
@@ -172,6 +174,15 @@ static void mean_ratio(const struct at_map *map, float *out)
         out[k] = map->sum[k] / (map->floor[k] * (float)map->t);
 }
 
+/* Narrows [*a, *b) around the peak to what lies within 30 dB of top. */
+static void within_range(const float *level, unsigned peak, float top, unsigned *a, unsigned *b)
+{
+    while (*a < peak && level[*a] < top * RANGE)
+        ++*a;
+    while (*b > peak + 1 && level[*b - 1] < top * RANGE)
+        --*b;
+}
+
 /* One region around the highest of [lo, hi), edges within 30 dB of it, appended; then what is left
  * on both sides, where it rises anew. */
 static size_t split(const struct at_detector *d, const struct at_map *map, const float *level,
@@ -184,10 +195,13 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
     if (lo >= hi || n_out >= max || depth > 8)
         return n_out;
     unsigned a = lo, b = hi;
-    while (a < peak && level[a] < level[peak] * RANGE)
-        a++;
-    while (b > peak + 1 && level[b - 1] < level[peak] * RANGE)
-        b--;
+    float top = level[peak];
+    within_range(level, peak, top, &a, &b);
+    if (at_bed_find(level, lo, hi, a, b, &top) && top > CLEAR) {
+        a = lo;
+        b = hi;
+        within_range(level, peak, top, &a, &b);
+    }
     double bin = d->rate_hz / map->n;
     out[n_out++] = (struct at_region){.f_lo_hz = (a - 0.5 * map->n - 0.5) * bin,
                                       .f_hi_hz = (b - 0.5 * map->n - 0.5) * bin,

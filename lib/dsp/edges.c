@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/dsp/bed.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/loops.h"
 #include "lib/dsp/measure.h"
@@ -101,6 +102,19 @@ static void drop_dc(const struct at_map *m, float *own)
         memset(own + mid - 2, 0, 5 * sizeof *own);
 }
 
+/* Outermost of [lo, hi) that are at least so high. */
+static void outermost(const float *own, unsigned lo, unsigned hi, float least, unsigned peak,
+                      unsigned *ret_a, unsigned *ret_b)
+{
+    *ret_a = *ret_b = peak;
+    for (unsigned k = lo; k < hi; k++) {
+        if (!(own[k] >= least) || !(own[k] > 0))
+            continue;
+        *ret_a = k < *ret_a ? k : *ret_a;
+        *ret_b = k > *ret_b ? k : *ret_b;
+    }
+}
+
 /* Outermost bins within range of the peak of [*lo, *hi), and on from there while it goes on.
  * Returns the peak. */
 static unsigned edges_in_bins(const float *own, unsigned n, double range_db, unsigned *lo,
@@ -109,13 +123,12 @@ static unsigned edges_in_bins(const float *own, unsigned n, double range_db, uns
     unsigned peak = *lo, hole = n > 1024 ? 6 : 2;
     for (unsigned k = *lo; k < *hi; k++)
         peak = own[k] > own[peak] ? k : peak;
-    float least = (float)(own[peak] * pow(10, -range_db / 10));
-    unsigned a = peak, b = peak;
-    for (unsigned k = *lo; k < *hi; k++) {
-        if (!(own[k] >= least) || !(own[k] > 0))
-            continue;
-        a = k < a ? k : a;
-        b = k > b ? k : b;
+    float range = (float)pow(10, -range_db / 10), least = own[peak] * range, top;
+    unsigned a, b;
+    outermost(own, *lo, *hi, least, peak, &a, &b);
+    if (range_db >= RANGE_DB && at_bed_find(own, *lo, *hi, a, b + 1, &top)) {
+        least = top * range;
+        outermost(own, *lo, *hi, least, peak, &a, &b);
     }
     for (unsigned k = a, miss = 0; k-- > 0 && miss <= hole;) {
         miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
