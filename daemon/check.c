@@ -104,10 +104,26 @@ static int check_http(const struct at_config *config)
     return AT_EXIT_OK;
 }
 
+/* A range that its band does not reach is copied from another one, or lacks its unit. */
+static void note_ranges(const struct at_config_radio *c, const struct at_config_band *b,
+                        const char *key, const struct at_config_range *ranges, uint32_t n)
+{
+    double lo = b->center_hz - b->rate_hz / 2, hi = b->center_hz + b->rate_hz / 2;
+    for (uint32_t i = 0; i < n; i++)
+        if (ranges[i].hi_hz <= lo || ranges[i].lo_hz >= hi)
+            printf("note radio %s, band %s: %s: %.10g to %.10g MHz lies outside the band and does "
+                   "nothing\n",
+                   c->name, b->name, key, 1e-6 * ranges[i].lo_hz, 1e-6 * ranges[i].hi_hz);
+}
+
 static int check_radio(const struct at_config_radio *c)
 {
     if (!c->file[0]) {
         printf("ok  radio %s: %s (not opened)\n", c->name, c->device);
+        for (const struct at_config_band *b = c->bands; b < c->bands + c->n_bands; b++) {
+            note_ranges(c, b, "ignore", b->ignore, b->n_ignore);
+            note_ranges(c, b, "watch", b->watch, b->n_watch);
+        }
         return AT_EXIT_OK;
     }
     struct at_error err = {{0}};

@@ -285,6 +285,8 @@ static int run(int argc, char **argv)
         return at_fail(SELF, AT_EXIT_USAGE, "--picture: %s: end its name in .png", j.picture);
     if (n != 1)
         return at_fail(SELF, AT_EXIT_USAGE, n == 0 ? "which file?" : "one file at a time");
+    if ((code = at_refuse_bare(SELF, j.file.center_hz)))
+        return code;
     j.path = argv[1];
     return work(&j);
 }

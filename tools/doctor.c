@@ -287,6 +287,8 @@ static int run(int argc, char **argv)
         return code;
     if (n > 0)
         return at_fail(SELF, AT_EXIT_USAGE, "no argument expected, got %.40s", argv[1]);
+    if ((code = at_refuse_bare(SELF, d.center_hz)))
+        return code;
     d.radio.center_hz = d.center_hz;
     d.radio.gain_db = NAN;
     d.radio.modules = d.modules[0] ? d.modules : NULL;

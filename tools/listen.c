@@ -275,6 +275,8 @@ static int run(int argc, char **argv)
                        "which device? say -d driver=rtlsdr; `attune devices` lists them");
     else if (n == 0 && (!isfinite(j->center_hz) || !(j->radio.rate_hz > 0)))
         code = at_fail(SELF, AT_EXIT_USAGE, "say -f and -s, such as -f 433.92M -s 1.024M");
+    else if (n == 0 && at_value_lacks_unit(j->center_hz))
+        code = at_refuse_bare(SELF, j->center_hz);
     else if (n == 0 && j->json && j->csv)
         code = at_fail(SELF, AT_EXIT_USAGE, "--json or --csv, not both");
     else if (n == 0 && read_gain(j) < 0)

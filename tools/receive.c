@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/config/bandplan.h"
+#include "lib/config/value.h"
 
 #define MODEL_NAME "attune-base.safetensors"
 
@@ -25,6 +26,14 @@ void at_catch_signals(void)
     struct sigaction a = {.sa_handler = on_signal};
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+}
+
+int at_refuse_bare(const struct at_command *c, double center_hz)
+{
+    if (!at_value_lacks_unit(center_hz))
+        return AT_EXIT_OK;
+    return at_fail(c, AT_EXIT_USAGE, "--freq: %.10g Hz is no centre; with its unit it is %.10gM",
+                   center_hz, center_hz);
 }
 
 /* The folder two above the program, where it stands in a build tree (build/tools/attune). */

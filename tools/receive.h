@@ -3,9 +3,12 @@
 #ifndef AT_TOOLS_RECEIVE_H
 #define AT_TOOLS_RECEIVE_H
 
+#include "lib/cli/options.h"
 #include "lib/engine/engine.h"
 #include "lib/source/source.h"
 
+/* 0, or the exit code once it is said that center_hz lacks its unit (at_value_lacks_unit). */
+int at_refuse_bare(const struct at_command *c, double center_hz);
 /* Written to out (n bytes): path where given, else $ATTUNE_MODEL, else
  * models/attune-base.safetensors of the build tree that the program stands in, else the installed
  * one. 0, or -ENOENT with err listing where it looked. */

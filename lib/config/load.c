@@ -255,6 +255,13 @@ static int finish_band(struct loader *l, struct at_config_radio *r, uint32_t i, 
                                     "radios[].bands[].%s: missing; write for example %s",
                                     isnan(b->center_hz) ? "center" : "rate",
                                     isnan(b->center_hz) ? "center: 433.92M" : "rate: 1.024M"));
+    if (at_value_lacks_unit(b->center_hz))
+        return fail_at(
+            at, err,
+            at_error_set(err, -EINVAL,
+                         "radios[].bands[].center: %.10g Hz is no centre; with its unit it "
+                         "is %.10gM",
+                         b->center_hz, b->center_hz));
     if (b->rate_hz > 0 && fabs(b->lo_offset_hz) > b->rate_hz / 2)
         return fail_at(
             at, err,

@@ -147,10 +147,22 @@ int at_value_bool(const char *text, bool *ret)
     return 0;
 }
 
+/* What the letter behind the number that ends at p multiplies; 1: none. */
+static double unit_of(const char *p)
+{
+    return p[-1] == 'G' ? 1e9 : p[-1] == 'M' ? 1e6 : p[-1] == 'k' || p[-1] == 'K' ? 1e3 : 1;
+}
+
+bool at_value_lacks_unit(double center_hz)
+{
+    return center_hz > 0 && center_hz < 1000;
+}
+
 int at_value_range(const char *text, double *ret_lo_hz, double *ret_hi_hz)
 {
     double lo, hi;
     const char *p = read_number(text, &lo);
+    bool bare = p && unit_of(p) == 1 && strncmp(p, "Hz", 2) != 0;
     if (p && strncmp(p, "Hz", 2) == 0)
         p += 2;
     while (p && *p == ' ')
@@ -160,6 +172,10 @@ int at_value_range(const char *text, double *ret_lo_hz, double *ret_hi_hz)
     while (*p == ' ')
         p++;
     if (at_value_number(p, true, &hi) < 0 || !(lo >= 0) || !(lo < hi))
+        return -EINVAL;
+    /* 433.1-433.2M: people mean 433.1M. 500-3k is no such case, nor is 0-25k. */
+    double number, unit = unit_of(read_number(p, &number));
+    if (bare && lo > 0 && unit > 1 && lo * unit < hi)
         return -EINVAL;
     *ret_lo_hz = lo;
     *ret_hi_hz = hi;

@@ -16,8 +16,11 @@ int at_value_number(const char *text, bool hz, double *ret);
 int at_value_duration(const char *text, double *ret_s);
 /* true or false; YAML 1.1's yes/no/on/off are refused. */
 int at_value_bool(const char *text, bool *ret);
-/* "433.1M-433.2M", lo < hi, both in Hz and not negative. */
+/* "433.1M-433.2M", lo < hi, both in Hz and not negative. "433.1-433.2M" is refused: it would reach
+ * from 433.1 Hz up. */
 int at_value_range(const char *text, double *ret_lo_hz, double *ret_hi_hz);
+/* 433.92 where 433.92M is meant: no radio is tuned to less than 1 kHz, 0 (baseband) excepted. */
+bool at_value_lacks_unit(double center_hz);
 /* "127.0.0.1:8650", "[::1]:8650": a numeric address and a port. host: n bytes. */
 int at_value_listen(const char *text, char *ret_host, size_t n, unsigned *ret_port);
 

@@ -238,6 +238,8 @@ class Classify(Case):
         self.refused(2, ["one file"], "classify", good, good)
         self.refused(2, ["cu8"], "classify", "--format", "mp3", good)
         self.refused(2, ["--rate"], "classify", "--rate", "fast", good)
+        for args in (["classify", good], ["listen", "-d", "driver=none", "-s", "1M"], ["doctor", "-d", "driver=none"]):
+            self.refused(2, ["--freq: 433.92 Hz is no centre; with its unit it is 433.92M"], *args, "--freq", "433.92")
 
     def test_captures_tuned_apart_are_no_one_band(self):
         data = self.dir / "two.sigmf-data"

@@ -41,6 +41,9 @@ CASES = [
     ("a broker's certificate that is not there", "", "publish: {mqtt: {broker: \"mqtts://127.0.0.1\", ca_file: none}}", {}, 1, ["BAD publish.mqtt.ca_file: @/none"]),
     ("a recording of another kind", "", "radios: [{name: tape, device: \"file=token\", format: cu8, bands: [{center: 1M, rate: 250k}]}, {name: none, device: \"file=none\"}]", {}, 1,
      ["ok  radio tape: @/token, cu8", "BAD radio none: @/none"]),
+    ("ranges that the band does not reach", "", "radios: [{name: roof, device: \"driver=attunesim\", bands: [{name: ism, center: 433.92M, rate: 1M, "
+     "ignore: [868.1M-868.2M, 433.1M-433.5M], watch: [433.1-433.2, 434.4M-500M]}]}]", {}, 0,
+     ["note radio roof, band ism: ignore: 868.1 to 868.2 MHz lies outside", "note radio roof, band ism: watch: 0.0004331 to 0.0004332 MHz lies outside"]),
     ("a broker of another kind", "", "publish: {mqtt: {broker: \"http://127.0.0.1\"}}", {}, 1, ["BAD publish.mqtt.broker"]),
     ("a band plan that is not there", "", "bandplan: none.yaml", {}, 1, ["BAD bandplan: @/none.yaml", "ok  model"]),
     ("two at once", ", token_file: none", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", topic: \"a/#\"}}", {}, 1,

@@ -230,6 +230,8 @@ static void test_what_only_the_whole_shows_is_found(void **state)
            ":2:5: radios[].bands: missing; write for example [{center: 433.92M, rate: 1.024M}]");
     refuse("radios:\n  - device: driver=x\n    bands: [{rate: 1M}]\n",
            ":3:13: radios[].bands[].center: missing; write for example center: 433.92M");
+    refuse("radios:\n  - device: driver=x\n    bands: [{center: 433.92, rate: 1M}]\n",
+           ":3:13: radios[].bands[].center: 433.92 Hz is no centre; with its unit it is 433.92M");
     refuse("radios:\n  - device: driver=x\n    bands: [{center: 1M}]\n",
            ":3:13: radios[].bands[].rate: missing; write for example rate: 1.024M");
     refuse("radios:\n  - device: driver=x\n    bands: [{center: 1M, rate: 1M, lo_offset: 501k}]\n",

@@ -132,7 +132,25 @@ static void test_ranges_and_addresses(void **state)
     assert_int_equal(at_value_range("1e3Hz - 2e3Hz", &lo, &hi), 0);
     assert_true(lo == 1e3 && hi == 2e3);
     assert_true(lo == 1000 && hi == 2000);
-    const char *bad[] = {"", "1M", "2M-1M", "1M-1M", "-1-2", "1M-", "-", "1M-2M-3M", "1M..2M"};
+    assert_int_equal(at_value_range("500-3k", &lo, &hi), 0);
+    assert_true(lo == 500 && hi == 3000);
+    assert_int_equal(at_value_range("0-25k", &lo, &hi), 0);
+    assert_int_equal(at_value_range("433.1e6-433.2M", &lo, &hi), 0);
+    assert_true(lo == 433.1e6 && hi == 433.2e6);
+    assert_int_equal(at_value_range("433.1Hz-433.2M", &lo, &hi), 0); /* who writes it means it */
+    const char *bad[] = {"",
+                         "1M",
+                         "2M-1M",
+                         "1M-1M",
+                         "-1-2",
+                         "1M-",
+                         "-",
+                         "1M-2M-3M",
+                         "1M..2M",
+                         "433.1-433.2M",
+                         "433.1 - 433.2MHz",
+                         "12-25k",
+                         "2.4-2.5G"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (at_value_range(bad[i], &lo, &hi) == 0)
             fail_msg("%s: was taken as %g to %g", bad[i], lo, hi);
