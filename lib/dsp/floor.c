@@ -246,6 +246,31 @@ static float shelf(const struct at_floor *f, bool at_top, float level)
     return 0;
 }
 
+/* No section tilts by more than TILT from the next. What stands well over that is a signal that
+ * fills its section: there the floor runs on from one side to the other. */
+static void tie_sections(float *level)
+{
+    float raw[SECTIONS], tied[SECTIONS];
+    memcpy(raw, level, sizeof raw);
+    for (unsigned i = 1; i < SECTIONS; i++)
+        level[i] = fminf(level[i], level[i - 1] * (float)TILT);
+    for (unsigned i = SECTIONS - 1; i > 0; i--)
+        level[i - 1] = fminf(level[i - 1], level[i] * (float)TILT);
+    memcpy(tied, level, sizeof tied);
+    for (unsigned i = 0; i < SECTIONS; i++) {
+        unsigned a = i, b = i;
+        while (a > 0 && tied[a] < raw[a])
+            a--;
+        while (b < SECTIONS - 1 && tied[b] < raw[b])
+            b++;
+        float left = tied[a] < raw[a] ? tied[b] : tied[a],
+              right = tied[b] < raw[b] ? tied[a] : tied[b],
+              x = b > a ? (float)(i - a) / (float)(b - a) : 0, on = left + x * (right - left);
+        if (raw[i] > on * (float)FILLED && on < level[i])
+            level[i] = on;
+    }
+}
+
 /* True: a signal fills the middle, the sides alone show the noise. */
 static bool levels_of_sections(struct at_floor *f, float *level)
 {
@@ -282,10 +307,7 @@ static bool levels_of_sections(struct at_floor *f, float *level)
     for (unsigned i = 0; i < SECTIONS; i += SECTIONS - 1)
         if (level[i] * FILLED > least && level[i] < least)
             level[i] = least;
-    for (unsigned i = 1; i < SECTIONS; i++)
-        level[i] = fminf(level[i], level[i - 1] * (float)TILT);
-    for (unsigned i = SECTIONS - 1; i > 0; i--)
-        level[i - 1] = fminf(level[i - 1], level[i] * (float)TILT);
+    tie_sections(level);
     return by_sides;
 }
 
