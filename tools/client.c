@@ -2,10 +2,12 @@
 #include "tools/client.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "tools/receive.h"
@@ -20,6 +22,7 @@ struct at_client {
     CURL *curl;
     struct curl_slist *headers; /* every request's */
     char url[512], error[CURL_ERROR_SIZE];
+    char *ca_file; /* NULL: the system's authorities */
     char last_id[32];
     /* the event being read */
     struct at_buf line, data;
@@ -70,6 +73,12 @@ int at_client_create(const struct at_client_options *o, struct at_error *err,
         c->url[--n] = 0;
     if (r == 0 && o->token_file)
         r = read_token(c, o->token_file, err);
+    if (r == 0 && o->ca_file) {
+        if (access(o->ca_file, R_OK) < 0)
+            r = at_error_set(err, -errno, "%s: %s", o->ca_file, strerror(errno));
+        else if (!(c->ca_file = strdup(o->ca_file)))
+            r = at_error_set(err, -ENOMEM, "no memory");
+    }
     if (r == 0 && (curl_global_init(CURL_GLOBAL_DEFAULT) || !(c->curl = curl_easy_init())))
         r = at_error_set(err, -ENOMEM, "no memory");
     if (r < 0) {
@@ -86,6 +95,7 @@ void at_client_destroy(struct at_client *c)
         return;
     curl_easy_cleanup(c->curl);
     curl_slist_free_all(c->headers);
+    free(c->ca_file);
     at_buf_finish(&c->line);
     at_buf_finish(&c->data);
     free(c);
@@ -115,6 +125,8 @@ static void prepare(struct at_client *c, const char *path, struct curl_slist *he
     curl_easy_setopt(c->curl, CURLOPT_USERAGENT, "attune/" AT_VERSION);
     curl_easy_setopt(c->curl, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    if (c->ca_file)
+        curl_easy_setopt(c->curl, CURLOPT_CAINFO, c->ca_file);
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
@@ -137,6 +149,9 @@ static int judge(struct at_client *c, CURLcode code, const char *path, const cha
                             "%s does not answer (%s); is attuned running? --url or ATTUNE_URL says "
                             "where",
                             c->url, c->error[0] ? c->error : curl_easy_strerror(code));
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+        return at_error_set(err, -EPROTO, "%s: %s; --ca-file names a certificate to trust", c->url,
+                            c->error[0] ? c->error : curl_easy_strerror(code));
     if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && c->stopped))
         return at_error_set(err, -ECONNREFUSED, "%s%s: %s", c->url, path,
                             c->error[0] ? c->error : curl_easy_strerror(code));

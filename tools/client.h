@@ -10,6 +10,7 @@
 
 struct at_client_options {
     const char *url, *token_file; /* NULL: $ATTUNE_URL else AT_CLIENT_URL; none */
+    const char *ca_file;          /* NULL: the system's authorities */
 };
 
 #define AT_CLIENT_URL "http://127.0.0.1:8650"
@@ -19,9 +20,12 @@ struct at_client_options {
     {"url",          'u',                                                                          \
      AT_OPTION_TEXT, offsetof(type, member.url),                                                   \
      "URL",          "where attuned answers; else $ATTUNE_URL, else " AT_CLIENT_URL},              \
+        {"token-file",   0,                                                                        \
+         AT_OPTION_TEXT, offsetof(type, member.token_file),                                        \
+         "FILE",         "file with the bearer token that attuned asks for"},                      \
     {                                                                                              \
-        "token-file", 0, AT_OPTION_TEXT, offsetof(type, member.token_file), "FILE",                \
-            "file with the bearer token that attuned asks for"                                     \
+        "ca-file", 0, AT_OPTION_TEXT, offsetof(type, member.ca_file), "FILE",                      \
+            "https: trust this certificate (PEM), not the system's"                                \
     }
 
 struct at_client;

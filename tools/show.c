@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/cli/text.h"
 #include "tools/columns.h"
 
@@ -41,27 +42,33 @@ void at_show_width(double hz, char out[32])
         snprintf(out, 32, "%.0f Hz", hz);
 }
 
-/* "14:05:11.25" of an RFC 3339 time; of a file without one, seconds from its beginning. */
-static void clock_of(const json_t *o, char out[16])
+/* "14:05:11.25" of an RFC 3339 time of today, "2026-11-23 14:05:11" of another day's; of a file
+ * without one, seconds from its beginning. */
+static void clock_of(const json_t *o, char out[32])
 {
+    char now[AT_RFC3339_SIZE];
     const char *time = at_show_text(o, "end");
     if (!*time)
         time = at_show_text(o, "start");
     const char *t = strchr(time, 'T');
     double seconds = at_show_number(o, "end_s");
-    if (t)
-        snprintf(out, 16, "%.*s", (int)(strcspn(t + 1, "Z") < 11 ? strcspn(t + 1, "Z") : 11),
+    at_clock_format_utc(at_clock_utc_ns(), now);
+    if (t && strncmp(time, now, 11) == 0)
+        snprintf(out, 32, "%.*s", (int)(strcspn(t + 1, "Z") < 11 ? strcspn(t + 1, "Z") : 11),
                  t + 1);
+    else if (t)
+        snprintf(out, 32, "%.10s %.*s", time,
+                 (int)(strcspn(t + 1, "Z.") < 8 ? strcspn(t + 1, "Z.") : 8), t + 1);
     else if (isfinite(seconds) || isfinite(seconds = at_show_number(o, "start_s")))
-        snprintf(out, 16, "%.2f s", seconds);
+        snprintf(out, 32, "%.2f s", seconds);
     else
-        snprintf(out, 16, "-");
+        snprintf(out, 32, "-");
 }
 
 static const struct at_column columns_of_emission[] = {
-    {"", 1, true, 1},       {"time (UTC)", 11, true, 1}, {"centre", 13, false, 0},
-    {"width", 9, false, 0}, {"SNR dB", 6, false, 0},     {"class", 8, true, 0},
-    {"conf", 5, false, 0},  {"latency", 9, false, 4},    {"backend", 7, true, 5},
+    {"", 1, true, 1},       {"time (UTC)", 11, false, 1}, {"centre", 13, false, 0},
+    {"width", 9, false, 0}, {"SNR dB", 6, false, 0},      {"class", 8, true, 0},
+    {"conf", 5, false, 0},  {"latency", 9, false, 4},     {"backend", 7, true, 5},
     {"band", 10, true, 3},  {"service", 10, true, 2},
 };
 #define N_COLUMNS (sizeof columns_of_emission / sizeof *columns_of_emission)
@@ -75,7 +82,7 @@ void at_show_head(FILE *out, unsigned columns)
 
 void at_show_emission(FILE *out, const json_t *o, char mark, unsigned columns)
 {
-    char line[AT_COLUMNS_ALL], clock[16], center[32], width[32], snr[16],
+    char line[AT_COLUMNS_ALL], clock[32], center[32], width[32], snr[16],
         confidence[16] = "", latency[24] = "", hint[128];
     const char *class = at_show_text(o, "class"), *group = at_show_text(o, "group"),
                *service = at_show_text(o, "service");

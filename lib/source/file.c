@@ -141,12 +141,27 @@ static int open_recording(const char *path, const struct at_file_options *o, int
     return r;
 }
 
+/* The metadata that may be the raw file's own, as attune synth writes it: its name with another
+ * end. */
+static bool has_meta_beside(const char *path, char out[4096])
+{
+    const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+    if (!dot || (slash && dot < slash))
+        return false;
+    int n = snprintf(out, 4096, "%.*s.sigmf-meta", (int)(dot - path), path);
+    return n > 0 && n < 4096 && access(out, R_OK) == 0;
+}
+
 /* Flags win; then every segment knows its centre. */
 static int apply_flags(const char *path, const struct at_file_options *o, struct at_error *err,
                        struct at_recording *rec)
 {
     if (o->rate_hz > 0)
         rec->rate_hz = o->rate_hz;
+    char meta[4096];
+    if (!(rec->rate_hz > 0) && has_meta_beside(path, meta))
+        return at_error_set(err, -EINVAL, "%s: unknown sample rate; say --rate 250k, or read %s",
+                            path, meta);
     if (!(rec->rate_hz > 0))
         return at_error_set(err, -EINVAL, "%s: unknown sample rate; say --rate 250k", path);
     if (rec->rate_hz > AT_RATE_MAX_HZ || rec->rate_hz < 1)

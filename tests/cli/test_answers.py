@@ -199,6 +199,11 @@ class Emissions(Case):
         self.assertIn("filters are too long", r.stderr)
 
     def test_what_is_missing_is_left_out(self):
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        self.give({"items": [dict(EMISSION, start=f"{stamp}.25Z"), EMISSION]})
+        today, past = self.ok("emissions").splitlines()
+        self.assertRegex(today, r"^\+ (\d\d:\d\d:\d\d\.25|" + stamp.replace("T", " ") + r")  433\.92")  # the day may have changed
+        self.assertRegex(past, r"^\+ 2026-11-23 19:05:11  433\.92")
         odd = [{}, {"center_hz": 0.5e6, "bandwidth_hz": 700, "start_s": 1.5}, {"center_hz": "x", "bandwidth_hz": 2.5e6, "end": "2026-11-23T19:05:11Z", "group": "g"},
                {"state": "ended", "end_s": 2.25, "service": "s", "class": 5}, dict(EMISSION, group="")]
         self.give({"items": odd})

@@ -116,7 +116,7 @@ class Client(unittest.TestCase):
         self.assertTrue(all(e["event"] in ("emission", "decision") and "f_lo_hz" in e for e in events))
         ids = [int(e["event_id"]) for e in events]
         self.assertEqual(ids, sorted(set(ids)))
-        self.assertRegex(self.ok("tail", "--types", "emission,decision", "-n", "1"), r"^[-+ ] \d.* MHz")
+        self.assertRegex(self.ok("tail", "--types", "emission,decision", "-n", "1"), r"^[-+ ] +\d.* MHz")
         began = time.monotonic()
         self.ok("tail", "--class", "wfm", "--min-snr", "199", "--types", "emission", "-T", "500ms")
         self.assertLess(time.monotonic() - began, 120)

@@ -546,6 +546,11 @@ def run_tls():
     check("the address says https", d.url.startswith("https://"), d.url)
     context = ssl.create_default_context(cafile="cert.pem")
     check("TLS", d.get("/healthz", context=context)[0] == 200)
+    if ATTUNE:
+        for more, code, word in (([], 1, "--ca-file"), (["--ca-file", "none.pem"], 2, "none.pem: No such file"), (["--ca-file", "key.pem"], 1, "--ca-file"),
+                                 (["--ca-file", "cert.pem"], 0, "")):
+            p = subprocess.run([ATTUNE, "top", "--once", "-u", d.url, *more], capture_output=True, text=True, timeout=60)
+            check(f"attune and a certificate of one's own {more}", (p.returncode, word in p.stderr) == (code, True), (p.returncode, p.stderr))
     d.stop()
     write_config("t.yaml", [("rec", "file=iq.cu8", "real")], http=", tls: {cert: cert.pem}")
     fails("TLS without a key", "t.yaml", 1, "http.tls", "key")
