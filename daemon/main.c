@@ -111,7 +111,7 @@ static int open_history(struct daemon *d, struct at_error *ret_err)
         return 0;
     int rc = at_history_open(&config, &err, &d->outlets.history);
     if (rc == -EBUSY)
-        return at_error_set(ret_err, rc, "history.path: %s", err.text);
+        return at_error_set(ret_err, rc, "%s", err.text);
     if (rc)
         at_log(AT_LOG_WARN, NULL, "%s; emissions are kept in memory only", err.text);
     at_store_set_last(d->outlets.store, at_history_last_seq(d->outlets.history));

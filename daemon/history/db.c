@@ -151,22 +151,30 @@ static int harden(struct at_db *db)
     return run(db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;");
 }
 
-/* Whether the file is ours, of a version that we know; makes the tables of an empty one. */
-static int check_schema(struct at_db *db, const char *path, struct at_error *err)
+/* Whether the file is ours, of a version that we know, or empty. Only reads. */
+static int check_schema(struct at_db *db, const char *path, bool *ret_empty, struct at_error *err)
 {
-    int64_t version = 0, id = 0, tables = 0;
+    int64_t version = 0, id = 0, tables = 0, ours = 0;
     int rc = read_number(db, "PRAGMA user_version", &version);
     if (!rc)
         rc = read_number(db, "PRAGMA application_id", &id);
     if (!rc)
         rc = read_number(db, "SELECT count(*) FROM sqlite_master", &tables);
-    if (!rc && !tables && !version)
-        return db->writes ? run(db, schema) : -EILSEQ;
+    *ret_empty = !rc && !tables && !version;
+    if (*ret_empty)
+        return db->writes ? 0 : -EILSEQ;
     if (!rc && id == APP_ID && version > SCHEMA)
         return at_error_set(err, -EPROTO,
                             "%s: written by a newer attune (version %lld, this one knows %d); set "
                             "another history.path",
                             path, (long long)version, SCHEMA);
+    if (!rc)
+        rc = read_number(
+            db, "SELECT count(*) FROM sqlite_master WHERE name IN ('emissions', 'decisions')",
+            &ours);
+    if (!rc && id != APP_ID && !ours) /* whole, and somebody's: not ours to move */
+        return at_error_set(err, -EPROTO,
+                            "%s: the database of another program; set another history.path", path);
     if (!rc && (id != APP_ID || version != SCHEMA))
         rc = -EILSEQ;
     return rc;
@@ -208,11 +216,14 @@ int at_db_open(const char *path, enum at_db_mode mode, int64_t max_bytes, struct
         rc = to_errno(sqlite3_open_v2(path, &db->sql, flags | SQLITE_OPEN_NOMUTEX, NULL));
     if (!rc)
         rc = harden(db);
+    bool empty = false;
+    if (!rc)
+        rc = check_schema(db, path, &empty, err);
     if (!rc && db->writes)
         rc = run(db, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
                      "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304;");
-    if (!rc)
-        rc = check_schema(db, path, err);
+    if (!rc && empty)
+        rc = run(db, schema);
     if (!rc && db->writes)
         rc = prepare_writer(db, max_bytes);
     if (rc) {

@@ -484,11 +484,43 @@ static void of_another_version(void **state)
     h = open_it(1e9, 100);
     assert_int_equal(at_history_last_seq(h), 10);
     at_history_close(h);
-    with_sql("PRAGMA application_id = 7"); /* of another program */
+    with_sql("PRAGMA application_id = 7"); /* our tables, and not our mark */
     h = open_it(1e9, 100);
     assert_int_equal(at_history_last_seq(h), 0);
     at_history_close(h);
     assert_true(count_aside(&bytes) > 0);
+}
+
+static size_t read_whole(char *out, size_t size)
+{
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(out, 1, size, f) : 0;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* history.path names what another program keeps there: it is left as it is, to the byte. */
+static void of_another_program(void **state)
+{
+    struct at_history_config c = {.path = path, .keep_s = 1e9, .max_mb = 100};
+    struct at_history *h = NULL;
+    struct at_error err;
+    int64_t bytes;
+    static char before[65536], after[65536];
+    FILE *f = fopen(path, "w");
+    fclose(f);
+    with_sql("CREATE TABLE photos(name TEXT); INSERT INTO photos VALUES('a'), ('b')");
+    size_t n = read_whole(before, sizeof before);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(at_history_open(&c, &err, &h), -EPROTO);
+        assert_non_null(
+            strstr(err.text, "the database of another program; set another history.path"));
+    }
+    assert_int_equal(count_aside(&bytes), 0);
+    assert_int_equal(read_whole(after, sizeof after), n);
+    assert_memory_equal(before, after, n);
+    with_sql("INSERT INTO photos SELECT name FROM photos WHERE name = 'b'");
 }
 
 static void refused(void **state)
@@ -527,6 +559,7 @@ int main(void)
         CASE(damaged_on_a_full_disk),
         CASE(checked_after_a_crash),
         CASE(of_another_version),
+        CASE(of_another_program),
     };
     return cmocka_run_group_tests_name("history", tests, NULL, NULL);
 }
