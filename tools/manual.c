@@ -186,6 +186,8 @@ static const char *type_of(const struct at_config_key *k)
         [AT_CONFIG_PATH] = "path",
         [AT_CONFIG_DEVICE] = "device",
         [AT_CONFIG_LISTEN] = "address:port",
+        [AT_CONFIG_BASE] = "path of a URL",
+        [AT_CONFIG_ORIGINS] = "origins",
         [AT_CONFIG_BOOL] = "true or false",
         [AT_CONFIG_SWITCH] = "true or false",
         [AT_CONFIG_COUNT] = "whole number",

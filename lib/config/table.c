@@ -66,9 +66,9 @@ const struct at_config_key at_config_table[] = {
      "bearer token that may read but change nothing"},
     {"http.metrics_listen", AT_CONFIG_LISTEN, ROOT(http.metrics_listen), FREE, NULL, "", "127.0.0.1:9650",
      "a second, small server for /metrics and health alone; empty: none"},
-    {"http.base_path", AT_CONFIG_TEXT, ROOT(http.base_path), FREE, NULL, "/", NULL,
+    {"http.base_path", AT_CONFIG_BASE, ROOT(http.base_path), FREE, NULL, "/", NULL,
      "what a proxy puts before our paths (\"/sdr\")"},
-    {"http.cors", AT_CONFIG_TEXT, ROOT(http.cors), FREE, NULL, "", NULL,
+    {"http.cors", AT_CONFIG_ORIGINS, ROOT(http.cors), FREE, NULL, "", NULL,
      "origins whose pages may read answers (\"https://a.example,https://b.example\"); empty: none"},
     {"http.tls.cert", AT_CONFIG_PATH, ROOT(http.tls_cert), FREE, NULL, "", NULL,
      "certificate chain (PEM); empty: no TLS"},
@@ -270,6 +270,37 @@ static int set_name(const struct at_config_key *key, char *out, const char *text
     return set_text(key, out, text, err);
 }
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+/* Any other one is the beginning of no request's path: each would be 404. */
+static int set_base(const struct at_config_key *key, char *out, const char *text,
+                    struct at_error *err)
+{
+    if (*text && (*text != '/' || text[strspn(text, LETTERS "/._~-")] || strstr(text, "//")))
+        return at_error_set(err, -EINVAL, "no path of a URL; write for example /sdr");
+    return set_text(key, out, text, err);
+}
+
+/* As browsers send them, to the letter: with a scheme, without a path, and no "*". */
+static int set_origins(const struct at_config_key *key, char *out, const char *text,
+                       struct at_error *err)
+{
+    for (const char *p = text; *p; p += *p == ',') {
+        p += strspn(p, " ");
+        size_t scheme = strncmp(p, "https://", 8) == 0 ? 8 : strncmp(p, "http://", 7) == 0 ? 7 : 0;
+        size_t host = strspn(p + scheme, LETTERS ".-:[]_");
+        char shown[48];
+        at_value_quote(p, shown);
+        shown[strcspn(shown, ", ")] = 0;
+        if (!scheme || !host || (p[scheme + host] && !strchr(", ", p[scheme + host])))
+            return at_error_set(err, -EINVAL,
+                                "`%s` is no origin; write for example https://a.example", shown);
+        p += scheme + host;
+        p += strspn(p, " ");
+    }
+    return set_text(key, out, text, err);
+}
+
 static int set_choice(const struct at_config_key *key, char *out, const char *text,
                       struct at_error *err)
 {
@@ -445,6 +476,10 @@ int at_config_set(const struct at_config_key *key, void *member, const char *tex
             return at_error_set(err, -EINVAL,
                                 "no address and port; write for example 127.0.0.1:8650");
         return set_text(key, member, text, err);
+    case AT_CONFIG_BASE:
+        return set_base(key, member, text, err);
+    case AT_CONFIG_ORIGINS:
+        return set_origins(key, member, text, err);
     case AT_CONFIG_BOOL:
         if (at_value_bool(text, member) < 0)
             return at_error_set(err, -EINVAL, "neither true nor false");

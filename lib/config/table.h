@@ -15,6 +15,8 @@ enum at_config_type {
     AT_CONFIG_PATH,     /* char[size]: absolute, or counted from the file */
     AT_CONFIG_DEVICE,   /* char[size]: driver=... or file=... */
     AT_CONFIG_LISTEN,   /* char[size]: address:port */
+    AT_CONFIG_BASE,     /* char[size]: what URLs begin with, "/" or "/sdr" */
+    AT_CONFIG_ORIGINS,  /* char[size]: https://HOST[:PORT], separated by commas */
     AT_CONFIG_BOOL,     /* bool */
     AT_CONFIG_SWITCH,   /* int: 1, -1, 0 where not given */
     AT_CONFIG_COUNT,    /* uint32_t */

@@ -191,6 +191,29 @@ static void test_bad_values_name_their_place_and_the_remedy(void **state)
            ":1:17: budget.kv_mb: `` is no number; write for example 30 or 1.5");
     refuse("http: {timeout: 5}\n",
            ":1:17: http.timeout: `5` is no duration; write for example 5s or 100ms");
+    static const char *const no_base[] = {"sdr", "'//'", "/a//b", "'/s dr'", "'/sdr?'", "/sd%72"};
+    for (size_t i = 0; i < sizeof no_base / sizeof *no_base; i++) {
+        char text[96];
+        snprintf(text, sizeof text, "http: {base_path: %s}\n", no_base[i]);
+        refuse(text, ":1:19: http.base_path: no path of a URL; write for example /sdr");
+    }
+    static const char *const no_origin[][2] = {{"*", "*"},
+                                               {"a.example", "a.example"},
+                                               {"https://a.example/", "https://a.example/"},
+                                               {"https://a.example, b", "b"},
+                                               {"https://", "https://"},
+                                               {"ftp://a", "ftp://a"}};
+    for (size_t i = 0; i < sizeof no_origin / sizeof *no_origin; i++) {
+        char text[96], said[160];
+        snprintf(text, sizeof text, "http: {cors: '%s'}\n", no_origin[i][0]);
+        snprintf(said, sizeof said,
+                 ":1:14: http.cors: `%s` is no origin; write for example https://a.example",
+                 no_origin[i][1]);
+        refuse(text, said);
+    }
+    at_config_destroy(load_ok(
+        "http: {base_path: /sdr/, cors: 'https://a.example:8443, http://[::1]:80 ,https://b'}\n"));
+    at_config_destroy(load_ok("http: {base_path: '', cors: ''}\n"));
     refuse("http: {listen: localhost}\n",
            ":1:16: http.listen: no address and port; write for example 127.0.0.1:8650");
     refuse("log: info\n", ":1:6: log: takes `key: value` lines below it, not a value");
