@@ -224,9 +224,44 @@ static int check_bandplan(const struct at_config *config)
     return AT_EXIT_OK;
 }
 
+/* The folder of a file: "/" where it stands at the top. */
+static void folder_of(const char *path, char out[AT_CONFIG_PATH_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    int n = slash && slash > path ? (int)(slash - path) : 1;
+    snprintf(out, AT_CONFIG_PATH_SIZE, "%.*s", n, path);
+}
+
+/* What a start does without, with a word in the log: most often a slip of the pen. The folder of
+ * the default history is the unit's to make. */
+static void note_folders(const struct at_config *c)
+{
+    char folder[AT_CONFIG_PATH_SIZE];
+    folder_of(c->history.path, folder);
+    if (c->history.path[0] &&
+        strcmp(c->history.path, at_config_table_find("history.path")->preset) &&
+        access(folder, W_OK) < 0)
+        printf("note history.path: %s: %s: emissions would be kept in memory only\n", folder,
+               strerror(errno));
+    for (uint32_t i = 0; i < c->soapy.n_modules; i++)
+        if (access(c->soapy.modules[i], R_OK | X_OK) < 0)
+            printf("note soapy.modules: %s: %s\n", c->soapy.modules[i], strerror(errno));
+}
+
+/* Of two radios with one device the second finds it taken. */
+static void note_same_device(const struct at_config *c, uint32_t i)
+{
+    for (uint32_t k = 0; k < i && !c->radios[i].file[0]; k++)
+        if (!strcmp(c->radios[i].device, c->radios[k].device) &&
+            c->radios[i].channel == c->radios[k].channel)
+            printf("note radio %s: the device is that of radio %s too; give each its serial\n",
+                   c->radios[i].name, c->radios[k].name);
+}
+
 int at_check_run(const struct at_config *config)
 {
     int rc = check_http(config);
+    note_folders(config);
     struct at_error err;
     if (check_bandplan(config))
         rc = AT_EXIT_FAILED;
@@ -234,9 +269,11 @@ int at_check_run(const struct at_config *config)
         printf("BAD %s\n", err.text);
         rc = AT_EXIT_FAILED;
     }
-    for (uint32_t i = 0; i < config->n_radios; i++)
+    for (uint32_t i = 0; i < config->n_radios; i++) {
         if (check_radio(&config->radios[i]))
             rc = AT_EXIT_FAILED;
+        note_same_device(config, i);
+    }
     const char *models[AT_CONFIG_MAX_MODELS];
     size_t n_models = at_config_models(config, models);
     for (size_t i = 0; i < n_models; i++)

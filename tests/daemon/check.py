@@ -12,6 +12,7 @@ import attuned  # noqa: E402
 
 TOKEN = "a-token-of-more-than-sixteen"
 NO_PLAN = "bandplan: \"\"\n"
+NO_HISTORY = "history: {path: \"\"}\n"
 MODEL = "model: {path: model.safetensors}\n"
 RADIO = "radios:\n  - {name: roof, device: \"driver=attunesim\", bands: [{center: 433.92M, rate: 250k}]}\n"
 
@@ -44,6 +45,10 @@ CASES = [
     ("ranges that the band does not reach", "", "radios: [{name: roof, device: \"driver=attunesim\", bands: [{name: ism, center: 433.92M, rate: 1M, "
      "ignore: [868.1M-868.2M, 433.1M-433.5M], watch: [433.1-433.2, 434.4M-500M]}]}]", {}, 0,
      ["note radio roof, band ism: ignore: 868.1 to 868.2 MHz lies outside", "note radio roof, band ism: watch: 0.0004331 to 0.0004332 MHz lies outside"]),
+    ("folders that are not there", "", "history: {path: none/h.db}\nsoapy: {modules: [., nowhere]}", {}, 0,
+     ["note history.path: @/none: No such file or directory: emissions would", "note soapy.modules: @/nowhere: No such file or directory"]),
+    ("one device for two", "", "radios: [{name: a, device: \"driver=x\", bands: [{center: 1M, rate: 1M}]}, {name: b, device: \"driver=x\", bands: [{center: 1M, rate: 1M}]}, "
+     "{name: c, device: \"driver=x\", channel: 1, bands: [{center: 1M, rate: 1M}]}]", {}, 0, ["note radio b: the device is that of radio a too"]),
     ("a broker of another kind", "", "publish: {mqtt: {broker: \"http://127.0.0.1\"}}", {}, 1, ["BAD publish.mqtt.broker"]),
     ("a band plan that is not there", "", "bandplan: none.yaml", {}, 1, ["BAD bandplan: @/none.yaml", "ok  model"]),
     ("two at once", ", token_file: none", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", topic: \"a/#\"}}", {}, 1,
@@ -54,7 +59,7 @@ CASES = [
 def run(http, extra, env):
     with open("c.yaml", "w", encoding="utf-8") as f:
         f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\n{'' if 'bandplan:' in extra else NO_PLAN}"
-                f"cache_dir: cache\nhistory: {{path: \"\"}}\n{extra}\n{'' if 'radios:' in extra else RADIO}")
+                f"cache_dir: cache\n{'' if 'history:' in extra else NO_HISTORY}{extra}\n{'' if 'radios:' in extra else RADIO}")
     return subprocess.run([attuned.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=300, text=True, check=False,
                           env={**os.environ, **env})
 
@@ -84,6 +89,8 @@ def main():
             p = run(http, extra, env)
             bad = [line for line in p.stdout.splitlines() if line.startswith("BAD")]
             wanted = [word for word in words if word.startswith("BAD")]
+            notes = [sum(x.startswith("note") for x in lines) for lines in (p.stdout.splitlines(), words)]
+            attuned.check(f"{what}: notes", notes[0] == notes[1], p.stdout)
             attuned.check(f"{what}: exit {code}", p.returncode == code, (p.returncode, p.stdout, p.stderr))
             attuned.check(f"{what}: BAD lines", len(bad) == len(wanted), bad)
             for word in (word.replace("@", os.getcwd()) for word in words):
