@@ -177,9 +177,15 @@ static int print_summary(struct job *j, double wall_s)
     return at_json_line(stdout, s ? json_pack("{s:o}", "summary", s) : NULL);
 }
 
+/* What the file is not: cut short, odd bytes at its end; what was lost in it. */
 static void warn_lost(const struct job *j)
 {
     struct at_ledger ledger;
+    char text[sizeof j->info.message];
+    snprintf(text, sizeof text, "%s", j->info.message);
+    at_text_clean(text);
+    if (text[0])
+        fprintf(stderr, "attune classify: %s: %s\n", j->path, text);
     j->source->ops->get_ledger(j->source, &ledger);
     for (int i = 0; i < AT_LOST_REASONS; i++)
         if (ledger.lost[i] > 0)
@@ -262,7 +268,7 @@ static const struct at_option options[] = {
     {"freq", 'f', AT_OPTION_NUMBER, OF(file.center_hz), "HZ", "centre frequency, such as 433.92M",
      0, 1e12},
     AT_RECEPTION_OPTIONS(struct job, reception),
-    {"picture", 'o', AT_OPTION_TEXT, OF(picture), "FILE",
+    {"picture", 'o', AT_OPTION_TEXT, OF(picture), "FILE.png",
      "write the waterfall with every emission boxed, as PNG"},
     {"json", 'j', AT_OPTION_FLAG, OF(json), NULL, "one JSON object per emission, then a summary"},
     {0},

@@ -243,6 +243,18 @@ class Classify(Case):
         for args in (["classify", good], ["listen", "-d", "driver=none", "-s", "1M"], ["doctor", "-d", "driver=none"]):
             self.refused(2, ["--freq: 433.92 Hz is no centre; with its unit it is 433.92M"], *args, "--freq", "433.92")
 
+    def test_what_is_cut_short_is_said(self):
+        whole = (self.dir / "tone_433.92M_250k.cu8").read_bytes()
+        size = len(whole)
+        wav = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 2, RATE, 2 * RATE, 2, 8, b"data", size) + whole
+        for name, data, said in (("cut.wav", wav[:-2000], f"the header promises {size} bytes, the file holds {size - 2000}: cut short"),
+                                 ("odd_250k.cu8", whole + b"x", "1 bytes at the end make no whole cu8 sample and are left out"),
+                                 ("whole.wav", wav, "")):
+            (self.dir / name).write_bytes(data)
+            for args in ([], ["--json"]):
+                r = self.attune("classify", *args, self.dir / name)
+                self.assertEqual((r.returncode, r.stderr.decode()), (0, f"attune classify: {self.dir / name}: {said}\n" if said else ""), name)
+
     def test_captures_tuned_apart_are_no_one_band(self):
         data = self.dir / "two.sigmf-data"
         data.write_bytes((self.dir / "tone_433.92M_250k.cu8").read_bytes())
