@@ -39,16 +39,6 @@ void at_parts_frequencies_fill(const struct at_attn_shape *s, double *freq)
         freq[i] = s->rope_base > 0 ? pow(s->rope_base, -(double)i / (double)half) : 0;
 }
 
-/* rows (n, D; stride) -> out (n, D padded), zeros behind D. */
-static void pad_rows(const float *x, size_t stride, size_t n, size_t dim, float *out)
-{
-    size_t padded = at_round_up(dim, AT_LANE);
-    for (size_t t = 0; t < n; t++, x += stride, out += padded) {
-        memcpy(out, x, dim * sizeof *out);
-        memset(out + dim, 0, (padded - dim) * sizeof *out);
-    }
-}
-
 void at_parts_store_keys(const struct at_kernels *k, const struct at_attn_shape *s, const float *x,
                          size_t stride, size_t n, const float *cos, const float *sin, void *panels,
                          size_t first)
@@ -62,11 +52,15 @@ void at_parts_store_keys(const struct at_kernels *k, const struct at_attn_shape 
 void at_parts_store_values(const struct at_kernels *k, const struct at_attn_shape *s,
                            const float *x, size_t stride, size_t n, void *rows, size_t first)
 {
-    size_t dim = s->head_dim;
-    if (at_parts_bf16(s))
+    size_t dim = s->head_dim, padded = at_round_up(dim, AT_LANE);
+    if (at_parts_bf16(s)) {
         k->pair_rows(x, stride, n, dim, rows, first);
-    else
-        pad_rows(x, stride, n, dim, (float *)rows + first * at_round_up(dim, AT_LANE));
+        return;
+    }
+    float *out = (float *)rows + first * padded;
+    k->rope_rows(x, stride, n, dim, NULL, NULL, 1.0f, out, padded, false); /* a copy */
+    for (size_t t = 0; padded > dim && t < n; t++)
+        memset(out + t * padded + dim, 0, (padded - dim) * sizeof *out);
 }
 
 void at_parts_queries_take(void *base, size_t *at, const struct at_attn_shape *s, size_t n,

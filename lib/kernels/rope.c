@@ -92,19 +92,45 @@ void AT_FN(rope_rows)(const float *x, size_t x_stride, size_t n, size_t dim, con
     }
 }
 
+/* count rows (depth cells of 4 bytes; stride) to as many columns of a panel; VW rows by vectors. */
+INLINE void to_columns(const char *rows, size_t stride, size_t count, size_t depth, char *out)
+{
+    size_t i = 0;
+#if defined(__AVX512F__)
+    for (; count == VW && i + VW <= depth; i += VW) {
+        vf v[VW];
+        for (size_t r = 0; r < VW; r++)
+            v[r] = vf_load((const float *)(const void *)(rows + (r * stride + i) * 4));
+        vf_transpose(v);
+        for (size_t c = 0; c < VW; c++)
+            vf_store((float *)(void *)(out + (i + c) * AT_PANEL * 4), v[c]);
+    }
+#endif
+    for (; i < depth; i++)
+        for (size_t r = 0; r < count; r++)
+            memcpy(out + (i * AT_PANEL + r) * 4, rows + (r * stride + i) * 4, 4);
+}
+
+/* Rows that go to a panel at once: up to the next VW slots' border. */
+INLINE size_t together(size_t slot, size_t left)
+{
+    size_t n = VW - slot % VW;
+    return n < left ? n : left;
+}
+
 void AT_FN(rope_panels)(const float *x, size_t x_stride, size_t n, size_t dim, const float *cos,
                         const float *sin, float *panels, size_t first)
 {
     size_t half = dim / 2, stride = at_round_up(half, AT_LANE);
-    for (size_t t = 0; t < n; t++, x += x_stride) {
+    float rows[VW * MAX_DIM];
+    for (size_t t = 0, count; t < n; t += count) {
         size_t slot = first + t;
-        float row[MAX_DIM];
-        float *out = panels + slot / AT_PANEL * AT_PANEL * dim + slot % AT_PANEL;
-        if (cos)
-            rotate(x, half, cos + t * stride, sin + t * stride, 1.0f, row);
-        const float *from = cos ? row : x;
-        for (size_t i = 0; i < dim; i++)
-            out[i * AT_PANEL] = from[i];
+        count = together(slot, n - t);
+        for (size_t r = 0; cos && r < count; r++)
+            rotate(x + (t + r) * x_stride, half, cos + (t + r) * stride, sin + (t + r) * stride,
+                   1.0f, rows + r * dim);
+        to_columns((const char *)(cos ? rows : x + t * x_stride), cos ? dim : x_stride, count, dim,
+                   (char *)(panels + slot / AT_PANEL * AT_PANEL * dim + slot % AT_PANEL));
     }
 }
 
@@ -112,15 +138,18 @@ void AT_FN(rope_panels_bf16)(const float *x, size_t x_stride, size_t n, size_t d
                              const float *cos, const float *sin, uint16_t *panels, size_t first)
 {
     size_t half = dim / 2, stride = at_round_up(half, AT_LANE);
-    for (size_t t = 0; t < n; t++, x += x_stride) {
+    float row[MAX_DIM];
+    uint16_t rows[VW * MAX_DIM];
+    for (size_t t = 0, count; t < n; t += count) {
         size_t slot = first + t;
-        float row[MAX_DIM];
-        uint16_t rounded[MAX_DIM];
-        uint16_t *out = panels + slot / AT_PANEL * AT_PANEL * dim + slot % AT_PANEL * 2;
-        if (cos)
-            rotate(x, half, cos + t * stride, sin + t * stride, 1.0f, row);
-        AT_FN(to_bf16)(cos ? row : x, dim, rounded);
-        for (size_t i = 0; i < half; i++)
-            memcpy(out + i * AT_PANEL * 2, rounded + 2 * i, 4);
+        count = together(slot, n - t);
+        for (size_t r = 0; r < count; r++) {
+            const float *from = x + (t + r) * x_stride;
+            if (cos)
+                rotate(from, half, cos + (t + r) * stride, sin + (t + r) * stride, 1.0f, row);
+            AT_FN(to_bf16)(cos ? row : from, dim, rows + r * dim);
+        }
+        to_columns((const char *)rows, half, count, half,
+                   (char *)(panels + slot / AT_PANEL * AT_PANEL * dim + slot % AT_PANEL * 2));
     }
 }

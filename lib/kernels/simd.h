@@ -148,6 +148,34 @@ INLINE float vf_top(vf x)
     return all
 #endif
 
+#if defined(__AVX512F__)
+/* Column c of rows v (16) -> v[c]. */
+INLINE void vf_transpose(vf *v)
+{
+    __m512d q[16]; /* [4 g + c]: of rows 4 g..4 g + 3 columns c, 4 + c, 8 + c and 12 + c */
+    UNROLL
+    for (int g = 0; g < 16; g += 4) {
+        __m512 a = (__m512)v[g], b = (__m512)v[g + 1], c = (__m512)v[g + 2], d = (__m512)v[g + 3];
+        __m512d ab = (__m512d)_mm512_unpacklo_ps(a, b), cd = (__m512d)_mm512_unpacklo_ps(c, d);
+        q[g] = _mm512_unpacklo_pd(ab, cd);
+        q[g + 1] = _mm512_unpackhi_pd(ab, cd);
+        ab = (__m512d)_mm512_unpackhi_ps(a, b), cd = (__m512d)_mm512_unpackhi_ps(c, d);
+        q[g + 2] = _mm512_unpacklo_pd(ab, cd);
+        q[g + 3] = _mm512_unpackhi_pd(ab, cd);
+    }
+    UNROLL
+    for (int c = 0; c < 4; c++) {
+        __m512 a = (__m512)q[c], b = (__m512)q[4 + c], d = (__m512)q[8 + c], e = (__m512)q[12 + c];
+        __m512 even = _mm512_shuffle_f32x4(a, b, 0x88), odd = _mm512_shuffle_f32x4(a, b, 0xdd),
+               even2 = _mm512_shuffle_f32x4(d, e, 0x88), odd2 = _mm512_shuffle_f32x4(d, e, 0xdd);
+        v[c] = (vf)_mm512_shuffle_f32x4(even, even2, 0x88);
+        v[4 + c] = (vf)_mm512_shuffle_f32x4(odd, odd2, 0x88);
+        v[8 + c] = (vf)_mm512_shuffle_f32x4(even, even2, 0xdd);
+        v[12 + c] = (vf)_mm512_shuffle_f32x4(odd, odd2, 0xdd);
+    }
+}
+#endif
+
 /* Lane i: the greatest lane of v[i], VW vectors. */
 INLINE vf vf_tops(const vf *v)
 {

@@ -167,29 +167,32 @@ static void check_linear(const struct at_kernels *k, size_t m, size_t n, size_t 
     free(panels);
 }
 
+#define TURNED 37 /* rows: some that fill vectors of slots, and some beside them */
+
 /* Angles keep their precision far from the start: fp32 ones would be wrong altogether at 1e8. */
 static void check_rope(const struct at_kernels *k, double position, size_t half)
 {
     double freq[64] = {0};
-    float c[3 * 64], s[3 * 64];
+    static float c[TURNED * 64], s[TURNED * 64];
     for (size_t i = 0; i < half; i++)
         freq[i] = pow(10000, -(double)i / (double)half);
-    k->rope_table(freq, half, position, 3, c, s);
+    k->rope_table(freq, half, position, TURNED, c, s);
     size_t stride = at_round_up(half, AT_LANE);
-    for (size_t t = 0; t < 3; t++)
+    for (size_t t = 0; t < TURNED; t++)
         for (size_t i = 0; i < half; i++) {
             near("cos", k, i, c[t * stride + i], cos((position + (double)t) * freq[i]), 1e-7);
             near("sin", k, i, s[t * stride + i], sin((position + (double)t) * freq[i]), 1e-7);
         }
     /* rows and panels hold the same rotation */
     size_t dim = 2 * half;
-    float x[3 * 128], rows[3 * 128], panels[2 * 32 * 128];
-    uint16_t rows16[3 * 128];
-    fill(x, 3 * dim, 1);
-    k->rope_rows(x, dim, 3, dim, c, s, 1, rows, dim, false);
-    k->rope_rows(x, dim, 3, dim, c, s, 1, rows16, dim, true);
-    k->rope_panels(x, dim, 3, dim, c, s, panels, 30); /* across the border of a panel */
-    for (size_t t = 0; t < 3; t++)
+    static float x[TURNED * 128], rows[TURNED * 128], panels[3 * 32 * 128];
+    static uint16_t rows16[TURNED * 128], panels16[3 * 32 * 128];
+    fill(x, TURNED * dim, 1);
+    k->rope_rows(x, dim, TURNED, dim, c, s, 1, rows, dim, false);
+    k->rope_rows(x, dim, TURNED, dim, c, s, 1, rows16, dim, true);
+    k->rope_panels(x, dim, TURNED, dim, c, s, panels, 30); /* across the borders of panels */
+    k->rope_panels_bf16(x, dim, TURNED, dim, c, s, panels16, 30);
+    for (size_t t = 0; t < TURNED; t++)
         for (size_t i = 0; i < dim; i++) {
             size_t slot = 30 + t, h = i % half;
             double a = x[t * dim + h], b = x[t * dim + half + h];
@@ -200,6 +203,10 @@ static void check_rope(const struct at_kernels *k, double position, size_t half)
                  at_from_bf16(at_bf16(rows[t * dim + i])), 0);
             near("rope_panels", k, i, panels[slot / 32 * 32 * dim + i * 32 + slot % 32],
                  rows[t * dim + i], 2e-7);
+            near(
+                "rope_panels_bf16", k, i,
+                at_from_bf16(panels16[slot / 32 * 32 * dim + (i / 2 * 32 + slot % 32) * 2 + i % 2]),
+                at_from_bf16(rows16[t * dim + i]), 0);
         }
 }
 
