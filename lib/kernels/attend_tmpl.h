@@ -21,16 +21,19 @@ typedef float value;
 #define store_pair    vf_store_pair
 #endif
 
-/* Keys of a block, and the stride of its scores: 14 rows take 30 KiB, and longer blocks spread the
- * cost of a row's maximum and sum further (measured: 128 keys 175 GFLOP/s, 256 183, 512 189). The
- * same with tiles, because other blocks round other weights; 16 rows, because the scores of 32
- * pass the first-level cache (half as many keys instead, or 32 rows, were slower). */
+/* Keys of a block, and the stride of its scores: 14 rows take 30 KiB (12 of fp32 26), and longer
+ * blocks spread the cost of a row's maximum and sum further (measured: 128 keys 175 GFLOP/s, 256
+ * 183, 512 189). The same with tiles, because other blocks round other weights; 16 rows, because
+ * the scores of 32 pass the first-level cache (half as many keys instead, or 32 rows, were slower).
+ */
 #define BLOCK  512
 #define STRIDE (BLOCK + 32)
 #define EMPTY  -1e30f /* maximum of nothing; above MASKED, so that an empty row's weights vanish */
 #define MASKED -3e38f
 
 #define ROWS 16 /* most rows of a span, and whole vectors */
+/* Rows of a span: scores of fp32 are made by the wide tile, values by the other one. */
+#define SPAN_ROWS (!BF16 && WIDE_NV > NV ? 2 * WIDE_MR : MR)
 #if BF16 && AT_HAS_TILES
 #define SCORE_COLUMNS AT_PANEL /* scores are made in whole panels, as tiles read them */
 #else
@@ -38,9 +41,11 @@ typedef float value;
 #endif
 
 /* Queries row..row+mr-1 and the slots [lo, hi) that any of them sees in this block; first: the
- * panel lo is in. */
+ * panel lo is in. They are tile `tile` of those that go through the block, and `more` blocks follow
+ * or not. */
 struct span {
-    size_t row, first, lo, hi;
+    size_t row, first, lo, hi, tile;
+    bool more;
 };
 
 /* s (mr, STRIDE) = q k^T, without the bias, for the panels from first up to hi. */
@@ -48,7 +53,7 @@ INLINE void scores(const struct at_attend *j, const int mr, const struct span *p
 {
     const value *q = (const value *)j->q + p->row * j->dim;
     for (size_t slot = p->first; slot < p->hi; slot += TILE_COLUMNS) {
-        vf acc[MR][NV];
+        vf acc[MR][WIDE_NV];
         UNROLL
         for (int r = 0; r < mr; r++) {
             UNROLL
@@ -60,7 +65,7 @@ INLINE void scores(const struct at_attend *j, const int mr, const struct span *p
 #if BF16
         vf_tile_pairs(acc, mr, NV, q, j->dim, k, 2 * AT_PANEL, j->dim / 2);
 #else
-        vf_tile(acc, mr, NV, q, j->dim, k, AT_PANEL, j->dim);
+        vf_tile(acc, mr, NV, q, j->dim, k, AT_PANEL, j->dim, 0, 0, false, NULL);
 #endif
         UNROLL
         for (int r = 0; r < mr; r++) {
@@ -143,10 +148,10 @@ INLINE struct seen mask_edges(const struct at_attend *j, const struct span *p, s
     return v;
 }
 
-/* Scores of the span's rows, and the bias, to weights (bf16: in the first half of each row), 0 where nothing is
- * seen; scale (ROWS): what the rows' former weights are to be multiplied with, 2^(old - new
- * maximum), exactly 1 where it stays. Row after row in each step; what is one number a row is
- * made for VW rows at once. */
+/* Scores of the span's rows, and the bias, to weights (bf16: in the first half of each row), 0
+ * where nothing is seen; scale (ROWS): what the rows' former weights are to be multiplied with,
+ * 2^(old - new maximum), exactly 1 where it stays. Row after row in each step; what is one number a
+ * row is made for VW rows at once. */
 INLINE void weights(const struct at_attend *j, const int mr, const struct span *p, float *s,
                     float *scale)
 {
@@ -187,12 +192,185 @@ INLINE void weights(const struct at_attend *j, const int mr, const struct span *
     memcpy(j->sum + p->row, sum, (size_t)mr * sizeof *sum);
 }
 
+#if !BF16
+#define LIMIT 0x1p60f /* of a sum of weights: beyond, their reference is too small */
+
+/* Slots [lo, hi) of the span that all of its rows see. */
+INLINE void common_of(const struct at_attend *j, const int mr, const struct span *p,
+                      int32_t *ret_lo, int32_t *ret_hi)
+{
+    int32_t lo = (int32_t)p->lo, hi = (int32_t)p->hi;
+    for (size_t i = p->row; i < p->row + (size_t)mr; i++) {
+        lo = j->lo[i] > lo ? j->lo[i] : lo;
+        hi = j->hi[i] < hi ? j->hi[i] : hi;
+    }
+    *ret_lo = lo;
+    *ret_hi = hi;
+}
+
+/* max (ROWS) of those rows that have none = their scores of one slot. */
+INLINE void seed(const struct at_attend *j, const int mr, const struct span *p, size_t slot,
+                 float *max)
+{
+    const float *k = (const float *)j->k + slot / AT_PANEL * AT_PANEL * j->dim + slot % AT_PANEL,
+                *q = (const float *)j->q + p->row * j->dim;
+    vf lanes[ROWS];
+    float some[VW], score[ROWS];
+    for (int r = 0; r < ROWS; r++)
+        lanes[r] = (vf){0};
+    for (size_t i = 0; i < j->dim; i += VW) {
+        size_t n = j->dim - i < VW ? j->dim - i : VW;
+        for (size_t c = 0; c < VW; c++)
+            some[c] = c < n ? k[(i + c) * AT_PANEL] : 0;
+        vf key = vf_load(some);
+        for (int r = 0; r < mr; r++) {
+            const float *from = q + (size_t)r * j->dim + i;
+            if (n < VW) {
+                memcpy(some, from, n * sizeof *some);
+                from = some;
+            }
+            lanes[r] += vf_load(from) * key;
+        }
+    }
+    for (int r = 0; r < mr; r += VW)
+        vf_store(score + r, vf_sums(lanes + r) + j->bias);
+    for (int r = 0; r < mr; r++)
+        max[r] = max[r] > EMPTY ? max[r] : score[r];
+}
+
+/* x where lane + slot is in [lo, hi), else MASKED. */
+INLINE vf seen_of(vf x, int32_t slot, int32_t lo, int32_t hi)
+{
+    vi at;
+    for (int i = 0; i < VW; i++)
+        at[i] = i;
+    at += slot;
+    vi seen = (vi)(at >= lo) & (vi)(at < hi);
+    return (vf)(((vi)x & seen) | ((vi)vf_set(MASKED) & ~seen));
+}
+
+/* Weights 2^(q k + less) of rows row..row+mr-1 of the span and nv vectors of slots, made where the
+ * scores are; sums: what they add up to, lane by lane. edge: some row does not see some slot.
+ * ahead, asks, soon: as of vf_tile. */
+INLINE void fused(const struct at_attend *j, const struct span *p, const int mr, const int nv,
+                  size_t row, size_t slot, bool edge, const float *less, float *s, vf *sums,
+                  const int ahead, const bool asks, const char *soon)
+{
+    vf acc[MR][WIDE_NV];
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        UNROLL
+        for (int v = 0; v < nv; v++)
+            acc[r][v] = vf_set(less[row + (size_t)r]);
+    }
+    vf_tile(acc, mr, nv, (const float *)j->q + (p->row + row) * j->dim, j->dim,
+            (const float *)j->k + slot / AT_PANEL * AT_PANEL * j->dim + slot % AT_PANEL, AT_PANEL,
+            j->dim, AT_PANEL * j->dim, ahead, asks, soon);
+    if (edge) {
+        const int32_t *lo = j->lo + p->row + row, *hi = j->hi + p->row + row;
+        UNROLL
+        for (int r = 0; r < mr; r++) {
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                acc[r][v] = seen_of(acc[r][v], (int32_t)slot + v * VW, lo[r], hi[r]);
+        }
+    }
+    s += row * STRIDE + (slot - p->first);
+    UNROLL
+    for (int r = 0; r < mr; r++) {
+        vf sum = sums[row + (size_t)r];
+        UNROLL
+        for (int v = 0; v < nv; v++) {
+            vf e = vf_exp2(acc[r][v]);
+            vf_store(s + (size_t)r * STRIDE + v * VW, e);
+            sum += e;
+        }
+        sums[row + (size_t)r] = sum;
+    }
+}
+
+/* The next dim lines of the block that follows, in turn over all tiles and their wide pieces: its
+ * keys, then its values. NULL: all have been asked for, or none follows. A line in each step of a
+ * product hides what all at once, before it, made worse: 8192 keys, 64 queries, 0.91 of the time.
+ */
+INLINE const char *soon_of(const struct at_attend *j, const struct span *p, size_t slot)
+{
+    const size_t block = BLOCK * sizeof(float) / LINE * j->dim, pieces = BLOCK / WIDE_COLUMNS;
+    size_t line = (p->tile * pieces + (slot - p->first) / WIDE_COLUMNS) * j->dim,
+           at = p->first + BLOCK;
+    if (!p->more || line >= 2 * block)
+        return NULL;
+    return line < block
+               ? (const char *)((const float *)j->k + at * j->dim) + line * LINE
+               : (const char *)((const float *)j->v + at * j->v_stride) + (line - block) * LINE;
+}
+
+/* What scores and weights do, in one go, each row's reference being a former maximum or any score
+ * of its own: a softmax is the same with any, as long as nothing leaves the range of floats. False
+ * where it does, or where a row has no reference: then only s has changed. */
+INLINE bool quick(const struct at_attend *j, const int mr, const struct span *p, float *s)
+{
+    const int upper = mr > WIDE_MR ? (mr + 1) / 2 : mr, lower = mr - upper;
+    int32_t lo, hi;
+    vf sums[ROWS];
+    float max[ROWS] = {0}, less[ROWS], sum[ROWS];
+    bool empty = false, sound = true;
+    common_of(j, mr, p, &lo, &hi);
+    memcpy(max, j->max + p->row, (size_t)mr * sizeof *max);
+    for (int r = 0; r < mr; r++)
+        empty |= max[r] <= EMPTY;
+    if (empty && lo >= hi)
+        return false;
+    if (empty)
+        seed(j, mr, p, (size_t)lo, max);
+    for (int r = 0; r < ROWS; r++) {
+        less[r] = j->bias - max[r];
+        sums[r] = (vf){0};
+    }
+    size_t slot = p->first;
+    for (; WIDE_NV > NV && slot + WIDE_COLUMNS <= at_round_up(p->hi, AT_PANEL);
+         slot += WIDE_COLUMNS) {
+        const bool edge = (int32_t)slot < lo || (int32_t)slot + WIDE_COLUMNS > hi;
+        const char *soon = lower ? soon_of(j, p, slot) : NULL;
+        fused(j, p, upper, WIDE_NV, 0, slot, edge, less, s, sums, WIDE_COLUMNS, false, NULL);
+        if (lower && soon)
+            fused(j, p, lower, WIDE_NV, (size_t)upper, slot, edge, less, s, sums, 0, true, soon);
+        else if (lower)
+            fused(j, p, lower, WIDE_NV, (size_t)upper, slot, edge, less, s, sums, 0, false, NULL);
+    }
+    for (; slot < p->hi; slot += TILE_COLUMNS) {
+        const bool edge = (int32_t)slot < lo || (int32_t)slot + TILE_COLUMNS > hi;
+        fused(j, p, mr, NV, 0, slot, edge, less, s, sums, 0, false, NULL);
+    }
+    for (int r = 0; r < mr; r += VW)
+        vf_store(sum + r, vf_sums(sums + r));
+    for (int r = 0; r < mr; r++)
+        sound &= sum[r] < LIMIT;
+    if (!sound)
+        return false;
+    for (int r = 0; r < mr; r++)
+        j->sum[p->row + (size_t)r] += sum[r];
+    memcpy(j->max + p->row, max, (size_t)mr * sizeof *max);
+    return true;
+}
+
+/* Weights with each row's maximum, where `quick` made none. */
+static __attribute__((noinline)) void slow(const struct at_attend *j, int mr, const struct span *p,
+                                           float *s, float *scale)
+{
+    struct span one = *p;
+    for (int r = 0; r < mr; r++, one.row++)
+        scores(j, 1, &one, s + r * STRIDE);
+    weights(j, mr, p, s, scale);
+}
+#endif
+
 /* nv vectors of columns of acc (mr, v_stride) = acc * scale + s v over the slots [lo, hi). */
 INLINE void values_at(const struct at_attend *j, const int mr, const int nv, size_t column,
                       const struct span *p, const float *s, const float *scale)
 {
     float *out = j->acc + p->row * j->v_stride + column;
-    vf acc[MR][NV];
+    vf acc[MR][WIDE_NV];
     UNROLL
     for (int r = 0; r < mr; r++) {
         UNROLL
@@ -206,7 +384,8 @@ INLINE void values_at(const struct at_attend *j, const int mr, const int nv, siz
                   pairs);
 #else
     const value *v = (const value *)j->v + p->lo * j->v_stride + column;
-    vf_tile(acc, mr, nv, s + (p->lo - p->first), STRIDE, v, j->v_stride, p->hi - p->lo);
+    vf_tile(acc, mr, nv, s + (p->lo - p->first), STRIDE, v, j->v_stride, p->hi - p->lo, 0, AHEAD,
+            false, NULL);
 #endif
     UNROLL
     for (int r = 0; r < mr; r++) {
@@ -228,15 +407,23 @@ INLINE void values(const struct at_attend *j, const int mr, const struct span *p
 
 INLINE void tile(const struct at_attend *j, const int mr, const struct span *p)
 {
-    float s[MR * STRIDE] __attribute__((aligned(64))), scale[ROWS];
+    float s[SPAN_ROWS * STRIDE] __attribute__((aligned(64))), scale[ROWS];
+#if BF16
     scores(j, mr, p, s);
     weights(j, mr, p, s, scale);
+#else
+    for (int r = 0; r < ROWS; r++)
+        scale[r] = 1;
+    if (!quick(j, mr, p, s))
+        slow(j, mr, p, s, scale);
+#endif
     values(j, mr, p, s, scale);
 }
 
 #define CASE(mr)                                                                                   \
     case mr:                                                                                       \
-        tile(j, mr, p);                                                                            \
+        if (mr <= SPAN_ROWS)                                                                       \
+            tile(j, mr, p);                                                                        \
         break;
 
 static void any_tile(const struct at_attend *j, int mr, const struct span *p)
@@ -262,8 +449,8 @@ static void union_of(const struct at_attend *j, size_t row, size_t end, int32_t 
 }
 
 #if BF16 && AT_HAS_TILES
-/* 32 slots of 16 columns (or 32) of values from `slot` on. Where only [lo, hi) may be read, what lies
- * beside becomes 0 in `edge`; tiles wait for that copy longer than it takes. */
+/* 32 slots of 16 columns (or 32) of values from `slot` on. Where only [lo, hi) may be read, what
+ * lies beside becomes 0 in `edge`; tiles wait for that copy longer than it takes. */
 INLINE const value *values_of(const struct at_attend *j, const struct span *p, size_t slot,
                               size_t *ret_stride, value *edge, size_t column, size_t columns)
 {
@@ -281,8 +468,8 @@ INLINE const value *values_of(const struct at_attend *j, const struct span *p, s
     return edge;
 }
 
-/* 16 columns, or 32 with `wide`, of the sums of 16 queries: acc = acc * scale + s v. The tiles begin
- * at 0, because one that is loaded where vectors have just stored waits for all of them. */
+/* 16 columns, or 32 with `wide`, of the sums of 16 queries: acc = acc * scale + s v. The tiles
+ * begin at 0, because one that is loaded where vectors have just stored waits for all of them. */
 INLINE void tile_values(const struct at_attend *j, const struct span *p, const float *s,
                         const float *scale, size_t column, const bool wide)
 {
@@ -345,13 +532,14 @@ static void tile_span(const struct at_attend *j, const struct span *p)
 #endif
 
 /* Queries row..end-1 and what they see of the block of keys. */
-static void span_of_block(const struct at_attend *j, size_t row, size_t end, int32_t block)
+static void span_of_block(const struct at_attend *j, size_t row, size_t end, int32_t block,
+                          size_t tile, bool more)
 {
     int32_t lo, hi;
     union_of(j, row, end, &lo, &hi);
     lo = lo > block ? lo : block;
     hi = hi < block + BLOCK ? hi : block + BLOCK;
-    struct span p = {row, (size_t)(lo / AT_PANEL * AT_PANEL), (size_t)lo, (size_t)hi};
+    struct span p = {row, (size_t)(lo / AT_PANEL * AT_PANEL), (size_t)lo, (size_t)hi, tile, more};
     if (lo >= hi)
         return;
 #if BF16 && AT_HAS_TILES
@@ -373,12 +561,13 @@ void ATTEND(const struct at_attend *j)
     if (whole)
         tiles_begin();
 #endif
-    size_t rest = j->n - whole, tiles = (rest + MR - 1) / MR;
+    size_t rest = j->n - whole, tiles = (rest + SPAN_ROWS - 1) / SPAN_ROWS;
     for (int32_t block = first / AT_PANEL * AT_PANEL; block < last; block += BLOCK) {
         for (size_t row = 0; row < whole; row += TILE_ROWS)
-            span_of_block(j, row, row + TILE_ROWS, block);
+            span_of_block(j, row, row + TILE_ROWS, block, 0, false);
         for (size_t t = 0; t < tiles; t++)
-            span_of_block(j, whole + t * rest / tiles, whole + (t + 1) * rest / tiles, block);
+            span_of_block(j, whole + t * rest / tiles, whole + (t + 1) * rest / tiles, block, t,
+                          block + BLOCK < last);
     }
 #if BF16 && AT_HAS_TILES
     if (whole)

@@ -33,18 +33,20 @@ static void activate(const struct at_linear *j, size_t row, size_t rows, size_t 
     }
 }
 
-/* One tile: mr rows from row, columns column..column+TILE_COLUMNS-1 of the panel w. */
-INLINE void tile(const struct at_linear *j, const int mr, size_t row, size_t column, const value *w)
+/* One tile: mr rows from row, nv vectors of columns from column on, which is where w begins. */
+INLINE void tile(const struct at_linear *j, const int mr, const int nv, size_t row, size_t column,
+                 const value *w)
 {
-    vf acc[MR][NV];
+    const size_t width = (size_t)nv * VW;
+    vf acc[MR][WIDE_NV];
     const value *x = (const value *)j->x + row * j->x_stride;
     float *y = j->y ? j->y + row * j->y_stride + column : NULL;
-    const bool whole = column + TILE_COLUMNS <= j->n && !j->gelu;
+    const bool whole = column + width <= j->n && !j->gelu;
     float edge[MR]
-              [TILE_COLUMNS]; /* stands in for y where the tile passes its last column, or is on */
-    float bias[TILE_COLUMNS] = {0};
-    size_t columns = column + TILE_COLUMNS <= j->n ? TILE_COLUMNS : j->n - column,
-           stride = whole ? j->y_stride : TILE_COLUMNS;
+              [WIDE_COLUMNS]; /* stands in for y where the tile passes its last column, or is on */
+    float bias[WIDE_COLUMNS] = {0};
+    size_t columns = column + width <= j->n ? width : j->n - column,
+           stride = whole ? j->y_stride : WIDE_COLUMNS;
     for (size_t c = 0; j->bias && !j->add && c < columns; c++)
         bias[c] = j->bias[column + c];
     for (int r = 0; !whole && j->add && r < mr; r++)
@@ -54,23 +56,35 @@ INLINE void tile(const struct at_linear *j, const int mr, size_t row, size_t col
     UNROLL
     for (int r = 0; r < mr; r++) {
         UNROLL
-        for (int v = 0; v < NV; v++)
+        for (int v = 0; v < nv; v++)
             acc[r][v] =
                 j->add ? vf_load(out + (size_t)r * stride + v * VW) : vf_load(bias + v * VW);
     }
 #if BF16
-    vf_tile_pairs(acc, mr, NV, x, j->x_stride, w, 2 * AT_PANEL, j->k / 2);
+    vf_tile_pairs(acc, mr, nv, x, j->x_stride, w, 2 * AT_PANEL, j->k / 2);
 #else
-    vf_tile(acc, mr, NV, x, j->x_stride, w, AT_PANEL, j->k);
+    vf_tile(acc, mr, nv, x, j->x_stride, w, AT_PANEL, j->k, AT_PANEL * j->k, 0, false, NULL);
+#endif
+#if !BF16
+    if (nv > NV && j->gelu && columns == width) {
+        float *g = (float *)j->gelu + row * j->y_stride + column;
+        UNROLL
+        for (int r = 0; r < mr; r++) {
+            UNROLL
+            for (int v = 0; v < nv; v++)
+                vf_store(g + (size_t)r * j->y_stride + v * VW, vf_gelu_tanh(acc[r][v], false));
+        }
+        return;
+    }
 #endif
     UNROLL
     for (int r = 0; r < mr; r++) {
         UNROLL
-        for (int v = 0; v < NV; v++)
+        for (int v = 0; v < nv; v++)
             vf_store(out + (size_t)r * stride + v * VW, acc[r][v]);
     }
     if (j->gelu) {
-        activate(j, row, (size_t)mr, column, columns, edge[0], TILE_COLUMNS);
+        activate(j, row, (size_t)mr, column, columns, edge[0], WIDE_COLUMNS);
         return;
     }
     for (int r = 0; !whole && r < mr; r++)
@@ -80,7 +94,7 @@ INLINE void tile(const struct at_linear *j, const int mr, size_t row, size_t col
 
 #define CASE(mr)                                                                                   \
     case mr:                                                                                       \
-        tile(j, mr, row, column, w);                                                               \
+        tile(j, mr, NV, row, column, w);                                                           \
         break;
 
 static void any_tile(const struct at_linear *j, int mr, size_t row, size_t column, const value *w)
@@ -90,11 +104,37 @@ static void any_tile(const struct at_linear *j, int mr, size_t row, size_t colum
     }
 }
 
-/* Panels outermost: one (k, 32) stays in the first-level cache while the rows of x stream by. */
+#if !BF16
+#define WIDE_CASE(mr)                                                                              \
+    case mr:                                                                                       \
+        tile(j, mr, WIDE_NV, row, column, w);                                                      \
+        break;
+
+static void any_wide_tile(const struct at_linear *j, int mr, size_t row, size_t column,
+                          const value *w)
+{
+    switch (mr) {
+        AT_EACH_WIDE_MR(WIDE_CASE)
+    }
+}
+#endif
+
+/* Panels outermost: one (k, 32), or two, stays in the first-level cache while the rows of x stream
+ * by. */
 static void by_vectors(const struct at_linear *j)
 {
-    size_t tiles = (j->m + MR - 1) / MR;
-    for (size_t column = 0; column < j->n; column += TILE_COLUMNS) {
+    size_t column = 0, tiles = (j->m + MR - 1) / MR;
+#if !BF16
+    size_t wide = (j->m + WIDE_MR - 1) / WIDE_MR;
+    for (; WIDE_NV > NV && column + AT_PANEL < j->n; column += WIDE_COLUMNS) {
+        const value *w = (const value *)j->w + column * j->k;
+        for (size_t t = 0; t < wide; t++) {
+            size_t row = t * j->m / wide;
+            any_wide_tile(j, (int)((t + 1) * j->m / wide - row), row, column, w);
+        }
+    }
+#endif
+    for (; column < j->n; column += TILE_COLUMNS) {
         const value *w = (const value *)j->w + column / AT_PANEL * AT_PANEL * j->k +
                          column % AT_PANEL * (1 + BF16);
         for (size_t t = 0; t < tiles; t++) {

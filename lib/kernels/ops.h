@@ -7,6 +7,7 @@
 #include "lib/kernels/simd.h"
 
 /* One case per height of a register tile. */
+#define AT_EACH_WIDE_MR(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if MR == 14
 #define AT_EACH_MR(CASE)                                                                           \
     CASE(1)                                                                                        \
@@ -14,7 +15,7 @@
     CASE(3)                                                                                        \
     CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
 #else
-#define AT_EACH_MR(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define AT_EACH_MR(CASE) AT_EACH_WIDE_MR(CASE)
 #endif
 
 float AT_FN(dot)(const float *a, const float *b, size_t n);

@@ -38,6 +38,18 @@
 #define MR 6
 #endif
 #define TILE_COLUMNS (NV * VW)
+
+/* A tile of fewer rows and more vectors, over two panels, where there are registers for it: 10
+ * loads beside 24 multiply-adds, which another thread on the core leaves time for; of MR x NV 16
+ * beside 28, or more operations. */
+#if defined(__AVX512F__)
+#define WIDE_NV 4
+#define WIDE_MR 6
+#else
+#define WIDE_NV NV
+#define WIDE_MR MR
+#endif
+#define WIDE_COLUMNS (WIDE_NV * VW)
 #define INLINE       static inline __attribute__((always_inline))
 
 /* Before a loop of constant length over accumulators: it must be gone before they are given
@@ -237,7 +249,17 @@ INLINE vf vf_exp2_by(vf x, const bool coarse)
  * more. */
 INLINE vf vf_exp2(vf x)
 {
+#if defined(__AVX512F__) /* 0 <= f < 1, because the scaling takes the whole part itself */
+    vf f = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    vf p = f * 0x1.ebaf42p-10f + 0x1.26bbd2p-7f;
+    p = p * f + 0x1.c949b8p-5f;
+    p = p * f + 0x1.ebd6c2p-3f;
+    p = p * f + 0x1.62e4eap-1f;
+    p = p * f + 0x1.fffffep-1f;
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)x);
+#else
     return vf_exp2_by(x, false);
+#endif
 }
 
 /* The same within 8e-5, for what is then rounded to bf16. Where there are tiles, the exponents are
@@ -258,14 +280,16 @@ INLINE vf vf_exp2_coarse(vf x)
 
 /* acc (nv) += *a c. `from_memory`, with 32 registers of 16 lanes: the multiply-adds read *a
  * themselves, which leaves more of the vector units and one load more. Of every second row that is
- * 23 loads beside 28 multiply-adds; of every row it would be 30, which is slower. The address is
- * formed before: as a sum of two registers in the multiply-add it is slower than a broadcast where
- * two threads share the core. */
-INLINE void vf_row(vf *acc, const int nv, const float *a, const vf *c, const bool from_memory)
+ * 23 loads beside 28 multiply-adds; of every row it would be 30, which is slower. Where rows are
+ * `far`, not a constant apart, the address is formed before: as a sum of two registers in the
+ * multiply-add it is slower than a broadcast where two threads share the core. */
+INLINE void vf_row(vf *acc, const int nv, const float *a, const vf *c, const bool from_memory,
+                   const bool far)
 {
 #if defined(__AVX512F__)
     if (from_memory) {
-        __asm__("" : "+r"(a));
+        if (far)
+            __asm__("" : "+r"(a));
         UNROLL
         for (int v = 0; v < nv; v++)
             __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc[v]) : "v"(c[v]), "m"(*a));
@@ -279,27 +303,38 @@ INLINE void vf_row(vf *acc, const int nv, const float *a, const vf *c, const boo
         acc[v] += x * c[v];
 }
 
-/* Steps that a tile's right factor is asked for in advance: longer than the second-level cache
- * takes. */
-#define AHEAD 8
+/* Steps that values are asked for in advance: longer than the second-level cache takes. */
+#define AHEAD 16
+#define LINE  64 /* bytes */
 
-/* acc (mr, nv) += a (mr, k; stride lda) b (k, nv vectors; stride ldb): the register tile that all
- * products share. mr and nv are constants at every call, so that acc lives in registers. */
-INLINE void vf_tile(vf acc[][NV], const int mr, const int nv, const float *a, size_t lda,
-                    const float *b, size_t ldb, size_t k)
+/* acc (mr, nv) += a (mr, k; stride lda) b (k, nv vectors; stride ldb; vectors of a second panel
+ * begin `next` behind the first one's): the register tile that all products share. mr and nv are
+ * constants at every call, so that acc lives in registers. ahead: steps that b is asked for in
+ * advance, a constant, or 0. asks (a constant): in each step for one more line from `soon` on, into
+ * the second-level cache. */
+INLINE void vf_tile(vf acc[][WIDE_NV], const int mr, const int nv, const float *a, size_t lda,
+                    const float *b, size_t ldb, size_t k, size_t next, const int ahead,
+                    const bool asks, const char *soon)
 {
+    const bool far = !__builtin_constant_p(lda);
     for (size_t i = 0; i < k; i++, b += ldb) {
-        vf c[NV];
+        vf c[WIDE_NV];
+        if (asks)
+            __builtin_prefetch(soon + i * LINE, 0, 2);
         UNROLL
         for (int v = 0; v < nv; v++) {
-            c[v] = vf_load(b + v * VW);
+            const size_t column = (size_t)v * VW;
+            const float *from = b + column + (column < AT_PANEL ? 0 : next - AT_PANEL);
+            c[v] = vf_load(from);
 #if defined(__AVX512F__) /* a vector is a line */
-            __builtin_prefetch(b + AHEAD * ldb + v * VW);
+            if (ahead)
+                __builtin_prefetch(from + (size_t)ahead * ldb);
 #endif
         }
         UNROLL
         for (int r = 0; r < mr; r++)
-            vf_row(acc[r], nv, a + (size_t)r * lda + i, c, r % 2);
+            vf_row(acc[r], nv, a + (size_t)r * lda + i, c, nv == NV && (far ? r % 2 : r % 4 == 1),
+                   far);
     }
 }
 
@@ -331,8 +366,8 @@ INLINE vf vf_gelu_tanh(vf x, const bool coarse)
     vf u = x * (x * x * b + a);
 #if defined(__AVX512F__) /* a division takes as long as all the rest: 1 / d within 2^-14, a Newton \
                             step */
-    u = -vf_max(-u, vf_set(-126.0f));
-    vf d = vf_exp2_by(u, coarse) + 1.0f, r = (vf)_mm512_rcp14_ps((__m512)d);
+    u = (vf)_mm512_min_ps((__m512)u, (__m512)vf_set(126.0f));
+    vf d = (coarse ? vf_exp2_coarse(u) : vf_exp2(u)) + 1.0f, r = (vf)_mm512_rcp14_ps((__m512)d);
     return x * (coarse ? r : r * (2.0f - d * r));
 #else
     return x / (vf_exp2_by(u, coarse) + 1.0f);
@@ -363,8 +398,8 @@ INLINE vf vf_dot_pairs(vf acc, vi a, vi b)
 }
 
 /* vf_tile in bf16: k pairs; b (k, nv vectors of pairs). Strides in bf16 values. */
-INLINE void vf_tile_pairs(vf acc[][NV], const int mr, const int nv, const uint16_t *a, size_t lda,
-                          const uint16_t *b, size_t ldb, size_t k)
+INLINE void vf_tile_pairs(vf acc[][WIDE_NV], const int mr, const int nv, const uint16_t *a,
+                          size_t lda, const uint16_t *b, size_t ldb, size_t k)
 {
     for (size_t i = 0; i < k; i++, b += ldb) {
         vi c[NV];
