@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #define FAINT_SIGMA      5.0  /* of the mean: what so much more than noise is no noise */
 #define CONTRAST         2.0  /* a bin of a burst stands so much higher while on than while off */
 #define LOBE_BINS        1.0  /* Hann's main lobe beyond a line's own bin, at 30 dB */
+#define OTHERS           30.0f /* times its own highest bin: what it meets there is no part of it */
 #define KEYED_DUTY       0.75 /* below: keyed or bursts, and max-hold speaks */
 
 /* What the emission raises everywhere while on (splatter, clipping): ratio to the floor that 3 bins
@@ -115,12 +117,27 @@ static void outermost(const float *own, unsigned lo, unsigned hi, float least, u
     }
 }
 
+/* On from an edge while bins are at least so high, over small holes; from what is far higher, another's, back to the
+ * lowest before it. Returns the last bin. */
+static unsigned goes_on(const float *own, unsigned n, unsigned edge, bool up, float least, float most)
+{
+    unsigned hole = n > 1024 ? 6 : 2, lowest = edge, step = up ? 1 : UINT_MAX;
+    for (unsigned k = edge + step, miss = 0; k < n && miss <= hole; k += step) {
+        if (own[k] >= most)
+            return lowest;
+        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
+        edge = miss ? edge : k;
+        lowest = own[edge] < own[lowest] ? edge : lowest;
+    }
+    return edge;
+}
+
 /* Outermost bins within range of the peak of [*lo, *hi), and on from there while it goes on.
  * Returns the peak. */
 static unsigned edges_in_bins(const float *own, unsigned n, double range_db, unsigned *lo,
                               unsigned *hi)
 {
-    unsigned peak = *lo, hole = n > 1024 ? 6 : 2;
+    unsigned peak = *lo;
     for (unsigned k = *lo; k < *hi; k++)
         peak = own[k] > own[peak] ? k : peak;
     float range = (float)pow(10, -range_db / 10), least = own[peak] * range, top;
@@ -130,16 +147,8 @@ static unsigned edges_in_bins(const float *own, unsigned n, double range_db, uns
         least = top * range;
         outermost(own, *lo, *hi, least, peak, &a, &b);
     }
-    for (unsigned k = a, miss = 0; k-- > 0 && miss <= hole;) {
-        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
-        a = miss ? a : k;
-    }
-    for (unsigned k = b + 1, miss = 0; k < n && miss <= hole; k++) {
-        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
-        b = miss ? b : k;
-    }
-    *lo = a;
-    *hi = b + 1;
+    *lo = goes_on(own, n, a, false, least, OTHERS * own[peak]);
+    *hi = goes_on(own, n, b, true, least, OTHERS * own[peak]) + 1;
     return peak;
 }
 
