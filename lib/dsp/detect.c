@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "lib/dsp/bed.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/loops.h"
 
@@ -14,9 +13,7 @@
 #define MIN_EXCESS        1.6f /* a wide box stands 2 dB above the floor at least: noise is not flat */
 #define MIN_EXCESS_NARROW 1.4f
 #define RANGE             1e-3f /* edges lie within 30 dB of the peak */
-#define FEW_ROWS          10.0f /* fewer scatter more */
-#define CLEAR             4.0f  /* 6 dB over where bins count: what a line may stand on */
-#define RISE              4.0f /* beyond them a new peak must rise by this much, as means of a few bins, to be another region */
+#define RISE              6.0f /* beyond them a new peak must rise by this much to be another region */
 
 /* Boxes are tried narrow ones first; what they found is left out of the wider ones of a later pass.
  */
@@ -175,45 +172,6 @@ static void mean_ratio(const struct at_map *map, float *out)
         out[k] = map->sum[k] / (map->floor[k] * (float)map->t);
 }
 
-/* Narrows [*a, *b) around the peak to what lies within 30 dB of top. */
-static void within_range(const float *level, unsigned peak, float top, unsigned *a, unsigned *b)
-{
-    while (*a < peak && level[*a] < top * RANGE)
-        ++*a;
-    while (*b > peak + 1 && level[*b - 1] < top * RANGE)
-        --*b;
-}
-
-/* Mean of the bins of [lo, hi) that lie no more than `reach` from bin k. */
-static float mean_around(const float *level, unsigned k, unsigned reach, unsigned lo, unsigned hi)
-{
-    unsigned from = k > lo + reach ? k - reach : lo, to = k + reach + 1 < hi ? k + reach + 1 : hi;
-    float sum = 0;
-    for (unsigned i = from; i < to; i++)
-        sum += level[i];
-    return sum / (float)(to - from);
-}
-
-/* Whether from an edge outwards, to the end of [lo, hi), the level rises anew, by more than bins scatter: *ret_low, where
- * it is lowest before that. */
-static bool rises(const struct at_map *map, const float *level, unsigned edge, unsigned lo, unsigned hi, bool up,
-                  unsigned *ret_low)
-{
-    float low = INFINITY, rise = RISE * fmaxf(1, FEW_ROWS / (float)(map->looks * map->t));
-    *ret_low = edge;
-    for (unsigned k = edge; up ? k < hi : k > lo; k = up ? k + 1 : k - 1) {
-        unsigned at = up ? k : k - 1;
-        float here = mean_around(level, at, 2, up ? edge : lo, up ? hi : edge);
-        if (here < low) {
-            low = here;
-            *ret_low = at;
-        } else if (mean_around(level, at, 1, up ? edge : lo, up ? hi : edge) > rise * low) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* One region around the highest of [lo, hi), edges within 30 dB of it, appended; then what is left
  * on both sides, where it rises anew. */
 static size_t split(const struct at_detector *d, const struct at_map *map, const float *level,
@@ -226,13 +184,10 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
     if (lo >= hi || n_out >= max || depth > 8)
         return n_out;
     unsigned a = lo, b = hi;
-    float top = level[peak];
-    within_range(level, peak, top, &a, &b);
-    if (at_bed_find(level, lo, hi, a, b, &top) && top > CLEAR) {
-        a = lo;
-        b = hi;
-        within_range(level, peak, top, &a, &b);
-    }
+    while (a < peak && level[a] < level[peak] * RANGE)
+        a++;
+    while (b > peak + 1 && level[b - 1] < level[peak] * RANGE)
+        b--;
     double bin = d->rate_hz / map->n;
     out[n_out++] = (struct at_region){.f_lo_hz = (a - 0.5 * map->n - 0.5) * bin,
                                       .f_hi_hz = (b - 0.5 * map->n - 0.5) * bin,
@@ -240,11 +195,25 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
                                       .peak = level[peak],
                                       .is_long = map->hop / map->looks > 256};
     /* Skirts fall away from the edges; what rises again is another one. */
-    unsigned low, high;
-    if (rises(map, level, a, lo, hi, false, &low))
+    unsigned low = a, high = b;
+    for (unsigned k = a; k-- > lo;)
+        if (level[k] < level[low])
+            low = k;
+        else if (level[k] > RISE * level[low])
+            break;
+    for (unsigned k = b; k < hi; k++)
+        if (level[k] < level[high < hi ? high : b - 1])
+            high = k;
+    float m = 0;
+    for (unsigned k = lo; k < low; k++)
+        m = level[k] > m ? level[k] : m;
+    if (low > lo && m > RISE * level[low])
         n_out = split(d, map, level, lo, low, out, n_out, max, depth + 1);
-    if (rises(map, level, b, lo, hi, true, &high))
-        n_out = split(d, map, level, high, hi, out, n_out, max, depth + 1);
+    m = 0;
+    for (unsigned k = high + 1; k < hi; k++)
+        m = level[k] > m ? level[k] : m;
+    if (high + 1 < hi && m > RISE * level[high])
+        n_out = split(d, map, level, high + 1, hi, out, n_out, max, depth + 1);
     return n_out;
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
-#include "lib/dsp/bed.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/loops.h"
 #include "lib/dsp/measure.h"
@@ -17,7 +15,6 @@
 #define FAINT_SIGMA      5.0  /* of the mean: what so much more than noise is no noise */
 #define CONTRAST         2.0  /* a bin of a burst stands so much higher while on than while off */
 #define LOBE_BINS        1.0  /* Hann's main lobe beyond a line's own bin, at 30 dB */
-#define OTHERS           30.0f /* times its own highest bin: what it meets there is no part of it */
 #define KEYED_DUTY       0.75 /* below: keyed or bursts, and max-hold speaks */
 
 /* What the emission raises everywhere while on (splatter, clipping): ratio to the floor that 3 bins
@@ -104,51 +101,32 @@ static void drop_dc(const struct at_map *m, float *own)
         memset(own + mid - 2, 0, 5 * sizeof *own);
 }
 
-/* Outermost of [lo, hi) that are at least so high. */
-static void outermost(const float *own, unsigned lo, unsigned hi, float least, unsigned peak,
-                      unsigned *ret_a, unsigned *ret_b)
-{
-    *ret_a = *ret_b = peak;
-    for (unsigned k = lo; k < hi; k++) {
-        if (!(own[k] >= least) || !(own[k] > 0))
-            continue;
-        *ret_a = k < *ret_a ? k : *ret_a;
-        *ret_b = k > *ret_b ? k : *ret_b;
-    }
-}
-
-/* On from an edge while bins are at least so high, over small holes; from what is far higher, another's, back to the
- * lowest before it. Returns the last bin. */
-static unsigned goes_on(const float *own, unsigned n, unsigned edge, bool up, float least, float most)
-{
-    unsigned hole = n > 1024 ? 6 : 2, lowest = edge, step = up ? 1 : UINT_MAX;
-    for (unsigned k = edge + step, miss = 0; k < n && miss <= hole; k += step) {
-        if (own[k] >= most)
-            return lowest;
-        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
-        edge = miss ? edge : k;
-        lowest = own[edge] < own[lowest] ? edge : lowest;
-    }
-    return edge;
-}
-
 /* Outermost bins within range of the peak of [*lo, *hi), and on from there while it goes on.
  * Returns the peak. */
 static unsigned edges_in_bins(const float *own, unsigned n, double range_db, unsigned *lo,
                               unsigned *hi)
 {
-    unsigned peak = *lo;
+    unsigned peak = *lo, hole = n > 1024 ? 6 : 2;
     for (unsigned k = *lo; k < *hi; k++)
         peak = own[k] > own[peak] ? k : peak;
-    float range = (float)pow(10, -range_db / 10), least = own[peak] * range, top;
-    unsigned a, b;
-    outermost(own, *lo, *hi, least, peak, &a, &b);
-    if (range_db >= RANGE_DB && at_bed_find(own, *lo, *hi, a, b + 1, &top)) {
-        least = top * range;
-        outermost(own, *lo, *hi, least, peak, &a, &b);
+    float least = (float)(own[peak] * pow(10, -range_db / 10));
+    unsigned a = peak, b = peak;
+    for (unsigned k = *lo; k < *hi; k++) {
+        if (!(own[k] >= least) || !(own[k] > 0))
+            continue;
+        a = k < a ? k : a;
+        b = k > b ? k : b;
     }
-    *lo = goes_on(own, n, a, false, least, OTHERS * own[peak]);
-    *hi = goes_on(own, n, b, true, least, OTHERS * own[peak]) + 1;
+    for (unsigned k = a, miss = 0; k-- > 0 && miss <= hole;) {
+        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
+        a = miss ? a : k;
+    }
+    for (unsigned k = b + 1, miss = 0; k < n && miss <= hole; k++) {
+        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
+        b = miss ? b : k;
+    }
+    *lo = a;
+    *hi = b + 1;
     return peak;
 }
 
