@@ -148,17 +148,21 @@ static bool is_own_origin(const struct at_guard *g)
            !strcasecmp(at + 3, g->host);
 }
 
-/* Both are compared always: time says nothing about which one it was. */
+/* Both are compared always: time says nothing about which one it was. A browser sends a password
+ * along with whatever any page asks of us, so that a password only reads. */
 static enum role role_of(struct at_access *a, const struct at_guard *g)
 {
-    const char *given = strncasecmp(g->auth, "Bearer ", 7) ? "" : g->auth + 7;
-    size_t n = strlen(given);
+    char password[sizeof g->auth];
+    size_t n = at_guard_password(g->auth, password, sizeof password);
+    bool browser = n > 0;
+    const char *given = browser ? password : strncasecmp(g->auth, "Bearer ", 7) ? "" : g->auth + 7;
+    n = strlen(given);
     pthread_mutex_lock(&a->lock);
     refresh_both(a);
     bool full = at_guard_equal(given, n, a->full.text, strlen(a->full.text));
     bool reads = at_guard_equal(given, n, a->read.text, strlen(a->read.text));
     pthread_mutex_unlock(&a->lock);
-    return full ? ROLE_FULL : reads ? ROLE_READ : ROLE_NONE;
+    return full && !browser ? ROLE_FULL : full || reads ? ROLE_READ : ROLE_NONE;
 }
 
 bool at_access_check(struct at_access *a, const struct at_guard *g, bool changes, bool strict,
@@ -179,8 +183,10 @@ bool at_access_check(struct at_access *a, const struct at_guard *g, bool changes
     if (role == ROLE_FULL || (!changes && (role == ROLE_READ || a->config.local)))
         return true;
     if (role == ROLE_READ) {
-        at_reply_error(r, 403, "read_only",
-                       "this token may only read; use that of http.token_file");
+        at_reply_error(
+            r, 403, "read_only",
+            "this token may only read, as each password may that a browser sends; use that of "
+            "http.token_file as Authorization: Bearer ...");
         return false;
     }
     if (changes && !a->full.path) {
@@ -188,7 +194,9 @@ bool at_access_check(struct at_access *a, const struct at_guard *g, bool changes
                        "changes need a token, and http.token_file names none");
         return false;
     }
-    at_reply_error(r, 401, "unauthorized",
-                   "send the token of http.token_file as Authorization: Bearer ...");
+    at_reply_error(
+        r, 401, "unauthorized",
+        "send the token of http.token_file as Authorization: Bearer ..., or give it to the "
+        "browser as password");
     return false;
 }

@@ -29,6 +29,7 @@ size_t at_reply_headers(const struct at_reply *r, struct at_header out[AT_REPLY_
         {"Cross-Origin-Resource-Policy", h->allow_origin ? "cross-origin" : "same-origin"},
         {"Allow", h->allow},
         {"WWW-Authenticate", r->status == 401 ? "Bearer" : NULL},
+        {"WWW-Authenticate", r->status == 401 ? "Basic realm=\"attune\", charset=\"UTF-8\"" : NULL},
         {"ETag", h->etag[0] ? h->etag : NULL},
         {"Content-Encoding", h->gzip ? "gzip" : NULL},
         {"Content-Disposition", h->disposition},

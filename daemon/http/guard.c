@@ -177,6 +177,49 @@ bool at_guard_host_allowed(const char *host, const char *const *allowed)
     return false;
 }
 
+static int sextet(char c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '+'             ? 62
+           : c == '/'             ? 63
+                                  : -1;
+}
+
+size_t at_guard_password(const char *auth, char *out, size_t n)
+{
+    const char *code = strncasecmp(auth, "Basic ", 6) ? "" : auth + 6;
+    size_t length = strlen(code), at = 0;
+    unsigned bits = 0, n_bits = 0;
+    bool named = false;
+    if (length % 4)
+        return 0;
+    for (size_t i = 0; i < 2 && length && code[length - 1] == '='; i++)
+        length--;
+    for (size_t i = 0; i < length; i++) {
+        int v = sextet(code[i]);
+        if (v < 0)
+            return 0;
+        bits = bits << 6 | (unsigned)v;
+        n_bits += 6;
+        if (n_bits < 8)
+            continue;
+        n_bits -= 8;
+        char c = (char)(bits >> n_bits & 255);
+        if (!named) {
+            named = c == ':';
+            continue;
+        }
+        if (c == 0 || at + 1 >= n)
+            return 0;
+        out[at++] = c;
+    }
+    if (n)
+        out[at] = 0;
+    return at;
+}
+
 bool at_guard_equal(const char *a, size_t a_n, const char *b, size_t b_n)
 {
     volatile unsigned char differ = a_n != b_n;

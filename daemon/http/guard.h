@@ -37,6 +37,11 @@ bool at_guard_host_allowed(const char *host, const char *const *allowed);
 size_t at_guard_unescape(char *s);
 bool at_guard_has_control(const char *s);
 
+/* The password of a header's value "Basic ..." (RFC 7617: base64 of name:password) into out (n).
+ * Length, 0 where it is none: another scheme, broken base64, no colon, a NUL, or longer than n - 1.
+ */
+size_t at_guard_password(const char *auth, char *out, size_t n);
+
 /* Compares without giving away by its time where they differ; their lengths are no secret. */
 bool at_guard_equal(const char *a, size_t a_n, const char *b, size_t b_n);
 

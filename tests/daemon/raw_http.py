@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bad requests over a bare socket: each gets the right status, and no byte behind a doubtful request runs as a second
 one. Usage: raw_http.py SERVE_VIEW [MUTANTS]"""
-import os, random, re, shutil, socket, struct, subprocess, sys, tempfile, time
+import base64, os, random, re, shutil, socket, struct, subprocess, sys, tempfile, time
 
 H = b"Host: 127.0.0.1\r\n"
 SECOND = b"GET /api/v1/smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -312,9 +312,16 @@ def run_token(exe):
              (b"Authorization: Bearer " + token + b"x\r\n", 401), (b"Authorization: Basic " + token + b"\r\n", 401),
              (b"Authorization: Bearer " + b"a" * 8000 + b"\r\n", 401),
              ((b"Authorization: Bearer " + token + b"\r\n") * 2, 400)]
+    basic = lambda word: b"Authorization: Basic " + base64.b64encode(b"me:" + word) + b"\r\n"
+    tries += [(basic(token), 200), (basic(token[:-1]), 401), (b"Authorization: Basic " + base64.b64encode(token) + b"\r\n", 401)]
     for extra, want in tries:
         got = statuses(server.send(get(P, extra + b"Connection: close\r\n")))
         check(f"token {extra[:40]!r}", got == [want], got)
+    asked = server.send(get(P, b"Connection: close\r\n"))
+    check("a browser is asked for it", b"WWW-Authenticate: Basic realm" in asked and b"WWW-Authenticate: Bearer" in asked, asked[:400])
+    reload = b"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n"
+    got = statuses(server.send(reload + basic(token) + b"\r\n"))
+    check("a password changes nothing", got == [403], got)
     new = b"f" * 32  # a new token is taken without a restart
     with open(path, "wb") as f:
         f.write(new + b"\n")

@@ -68,14 +68,13 @@ static void framing(void **state)
 
 static void hosts(void **state)
 {
-    static const char *const good[] = {"localhost", "LOCALHOST:8650", "127.0.0.1", "127.0.0.1:1",
-                                       "[::1]",     "[::1]:8650",     "",
-                                       "127.0.0.2", "127.9.9.9:80"};
-    static const char *const bad[] = {"evil.example",   "localhost.evil", "127.0.0.1.evil",
-                                      "localhost@evil", "[::1]x",         "localhost:80x",
-                                      "[::1",           ":8650",          "128.0.0.1",
-                                      "[::2]:80",       "localhost:",     "localhost :80",
-                                      "127.0.0.2.",     "127.1",          "127.0.0.2x"};
+    static const char *const good[] = {"localhost",   "LOCALHOST:8650", "127.0.0.1", "127.0.0.1:1",
+                                       "[::1]",       "[::1]:8650",     "",          "127.0.0.2",
+                                       "127.9.9.9:80"};
+    static const char *const bad[] = {
+        "evil.example",  "localhost.evil", "127.0.0.1.evil", "localhost@evil", "[::1]x",
+        "localhost:80x", "[::1",           ":8650",          "128.0.0.1",      "[::2]:80",
+        "localhost:",    "localhost :80",  "127.0.0.2.",     "127.1",          "127.0.0.2x"};
     static const char *const list[] = {"roof.lan", NULL}, *const any[] = {"*", NULL};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!at_guard_host_allowed(good[i], NULL))
@@ -89,6 +88,29 @@ static void hosts(void **state)
 
 static void equal(void **state)
 {
+    static const struct {
+        const char *auth, *password;
+    } logins[] = {
+        {"Basic dXNlcjpwYXNzd29yZA==", "password"},
+        {"basic OnB3", "pw"},
+        {"Basic YTpiOmM=", "b:c"},
+        {"Basic dXNlcg==", ""},
+        {"Basic dXNlcjo=", ""},
+        {"Basic dXNlcjpwYXNzd29yZA", ""}, /* no colon, nothing, cut */
+        {"Basic dXN$cjpwYXNz", ""},
+        {"Basic ====", ""},
+        {"Basic YToAYg==", ""},
+        {"Basic ", ""},
+        {"Bearer OnB3", ""},
+        {"Basic OmFiY2RlZmdo", ""}, /* longer than the room */
+    };
+    for (size_t i = 0; i < sizeof logins / sizeof *logins; i++) {
+        char out[9] = "";
+        size_t n = at_guard_password(logins[i].auth, out,
+                                     i + 1 < sizeof logins / sizeof *logins ? sizeof out : 8);
+        assert_int_equal(n, strlen(logins[i].password));
+        assert_memory_equal(out, logins[i].password, n);
+    }
     assert_true(at_guard_equal("abc", 3, "abc", 3));
     assert_false(at_guard_equal("abd", 3, "abc", 3));
     assert_false(at_guard_equal("ab", 2, "abc", 3));
