@@ -68,8 +68,11 @@ export function meter(share, limit, over) {
   return box;
 }
 
+// The address of a path beside the page, without a name and password of the page's own: fetch refuses those.
+export const beside = path => new URL(path, location.origin + location.pathname);
+
 export async function ask(path) {
-  const r = await fetch(path, { cache: "no-cache" });
+  const r = await fetch(beside(path), { cache: "no-cache" });
   const body = await r.json();
   if (!r.ok) throw new Error(body.error ? body.error.message : r.status);
   return body;

@@ -1,5 +1,6 @@
 // The event stream: server-sent events over fetch, because EventSource neither says when it tries again nor waits longer
 // from try to try. SPDX-License-Identifier: GPL-3.0-or-later
+import { beside } from "./dom.js";
 
 const FIRST_WAIT_MS = 500, MOST_WAIT_MS = 15000;
 const SILENCE_MS = 40000;        // attuned sends a comment every 15 s
@@ -39,7 +40,7 @@ export class Stream {
     let alarm = setTimeout(() => stop.abort(), SILENCE_MS);
     try {
       const headers = this.lastId ? { "Last-Event-ID": this.lastId } : {};
-      const r = await fetch(this.url, { headers, cache: "no-store", signal: stop.signal });
+      const r = await fetch(beside(this.url), { headers, cache: "no-store", signal: stop.signal });
       if (!r.ok) throw new Error(r.status);
       this.wait = FIRST_WAIT_MS;
       this.onState("live", 0);
