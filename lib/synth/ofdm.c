@@ -3,6 +3,7 @@
 #include "lib/synth/ofdm.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -55,6 +56,11 @@ static const struct at_variant *ofdm_at(size_t i)
 
 #define MAX_TAPER 64
 
+static bool of_no_system(const struct at_ofdm_mode *m)
+{
+    return m->v.bw_hi_hz > 2 * m->used_hi * m->spacing_hz;
+}
+
 /* One symbol with its guard at in (m, 2), from sample `at`; its first `taper` samples fade from the
  * end of the one before (tail, what would have followed it), which keeps the flanks down. */
 static size_t append(const struct at_ofdm *o, const struct at_fft *f, float *in, size_t m,
@@ -101,8 +107,8 @@ static int send(struct at_gen *g, struct at_ofdm *o, double cp, float *in, size_
 {
     struct at_fft f = {0};
     int rc = at_fft_init(&f, (size_t)o->n_fft), guard = (int)(cp * o->n_fft + 0.5), silent = 0;
-    /* some fade their symbols into one another, many hardly do */
-    double fade = at_gen_p(g, 0.4) ? 0 : at_gen_u(g, 0, 1);
+    /* Systems have masks to keep, so their symbols fade into one another; others' hardly do. */
+    double fade = !of_no_system(o->m) ? 1 : at_gen_p(g, 0.4) ? 0 : at_gen_u(g, 0, 1);
     int taper = (int)(fade * (guard / 3 < MAX_TAPER ? guard / 3 : MAX_TAPER));
     float tail[2 * MAX_TAPER] = {0};
     size_t at = 0;
@@ -165,7 +171,7 @@ static int ofdm_render(struct at_gen *g, size_t i)
     else
         o.used = o.used / 2 * 2;
     double spacing = m->spacing_hz;
-    if (m->v.bw_hi_hz > 2 * m->used_hi * spacing) { /* of no system: any spacing */
+    if (of_no_system(m)) { /* any spacing */
         spacing = at_gen_fit(g, 0.2 * spacing, 20 * spacing, o.used);
         if (at_gen_p(g, 0.4)) /* a receiver made for it: its carriers stand on bins */
             spacing = g->full_hz * exp2(round(log2(spacing / g->full_hz)));
