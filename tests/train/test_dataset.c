@@ -178,7 +178,7 @@ static void test_am_only_where_it_can_be_seen(void **state)
  * shows less, and is not the signal. */
 static void test_am_is_shown_by_its_carrier(void **state)
 {
-    enum { FIRST = 100, LAST = 340, LONG = 512 };
+    enum { FIRST = 100, LAST = 640, LONG = 512 };
     int n = 0, dim = 0;
     float *frames = calloc(LONG, (size_t)at_example_columns() * sizeof *frames);
     assert_non_null(frames);
@@ -195,8 +195,8 @@ static void test_am_is_shown_by_its_carrier(void **state)
     }
     free(frames);
     print_message("of %d am at 20 dB that were detected %d show less than 8 dB\n", n, dim);
-    assert_true(n > 180);
-    assert_true(dim <= 3); /* 7 where any run within the sidebands counts */
+    assert_true(n > 400);
+    assert_true(dim * 45 <= n); /* one in 33 where any run within the sidebands counts */
 }
 
 static void test_same_seed_same_example(void **state)
