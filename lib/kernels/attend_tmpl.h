@@ -310,7 +310,6 @@ INLINE const char *soon_of(const struct at_attend *j, const struct span *p, size
  * where it does, or where a row has no reference: then only s has changed. */
 INLINE bool quick(const struct at_attend *j, const int mr, const struct span *p, float *s)
 {
-    const int upper = mr > WIDE_MR ? (mr + 1) / 2 : mr, lower = mr - upper;
     int32_t lo, hi;
     vf sums[ROWS];
     float max[ROWS] = {0}, less[ROWS], sum[ROWS];
@@ -330,6 +329,7 @@ INLINE bool quick(const struct at_attend *j, const int mr, const struct span *p,
     size_t slot = p->first;
     for (; WIDE_NV > NV && slot + WIDE_COLUMNS <= at_round_up(p->hi, AT_PANEL);
          slot += WIDE_COLUMNS) {
+        const int upper = mr > WIDE_MR ? (mr + 1) / 2 : mr, lower = mr - upper;
         const bool edge = (int32_t)slot < lo || (int32_t)slot + WIDE_COLUMNS > hi;
         const char *soon = lower ? soon_of(j, p, slot) : NULL;
         fused(j, p, upper, WIDE_NV, 0, slot, edge, less, s, sums, WIDE_COLUMNS, false, NULL);

@@ -125,9 +125,9 @@ static void by_vectors(const struct at_linear *j)
 {
     size_t column = 0, tiles = (j->m + MR - 1) / MR;
 #if !BF16
-    size_t wide = (j->m + WIDE_MR - 1) / WIDE_MR;
     for (; WIDE_NV > NV && column + AT_PANEL < j->n; column += WIDE_COLUMNS) {
         const value *w = (const value *)j->w + column * j->k;
+        size_t wide = (j->m + WIDE_MR - 1) / WIDE_MR;
         for (size_t t = 0; t < wide; t++) {
             size_t row = t * j->m / wide;
             any_wide_tile(j, (int)((t + 1) * j->m / wide - row), row, column, w);
