@@ -28,6 +28,7 @@ struct at_feed {
     uint64_t next_block;
     uint64_t from; /* the first that is wanted */
     uint64_t done; /* one past the newest that went into the framer */
+    uint64_t newest; /* one past the last one of the newest token that was kept */
     float *iq;     /* (block samples, 2) */
     float *batch;  /* (room + 1, columns) waiting for the sink, then the one being made */
     unsigned n_batch, room;
@@ -152,11 +153,12 @@ void at_feed_begin(struct at_feed *f, const struct at_blocks *blocks, uint64_t s
 }
 
 /* What is not in a cut yet becomes one. */
-static void cut(struct at_feed *f, uint64_t index)
+static void cut(struct at_feed *f, const struct at_blocks *blocks)
 {
     if (f->n_batch > f->n_cut)
-        f->cuts[f->n_cuts++] =
-            (struct cut){.n = f->n_batch - f->n_cut, .index = index, .block = f->next_block};
+        f->cuts[f->n_cuts++] = (struct cut){.n = f->n_batch - f->n_cut,
+                                            .index = blocks->index + f->newest * f->step,
+                                            .block = f->next_block};
     f->n_cut = f->n_batch;
 }
 
@@ -198,6 +200,7 @@ void at_feed_hand(struct at_feed *f, uint64_t end, const struct at_band_sink *si
 static float *push_batch(struct at_feed *f, const float *frame)
 {
     float *to = f->batch + (size_t)f->n_batch++ * f->columns;
+    f->newest = f->done;
     memcpy(to, frame, f->columns * sizeof *to);
     if (f->skipped) {
         to[f->config.n_bins + AT_AUX_SKIPPED] = log2f(1 + (float)f->skipped);
@@ -247,7 +250,7 @@ static void take(struct at_feed *f, const struct at_blocks *blocks, int64_t firs
         if (got)
             keep(f);
         if (f->n_batch - f->n_cut >= BATCH)
-            cut(f, blocks->index + f->done * f->step);
+            cut(f, blocks);
     }
 }
 
@@ -267,7 +270,7 @@ uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool ea
         at_feed_begin(f, blocks, blocks->index + oldest * blocks->advance, true);
     for (; f->next_block < stop && has_room(f); f->next_block++) {
         if (until <= blocks->taken && (int64_t)(f->next_block * per) - lag >= end) {
-            cut(f, blocks->index + f->done * f->step); /* what follows lies behind its end */
+            cut(f, blocks); /* what follows lies behind its end */
             f->next_block = stop;
             break;
         }
@@ -275,7 +278,7 @@ uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool ea
                        f->iq);
         take(f, blocks, (int64_t)(f->next_block * per) - lag, per, end);
         if (each || f->next_block + 1 == stop)
-            cut(f, blocks->index + f->done * f->step);
+            cut(f, blocks);
     }
     return f->next_block < stop ? f->next_block : UINT64_MAX;
 }

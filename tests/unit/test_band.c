@@ -56,6 +56,10 @@ static void test_a_burst_is_one_emission_at_its_place(void **state)
     double tokens = (TO - FROM) / 64.0 * l.rate_hz / RATE;
     print_message("%zu tokens, wanted %.0f of the burst and 16 around it\n", l.tokens[0], tokens);
     assert_true(l.tokens[0] >= tokens + 10 && l.tokens[0] <= tokens + 20);
+    /* The newest token is the eighth after the burst, however much silence was looked at since. */
+    double hop = 64 * RATE / l.rate_hz, newest = TO + 8 * hop;
+    print_message("newest token ends at %.0f, wanted %.0f\n", (double)l.index, newest);
+    assert_true(fabs((double)l.index - newest) < 3 * hop);
     free(iq);
     free(l.frames);
 }
