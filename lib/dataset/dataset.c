@@ -23,6 +23,7 @@
 #define FEW_KEYS     3    /* of Morse: fewer are bursts of a carrier */
 #define MIN_FALSE    4    /* tokens of a false alarm that is worth an example */
 #define FIRST_ROOM   64   /* tokens allocated at first for each */
+#define BRIEF_S      0.03 /* on for less: the edges come from the short spectra, if those show it */
 
 int32_t at_example_columns(void)
 {
@@ -55,7 +56,7 @@ struct follower {
 };
 
 struct catcher {
-    double rate_hz;
+    double rate_hz, short_bin_hz;
     size_t max_tokens, n;
     bool failed; /* no memory */
     uint64_t by_hand[AT_DRAFT_MAX];
@@ -147,7 +148,10 @@ static void on_tokens(void *ctx, const struct at_emission *e, const float *frame
         return;
     memcpy(f->frames + f->n * COLUMNS, frames, n * COLUMNS * sizeof *frames);
     if (f->n == 0) {
-        double span = (double)n * c->rate_hz / (2 * bin_hz(f)); /* hops of half a frame */
+        double hops = (double)n; /* of half a frame, and those of silence that were left out */
+        for (size_t i = 1; i < n; i++)
+            hops += exp2((double)frames[i * COLUMNS + AT_FRAME_BINS + AT_AUX_SKIPPED]) - 1;
+        double span = hops * c->rate_hz / (2 * bin_hz(f));
         f->from = (double)index > span ? index - (uint64_t)span : 0;
     }
     f->to = index;
@@ -180,15 +184,17 @@ static bool holds_line(const struct at_place *p, double lo, double hi, double bi
 }
 
 /* Whether these tokens show this place's signal: its band in the channel, centred on it, with edges
- * that are its own rather than those of a wider thing that holds it, and while it was on. */
-static bool shows(const struct follower *f, const struct at_place *p)
+ * that are its own rather than those of a wider thing that holds it, and while it was on. A burst
+ * that only the short spectra show is a bin of theirs wide at least, and its middle that bin's. */
+static bool shows(const struct catcher *c, const struct follower *f, const struct at_place *p)
 {
     double lo = f->emission.f_lo_hz, hi = f->emission.f_hi_hz, truth = p->f_hi_hz - p->f_lo_hz;
     double bin = bin_hz(f), middle = (lo + hi) / 2, reach = 0.45 * AT_FRAME_BINS * bin;
     double seen = fmin(p->f_hi_hz, f->channel_hz + reach) - fmax(p->f_lo_hz, f->channel_hz - reach);
-    double slack = 0.1 * truth + 2 * bin;
-    if (hi - lo > fmax(2.5 * truth, truth + 4 * bin) || seen < 0.6 * truth ||
-        fmin(middle, f->channel_hz) < p->f_lo_hz - slack ||
+    bool brief = (double)(f->emission.end - f->emission.start) < BRIEF_S * c->rate_hz;
+    double cell = brief ? c->short_bin_hz : 0, slack = 0.1 * truth + fmax(2 * bin, cell);
+    double most = fmax(2.5 * truth, truth + fmax(4 * bin, 2 * cell));
+    if (hi - lo > most || seen < 0.6 * truth || fmin(middle, f->channel_hz) < p->f_lo_hz - slack ||
         fmax(middle, f->channel_hz) > p->f_hi_hz + slack || !holds_line(p, lo, hi, bin))
         return false;
     double on = (double)(p->last - p->first), heard = (double)(f->to - f->from);
@@ -203,7 +209,7 @@ static struct follower *best(struct catcher *c, const struct at_place *p)
     double most = 0;
     for (size_t i = 0; i < c->n; i++) {
         struct follower *f = &c->f[i];
-        if (f->place >= 0 || f->taken || f->n == 0 || !shows(f, p))
+        if (f->place >= 0 || f->taken || f->n == 0 || !shows(c, f, p))
             continue;
         double o = overlap(f->emission.f_lo_hz, f->emission.f_hi_hz, p->f_lo_hz, p->f_hi_hz);
         double score = (0.1 + o) * (1 + log2(1 + (double)f->n));
@@ -455,7 +461,9 @@ int32_t at_examples_make(const struct at_example_spec *spec, int32_t max_example
     size_t n = (size_t)(d.scene.duration_s * d.scene.rate_hz);
     float *iq = n ? malloc(n * 2 * sizeof *iq) : NULL;
     struct at_signal_truth truth[64] = {0};
-    struct catcher c = {.rate_hz = d.scene.rate_hz, .max_tokens = spec->max_tokens};
+    struct catcher c = {.rate_hz = d.scene.rate_hz,
+                        .short_bin_hz = at_band_short_bin_hz(d.scene.rate_hz),
+                        .max_tokens = spec->max_tokens};
     struct harvest h = {&d, spec->max_tokens, 0, max_examples, frames, ret};
     e = iq ? at_scene_render(&d.scene, 0, iq, truth) : -ENOMEM;
     if (e == 0) {
@@ -506,7 +514,8 @@ int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *fr
                                        .by_hand = cut->by_hand != 0},
                          .n_places = 1,
                          .n_emitters = 1};
-    struct catcher c = {.rate_hz = rate, .max_tokens = cut->max_tokens};
+    struct catcher c = {
+        .rate_hz = rate, .short_bin_hz = at_band_short_bin_hz(rate), .max_tokens = cut->max_tokens};
     struct harvest h = {&d, cut->max_tokens, 0, 1, frames, ret};
     ret->n_tokens = 0;
     memset(frames, 0, (size_t)cut->max_tokens * COLUMNS * sizeof *frames);

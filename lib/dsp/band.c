@@ -72,6 +72,13 @@ static int bad_config(const struct at_band_config *c, struct at_error *err)
     return 0;
 }
 
+double at_band_short_bin_hz(double rate_hz)
+{
+    struct at_view v = {.rate_hz = rate_hz};
+    at_view_sizes(&v);
+    return rate_hz / v.n_fast;
+}
+
 void at_band_plan(double rate_hz)
 {
     struct at_view v = {.rate_hz = rate_hz};

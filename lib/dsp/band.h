@@ -127,6 +127,10 @@ void at_band_get_stats(const struct at_band *b, struct at_band_stats *ret);
  * loaded once for all. Before bands are created; any thread. */
 void at_band_plan(double rate_hz);
 
+/* Width of a bin of the short spectra at that rate: what shows in them alone is no narrower.
+ * RT-safe. */
+double at_band_short_bin_hz(double rate_hz);
+
 /* FFTW wisdom, read and written once per process (NULL: none). Missing or unreadable: measured
  * anew. Main thread. */
 void at_dsp_wisdom_load(const char *path);
