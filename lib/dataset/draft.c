@@ -14,6 +14,7 @@
 #define MAX_RATE_HZ  61.44e6
 #define HOP          (AT_FRAME_BINS / 2)
 #define CLEAN        0.12 /* share of the scenes that no fault of air or receiver touches */
+#define FILTERED     0.1  /* share of which only a channel's width is let through */
 #define WORTH        24   /* tokens that a filled-in emitter should bring at least */
 
 /* Rates that radios and recordings really have; the generator stays near them most of the time. */
@@ -245,8 +246,12 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
     } else if (kind < 0.25) { /* all that the receiver's filter lets through */
         bw = d->scene.rate_hz * at_rng_uniform(r, 0.6, 0.97);
         d->scene.channel.edge_rolloff_db = at_rng_uniform(r, 10, 40);
+    } else if (kind < 0.35) {
+        bw = d->scene.rate_hz * at_rng_uniform(r, 0.2, 0.9);
+        d->scene.channel.passband = bw / d->scene.rate_hz;
+        d->scene.channel.stopband_db = at_rng_uniform(r, 10, 70);
     }
-    double room = fmax(0, 0.98 * d->scene.rate_hz - bw) / 2;
+    double room = d->scene.channel.passband > 0 ? 0 : fmax(0, 0.98 * d->scene.rate_hz - bw) / 2;
     double middle = at_rng_uniform(r, -room, room);
     if (bump) {
         struct at_emitter e = {.signal = {.class_id = AT_CLASS_OUTLIER,
@@ -269,11 +274,12 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
 static void spare_faults(struct at_rng *r, struct at_draft *d, double noise_dbfs_hz)
 {
     double bin = d->scene.rate_hz / 4096;
-    d->scene.channel =
-        (struct at_channel_spec){.seed = at_rng_next(r),
-                                 .noise_dbfs_hz = noise_dbfs_hz,
-                                 .bits = at_rng_int(r, 0, 1) * 16,
-                                 .edge_rolloff_db = d->scene.channel.edge_rolloff_db};
+    d->scene.channel = (struct at_channel_spec){.seed = at_rng_next(r),
+                                                .noise_dbfs_hz = noise_dbfs_hz,
+                                                .bits = at_rng_int(r, 0, 1) * 16,
+                                                .edge_rolloff_db = d->scene.channel.edge_rolloff_db,
+                                                .passband = d->scene.channel.passband,
+                                                .stopband_db = d->scene.channel.stopband_db};
     for (size_t i = 0; i < d->n_emitters; i++) {
         struct at_emitter *e = &d->scene.emitters[i];
         e->multipath = e->drift_hz = 0;
@@ -281,6 +287,20 @@ static void spare_faults(struct at_rng *r, struct at_draft *d, double noise_dbfs
         if (e->signal.clean && at_rng_uniform(r, 0, 1) < 0.5)
             e->offset_hz = bin * round(e->offset_hz / bin);
     }
+}
+
+/* A recording of one channel, at more samples a second than its filter lets through: all that is
+ * sent lies in the passband, and so does the receiver's noise. */
+static void filter_channel(struct at_rng *r, struct at_draft *d)
+{
+    double reach = 0;
+    for (size_t i = 0; i < d->n_places; i++)
+        reach = fmax(reach, fmax(-d->places[i].f_lo_hz, d->places[i].f_hi_hz));
+    double passband = 2 * reach / d->scene.rate_hz * at_rng_log_uniform(r, 1.1, 2.5);
+    if (passband > 0.9)
+        return;
+    d->scene.channel.passband = passband;
+    d->scene.channel.stopband_db = at_rng_uniform(r, 15, 80);
 }
 
 /* The converter's level is that of the strongest emitter; SNRs are met by the noise. */
@@ -301,6 +321,8 @@ static void draw_receiver(struct at_rng *r, struct at_draft *d)
         spare_faults(r, d, level - over - 10 * log10(bw));
     else
         draw_channel(r, &d->scene.channel, level, over, bw);
+    if (at_rng_uniform(r, 0, 1) < FILTERED && d->n_emitters == d->n_places)
+        filter_channel(r, d);
     for (size_t i = 0; i < d->n_places; i++) /* a receiver's line is no noise */
         if (d->places[i].class_id == AT_CLASS_NOISE)
             d->scene.channel.dc_dbfs = d->scene.channel.n_spurs = 0;

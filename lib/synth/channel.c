@@ -54,14 +54,41 @@ static void spurs(const struct at_channel_spec *spec, struct at_rng *r, int loop
     }
 }
 
+#define MOST_TAPS 64 /* on one side of the middle */
+
+/* A filter of 2 m + 1 even taps, of which tap holds the middle and those behind it. */
+static void filter(const float *tap, unsigned m, int loop, float *iq, size_t n)
+{
+    enum { BLOCK = 1024 };
+    float in[2 * (BLOCK + 2 * MOST_TAPS)], first[2 * MOST_TAPS];
+    if (n < 2 * m)
+        return;
+    memset(in, 0, sizeof in);
+    if (loop)
+        memcpy(in, iq + 2 * (n - m), 2 * m * sizeof *in);
+    memcpy(first, iq, 2 * m * sizeof *first);
+    memcpy(in + 2 * m, iq, 2 * m * sizeof *in); /* the first m samples stand ready */
+    for (size_t at = 0; at < n; at += BLOCK) {
+        size_t k = n - at < BLOCK ? n - at : BLOCK;
+        for (size_t i = 0; i < k; i++) { /* sample at + m + i */
+            size_t from = at + m + i;
+            float *to = in + 2 * (2 * m + i);
+            for (size_t q = 0; q < 2; q++)
+                to[q] = from < n ? iq[2 * from + q] : loop ? first[2 * (from - n) + q] : 0;
+        }
+        at_waves_best()->symmetric(in + 2 * m, 2 * k, tap, m, iq + 2 * at);
+        memmove(in, in + 2 * k, 4 * m * sizeof *in);
+    }
+}
+
 /* The receiver's decimation filter: flat in the middle, by the given dB less at +-rate/2. Its
  * response is 1 - (1 - h) sin^2m(pi f / rate), whose 2 m + 1 taps are binomials: with m = 8, 1 dB
  * down at a third of the rate. */
 #define ROLLOFF_M 8
 static void rolloff(double db, int loop, float *iq, size_t n)
 {
-    enum { BLOCK = 1024, M = ROLLOFF_M };
-    float tap[M + 1], in[2 * (BLOCK + 2 * M)], first[2 * M];
+    enum { M = ROLLOFF_M };
+    float tap[M + 1];
     double c = (1 - from_db(-db)) / ldexp(1, 2 * M); /* times C(2 m, m + k), sign (-1)^k */
     for (int k = 0; k < M; k++)
         c *= (double)(M + 1 + k) / (k + 1);
@@ -70,24 +97,34 @@ static void rolloff(double db, int loop, float *iq, size_t n)
         c *= (double)(M - k) / (M + 1 + k);
     }
     tap[0] += 1;
-    if (n < 2 * M)
-        return;
-    memset(in, 0, sizeof in);
-    if (loop)
-        memcpy(in, iq + 2 * (n - M), 2 * M * sizeof *in);
-    memcpy(first, iq, sizeof first);
-    memcpy(in + 2 * M, iq, 2 * M * sizeof *in); /* the first M samples stand ready */
-    for (size_t at = 0; at < n; at += BLOCK) {
-        size_t m = n - at < BLOCK ? n - at : BLOCK;
-        for (size_t i = 0; i < m; i++) { /* sample at + M + i */
-            size_t from = at + M + i;
-            float *to = in + 2 * (2 * M + i);
-            for (size_t q = 0; q < 2; q++)
-                to[q] = from < n ? iq[2 * from + q] : loop ? first[2 * (from - n) + q] : 0;
-        }
-        at_waves_best()->symmetric(in + 2 * M, 2 * m, tap, M, iq + 2 * at);
-        memmove(in, in + 2 * m, 4 * M * sizeof *in);
+    filter(tap, M, loop, iq, n);
+}
+
+static double bessel_i0(double x)
+{
+    double sum = 1, term = 1;
+    for (int k = 1; term > 1e-9 * sum; k++)
+        sum += term *= x * x / (4.0 * k * k);
+    return sum;
+}
+
+/* A channel filter before the converter: a sinc under Kaiser's window (Oppenheim and Schafer,
+ * section 7.6), 6 dB down at the passband's ends. */
+static void channel_filter(const struct at_channel_spec *spec, int loop, float *iq, size_t n)
+{
+    float tap[MOST_TAPS + 1];
+    double a = fmax(spec->stopband_db, 50), beta = 0.1102 * (a - 8.7);
+    for (int k = 0; k <= MOST_TAPS; k++) {
+        double x = (double)k / (MOST_TAPS + 1), w = bessel_i0(beta * sqrt(1 - x * x));
+        double s = k ? sin(AT_TAU / 2 * spec->passband * k) / (AT_TAU / 2 * k) : spec->passband;
+        tap[k] = (float)(s * w / bessel_i0(beta));
     }
+    double leak =
+        a > spec->stopband_db ? from_db(-spec->stopband_db) : 0; /* less deep: some goes by */
+    for (int k = 0; k <= MOST_TAPS; k++)
+        tap[k] *= (float)(1 - leak);
+    tap[0] += (float)leak;
+    filter(tap, MOST_TAPS, loop, iq, n);
 }
 
 /* The receiver's gain changes signal and noise alike; before the first step and after the last it
@@ -134,6 +171,8 @@ int at_channel_apply(const struct at_channel_spec *spec, double rate_hz, int loo
         spurs(spec, &r, loop, iq, n);
     if (spec->edge_rolloff_db > 0)
         rolloff(spec->edge_rolloff_db, loop, iq, n);
+    if (spec->passband > 0 && spec->passband < 1)
+        channel_filter(spec, loop, iq, n);
     if (spec->iq_gain_db != 0 || spec->iq_phase_deg != 0) {
         float gi = (float)from_db(spec->iq_gain_db / 2), gq = 1 / gi;
         float s = (float)sin(spec->iq_phase_deg * AT_TAU / 360),

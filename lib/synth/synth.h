@@ -85,6 +85,8 @@ struct at_channel_spec {
     double clip;              /* full scale over the strongest peak; below 1 clips; 0: none */
     int bits;                 /* 0: float; 8: cu8-like; 12, 16 */
     double edge_rolloff_db;   /* tilt of the receiver's filter at the band's edges */
+    double passband;    /* share of the rate, 0..1, that a channel filter lets through; 0: all */
+    double stopband_db; /* what it takes from the rest; the converter's noise comes after */
     int gated;                /* exact zeros between bursts */
     int n_gain_steps;         /* of a gain control, at drawn times; between them up to gain_step_db less */
     double gain_step_db;

@@ -291,6 +291,35 @@ static void test_rolloff(void **state)
     }
 }
 
+/* What a channel filter of 0.4 of the rate lets through of noise: all of it within, 60 dB less
+ * beyond its steep sides; 20 dB where it is asked to stop no more. */
+static void test_channel_filter(void **state)
+{
+    enum { N = 1 << 14 };
+    static float iq[2 * N];
+    static const struct {
+        double stop, f, down, within;
+    } points[] = {{60, 0.17, 0, 0.1},
+                  {60, -0.24, 60, 6},
+                  {60, 0.45, 60, 6},
+                  {20, 0.3, 20, 0.5},
+                  {80, 0.3, 80, 8}};
+    for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
+        struct at_channel_spec spec = {.passband = 0.4, .stopband_db = points[p].stop};
+        double power = 0;
+        for (size_t i = 0; i < N; i++) {
+            iq[2 * i] = (float)cos(2 * M_PI * points[p].f * (double)i);
+            iq[2 * i + 1] = (float)sin(2 * M_PI * points[p].f * (double)i);
+        }
+        assert_int_equal(at_channel_apply(&spec, 1e6, 0, NULL, iq, N), 0);
+        for (size_t i = 2 * 128; i < 2 * (N - 128); i++)
+            power += (double)iq[i] * (double)iq[i] / (N - 256);
+        print_message("%g of the rate: %.2f dB\n", points[p].f, 10 * log10(power));
+        double over = points[p].down + 10 * log10(power); /* a stopband may be better than asked */
+        assert_true(over < points[p].within && (over > -points[p].within || points[p].down >= 50));
+    }
+}
+
 /* A sawtooth of LoRa's slopes begins anew at least three times in a window that holds four sweeps
  * of the fastest: one sweep alone, or two, is as well a LoRa symbol. Those that go up and down in
  * turn (15 %) have no jump. */
@@ -361,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_same_seed_same_samples),
         cmocka_unit_test(test_bandwidth_truth),
         cmocka_unit_test(test_rolloff),
+        cmocka_unit_test(test_channel_filter),
         cmocka_unit_test(test_sidebands),
         cmocka_unit_test(test_saws_repeat),
         cmocka_unit_test(test_refuses),
