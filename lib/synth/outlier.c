@@ -15,7 +15,7 @@ struct mode {
     double shape_bt;               /* Gaussian over symbols; 0: rectangular */
 };
 
-enum { MFSK, HOPS, PULSES, TONES, ISB, HASH, BUMP };
+enum { MFSK, HOPS, PULSES, TONES, ISB, HASH, FLAT, CUT, BUMP };
 
 /* clang-format off */
 /* FT8/FT4: Franke, Somerville, Taylor, QEX 2020; Olivia, MFSK16, Thor: ARRL digital modes; RF hopping and
@@ -35,13 +35,15 @@ static const struct mode modes[] = {
     {{"tones_comb", 1e3, 5e6, 0, 0}, 8, 40, 10, 10, 0, 0, 1, 1, 0},
     {{"isb", 5000, 6000, 0, 0}, 2, 2, 1, 1, 0, 0, 1, 1, 0},
     {{"mains_hash", 1e4, 2e6, 0, 0}, 1, 2, 50, 120, 0, 0, 0.02, 0.45, 0},
+    {{"mains_flat", 2e4, 5e6, 0, 0}, 1, 2, 100, 240, 0, 0, 0.05, 0.6, 0},
+    {{"mains_flat_cut", 1e5, 1e7, 0, 0}, 1, 2, 100, 240, 0, 0, 0.05, 0.6, 0},
     /* last: noise of its own, not an outlier but what lib/dataset shows as class noise */
     {{AT_NOISE_BUMP, 1e3, 3e7, 0, 0}, 0, 0, 1, 1, 0, 0, 1, 1, 0},
 };
 /* clang-format on */
 enum { N_MODES = sizeof modes / sizeof *modes };
-static const int kinds[N_MODES] = {MFSK,   MFSK,   MFSK,  MFSK,  MFSK, HOPS, HOPS,
-                                   PULSES, PULSES, TONES, TONES, ISB,  HASH, BUMP};
+static const int kinds[N_MODES] = {MFSK,   MFSK,  MFSK,  MFSK, MFSK, HOPS, HOPS, PULSES,
+                                   PULSES, TONES, TONES, ISB,  HASH, FLAT, CUT,  BUMP};
 
 static const struct at_variant *outlier_at(size_t i)
 {
@@ -188,36 +190,93 @@ static int bump(struct at_gen *g, const struct mode *m)
     return 0;
 }
 
-/* Bursts of noise at the mains frequency or its double, round or dying away, both half waves alike
- * or not. */
-static int hash(struct at_gen *g, const struct mode *m)
+/* Noise as flat as a receiver's own up to steep edges. */
+static int flat_noise(struct at_gen *g, double bw_hz)
 {
-    double bw = at_gen_fit(g, m->v.bw_lo_hz, m->v.bw_hi_hz, 1), mains = at_gen_p(g, 0.7) ? 50 : 60;
-    int rc = at_gen_begin(g, bw), halves = at_rng_int(&g->rng, m->tones_lo, m->tones_hi);
+    double step = bw_hz / g->fs;
+    size_t m = (size_t)((double)g->n * step) + 40;
+    float *x = at_mem_array_raw(NULL, AT_MEM_OTHER, 2 * m, sizeof *x);
+    if (!x)
+        return -ENOMEM;
+    at_gen_noise(&g->rng, x, 2 * m, 1);
+    at_gen_resample(x, m, 16, step, g->iq, g->n);
+    at_mem_free(NULL, x);
+    return 0;
+}
+
+/* How a burst goes over its length (0..1). */
+struct burst {
+    int dies;          /* exponentially */
+    double round;      /* a sine's half wave to this power; 0: flat between */
+    double rise, fall; /* of this share of it */
+};
+
+static void draw_burst(struct at_gen *g, int flat, struct burst *b)
+{
+    *b = (struct burst){.dies = at_gen_p(g, 0.3)};
+    if (flat) {
+        b->rise = at_gen_lu(g, 0.001, 0.4);
+        b->fall = at_gen_lu(g, 0.001, 0.4);
+    } else {
+        b->round = at_gen_lu(g, 0.3, 2);
+    }
+}
+
+static double burst_level(const struct burst *b, double x)
+{
+    if (b->round > 0)
+        return b->dies ? exp(-5 * x) : pow(sin(AT_TAU / 2 * x), b->round);
+    return fmin(1, x / b->rise) * (b->dies ? exp(-5 * x) : fmin(1, (1 - x) / b->fall));
+}
+
+/* One or two bursts in each half wave of the mains, or in every second one; the second weaker and
+ * not half way. The mains do not run faster where a band is wider. */
+static void mains_gate(struct at_gen *g, const struct mode *m, int flat, float *gate)
+{
+    double mains = at_gen_p(g, 0.7) ? 50 : 60, window = at_gen_seconds(g),
+           each = (flat ? 2 : 1) * at_rng_int(&g->rng, m->tones_lo, m->tones_hi);
+    double period = 1 / (mains * each), len = at_gen_lu(g, m->duty_lo, m->duty_hi) * period,
+           jitter = at_gen_p(g, 0.5) ? at_gen_lu(g, 0.001, 0.05) * period : 0,
+           second = at_gen_u(g, 0.2, 1), late = flat ? at_gen_u(g, -0.3, 0.3) * period : 0;
+    struct burst b;
+    draw_burst(g, flat, &b);
+    /* a window shorter than the period sees one of them */
+    double t =
+        window < period ? at_gen_u(g, -0.6 * len, 0.7 * window) : at_gen_u(g, -1, 0) * period;
+    for (int k = 0; t < window; t += period, k++) {
+        double from = (t + (k % 2 ? late : 0) + at_rng_normal(&g->rng) * jitter) * g->fs,
+               n = len * g->fs, level = (k % 2 ? second : 1) * at_gen_u(g, 0.7, 1);
+        for (long i = (long)fmax(from, 0); i < (long)fmin(from + n, (double)g->n); i++)
+            gate[i] = (float)(level * burst_level(&b, fmax((double)i - from, 0) / n));
+        at_gen_on(g, from, from + n);
+    }
+}
+
+/* Bursts of noise at the mains frequency, its double or twice that: round in frequency, flat, or
+ * over all that the receiver shows. */
+static int hash(struct at_gen *g, const struct mode *m, int kind)
+{
+    double bw = kind == CUT      ? at_gen_u(g, 0.78, 0.94) * g->full_hz
+                : g->want_hz > 0 ? g->want_hz
+                                 : at_gen_fit(g, m->v.bw_lo_hz, m->v.bw_hi_hz, 1);
+    g->whole = kind == CUT;
+    int rc = at_gen_begin(g, bw);
     if (rc < 0)
         return rc;
-    double period = 1 / (mains * halves), len = at_gen_lu(g, m->duty_lo, m->duty_hi) * period,
-           jitter = at_gen_p(g, 0.5) ? at_gen_lu(g, 0.001, 0.05) * period : 0,
-           shape = at_gen_lu(g, 0.3, 2), second = at_gen_u(g, 0.2, 1);
-    int dies = at_gen_p(g, 0.3), k = 0;
-    noise_of_width(g, bw, at_rng_int(&g->rng, 2, 4));
+    g->fs = g->rate_hz; /* whatever share of it was asked for */
     float *gate = at_mem_array(NULL, AT_MEM_OTHER, g->n, sizeof *gate);
     if (!gate)
         return -ENOMEM;
-    for (double t = at_gen_u(g, -1, 0) * period; t < at_gen_seconds(g); t += period) {
-        double from = (t + at_rng_normal(&g->rng) * jitter) * g->fs, n = len * g->fs,
-               level = (k++ % 2 ? second : 1) * at_gen_u(g, 0.7, 1);
-        for (long i = (long)fmax(from, 0); i < (long)fmin(from + n, (double)g->n); i++) {
-            double x = fmax((double)i - from, 0) / n;
-            gate[i] = (float)(level * (dies ? exp(-5 * x) : pow(sin(AT_TAU / 2 * x), shape)));
-        }
-        at_gen_on(g, from, from + n);
-    }
+    if (kind != HASH)
+        rc = flat_noise(g, bw);
+    else
+        noise_of_width(g, bw, at_rng_int(&g->rng, 2, 4));
+    mains_gate(g, m, kind != HASH, gate);
     for (size_t i = 0; i < 2 * g->n; i++)
         g->iq[i] *= gate[i / 2];
     at_mem_free(NULL, gate);
     g->edges = AT_EDGES_P99;
-    return 0;
+    return rc;
 }
 
 static int outlier_render(struct at_gen *g, size_t i)
@@ -231,7 +290,9 @@ static int outlier_render(struct at_gen *g, size_t i)
     case ISB:
         return two_sidebands(g);
     case HASH:
-        return hash(g, m);
+    case FLAT:
+    case CUT:
+        return hash(g, m, kinds[i]);
     case BUMP:
         return bump(g, m);
     default:

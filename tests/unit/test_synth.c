@@ -268,6 +268,51 @@ static void test_bandwidth_truth(void **state)
     free(iq);
 }
 
+/* Power of iq (n, 2) around `middle` of the rate (-1/2..1/2), over a fortieth of it. */
+static double power_at(const float *iq, size_t n, double middle)
+{
+    enum { N = 1024 };
+    double sum = 0;
+    for (size_t a = 0; a + N <= n; a += N) {
+        for (int k = -12; k <= 12; k++) {
+            double f = middle + k / 1024.0, re = 0, im = 0;
+            for (size_t i = 0; i < N; i++) {
+                double w = 0.5 - 0.5 * cos(2 * M_PI * (double)i / N), x = 2 * M_PI * f * (double)i;
+                re += w * (iq[2 * (a + i)] * cos(x) + iq[2 * (a + i) + 1] * sin(x));
+                im += w * (iq[2 * (a + i) + 1] * cos(x) - iq[2 * (a + i)] * sin(x));
+            }
+            sum += re * re + im * im;
+        }
+    }
+    return sum;
+}
+
+/* What a supply keys is flat up to edges that fall within an eighth of its width, or over the whole
+ * rate, and comes at 100 to 240 Hz for 5 to 60 % of the time, however wide it is asked for. */
+static void test_mains_noise(void **state)
+{
+    enum { N = 1 << 17 };
+    float *iq = malloc(2 * N * sizeof *iq);
+    assert_non_null(iq);
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        int cut = seed % 2 == 0;
+        struct at_signal_spec s = make_spec(AT_CLASS_OUTLIER, cut ? "mains_flat_cut" : "mains_flat",
+                                            1e6, cut ? 0 : 4e5, N, seed);
+        struct at_signal_truth t;
+        assert_int_equal(at_signal_render(&s, iq, &t), 0);
+        double end = cut ? 0.37 : 0.18, middle = power_at(iq, N, 0), out = power_at(iq, N, 0.25);
+        double ripple = fmax(fabs(10 * log10(power_at(iq, N, end) / middle)),
+                             fabs(10 * log10(power_at(iq, N, -end) / middle)));
+        print_message("%s: %.1f dB from middle to edge, outside %.0f dB; on %.2f, %u times\n",
+                      s.variant, ripple, 10 * log10(out / middle), t.on_share, t.keys);
+        assert_true(ripple < 4);
+        assert_true(cut ? out > 0.5 * middle : out < 5e-3 * middle);
+        assert_true(t.on_share > 0.03 && t.on_share < 0.7);
+        assert_in_range(t.keys, 6, 34); /* of 0.131 s; those that touch are one */
+    }
+    free(iq);
+}
+
 /* The receiver's filter: flat within 0.3 dB to a quarter of the rate, 20 dB down at its edges. */
 static void test_rolloff(void **state)
 {
@@ -389,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_natural_bandwidth_is_as_told),
         cmocka_unit_test(test_same_seed_same_samples),
         cmocka_unit_test(test_bandwidth_truth),
+        cmocka_unit_test(test_mains_noise),
         cmocka_unit_test(test_rolloff),
         cmocka_unit_test(test_channel_filter),
         cmocka_unit_test(test_sidebands),
