@@ -13,8 +13,11 @@
 #define MIN_RATE_HZ  8000.0
 #define MAX_RATE_HZ  61.44e6
 #define HOP          (AT_FRAME_BINS / 2)
-#define CLEAN        0.12 /* share of the scenes that no fault of air or receiver touches */
-#define FILTERED     0.1  /* share of which only a channel's width is let through */
+#define CLEAN        0.12 /* share of the scenes that no fault of air or receiver touches, */
+#define CLEAN_LINES  0.24 /* and of those with a carrier */
+#define PLAIN        0.8  /* share of the carriers in these that are steady lines of any strength */
+#define PLAIN_ON_BIN 0.4  /* of them on a bin of the long spectra */
+#define FILTERED     0.1  /* share of the scenes of which only a channel's width is let through */
 #define WORTH        24   /* tokens that a filled-in emitter should bring at least */
 
 /* Rates that radios and recordings really have; the generator stays near them most of the time. */
@@ -269,22 +272,58 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
         d->false_per_hour = at_rng_log_uniform(r, 1e4, 1e8);
 }
 
+/* Whether emitter i is a line that nothing but noise and converter touches: most carriers, and am
+ * of a depth that makes it no carrier. */
+static bool is_plain(struct at_rng *r, const struct at_emitter *e)
+{
+    if (e->signal.class_id == AT_CLASS_CARRIER)
+        return at_rng_uniform(r, 0, 1) < PLAIN;
+    return e->signal.class_id == AT_CLASS_AM &&
+           (!strcmp(e->signal.variant, "am_voice") || !strcmp(e->signal.variant, "am_tone"));
+}
+
+/* Lines as they are of a signal generator or a station near by: steady, and far over the noise.
+ * What the leakage of windows and a converter's steps make of them is no modulation, and nothing
+ * else says so: drawn at random they would be one carrier in a thousand. */
+static void draw_plain(struct at_rng *r, struct at_draft *d)
+{
+    for (size_t i = 0; i < d->n_emitters; i++) {
+        struct at_emitter *e = &d->scene.emitters[i];
+        struct at_place *p = &d->places[i];
+        p->plain = is_plain(r, e);
+        if (!p->plain)
+            continue;
+        p->snr_db = e->snr_db = at_rng_uniform(r, 20, 75);
+        if (e->signal.class_id == AT_CLASS_CARRIER) {
+            const struct at_variant *steady = at_variant_at(AT_CLASS_CARRIER, 0);
+            snprintf(e->signal.variant, sizeof e->signal.variant, "%s", steady->name);
+            e->signal.bandwidth_hz = 0;
+            p->f_lo_hz = e->offset_hz - steady->bw_hi_hz / 2;
+            p->f_hi_hz = e->offset_hz + steady->bw_hi_hz / 2;
+        }
+    }
+}
+
 /* A good receiver at a cable or near by: the signals and even noise, transmitters as they should be
  * as often as not, and their lines then often on a bin of the long spectra, as a receiver's own. */
 static void spare_faults(struct at_rng *r, struct at_draft *d, double noise_dbfs_hz)
 {
     double bin = d->scene.rate_hz / 4096;
+    /* 8 bits where the noise is half a step of theirs and more, as a gain control sets it */
+    bool dithered = noise_dbfs_hz + 10 * log10(d->scene.rate_hz) > -45;
+    int bits = dithered && at_rng_uniform(r, 0, 1) < 0.5 ? 8 : at_rng_int(r, 0, 1) * 16;
     d->scene.channel = (struct at_channel_spec){.seed = at_rng_next(r),
                                                 .noise_dbfs_hz = noise_dbfs_hz,
-                                                .bits = at_rng_int(r, 0, 1) * 16,
+                                                .bits = bits,
                                                 .edge_rolloff_db = d->scene.channel.edge_rolloff_db,
                                                 .passband = d->scene.channel.passband,
                                                 .stopband_db = d->scene.channel.stopband_db};
     for (size_t i = 0; i < d->n_emitters; i++) {
         struct at_emitter *e = &d->scene.emitters[i];
         e->multipath = e->drift_hz = 0;
-        e->signal.clean = at_rng_uniform(r, 0, 1) < 0.5;
-        if (e->signal.clean && at_rng_uniform(r, 0, 1) < 0.5)
+        bool plain = d->places[i].plain;
+        e->signal.clean = plain || at_rng_uniform(r, 0, 1) < 0.5;
+        if (e->signal.clean && at_rng_uniform(r, 0, 1) < (plain ? PLAIN_ON_BIN : 0.5))
             e->offset_hz = bin * round(e->offset_hz / bin);
     }
 }
@@ -304,9 +343,14 @@ static void filter_channel(struct at_rng *r, struct at_draft *d)
 }
 
 /* The converter's level is that of the strongest emitter; SNRs are met by the noise. */
-static void draw_receiver(struct at_rng *r, struct at_draft *d)
+static void draw_receiver(struct at_rng *r, const struct at_draft_spec *spec, struct at_draft *d)
 {
-    bool clean = at_rng_uniform(r, 0, 1) < CLEAN;
+    bool carrier = false;
+    for (size_t i = 0; i < d->n_emitters; i++)
+        carrier = carrier || d->places[i].class_id == AT_CLASS_CARRIER;
+    bool clean = at_rng_uniform(r, 0, 1) < (carrier ? CLEAN_LINES : CLEAN);
+    if (clean && spec->snr_lo_db < spec->snr_hi_db) /* else what was asked for stands */
+        draw_plain(r, d);
     double level = clean                            ? at_rng_uniform(r, -60, -10)
                    : at_rng_uniform(r, 0, 1) < 0.15 ? at_rng_uniform(r, -3, 6)
                                                     : at_rng_uniform(r, -45, -3);
@@ -355,7 +399,7 @@ int at_draft_draw(struct at_rng *r, const struct at_draft_spec *spec, struct at_
         memmove(d.places, d.places + 1, (d.n_places - 1) * sizeof *d.places);
         d.places[d.n_places - 1] = empty;
     }
-    draw_receiver(r, &d);
+    draw_receiver(r, spec, &d);
     *ret = d;
     return 0;
 }

@@ -22,6 +22,7 @@ struct at_place {
     double line_lo_hz, line_hi_hz;       /* where it drifts, */
     double sidebands[AT_SIDEBAND_PARTS]; /* their power, as in at_signal_truth, in parts of */
     double sent_from, sent_to;           /* the emitter's samples */
+    bool plain;                          /* a strong line, the receiver plain */
     bool by_hand;                        /* opened at its true edges, whatever the detector says */
     char variant[24];
 };

@@ -153,6 +153,42 @@ static void test_lines_far_over_the_floor(void **state)
     assert_true(found >= n / 2);
 }
 
+/* Where the SNR is drawn, one in five of the carriers asked for (a tenth of all: others are filled
+ * in) and one in 25 of am are steady lines of 20 to 75 dB through a plain receiver: those over the
+ * caller's range are known by it. */
+static void test_strong_clean_lines(void **state)
+{
+    enum { N = 400 };
+    static const int classes[] = {AT_CLASS_CARRIER, AT_CLASS_AM};
+    int over[2] = {0}, loud = 0, unlike = 0;
+    float *frames = calloc(TOKENS, (size_t)at_example_columns() * sizeof *frames);
+    assert_non_null(frames);
+    for (int c = 0; c < 2; c++)
+        for (uint64_t seed = 1; seed <= N; seed++) {
+            struct at_example_info info;
+            const struct at_example_spec spec = {.seed = seed * 31,
+                                                 .class_id = classes[c],
+                                                 .max_tokens = 32,
+                                                 .snr_lo_db = -10,
+                                                 .snr_hi_db = 40};
+            assert_int_equal(at_example_make(&spec, frames, &info), 0);
+            if (info.n_tokens == 0 || info.snr_db <= 40)
+                continue;
+            over[c]++;
+            loud += info.snr_db > 60;
+            unlike += info.snr_db > 75 || (strcmp(info.variant, "carrier_steady") != 0 &&
+                                           strcmp(info.variant, "am_voice") != 0 &&
+                                           strcmp(info.variant, "am_tone") != 0);
+        }
+    free(frames);
+    print_message("over 40 dB: %d of %d carriers, %d of %d am; %d over 60 dB\n", over[0], N,
+                  over[1], N, loud);
+    assert_int_equal(unlike, 0);
+    assert_in_range(over[0], N / 14, N / 5);
+    assert_in_range(over[1], N / 100, N / 14);
+    assert_true(loud * 5 > over[0] + over[1]);
+}
+
 static bool is_am(const struct at_example_info *i)
 {
     return i->n_tokens > 0 && i->class_id == AT_CLASS_AM;
@@ -324,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_short_bursts_are_as_told),
         cmocka_unit_test(test_noise_holds_no_line),
         cmocka_unit_test(test_lines_far_over_the_floor),
+        cmocka_unit_test(test_strong_clean_lines),
         cmocka_unit_test(test_am_only_where_it_can_be_seen),
         cmocka_unit_test(test_am_is_shown_by_its_carrier),
         cmocka_unit_test(test_same_seed_same_example),
