@@ -3,6 +3,7 @@
 """Short trainings that differ in one thing, on the same examples and steps: norm, aux columns, groups left out.
 
     train/ablate.py --pool pool --out run/ablate.json --seconds 60
+    CUDA_VISIBLE_DEVICES=1 train/ablate.py --pool pool --out run/left-out-1.json --only without_sweep --seconds 200
 
 Leaving out a group of classes shows what `unknown` is worth: AUROC of the energy, of the top probability and of the
 Mahalanobis distance of pooled states, known signals against the left-out ones at 10 dB and more.
@@ -25,7 +26,7 @@ from evaluate import all_logits, auroc, energy_of, only, softmax
 from pool import Pool
 
 LEFT_OUT = {"sweep": ("css", "chirp"), "digital": ("ofdm", "psk_qam"), "fsk": ("fsk2", "gfsk", "fsk4")}
-RUNS = [("rmsnorm", [], ())] + [("without_" + k, [], v) for k, v in LEFT_OUT.items()] + [
+RUNS = [("rmsnorm", [], ())] + [("without_" + k, ["--optimizer", "muon"], v) for k, v in LEFT_OUT.items()] + [
     ("layernorm", ["--norm", "layernorm"], ()), ("spectra_only", ["--spectra-only"], ()), ("muon", ["--optimizer", "muon"], ())]
 
 
@@ -33,6 +34,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--pool", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--only", nargs="+", choices=[r[0] for r in RUNS], help="these trainings; default: all")
     p.add_argument("--seconds", type=float, default=60, help="of each training; the first one sets the steps of all")
     p.add_argument("--steps", type=int, default=0, help="or steps of each")
     p.add_argument("--limit", type=float, default=1.5, help="a training that takes so many times --seconds is cut, and its row says so")
@@ -46,13 +48,15 @@ def arguments():
     return p.parse_args()
 
 
-def read_examples(args, pool, chunks):
-    """Fills the pool with the chunks 0, 1, ... as they come, until --examples are there or --wait is over; chunks: so
-    many, whatever --examples says (those that began took as many). Returns how many they were."""
+def read_examples(args, pool, first, chunks):
+    """Fills the pool with the chunks `first` (-1: the oldest there is) and on as they come, until --examples are there or --wait is over;
+    chunks: so many, whatever --examples says (those that began took as many). Returns the first one and how many they were."""
     k, began = 0, time.time()
     while k < chunks or (not chunks and pool.made < args.examples):
-        path = args.pool / data.chunk_name("train", k)
-        if path.exists():
+        if first < 0:
+            first = min((int(p.stem.split("-")[1]) for p in args.pool.glob("train-*.npz")), default=-1)
+        path = args.pool / data.chunk_name("train", first + k)
+        if first >= 0 and path.exists():
             chunk = data.Chunk.read(path)
             if pool.write + len(chunk.spectra) > pool.capacity:
                 break
@@ -63,8 +67,8 @@ def read_examples(args, pool, chunks):
         else:
             time.sleep(.05)
     if not k:
-        raise SystemExit(f"no {args.pool / data.chunk_name('train', 0)}: make examples with train/examples.py")
-    return k
+        raise SystemExit(f"no {args.pool / 'train-*.npz'}: make examples with train/examples.py")
+    return first, k
 
 
 def save(path, state):
@@ -169,12 +173,13 @@ def main():
     args = arguments()
     labels, shape = data.labels_of(args.pool), data.shape_of(args.pool)
     result = json.loads(args.out.read_text()) if args.out.exists() else {"runs": {}}
-    todo = [r for r in RUNS if r[0] not in result["runs"]]
+    todo = [r for r in RUNS if r[0] not in result["runs"] and r[0] in (args.only or [r[0]])]
     if not todo:
         return
     capacity = args.capacity or (60_000_000 if args.device == "cuda" else 2_000_000)
     pool = Pool(capacity, shape[0], shape[1] - shape[0], args.device)
-    result.update(chunks=read_examples(args, pool, result.get("chunks", 0)), examples=pool.made, device=args.device)
+    first, chunks = read_examples(args, pool, result.get("first", -1), result.get("chunks", 0))
+    result.update(first=first, chunks=chunks, examples=pool.made, device=args.device)
     statistics = T.aux_statistics(pool.aux[:pool.write].float().cpu().numpy())
     validation = data.read_split(args.pool, "test" if any(args.pool.glob("test-*.npz")) else "validation", args.test, args.wait)
     test, steps = only(validation, np.arange(min(args.test, len(validation.info)))), result.get("steps", args.steps)
