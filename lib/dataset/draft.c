@@ -282,18 +282,20 @@ static bool is_plain(struct at_rng *r, const struct at_emitter *e)
            (!strcmp(e->signal.variant, "am_voice") || !strcmp(e->signal.variant, "am_tone"));
 }
 
-/* Lines as they are of a signal generator or a station near by: steady, and far over the noise.
- * What the leakage of windows and a converter's steps make of them is no modulation, and nothing
- * else says so: drawn at random they would be one carrier in a thousand. */
-static void draw_plain(struct at_rng *r, struct at_draft *d)
+/* Lines as they are of a signal generator or a station near by: steady, and far over the noise,
+ * where SNRs of 40 dB are asked for up to 75 dB, as nothing is too strong for a training. What the
+ * leakage of windows and a converter's steps make of them is no modulation, and nothing else says
+ * so: drawn at random they would be one carrier in a thousand. */
+static void draw_plain(struct at_rng *r, const struct at_draft_spec *spec, struct at_draft *d)
 {
+    double least = fmax(20, spec->snr_lo_db), most = spec->snr_hi_db < 40 ? spec->snr_hi_db : 75;
     for (size_t i = 0; i < d->n_emitters; i++) {
         struct at_emitter *e = &d->scene.emitters[i];
         struct at_place *p = &d->places[i];
-        p->plain = is_plain(r, e);
+        p->plain = most > least && is_plain(r, e);
         if (!p->plain)
             continue;
-        p->snr_db = e->snr_db = at_rng_uniform(r, 20, 75);
+        p->snr_db = e->snr_db = at_rng_uniform(r, least, most);
         if (e->signal.class_id == AT_CLASS_CARRIER) {
             const struct at_variant *steady = at_variant_at(AT_CLASS_CARRIER, 0);
             snprintf(e->signal.variant, sizeof e->signal.variant, "%s", steady->name);
@@ -350,7 +352,7 @@ static void draw_receiver(struct at_rng *r, const struct at_draft_spec *spec, st
         carrier = carrier || d->places[i].class_id == AT_CLASS_CARRIER;
     bool clean = at_rng_uniform(r, 0, 1) < (carrier ? CLEAN_LINES : CLEAN);
     if (clean && spec->snr_lo_db < spec->snr_hi_db) /* else what was asked for stands */
-        draw_plain(r, d);
+        draw_plain(r, spec, d);
     double level = clean                            ? at_rng_uniform(r, -60, -10)
                    : at_rng_uniform(r, 0, 1) < 0.15 ? at_rng_uniform(r, -3, 6)
                                                     : at_rng_uniform(r, -45, -3);
