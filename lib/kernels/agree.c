@@ -72,8 +72,42 @@ static bool products_agree(const struct at_kernels *a, const struct at_kernels *
     return is_near(y[0], y[1], m * n, within);
 }
 
-/* n queries; query i sees slots begin+i..end-1-(n-1-i), or none where every fifth is left out. Where
- * begin is odd, what lies beside may be read too. */
+/* The same in fp32, by pieces where a variant takes them. */
+static bool pieces_agree(const struct at_kernels *a, const struct at_kernels *b, size_t m, size_t n,
+                         size_t k, enum product what)
+{
+    float x[ROWS * DEPTH], w[WIDE * DEPTH], panels[(WIDE + 24) * DEPTH], bias[WIDE],
+        y[2][ROWS * WIDE];
+    uint16_t pieces[3 * (WIDE + 24) * DEPTH];
+    uint32_t seed = 7;
+    for (size_t i = 0; i < m * k; i++)
+        x[i] = draw(&seed);
+    for (size_t i = 0; i < n * k; i++)
+        w[i] = draw(&seed);
+    for (size_t i = 0; i < n; i++)
+        bias[i] = draw(&seed);
+    for (size_t i = 0; i < m * n; i++)
+        y[0][i] = y[1][i] = draw(&seed);
+    at_kernels_pack(w, n, k, panels);
+    at_kernels_pack_split(w, n, k, pieces);
+    for (int v = 0; v < 2; v++)
+        (v ? b : a)->linear(&(struct at_linear){.x = x,
+                                                .w = panels,
+                                                .split = pieces,
+                                                .bias = bias,
+                                                .y = y[v],
+                                                .m = m,
+                                                .n = n,
+                                                .k = k,
+                                                .x_stride = k,
+                                                .y_stride = n,
+                                                .add = what == ADD,
+                                                .gelu = what == GELU ? y[v] : NULL});
+    return is_near(y[0], y[1], m * n, 2e-6f);
+}
+
+/* n queries; query i sees slots begin+i..end-1-(n-1-i), or none where every fifth is left out.
+ * Where begin is odd, what lies beside may be read too. */
 static bool attention_agrees(const struct at_kernels *a, const struct at_kernels *b, size_t n,
                              size_t dim, int32_t begin, int32_t end, float within)
 {
@@ -123,6 +157,9 @@ bool at_kernels_agree(const struct at_kernels *a, const struct at_kernels *b, fl
            products_agree(a, b, 15, 32, 32, PLAIN, within) &&
            products_agree(a, b, 33, 40, 30, ADD, within) &&
            products_agree(a, b, 50, 72, 64, GELU, rounded) &&
+           pieces_agree(a, b, 64, 96, 128, PLAIN) && pieces_agree(a, b, 32, 32, 64, ADD) &&
+           pieces_agree(a, b, ROWS, WIDE, DEPTH, PLAIN) && pieces_agree(a, b, 50, 72, 45, GELU) &&
+           pieces_agree(a, b, 33, 40, 30, ADD) &&
            attention_agrees(a, b, 64, 32, 0, SLOTS, within) &&
            attention_agrees(a, b, ROWS, 32, 3, 600, within) &&
            attention_agrees(a, b, ROWS, 64, 37, 571, within) &&

@@ -145,3 +145,24 @@ void at_kernels_pack_bf16(const float *w, size_t rows, size_t depth, uint16_t *p
             panels[r / AT_PANEL * AT_PANEL * depth + (i / 2 * AT_PANEL + r % AT_PANEL) * 2 +
                    i % 2] = at_bf16(w[r * depth + i]);
 }
+
+size_t at_kernels_split_values(size_t rows, size_t depth)
+{
+    return 3 * at_round_up(rows, AT_PANEL) * at_round_up(depth, AT_PANEL);
+}
+
+void at_kernels_pack_split(const float *w, size_t rows, size_t depth, uint16_t *pieces)
+{
+    const size_t tile = 16 * AT_PANEL, piece = 2 * tile, steps = at_round_up(depth, AT_PANEL) / 32;
+    memset(pieces, 0, at_kernels_split_values(rows, depth) * sizeof *pieces);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < depth; i++) {
+            uint16_t *to = pieces + (r / AT_PANEL * steps + i / AT_PANEL) * 3 * piece +
+                           r % AT_PANEL / 16 * tile + (i % AT_PANEL / 2 * 16 + r % 16) * 2 + i % 2;
+            float left = w[r * depth + i];
+            for (int p = 0; p < 3; p++) {
+                to[p * piece] = at_bf16_low(left);
+                left -= at_from_bf16(to[p * piece]);
+            }
+        }
+}

@@ -35,6 +35,7 @@ struct at_linear {
     bool add;   /* y += instead of y =; bias is then ignored */
     void *gelu; /* NULL, or (m, n; y_stride) in y's place, floats or for linear_bf16 bf16; not with
                    add */
+    const uint16_t *split; /* linear: pieces of w from at_kernels_pack_split, or NULL */
 };
 
 /* n queries of one head against a set of keys. Called once per set; the running softmax lives in
@@ -57,6 +58,7 @@ struct at_kernels {
     uint32_t version;
     uint32_t level;   /* enum at_cpu_level this table was compiled for */
     const char *name; /* "generic", "v3", "v4", ... */
+    bool splits;      /* linear is faster where it gets at_linear.split */
 
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float a, const float *x, size_t n, float *y); /* y += a x */
@@ -123,6 +125,14 @@ void at_kernels_pack(const float *w, size_t rows, size_t depth, float *panels);
 /* The same in bf16: rows rounded up to 32 times depth values, depth even. */
 void at_kernels_pack_bf16(const float *w, size_t rows, size_t depth, uint16_t *panels);
 
+/* Values that pieces of w (rows, depth) take. */
+size_t at_kernels_split_values(size_t rows, size_t depth);
+/* w (rows, depth) = the sum of three bf16 pieces, each what is left of it without its low bits: for
+ * every 32 rows (outputs) and every 32 of the depth a piece after the other, high first, of each
+ * two tiles of 16 rows; of a tile 16 pairs of neighbours in depth by 16 rows. Zeros beyond. Exact
+ * but for what is below 2^-133. Any thread. */
+void at_kernels_pack_split(const float *w, size_t rows, size_t depth, uint16_t *pieces);
+
 /* x rounded to bf16, to nearest even; NaN stays NaN. */
 static inline uint16_t at_bf16(float x)
 {
@@ -131,6 +141,16 @@ static inline uint16_t at_bf16(float x)
         uint32_t u;
     } v = {x};
     return x == x ? (uint16_t)((v.u + 0x7fff + (v.u >> 16 & 1)) >> 16) : 0x7fc0;
+}
+
+/* x without its low 16 bits: never beyond x, unlike what is rounded. */
+static inline uint16_t at_bf16_low(float x)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v = {x};
+    return (uint16_t)(v.u >> 16);
 }
 
 static inline float at_from_bf16(uint16_t x)

@@ -152,22 +152,11 @@ INLINE void block(const struct at_linear *j, size_t row, size_t column, const bo
     const float *bias = j->bias ? j->bias + column : zeros;
     float own[2 * TILE_ROWS * AT_PANEL] __attribute__((aligned(64))); /* to be activated */
     size_t step = j->gelu ? AT_PANEL : j->y_stride;
-    float *y = j->gelu ? own : j->y + row * j->y_stride + column, *below = y + TILE_ROWS * step;
-    size_t stride = 4 * step, at = j->add ? stride : 0; /* 0: one row for all */
-    TILE_LOAD(0, j->add ? y : bias, at);
-    TILE_LOAD(1, (j->add ? y : bias) + 16, at);
-    if (two) {
-        TILE_LOAD(2, j->add ? below : bias, at);
-        TILE_LOAD(3, (j->add ? below : bias) + 16, at);
-    }
+    float *y = j->gelu ? own : j->y + row * j->y_stride + column;
+    tiles_load(j->add ? y : bias, j->add ? step : 0, two); /* 0: one row for all */
     tiles_run((const value *)j->x + row * j->x_stride, j->x_stride,
               (const value *)j->w + column * j->k, 2 * AT_PANEL, j->k, true, two);
-    TILE_STORE(0, y, stride);
-    TILE_STORE(1, y + 16, stride);
-    if (two) {
-        TILE_STORE(2, below, stride);
-        TILE_STORE(3, below + 16, stride);
-    }
+    tiles_store(y, step, two);
     if (j->gelu)
         activate(j, row, two ? 2 * TILE_ROWS : TILE_ROWS, column, AT_PANEL, own, AT_PANEL);
 }
@@ -203,6 +192,87 @@ void LINEAR(const struct at_linear *j)
     beside.n -= columns;
     if (beside.n)
         by_vectors(&beside);
+}
+#elif AT_HAS_TILES
+#define SPLIT_ROWS 10   /* fewer are faster by vectors */
+#define SPLIT_MOST 1024 /* of the depth: pieces of 32 rows then take 192 KiB of the stack */
+
+/* x (rows, k; stride), 32 rows at most, to pieces of a left factor, zeros beyond. */
+static void split_rows(const float *x, size_t stride, size_t rows, size_t k, uint16_t *pieces)
+{
+    for (size_t i = 0; i < k; i += TILE_DEPTH, pieces += SPLIT_STEP) {
+        const size_t n = k - i < TILE_DEPTH ? k - i : TILE_DEPTH;
+        float some[TILE_DEPTH] = {0};
+        for (size_t r = 0; r < at_round_up(rows, TILE_ROWS); r++) {
+            const float *from = r < rows ? x + r * stride + i : some;
+            if (r == rows)
+                memset(some, 0, sizeof some);
+            else if (r < rows && n < TILE_DEPTH)
+                from = memcpy(some, from, n * sizeof *some);
+            vf_store_split(pieces + r * TILE_DEPTH, SPLIT_PIECE, from);
+        }
+    }
+}
+
+/* Sums (rows, 32) of rows from `row` on and the panel's columns to where they belong. */
+static void put(const struct at_linear *j, size_t row, size_t rows, size_t column, float *sums)
+{
+    const size_t columns = j->n - column < AT_PANEL ? j->n - column : AT_PANEL;
+    const float *bias = j->bias && !j->add ? j->bias + column : NULL;
+    for (size_t r = 0; r < rows && (bias || !j->gelu); r++) {
+        float *from = sums + r * AT_PANEL,
+              *y = j->gelu ? from : j->y + (row + r) * j->y_stride + column;
+        for (size_t c = 0; c < columns; c++)
+            y[c] = from[c] + (j->add ? y[c] : bias ? bias[c] : 0);
+    }
+    if (j->gelu)
+        activate(j, row, rows, column, columns, sums, AT_PANEL);
+}
+
+/* The products of pieces of `rows` rows, more than 16 with `two`, and of the panel's 32 columns. */
+INLINE void split_block(const struct at_linear *j, const uint16_t *pieces, size_t row, size_t rows,
+                        size_t column, const bool two)
+{
+    const size_t steps = (j->k + TILE_DEPTH - 1) / TILE_DEPTH;
+    const bool whole =
+        rows % TILE_ROWS == 0 && column + AT_PANEL <= j->n && !j->gelu && (j->add || !j->bias);
+    float own[2 * TILE_ROWS * AT_PANEL] __attribute__((aligned(64)));
+    float *y = whole ? j->y + row * j->y_stride + column : own;
+    const size_t step = whole ? j->y_stride : AT_PANEL;
+    if (whole && j->add)
+        tiles_load(y, step, two);
+    else
+        tiles_zero(two);
+    tiles_run_split(pieces, j->split + column / AT_PANEL * steps * SPLIT_STEP, steps, two);
+    tiles_store(y, step, two);
+    if (!whole)
+        put(j, row, rows, column, own);
+}
+
+/* Six products of bf16 pieces over tiles are faster than one of fp32. */
+static void by_pieces(const struct at_linear *j)
+{
+    uint16_t pieces[SPLIT_MOST / TILE_DEPTH * SPLIT_STEP] __attribute__((aligned(64)));
+    tiles_begin();
+    for (size_t row = 0; row < j->m; row += 2 * TILE_ROWS) {
+        const size_t rows = j->m - row < 2 * TILE_ROWS ? j->m - row : 2 * TILE_ROWS;
+        split_rows((const float *)j->x + row * j->x_stride, j->x_stride, rows, j->k, pieces);
+        for (size_t column = 0; column < j->n; column += AT_PANEL) {
+            if (rows > TILE_ROWS)
+                split_block(j, pieces, row, rows, column, true);
+            else
+                split_block(j, pieces, row, rows, column, false);
+        }
+    }
+    tiles_end();
+}
+
+void LINEAR(const struct at_linear *j)
+{
+    if (j->split && j->m >= SPLIT_ROWS && j->k <= SPLIT_MOST)
+        by_pieces(j);
+    else
+        by_vectors(j);
 }
 #else
 void LINEAR(const struct at_linear *j)

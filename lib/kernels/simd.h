@@ -418,4 +418,32 @@ INLINE void vf_tile_pairs(vf acc[][WIDE_NV], const int mr, const int nv, const u
     }
 }
 
+/* Three bf16 pieces of each of 32 floats, `next` values apart, whose sum they are: each is what is
+ * left without its low 16 bits (at_kernels_pack_split). */
+INLINE void vf_store_split(uint16_t *p, size_t next, const float *x)
+{
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+    __m512i order;
+    for (int i = 0; i < 32; i++)
+        ((uint16_t *)&order)[i] = (uint16_t)(2 * i + 1);
+    __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+    UNROLL
+    for (int i = 0; i < 3; i++) {
+        _mm512_storeu_si512(p + (size_t)i * next,
+                            _mm512_permutex2var_epi16((__m512i)a, order, (__m512i)b));
+        a -= (__m512)((__m512i)a & high);
+        b -= (__m512)((__m512i)b & high);
+    }
+#else
+    for (int i = 0; i < 32; i++) {
+        float left = x[i];
+        for (size_t k = 0; k < 3; k++) {
+            p[k * next + (size_t)i] = at_bf16_low(left);
+            left -= at_from_bf16(at_bf16_low(left));
+        }
+    }
+#endif
+}
+
 #endif

@@ -2,6 +2,7 @@
 #include "lib/kernels/ops.h"
 
 #include "lib/base/cpu.h"
+#include "lib/kernels/tiles.h"
 
 #define STRING_(x) #x
 #define STRING(x)  STRING_(x)
@@ -19,7 +20,6 @@ DECLARE(axpy)
 DECLARE(softmax)
 DECLARE(rmsnorm)
 DECLARE(layernorm)
-DECLARE(linear)
 DECLARE(rope_table)
 DECLARE(rope_rows)
 DECLARE(rope_panels)
@@ -35,12 +35,13 @@ const struct at_kernels AT_FN(kernels) = {
     .version = AT_KERNELS_VERSION,
     .level = AT_ISA_LEVEL,
     .name = STRING(AT_ISA),
+    .splits = AT_HAS_TILES,
     .dot = AT_BASE(dot),
     .axpy = AT_BASE(axpy),
     .softmax = AT_BASE(softmax),
     .rmsnorm = AT_BASE(rmsnorm),
     .layernorm = AT_BASE(layernorm),
-    .linear = AT_BASE(linear),
+    .linear = AT_FN(linear),
     .rope_table = AT_BASE(rope_table),
     .rope_rows = AT_BASE(rope_rows),
     .rope_panels = AT_BASE(rope_panels),

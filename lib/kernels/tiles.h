@@ -97,6 +97,65 @@ INLINE void tiles_end(void)
 #endif
 
 #if AT_HAS_TILES
+/* Tiles 0 and 1 (and 2, 3: `two`, the next 16 rows): sums of 32 columns, rows `stride` floats
+ * apart.
+ */
+INLINE void tiles_load(const float *from, size_t stride, const bool two)
+{
+    TILE_LOAD(0, from, 4 * stride);
+    TILE_LOAD(1, from + 16, 4 * stride);
+    if (two) {
+        TILE_LOAD(2, from + TILE_ROWS * stride, 4 * stride);
+        TILE_LOAD(3, from + TILE_ROWS * stride + 16, 4 * stride);
+    }
+}
+
+INLINE void tiles_store(float *to, size_t stride, const bool two)
+{
+    TILE_STORE(0, to, 4 * stride);
+    TILE_STORE(1, to + 16, 4 * stride);
+    if (two) {
+        TILE_STORE(2, to + TILE_ROWS * stride, 4 * stride);
+        TILE_STORE(3, to + TILE_ROWS * stride + 16, 4 * stride);
+    }
+}
+
+INLINE void tiles_zero(const bool two)
+{
+    TILE_ZERO(0);
+    TILE_ZERO(1);
+    if (two) {
+        TILE_ZERO(2);
+        TILE_ZERO(3);
+    }
+}
+
+/* Of pieces (at_kernels_pack_split): values of one piece of 32 rows or columns, and of all three.
+ */
+#define SPLIT_PIECE ((size_t)2 * TILE_ROWS * TILE_DEPTH)
+#define SPLIT_STEP  (3 * SPLIT_PIECE)
+
+#define SPLIT_LEFT(a, piece, two)                                                                  \
+    do {                                                                                           \
+        TILE_LOAD(4, (a) + (piece)*SPLIT_PIECE, 2 * TILE_DEPTH);                                   \
+        if (two)                                                                                   \
+            TILE_LOAD(5, (a) + (piece)*SPLIT_PIECE + SPLIT_PIECE / 2, 2 * TILE_DEPTH);             \
+    } while (0)
+#define SPLIT_RIGHT(b, piece)                                                                      \
+    do {                                                                                           \
+        TILE_LOAD(6, (b) + (piece)*SPLIT_PIECE, 2 * TILE_DEPTH);                                   \
+        TILE_LOAD(7, (b) + (piece)*SPLIT_PIECE + SPLIT_PIECE / 2, 2 * TILE_DEPTH);                 \
+    } while (0)
+#define SPLIT_DOT(two)                                                                             \
+    do {                                                                                           \
+        TILE_DOT(0, 4, 6);                                                                         \
+        TILE_DOT(1, 4, 7);                                                                         \
+        if (two) {                                                                                 \
+            TILE_DOT(2, 5, 6);                                                                     \
+            TILE_DOT(3, 5, 7);                                                                     \
+        }                                                                                          \
+    } while (0)
+
 /* Tiles 0, 1 (and 2, 3: `two`, the next 16 rows) += a (16 or 32 rows, depth; stride lda) b (depth /
  * 2 rows of pairs, 16 columns a tile; stride ldb), depth a multiple of TILE_DEPTH; strides in bf16
  * values. `wide`: 32 columns, else 16 in tiles 0 and 2 alone. */
@@ -117,6 +176,28 @@ INLINE void tiles_run(const uint16_t *a, size_t lda, const uint16_t *b, size_t l
             if (wide)
                 TILE_DOT(3, 5, 7);
         }
+    }
+}
+
+/* The same over pieces of both factors, whole tiles of them one behind the other: `steps` times
+ * TILE_DEPTH, each of a the three pieces of 32 rows, of b those of 32 columns. Small products
+ * first; of two that follow each other one factor stays where it is. */
+INLINE void tiles_run_split(const uint16_t *a, const uint16_t *b, size_t steps, const bool two)
+{
+    for (size_t i = 0; i < steps; i++, a += SPLIT_STEP, b += SPLIT_STEP) {
+        SPLIT_LEFT(a, 2, two);
+        SPLIT_RIGHT(b, 0);
+        SPLIT_DOT(two);
+        SPLIT_LEFT(a, 1, two);
+        SPLIT_DOT(two);
+        SPLIT_RIGHT(b, 1);
+        SPLIT_DOT(two);
+        SPLIT_LEFT(a, 0, two);
+        SPLIT_DOT(two);
+        SPLIT_RIGHT(b, 2);
+        SPLIT_DOT(two);
+        SPLIT_RIGHT(b, 0);
+        SPLIT_DOT(two);
     }
 }
 #endif

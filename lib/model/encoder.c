@@ -7,23 +7,34 @@
 
 #include "lib/base/cpu.h"
 
-/* Takes panels (rows, depth) from *at and packs w into them. */
-static const float *pack(float **at, const float *w, size_t rows, size_t depth)
+/* Where the next matrix goes. */
+struct room {
+    float *fp32;
+    uint16_t *split; /* NULL where the kernels want none */
+};
+
+/* w (rows, depth) in panels of fp32, and its pieces. */
+static struct at_packed pack(struct room *at, const float *w, size_t rows, size_t depth)
 {
-    float *panels = *at;
-    at_kernels_pack(w, rows, depth, panels);
-    *at += at_round_up(at_kernels_panel_floats(rows, depth), AT_LANE);
-    return panels;
+    struct at_packed p = {.fp32 = at->fp32, .split = at->split, .n = rows, .k = depth};
+    at_kernels_pack(w, rows, depth, at->fp32);
+    at->fp32 += at_round_up(at_kernels_panel_floats(rows, depth), AT_LANE);
+    if (at->split) {
+        at_kernels_pack_split(w, rows, depth, at->split);
+        at->split += at_kernels_split_values(rows, depth);
+    }
+    return p;
 }
 
 /* The same in both modes; both blocks are laid out alike, in values. */
-static struct at_packed pack_both(const struct at_encoder *e, float **at, const float *w,
+static struct at_packed pack_both(const struct at_encoder *e, struct room *at, const float *w,
                                   size_t rows, size_t depth)
 {
-    uint16_t *bf16 = e->packed_bf16 + (*at - e->packed);
+    uint16_t *bf16 = e->packed_bf16 + (at->fp32 - e->packed);
     at_kernels_pack_bf16(w, rows, depth, bf16);
-    return (struct at_packed){
-        .fp32 = pack(at, w, rows, depth), .bf16 = bf16, .n = rows, .k = depth};
+    struct at_packed p = pack(at, w, rows, depth);
+    p.bf16 = bf16;
+    return p;
 }
 
 /* Of the layers; both modes take as many values. */
@@ -41,6 +52,18 @@ static size_t packed_floats(const struct at_model_config *c)
     size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux;
     return layer_values(c) + at_round_up(at_kernels_panel_floats(d, n_in), AT_LANE) +
            at_round_up(d, AT_LANE);
+}
+
+/* Pieces of the same; 0 where the kernels want none. */
+static size_t split_values(const struct at_encoder *e)
+{
+    const struct at_model_config *c = &e->model->config;
+    size_t d = c->d_model;
+    if (!e->kernels->splits)
+        return 0;
+    return c->n_layers * (4 * at_kernels_split_values(d, d) + at_kernels_split_values(c->d_ff, d) +
+                          at_kernels_split_values(d, c->d_ff)) +
+           at_kernels_split_values(d, (size_t)c->n_bins + c->n_aux);
 }
 
 /* W [spectrum; (aux - shift) scale] + b = W' [spectrum; aux] + b'. w: scratch (d_model, n_bins +
@@ -65,16 +88,19 @@ static void fold_aux(const struct at_model *m, float *w, float *bias)
 static int pack_all(struct at_encoder *e, struct at_error *err)
 {
     const struct at_model_config *c = &e->model->config;
-    size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux;
+    size_t d = c->d_model, n_in = (size_t)c->n_bins + c->n_aux, pieces = split_values(e);
     e->layers = at_mem_array(e->mem, AT_MEM_WEIGHTS, c->n_layers, sizeof *e->layers);
     e->packed = at_mem_array(e->mem, AT_MEM_WEIGHTS, packed_floats(c), sizeof *e->packed);
     e->packed_bf16 = at_mem_array(e->mem, AT_MEM_WEIGHTS, layer_values(c), sizeof *e->packed_bf16);
-    float *folded = at_mem_array(e->mem, AT_MEM_WEIGHTS, d * n_in, sizeof *folded), *at = e->packed;
-    if (!e->layers || !e->packed || !e->packed_bf16 || !folded) {
+    if (pieces)
+        e->split = at_mem_array(e->mem, AT_MEM_WEIGHTS, pieces, sizeof *e->split);
+    float *folded = at_mem_array(e->mem, AT_MEM_WEIGHTS, d * n_in, sizeof *folded);
+    if (!e->layers || !e->packed || !e->packed_bf16 || (pieces && !e->split) || !folded) {
         at_mem_free(e->mem, folded);
         return at_error_set(err, -ENOMEM, "no memory for %zu bytes of packed weights",
-                            packed_floats(c) * sizeof *at);
+                            packed_floats(c) * sizeof *e->packed + pieces * sizeof *e->split);
     }
+    struct room at = {e->packed, e->split};
     for (size_t i = 0; i < c->n_layers; i++) {
         const struct at_layer_weights *w = &e->model->layers[i];
         e->layers[i] = (struct at_packed_layer){
@@ -86,9 +112,9 @@ static int pack_all(struct at_encoder *e, struct at_error *err)
             .down = pack_both(e, &at, w->down, d, c->d_ff),
         };
     }
-    e->embed_b = at;
-    fold_aux(e->model, folded, at);
-    at += at_round_up(d, AT_LANE);
+    e->embed_b = at.fp32;
+    fold_aux(e->model, folded, at.fp32);
+    at.fp32 += at_round_up(d, AT_LANE);
     e->embed = pack(&at, folded, d, n_in);
     at_mem_free(e->mem, folded);
     return 0;
@@ -139,6 +165,7 @@ void at_encoder_destroy(struct at_encoder *e)
     at_mem_free(e->mem, e->layers);
     at_mem_free(e->mem, e->packed);
     at_mem_free(e->mem, e->packed_bf16);
+    at_mem_free(e->mem, e->split);
     at_mem_free(e->mem, e);
 }
 
@@ -154,6 +181,7 @@ static void linear(const struct at_encoder *e, enum at_mode mode, const void *x,
     bool bf16 = mode == AT_MODE_BF16;
     to.x = x;
     to.w = bf16 ? (const void *)p->bf16 : p->fp32;
+    to.split = p->split;
     to.m = m;
     to.n = p->n;
     to.k = p->k;
@@ -177,12 +205,13 @@ static void embed(const struct at_encoder *e, struct at_worker *w, const struct 
     const struct at_model_config *c = &e->model->config;
     e->kernels->linear(&(struct at_linear){
         .x = s->frames,
-        .w = e->embed,
+        .w = e->embed.fp32,
+        .split = e->embed.split,
         .bias = e->embed_b,
         .y = w->x + s->row * c->d_model,
         .m = s->n,
-        .n = c->d_model,
-        .k = (size_t)c->n_bins + c->n_aux,
+        .n = e->embed.n,
+        .k = e->embed.k,
         .x_stride = stride,
         .y_stride = c->d_model,
     });

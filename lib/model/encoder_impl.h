@@ -9,8 +9,9 @@
 
 /* One matrix (n, k) in both modes. */
 struct at_packed {
-    const float *fp32;    /* panels */
-    const uint16_t *bf16; /* bf16 panels */
+    const float *fp32;     /* panels */
+    const uint16_t *bf16;  /* bf16 panels */
+    const uint16_t *split; /* pieces of fp32 or NULL, see at_kernels_pack_split */
     size_t n, k;
 };
 
@@ -23,9 +24,11 @@ struct at_encoder {
     const struct at_model *model;
     const struct at_kernels *kernels;
     struct at_packed_layer *layers;
-    float *packed;                /* all panels and the embedding's bias, one block */
-    uint16_t *packed_bf16;        /* all bf16 panels */
-    const float *embed, *embed_b; /* panels, (d_model); with the scaling of aux folded in */
+    float *packed;          /* all panels and the embedding's bias, one block */
+    uint16_t *packed_bf16;  /* all bf16 panels */
+    uint16_t *split;        /* all pieces of fp32; NULL where the kernels want none */
+    struct at_packed embed; /* with the scaling of aux folded in; no bf16 */
+    const float *embed_b;   /* (d_model) */
 };
 
 /* One session's share of a pass. */

@@ -11,6 +11,7 @@
 
 #include "lib/model/encoder.h"
 #include "tests/backends/parity.h"
+#include "tests/support/variants.h"
 
 /* One golden file: model, frames (n, width), and the streams to expect. */
 struct golden {
@@ -109,7 +110,7 @@ static void all_golden(void)
     for (int i = 0; i < 5; i++) {
         struct golden g = load(i);
         const struct at_kernels *k;
-        for (size_t v = 0; (k = at_kernels_at(v)); v++) {
+        for (size_t v = 0; (k = variant_at(v)); v++) {
             struct at_error err;
             struct at_encoder *e = NULL;
             assert_int_equal(at_encoder_create(NULL, g.model, k, &err, &e), 0);

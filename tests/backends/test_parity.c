@@ -13,6 +13,7 @@
 #include "lib/base/cpu.h"
 #include "lib/model/weights.h"
 #include "tests/backends/parity.h"
+#include "tests/support/variants.h"
 
 /* What every backend promises against the reference, per mode. */
 static const double promise[] = {[AT_MODE_FP32] = 1e-10, [AT_MODE_BF16] = 1e-4};
@@ -25,7 +26,7 @@ static void compare_mode(const struct parity_case *c, const char *label,
     size_t size = c->n * c->shape.n_heads * c->shape.head_dim;
     float *out = malloc(size * sizeof *out);
     const struct at_kernels *k;
-    for (size_t v = 0; (k = at_kernels_at(v)); v++) {
+    for (size_t v = 0; (k = variant_at(v)); v++) {
         for (size_t i = 0; chunks[i]; i++) {
             parity_run(c, b, k, chunks[i], out);
             double nmse = parity_nmse(out, want, size);
@@ -431,8 +432,8 @@ static void test_refused(void **state)
 
 static int print_worst(void **state)
 {
-    for (size_t v = 0; at_kernels_at(v); v++)
-        print_message("worst NMSE %s: fp32 %.3g, bf16 %.3g\n", at_kernels_at(v)->name,
+    for (size_t v = 0; variant_at(v); v++)
+        print_message("worst NMSE %s: fp32 %.3g, bf16 %.3g\n", variant_at(v)->name,
                       worst[AT_MODE_FP32][v], worst[AT_MODE_BF16][v]);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "lib/kernels/kernels.h"
+#include "tests/support/variants.h"
 
 #define N       29 /* queries */
 #define SLOTS   1100
@@ -172,7 +173,7 @@ static void check_all(const struct at_kernels *k, size_t dim)
 static void test_every_variant(void **state)
 {
     const struct at_kernels *k;
-    for (size_t v = 0; (k = at_kernels_at(v)); v++) {
+    for (size_t v = 0; (k = variant_at(v)); v++) {
         check_all(k, 32);
         check_all(k, 6);
         check_all(k, 48);

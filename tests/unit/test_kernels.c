@@ -1,5 +1,6 @@
 /* Every kernel variant against float64, at odd lengths; and the mask that chooses among them.
  * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 
 #include "lib/base/cpu.h"
 #include "lib/kernels/kernels.h"
+#include "tests/support/variants.h"
 
 static uint64_t seed;
 
@@ -68,7 +70,7 @@ static void check_vector(const struct at_kernels *k, size_t n)
 static void check_gelu(const struct at_kernels *k, size_t m, size_t n)
 {
     float x[200], w[200], panels[256], y[200 * 45];
-    uint16_t x16[400], panels16[512], y16[200 * 45], canary = 0x1234;
+    uint16_t x16[400], panels16[512], y16[200 * 45], pieces[3 * 64 * 32], canary = 0x1234;
     fill(x, m, 40);
     x[0] = 300, x[m - 1] = -300, x[m / 2] *= 0.02f;
     float w16[400] = {0};
@@ -82,8 +84,16 @@ static void check_gelu(const struct at_kernels *k, size_t m, size_t n)
     }
     for (size_t i = 0; i < 200 * 45; i++)
         y[i] = 7, y16[i] = canary;
-    k->linear(&(struct at_linear){
-        .x = x, .w = panels, .gelu = y, .m = m, .n = n, .k = 1, .x_stride = 1, .y_stride = 45});
+    at_kernels_pack_split(w, n, 1, pieces);
+    k->linear(&(struct at_linear){.x = x,
+                                  .w = panels,
+                                  .split = pieces,
+                                  .gelu = y,
+                                  .m = m,
+                                  .n = n,
+                                  .k = 1,
+                                  .x_stride = 1,
+                                  .y_stride = 45});
     k->linear_bf16(&(struct at_linear){.x = x16,
                                        .w = panels16,
                                        .gelu = y16,
@@ -149,8 +159,20 @@ static void check_linear(const struct at_kernels *k, size_t m, size_t n, size_t 
     fill(bias, n, 1);
     fill(before, m * y_stride, 1);
     memcpy(y, before, m * y_stride * sizeof *y);
+    uint16_t *pieces = malloc(at_kernels_split_values(n, depth) * sizeof *pieces);
     at_kernels_pack(w, n, depth, panels);
-    k->linear(&(struct at_linear){x, panels, bias, y, m, n, depth, x_stride, y_stride, add});
+    at_kernels_pack_split(w, n, depth, pieces);
+    k->linear(&(struct at_linear){.x = x,
+                                  .w = panels,
+                                  .split = pieces,
+                                  .bias = bias,
+                                  .y = y,
+                                  .m = m,
+                                  .n = n,
+                                  .k = depth,
+                                  .x_stride = x_stride,
+                                  .y_stride = y_stride,
+                                  .add = add});
     for (size_t i = 0; i < m * y_stride; i++) {
         size_t r = i / y_stride, c = i % y_stride;
         double want = c >= n || add ? before[i] : bias[c];
@@ -165,6 +187,49 @@ static void check_linear(const struct at_kernels *k, size_t m, size_t n, size_t 
     free(y);
     free(before);
     free(panels);
+    free(pieces);
+}
+
+/* Pieces are exact at both ends of the range, where rounding would pass it. */
+static void test_pieces(void **state)
+{
+    const float x[] = {1.0f / 3,    -FLT_MAX, FLT_MAX, 0x1.fffffep0f,   -0x1.010101p-60f,
+                       0x1.8p-100f, FLT_MIN,  0,       0x1.fffffep-100f};
+    uint16_t pieces[3 * 32 * 32];
+    assert_int_equal(at_kernels_split_values(3, 3), 3 * 32 * 32);
+    at_kernels_pack_split(x, 3, 3, pieces);
+    for (size_t r = 0; r < 32; r++)
+        for (size_t i = 0; i < 32; i++) {
+            double sum = 0;
+            for (size_t p = 0; p < 3; p++)
+                sum += at_from_bf16(
+                    pieces[p * 1024 + r / 16 * 512 + (i / 2 * 16 + r % 16) * 2 + i % 2]);
+            assert_true(sum == (r < 3 && i < 3 ? x[r * 3 + i] : 0));
+        }
+}
+
+/* Products of what is as large as it gets, and of what is so small that pieces of it vanish: 12
+ * rows, (x, 1) (1/2, 1/4). */
+static void check_range(const struct at_kernels *k, float x, float w, double within)
+{
+    float in[24], panels[64], y[12];
+    uint16_t pieces[3 * 32 * 32];
+    const float weights[] = {w, w / 2};
+    at_kernels_pack(weights, 1, 2, panels);
+    at_kernels_pack_split(weights, 1, 2, pieces);
+    for (size_t r = 0; r < 12; r++)
+        in[2 * r] = r % 2 ? -x : x, in[2 * r + 1] = r % 2 ? -x : x;
+    k->linear(&(struct at_linear){.x = in,
+                                  .w = panels,
+                                  .split = pieces,
+                                  .y = y,
+                                  .m = 12,
+                                  .n = 1,
+                                  .k = 2,
+                                  .x_stride = 2,
+                                  .y_stride = 1});
+    for (size_t r = 0; r < 12; r++)
+        near("range of linear", k, r, y[r], (r % 2 ? -1.5 : 1.5) * x * w, within);
 }
 
 #define TURNED 37 /* rows: some that fill vectors of slots, and some beside them */
@@ -214,7 +279,7 @@ static void test_variants(void **state)
 {
     static const size_t lengths[] = {1, 3, 8, 15, 16, 17, 32, 33, 64, 100, 128, 199};
     const struct at_kernels *k;
-    for (size_t v = 0; (k = at_kernels_at(v)); v++) {
+    for (size_t v = 0; (k = variant_at(v)); v++) {
         seed = 1;
         assert_int_equal(k->version, AT_KERNELS_VERSION);
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -224,6 +289,9 @@ static void test_variants(void **state)
             check_linear(k, 5 * i + 13, 130 - i, 34 + i, false);
             check_gelu(k, lengths[i], 1 + 4 * i);
         }
+        check_range(k, FLT_MAX, 0.6f, 1e-6 * FLT_MAX);
+        check_range(k, 0x1.fffffep-100f, 0x1.fffffep-20f, 12 * (double)FLT_MIN);
+        check_range(k, 0x1.8p-130f, 0.7f, 12 * (double)FLT_MIN);
         static const double positions[] = {0, 1000, 1e6, 1e8, 3e11, 1e15};
         for (size_t i = 0; i < 6; i++) {
             check_rope(k, positions[i], 16);
@@ -276,7 +344,8 @@ static void test_bf16_and_v4_keep_their_places(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_mask),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants),
+                                       cmocka_unit_test(test_pieces), cmocka_unit_test(test_mask),
                                        cmocka_unit_test(test_bf16_and_v4_keep_their_places)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

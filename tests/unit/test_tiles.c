@@ -34,17 +34,27 @@ static void doubled(const struct at_linear *job)
     job->y[job->n - 1] += 0.05f;
 }
 
+static void shifted(const struct at_linear *job)
+{
+    at_kernels_emulated.linear(job);
+    if (job->y)
+        job->y[job->n - 1] += 1e-3f;
+}
+
 static void torn(const struct at_attend *job)
 {
     at_kernels_emulated.attend_bf16(job);
     job->acc[3] *= 1.1f;
 }
 
-/* The check must be able to fail: one value of a product, one of a weighted sum. */
+/* The check must be able to fail: one value of a product in either mode, one of a weighted sum. */
 static void test_what_is_wrong_is_seen(void **state)
 {
     struct at_kernels bad = at_kernels_emulated;
     bad.linear_bf16 = doubled;
+    assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-3f));
+    bad = at_kernels_emulated;
+    bad.linear = shifted;
     assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-3f));
     bad = at_kernels_emulated;
     bad.attend_bf16 = torn;
