@@ -45,7 +45,6 @@ def arguments():
     p.add_argument("--wait", type=float, default=0, help="seconds to wait for them")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--segment", type=int, default=32)
-    p.add_argument("--logits", type=Path, help="also keep logits and pooled states here (.npz)")
     p.add_argument("--monte-carlo", type=int, default=0, help="with --checkpoint: passes with dropout under mha, and what they add")
     p.add_argument("--drop", type=float, default=0.05, help="dropout of these passes: that of the training")
     args = p.parse_args()
@@ -409,18 +408,14 @@ def of_engine(args):
 def of_checkpoint(args):
     """The same from --checkpoint and --pool, by the trainer's encoder."""
     net, checkpoint = load(args.checkpoint, args.device)
-    labels, kept, logits, infos, more = checkpoint["labels"], {}, {}, {}, {}
+    labels, logits, infos, more = checkpoint["labels"], {}, {}, {}
     for split in ("calibration", "test"):
         chunk = data.read_split(args.pool, split, args.count if split == "test" else 0, args.wait)
         lg, pooled = all_logits(net, chunk, args.device, args.segment)
-        kept.update({f"{split}_info": chunk.info, f"{split}_pooled": pooled})
-        kept.update({f"{split}_{b}": (v[:, -1] if split == "test" else v).astype(np.float16) for b, v in lg.items()})
         logits[split], infos[split] = lg, chunk.info
         if args.monte_carlo and split == "test":
             fair = np.flatnonzero(~data.outliers(chunk.info) & (chunk.info["class_id"] > 0))
             more["monte_carlo"] = monte_carlo(net, only(chunk, fair), args.device, args.drop, args.monte_carlo)
-    if args.logits:
-        np.savez_compressed(args.logits, **kept)
     return labels, logits, infos, None, more
 
 

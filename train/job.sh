@@ -9,12 +9,12 @@
 # is new, it goes on from there.
 #
 # ABLATE_S (60 each of six; 0: none), TRAIN_S (780), COUNT (8704 test signals), VALIDATION (6144), START (checkpoint or model file to
-# begin from; a model file is also what the result is blended with), SHARES ("0.5 1" of the trained weights, a model file of each),
+# begin from; a model file is also what the result is blended with), SHARES ("0.5 1" of the trained weights, a model file of each; "": none),
 # MONTE_CARLO (16 passes), PYTHON, PROCESSES, EXTRA (options of train.py), EXTRA_ABLATE, EXTRA_EXAMPLES.
 here=$(cd "$(dirname "$0")" && pwd); work=$1; out=$2; limit=$3; carried=$4
 [ -n "$limit" ] || { sed -n '3,15s/^# \?//p' "$0" >&2; exit 2; }
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
-python=${PYTHON:-python3}; count=${COUNT:-8704}; shares=${SHARES:-0.5 1}
+python=${PYTHON:-python3}; count=${COUNT:-8704}; shares=${SHARES-0.5 1}
 mkdir -p "$work" "$out"; work=$(realpath "$work"); out=$(realpath "$out")
 alive() { [ -f "$work/$1.pid" ] && kill -0 "$(cat "$work/$1.pid")" 2>/dev/null; }
 has() { [ -f "$work/$1" ]; }
@@ -54,13 +54,10 @@ stages() {
   for share in $shares; do
     case "$START" in *.safetensors) from=(--begun-from "$START") ;; *) from=() ;; esac
     has "blend-$share.pt" || "$python" "$here/blend.py" --checkpoint "$work/checkpoint.pt" "${from[@]}" --share "$share" --out "$work/blend-$share.pt"
-    has "logits-$share.npz" || "$python" "$here/evaluate.py" --checkpoint "$work/blend-$share.pt" --pool "$work/pool" --out "$work/blend-$share.json" \
-      --count $((count * 95 / 100)) --wait 300 --logits "$work/logits-$share.npz"
-    has "even-$share.pt" || "$python" "$here/blend.py" --checkpoint "$work/blend-$share.pt" --even "$work/logits-$share.npz" --out "$work/even-$share.pt"
-    has "eval-$share.json" || "$python" "$here/evaluate.py" --checkpoint "$work/even-$share.pt" --pool "$work/pool" --out "$work/eval-$share.json" \
+    has "eval-$share.json" || "$python" "$here/evaluate.py" --checkpoint "$work/blend-$share.pt" --pool "$work/pool" --out "$work/eval-$share.json" \
       --monte-carlo "${MONTE_CARLO:-16}"
     has "model-$share.safetensors" ||
-      "$python" "$here/export.py" --checkpoint "$work/even-$share.pt" --eval "$work/eval-$share.json" --out "$work/model-$share.safetensors"
+      "$python" "$here/export.py" --checkpoint "$work/blend-$share.pt" --eval "$work/eval-$share.json" --out "$work/model-$share.safetensors"
   done
   touch "$work/done"
 }
