@@ -20,6 +20,8 @@
     0.35 /* quantile over the outer sections then: part of them is signal, part roll-off */
 #define LOW_Z 0.84 /* of the normal distribution at LOW */
 #define KNOWN 32.0 /* groups after which a bin's own figure counts half */
+#define LASTING 4 /* epochs: what stood there through fewer may have been a burst */
+#define ASIDE   3 /* bins beside a narrow one which it does not reach */
 #define TINY  1e-24f
 
 #define LEARN      4     /* epochs that show noise before the floor counts as learned */
@@ -311,6 +313,14 @@ static bool levels_of_sections(struct at_floor *f, float *level)
     return by_sides;
 }
 
+/* A bin's figure, while all that was seen is so short that a weak narrow burst may have been there all along: no more
+ * than what stands beside it, as a skirt or a ripple does. */
+static float without_burst(const struct at_floor *f, unsigned k)
+{
+    float below = k >= ASIDE ? f->local[k - ASIDE] : 0, above = k + ASIDE < f->n ? f->local[k + ASIDE] : 0;
+    return fminf(f->local[k], fmaxf(below, above));
+}
+
 /* ---- what was learned ---- */
 
 static void show_learned(struct at_floor *f)
@@ -464,8 +474,9 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
         x = fminf(fmaxf(x, 0), SECTIONS - 1);
         unsigned i = x >= SECTIONS - 1 ? SECTIONS - 2 : (unsigned)x;
         float around = level[i] + (level[i + 1] - level[i]) * (x - (float)i);
-        float own = around + trust * (f->local[k] - around);
-        float d = f->local[k] <= around * (float)LOCAL ? own : around;
+        float here = f->n_history < LASTING ? without_burst(f, k) : f->local[k];
+        float own = around + trust * (here - around);
+        float d = here <= around * (float)LOCAL ? own : around;
         f->density[k] = d > TINY ? d : TINY;
     }
     memcpy(f->column, f->density, f->n * sizeof(float));

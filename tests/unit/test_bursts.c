@@ -59,11 +59,35 @@ static void test_a_keyed_burst_is_as_wide_as_its_keying(void **state)
     }
 }
 
+/* 32 ms of 12.5 kHz at 0 dB: 20 times what noise does over all of it, though each bin of it is weak and one epoch shows
+ * most of it. */
+static void test_a_weak_one_that_one_epoch_shows(void **state)
+{
+    enum { SCENES = 12, N = 228000, FROM = 79200, ON = 76800 };
+    const double rate = 2.4e6;
+    unsigned found = 0;
+    for (unsigned k = 0; k < SCENES; k++) {
+        float *iq = sig_noise(N, -50, 3 + k);
+        struct band_log l = {0};
+        double w = 12.5e3 / rate, f = 0.03 * k - 0.2;
+        sig_add_wide(iq, FROM + 1000 * k, FROM + 1000 * k + ON, f, w, -50 + 10 * log10(w), 40 + k);
+        assert_int_equal(log_run(&l, iq, N, rate), 0);
+        for (unsigned i = 0; i < l.n; i++)
+            assert_true(fabs((l.e[i].f_lo_hz + l.e[i].f_hi_hz) / 2 - f * rate) < 7e3);
+        found += l.n > 0;
+        free(iq);
+        free(l.frames);
+    }
+    print_message("0 dB, 32 ms, 12.5 kHz: %u of %d found\n", found, SCENES);
+    assert_true(found >= SCENES - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_tone_burst_is_a_line),
         cmocka_unit_test(test_a_keyed_burst_is_as_wide_as_its_keying),
+        cmocka_unit_test(test_a_weak_one_that_one_epoch_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
