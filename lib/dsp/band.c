@@ -21,6 +21,7 @@
 #define MIN_RATE   8e3
 #define MAX_RATE   61.44e6
 #define LONG_HOP_S 0.06 /* an emission that is still on is reported after so long at the latest */
+#define FAINT_S    0.2  /* so long one that an average shows may be lost from sight before it was sure */
 #define UPDATE_S   0.1  /* "updated" comes at most ten times a second */
 #define KEEP_BYTES (4u << 20) /* the look-back is made longer where it costs no more than this */
 #define MIN_TOKENS 64         /* a short emission's channel is widened to bring so many */
@@ -388,7 +389,7 @@ static bool is_lost(const struct at_band *b, const struct at_track *k)
  * beside a stronger one. */
 static bool is_doubtful(const struct at_band *b, const struct at_track *k, bool last)
 {
-    bool late = k->fringe && k->e.start > b->view.stretch + b->view.epoch;
+    bool late = (k->fringe || k->faint) && k->e.start > b->view.stretch + b->view.epoch;
     return !k->sure && (!last || b->paused || late);
 }
 
@@ -405,9 +406,9 @@ static int settle(struct at_band *b, bool last)
         }
         double life = (double)(k->e.end - k->e.start) / rate,
                quiet = (double)(b->view.end - k->silent_since) / rate;
-        bool over = quiet > fmax(0.01, (double)b->view.epoch / rate) || last;
+        bool over = quiet > fmax(k->faint ? FAINT_S : 0.01, (double)b->view.epoch / rate) || last;
         bool due = k->by_hand ? b->view.end > k->e.start
-                              : over || (life >= LONG_HOP_S && (k->sure || !k->fringe));
+                              : over || (life >= LONG_HOP_S && (k->sure || !(k->fringe || k->faint)));
         if (k->pending && due) {
             bool small = over && (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
                                   is_speck(b, &k->e) || is_lost(b, k));

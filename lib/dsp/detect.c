@@ -44,8 +44,9 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
     d->room = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->hit = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     d->flags = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(uint8_t));
+    d->slowly = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     if (!d->cells || !d->last || !d->box || !d->best || !d->mask || !d->weight || !d->mean ||
-        !d->sums || !d->room || !d->hit || !d->flags) {
+        !d->sums || !d->room || !d->hit || !d->flags || !d->slowly) {
         at_detector_finish(d);
         return -ENOMEM;
     }
@@ -60,6 +61,7 @@ void at_detector_finish(struct at_detector *d)
         at_mem_free(d->mem, *list[i]);
     at_mem_free(d->mem, d->hit);
     at_mem_free(d->mem, d->flags);
+    at_mem_free(d->mem, d->slowly);
     memset(d, 0, sizeof *d);
 }
 
@@ -132,6 +134,16 @@ static void mark_row(struct at_detector *d, const float *row, const float *weigh
     mark_cells(d, d->cells, n, pass, limits);
 }
 
+/* The same over the average of earlier epochs: what it alone shows. */
+static void mark_slow(struct at_detector *d, const float *slow, unsigned n, unsigned pass, const float *limits)
+{
+    for (unsigned k = 0; k < n; k++)
+        d->slowly[k] += !d->hit[k] && !d->slowly[k] ? 2 : 0;
+    mark_row(d, slow, d->weight, n, pass, limits);
+    for (unsigned k = 0; k < n; k++)
+        d->slowly[k] = d->slowly[k] == 1 || (d->slowly[k] == 2 && d->hit[k]);
+}
+
 static void make_limits(const struct at_detector *d, unsigned pass, double rows, float *limits)
 {
     unsigned i = 0;
@@ -188,11 +200,15 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
         a++;
     while (b > peak + 1 && level[b - 1] < level[peak] * RANGE)
         b--;
+    bool faint = true;
+    for (unsigned k = a; k < b && faint; k++)
+        faint = !d->hit[k] || d->slowly[k];
     double bin = d->rate_hz / map->n;
     out[n_out++] = (struct at_region){.f_lo_hz = (a - 0.5 * map->n - 0.5) * bin,
                                       .f_hi_hz = (b - 0.5 * map->n - 0.5) * bin,
                                       .peak_hz = ((double)peak - 0.5 * map->n) * bin,
                                       .peak = level[peak],
+                                      .faint = faint,
                                       .is_long = map->hop / map->looks > 256};
     /* Skirts fall away from the edges; what rises again is another one. */
     unsigned low = a, high = b;
@@ -247,6 +263,7 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
     if (map->t == 0)
         return 0;
     memset(d->hit, 0, n);
+    memset(d->slowly, 0, n);
     memset(d->best, 0, n * sizeof(float));
     float limits[AT_DETECT_WIDTHS], *mean = d->mean;
     double looks = map->looks;
@@ -259,7 +276,7 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
         if (!slow)
             continue;
         make_limits(d, pass, looks * slow_rows, limits);
-        mark_row(d, slow, d->weight, n, pass, limits);
+        mark_slow(d, slow, n, pass, limits);
     }
     /* Bursts by the highest mean of four rows, steady ones by the mean of all: whatever stands
      * higher above its own noise. */

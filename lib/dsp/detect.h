@@ -37,6 +37,7 @@ struct at_region {
     bool steady;             /* not seen to come and go; likewise */
     float level;             /* power while on; the tracker fills it */
     bool is_long;            /* from the long spectra */
+    bool faint;              /* this epoch shows nothing of it, the average of earlier ones does */
     bool alone;              /* nothing far stronger beside it; the tracker fills it */
     bool taken;              /* the tracker found its emission */
     struct at_joint joint;   /* the widest */
@@ -57,6 +58,7 @@ struct at_detector {
     float *cells, *last, *box, *best, *mask, *weight, *mean, *sums, *room;
     const struct at_loops *loops;
     uint8_t *hit, *flags; /* (max_bins), (2, max_bins) scratch */
+    uint8_t *slowly;      /* (max_bins) 1: of those hit, what the average of earlier epochs alone shows */
 };
 
 /* 0 or -ENOMEM. */

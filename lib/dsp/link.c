@@ -92,6 +92,7 @@ void at_link_join(struct at_region *a, const struct at_region *b)
     a->level = fmaxf(a->level, b->level);
     a->is_long = a->is_long && b->is_long;
     a->alone = a->alone && b->alone;
+    a->faint = a->faint && b->faint;
 }
 
 /* Closer in frequency than this they are one for sure. */

@@ -11,17 +11,13 @@
 #include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
 #include "lib/dsp/part.h"
+#include "lib/dsp/sure.h"
 #include "lib/dsp/whole.h"
 
 #define BURST_ROWS    16  /* short rows of silence that part two bursts */
-#define SURE          2.0 /* times the level from which a bin counts: enough to believe it at once */
-#define CLEAR_BINS    2   /* of the short spectra */
-#define CLEAR_SNR     0.5
-#define CLEAR_SIGMA   10.0 /* of the noise's scatter over its time and band */
 #define GROWTH        2.5 /* 4 dB: what a steady one may gain by growing wider */
 #define FADING_SAME   1000.0
 #define BESIDE_DB10   20.0 /* 13 dB */
-#define FRINGE_EPOCHS 6
 #define BESIDE                                                                                     \
     1.0              /* widths to either side in which a far stronger one makes a new one doubtful \
                       */
@@ -341,26 +337,6 @@ static void set_levels(const struct at_tracker *t, struct at_track *k)
     k->e.snr_db = (float)(10 * log10(fmax(power, 1e-30) / fmax(noise, 1e-30)));
 }
 
-/* Each bin shows it weakly, but all of its band and time together stand far above what noise may do there. Not so what is
- * wide, as a floor's error is, or weaker than that; nor what a strong one leaks into its short rows: no bin was so high. */
-static bool is_clear(const struct at_tracker *t, const struct at_track *k, const struct at_region *r)
-{
-    double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
-    double snr = fmin(pow(10, (double)k->e.snr_db / 10), SURE * (double)r->peak);
-    return r->alone && width < CLEAR_BINS * t->rate_hz / t->n_fast && snr > CLEAR_SNR &&
-           snr * sqrt(k->on_s * width) > CLEAR_SIGMA;
-}
-
-/* enough: for one that is no skirt. */
-static void see_enough(struct at_track *k, const struct at_epoch *e, bool enough)
-{
-    if (k->fringe) {
-        double age = (double)(e->end - k->e.start - k->absent) / (double)(e->end - e->index);
-        enough = (double)k->epochs >= fmax(FRINGE_EPOCHS, 0.6 * age);
-    }
-    k->sure = k->sure || enough;
-}
-
 static void update(struct at_tracker *t, struct at_track *k, const struct at_epoch *e,
                    const struct at_region *r)
 {
@@ -378,7 +354,7 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi,
                   known ? k->power_s / k->on_s : 0, &on);
     k->moved = false;
-    if (on.n_on == 0 || !(on.power > 0)) {
+    if (on.n_on == 0 || !(on.power > 0) || at_sure_gone(k, r, &on)) {
         k->on = false;
         return;
     }
@@ -394,7 +370,6 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     k->on = on.on_at_end;
     k->clipped_s += e->clipped ? on_s : 0;
     k->epochs++;
-    bool seen_enough = k->epochs > 1 || !on.steady || on.n_on < e->fast.t || r->peak > SURE;
     k->e.gap = k->e.gap || (e->gap && k->e.start < e->index);
     k->e.floor_source = e->floor_source;
     double life = (double)(k->e.end - k->e.start - k->absent) / t->rate_hz;
@@ -403,7 +378,7 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     at_measure_edges(k, e, t->rate_hz, fmax(lo, k->stop_lo_hz), fmin(hi, k->stop_hi_hz),
                      t->scratch);
     set_levels(t, k);
-    see_enough(k, e, seen_enough || is_clear(t, k, r));
+    at_sure_see(t, k, e, r, on.steady && on.n_on == e->fast.t);
     if (k->pending)
         at_image_see(k, e);
     double bin = t->rate_hz / t->n_fast;
@@ -667,6 +642,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         if (!k)
             return -ENOMEM;
         k->fringe = is_new ? is_fringe(t, epoch, regions, i) : k->fringe;
+        k->faint = is_new ? regions[i].faint : k->faint;
         see(k, &regions[i]);
     }
     if (epoch->clipped && n > 0)

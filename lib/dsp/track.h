@@ -52,6 +52,7 @@ struct at_track {
     bool by_hand; /* opened by hand: not ended, moved or merged by the tracker */
     bool sure;    /* strong enough, or seen more than once: not noise */
     bool fringe;  /* began beside a far stronger one: reported only if it stays */
+    bool faint; /* only the average of several epochs has shown it yet */
     bool dropped; /* to be forgotten unreported */
     uint64_t hand_end;
     uint64_t silent_since; /* one past the newest on-sample, absence not counted */

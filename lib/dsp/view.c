@@ -519,10 +519,11 @@ void at_view_average(struct at_view *v, const struct at_map *slow, const struct 
           per = 1 / (float)slow->t;
     for (unsigned k = 0; k < slow->n; k++) {
         float s = slow->sum[k] * per;
-        if (d->hit[k])
+        bool known = d->hit[k] && !d->slowly[k];
+        if (known)
             s = slow->floor[k];
         v->average[k] = v->n_average ? v->average[k] + a * (s - v->average[k]) : s;
-        if (d->hit[k] && v->n_average)
+        if (known && v->n_average)
             v->average[k] = fminf(v->average[k], s);
     }
     v->average_rows = fmin(rows, cap);

@@ -82,12 +82,52 @@ static void test_a_weak_one_that_one_epoch_shows(void **state)
     assert_true(found >= SCENES - 1);
 }
 
+/* 3 s of a line 10 dB over the noise of 30 Hz: no epoch shows it for sure, their average does, again and again. It was
+ * forgotten each time. */
+static void test_a_faint_line_is_found_and_stays_one(void **state)
+{
+    enum { SCENES = 6, N = 144000 };
+    const double rate = 48e3;
+    unsigned found = 0, pieces = 0;
+    for (unsigned k = 0; k < SCENES; k++) {
+        float *iq = sig_noise(N, -50, 3 + k);
+        struct band_log l = {0};
+        double f = 0.0571 * k - 0.2;
+        sig_add_tone(iq, 0, N, f, -50 + 10 + 10 * log10(30 / rate));
+        assert_int_equal(log_run(&l, iq, N, rate), 0);
+        for (unsigned i = 0; i < l.n; i++)
+            assert_true(fabs((l.e[i].f_lo_hz + l.e[i].f_hi_hz) / 2 - f * rate) < 200);
+        found += l.n > 0;
+        pieces += l.n;
+        free(iq);
+        free(l.frames);
+    }
+    print_message("a line 10 dB over the noise of 30 Hz: %u of %d found, %u emissions\n", found, SCENES, pieces);
+    assert_true(found >= SCENES - 1 && pieces <= SCENES + 2);
+}
+
+/* When it is off the average goes on showing it for a while: that is not its end. */
+static void test_a_faint_line_ends_when_it_is_over(void **state)
+{
+    enum { N = 240000, FROM = 24000, TO = 168000 };
+    const double rate = 48e3;
+    float *iq = sig_noise(N, -50, 3);
+    struct band_log l = {0};
+    sig_add_tone(iq, FROM, TO, 0.1, -50 + 11 + 10 * log10(30 / rate));
+    const struct at_emission *e = strongest(&l, iq, N, rate);
+    print_message("from %.3f to %.3f s; sent 0.500 to 3.500\n", (double)e->start / rate, (double)e->end / rate);
+    assert_true((double)e->start > FROM - 0.05 * rate && (double)e->start < FROM + 0.7 * rate);
+    assert_true(fabs((double)e->end - TO) < 0.15 * rate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_tone_burst_is_a_line),
         cmocka_unit_test(test_a_keyed_burst_is_as_wide_as_its_keying),
         cmocka_unit_test(test_a_weak_one_that_one_epoch_shows),
+        cmocka_unit_test(test_a_faint_line_is_found_and_stays_one),
+        cmocka_unit_test(test_a_faint_line_ends_when_it_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
