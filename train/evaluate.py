@@ -411,7 +411,7 @@ def of_checkpoint(args):
     labels, logits, infos, more = checkpoint["labels"], {}, {}, {}
     for split in ("calibration", "test"):
         chunk = data.read_split(args.pool, split, args.count if split == "test" else 0, args.wait)
-        lg, pooled = all_logits(net, chunk, args.device, args.segment)
+        lg, _ = all_logits(net, chunk, args.device, args.segment)
         logits[split], infos[split] = lg, chunk.info
         if args.monte_carlo and split == "test":
             fair = np.flatnonzero(~data.outliers(chunk.info) & (chunk.info["class_id"] > 0))

@@ -249,12 +249,8 @@ static void draw_noise(struct at_rng *r, const struct at_draft_spec *spec, struc
     } else if (kind < 0.25) { /* all that the receiver's filter lets through */
         bw = d->scene.rate_hz * at_rng_uniform(r, 0.6, 0.97);
         d->scene.channel.edge_rolloff_db = at_rng_uniform(r, 10, 40);
-    } else if (kind < 0.35) {
-        bw = d->scene.rate_hz * at_rng_uniform(r, 0.2, 0.9);
-        d->scene.channel.passband = bw / d->scene.rate_hz;
-        d->scene.channel.stopband_db = at_rng_uniform(r, 10, 70);
     }
-    double room = d->scene.channel.passband > 0 ? 0 : fmax(0, 0.98 * d->scene.rate_hz - bw) / 2;
+    double room = fmax(0, 0.98 * d->scene.rate_hz - bw) / 2;
     double middle = at_rng_uniform(r, -room, room);
     if (bump) {
         struct at_emitter e = {.signal = {.class_id = AT_CLASS_OUTLIER,
@@ -331,7 +327,8 @@ static void spare_faults(struct at_rng *r, struct at_draft *d, double noise_dbfs
 }
 
 /* A recording of one channel, at more samples a second than its filter lets through: all that is
- * sent lies in the passband, and so does the receiver's noise. */
+ * sent lies in the passband, and so does the receiver's noise. (That noise alone is no example of
+ * noise: flat, with steep sides, over a floor that is not its own, it is what OFDM looks like.) */
 static void filter_channel(struct at_rng *r, struct at_draft *d)
 {
     double reach = 0;
@@ -367,7 +364,8 @@ static void draw_receiver(struct at_rng *r, const struct at_draft_spec *spec, st
         spare_faults(r, d, level - over - 10 * log10(bw));
     else
         draw_channel(r, &d->scene.channel, level, over, bw);
-    if (at_rng_uniform(r, 0, 1) < FILTERED && d->n_emitters == d->n_places)
+    if (at_rng_uniform(r, 0, 1) < FILTERED && spec->class_id != AT_CLASS_NOISE &&
+        d->n_emitters == d->n_places)
         filter_channel(r, d);
     for (size_t i = 0; i < d->n_places; i++) /* a receiver's line is no noise */
         if (d->places[i].class_id == AT_CLASS_NOISE)
