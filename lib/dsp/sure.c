@@ -27,16 +27,16 @@ static bool is_clear(const struct at_tracker *t, const struct at_track *k, const
            snr * sqrt(k->on_s * width) > CLEAR_SIGMA;
 }
 
-/* One that is keyed and far stronger is there, beside it or so strong that it matters not where: its splatter, of which the
- * average keeps some. What is real stays when that one is over. */
-static bool beside_keyed(const struct at_tracker *t, const struct at_track *k)
+/* One that is far stronger is there, beside it, or keyed and so strong that it matters not where: its skirt or splatter, of
+ * which the average keeps some. What is real stays when that one is over. */
+static bool overshadowed(const struct at_tracker *t, const struct at_track *k)
 {
     for (unsigned i = 0; i < t->n_tracks; i++) {
         const struct at_track *j = t->tracks[i];
         double gap = at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
         double ratio = j->power_s * k->on_s / fmax(k->power_s * j->on_s, 1e-30);
         bool near = gap < BESIDE * (j->e.f_hi_hz - j->e.f_lo_hz);
-        if (j != k && !j->dropped && !j->by_hand && j->e.keyed && ratio > (near ? STRONGER : STRONGER_FAR))
+        if (j != k && !j->dropped && !j->by_hand && (near || j->e.keyed) && ratio > (near ? STRONGER : STRONGER_FAR))
             return true;
     }
     return false;
@@ -50,7 +50,7 @@ void at_sure_see(const struct at_tracker *t, struct at_track *k, const struct at
     if (k->fringe || k->faint) {
         double age = (double)(e->end - k->e.start - k->absent) / (double)(e->end - e->index);
         enough = (double)k->epochs >= fmax(k->faint ? FAINT_EPOCHS : FRINGE_EPOCHS, 0.6 * age) &&
-                 !(k->faint && beside_keyed(t, k));
+                 !(k->faint && overshadowed(t, k));
     }
     k->sure = k->sure || enough;
 }

@@ -255,7 +255,7 @@ void group_count(struct report *r)
     }
     named(r, "fm30", 0.5, r->quick ? 3 : n, 0.95, 0.5);
     named(r, "demo", r->quick ? 2 : 5, n, 0.9, 0.5);
-    named(r, "dense", 1, n, 0.95, NAN);
+    named(r, "dense", 1, n, 0.95, 0.5);
     neighbours(r, 0.25, 10 * n);
     neighbours(r, 1, 10 * n);
 }
