@@ -531,6 +531,10 @@ static void tile_span(const struct at_attend *j, const struct span *p)
 }
 #endif
 
+#if !BF16 && AT_HAS_TILES
+#include "lib/kernels/attend_split_tmpl.h"
+#endif
+
 /* Queries row..end-1 and what they see of the block of keys. */
 static void span_of_block(const struct at_attend *j, size_t row, size_t end, int32_t block,
                           size_t tile, bool more)
@@ -556,6 +560,10 @@ void ATTEND(const struct at_attend *j)
     int32_t first, last;
     size_t whole = 0; /* queries that go by tiles */
     union_of(j, 0, j->n, &first, &last);
+#if !BF16 && AT_HAS_TILES
+    if (first < last && by_pieces(j, (size_t)first, (size_t)last))
+        return;
+#endif
 #if BF16 && AT_HAS_TILES
     whole = j->dim % TILE_DEPTH ? 0 : j->n / TILE_ROWS * TILE_ROWS;
     if (whole)

@@ -197,23 +197,6 @@ void LINEAR(const struct at_linear *j)
 #define SPLIT_ROWS 10   /* fewer are faster by vectors */
 #define SPLIT_MOST 1024 /* of the depth: pieces of 32 rows then take 192 KiB of the stack */
 
-/* x (rows, k; stride), 32 rows at most, to pieces of a left factor, zeros beyond. */
-static void split_rows(const float *x, size_t stride, size_t rows, size_t k, uint16_t *pieces)
-{
-    for (size_t i = 0; i < k; i += TILE_DEPTH, pieces += SPLIT_STEP) {
-        const size_t n = k - i < TILE_DEPTH ? k - i : TILE_DEPTH;
-        float some[TILE_DEPTH] = {0};
-        for (size_t r = 0; r < at_round_up(rows, TILE_ROWS); r++) {
-            const float *from = r < rows ? x + r * stride + i : some;
-            if (r == rows)
-                memset(some, 0, sizeof some);
-            else if (r < rows && n < TILE_DEPTH)
-                from = memcpy(some, from, n * sizeof *some);
-            vf_store_split(pieces + r * TILE_DEPTH, SPLIT_PIECE, from);
-        }
-    }
-}
-
 /* Sums (rows, 32) of rows from `row` on and the panel's columns to where they belong. */
 static void put(const struct at_linear *j, size_t row, size_t rows, size_t column, float *sums)
 {

@@ -418,29 +418,32 @@ INLINE void vf_tile_pairs(vf acc[][WIDE_NV], const int mr, const int nv, const u
     }
 }
 
-/* Three bf16 pieces of each of 32 floats, `next` values apart, whose sum they are: each is what is
- * left without its low 16 bits (at_kernels_pack_split). */
-INLINE void vf_store_split(uint16_t *p, size_t next, const float *x)
+/* Three bf16 pieces, `next` values apart, of 16 floats of a and 16 of b, whose sum they are: each
+ * is what is left without its low 16 bits (at_kernels_pack_split). First all of a, or pairs of
+ * both. */
+INLINE void vf_store_split(uint16_t *p, size_t next, const float *a, const float *b,
+                           const bool pairs)
 {
-#if defined(__AVX512F__) && defined(__AVX512BW__)
-    __m512i order;
+#if defined(__AVX512BW__)
+    typedef uint16_t words __attribute__((vector_size(64)));
+    words order;
     for (int i = 0; i < 32; i++)
-        ((uint16_t *)&order)[i] = (uint16_t)(2 * i + 1);
-    __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+        order[i] = (uint16_t)(pairs ? i / 2 * 2 + 1 + i % 2 * 32 : 2 * i + 1);
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    __m512 x = _mm512_loadu_ps(a), y = _mm512_loadu_ps(b);
     UNROLL
-    for (int i = 0; i < 3; i++) {
-        _mm512_storeu_si512(p + (size_t)i * next,
-                            _mm512_permutex2var_epi16((__m512i)a, order, (__m512i)b));
-        a -= (__m512)((__m512i)a & high);
-        b -= (__m512)((__m512i)b & high);
+    for (size_t i = 0; i < 3; i++, p += next) {
+        _mm512_storeu_si512(p, _mm512_permutex2var_epi16((__m512i)x, (__m512i)order, (__m512i)y));
+        x -= (__m512)((__m512i)x & high);
+        y -= (__m512)((__m512i)y & high);
     }
 #else
-    for (int i = 0; i < 32; i++) {
-        float left = x[i];
+    for (size_t i = 0; i < 32; i++) {
+        const size_t from = pairs ? i / 2 : i % 16;
+        float left = (pairs ? i % 2 : i / 16) ? b[from] : a[from];
         for (size_t k = 0; k < 3; k++) {
-            p[k * next + (size_t)i] = at_bf16_low(left);
-            left -= at_from_bf16(at_bf16_low(left));
+            p[k * next + i] = at_bf16_low(left);
+            left -= at_from_bf16(p[k * next + i]);
         }
     }
 #endif

@@ -24,7 +24,6 @@ DECLARE(rope_table)
 DECLARE(rope_rows)
 DECLARE(rope_panels)
 DECLARE(attend_begin)
-DECLARE(attend)
 DECLARE(attend_end)
 DECLARE(to_bf16)
 DECLARE(rope_panels_bf16)
@@ -46,7 +45,7 @@ const struct at_kernels AT_FN(kernels) = {
     .rope_rows = AT_BASE(rope_rows),
     .rope_panels = AT_BASE(rope_panels),
     .attend_begin = AT_BASE(attend_begin),
-    .attend = AT_BASE(attend),
+    .attend = AT_FN(attend),
     .attend_end = AT_BASE(attend_end),
     .linear_bf16 = AT_FN(linear_bf16),
     .to_bf16 = AT_BASE(to_bf16),

@@ -5,14 +5,14 @@
 #ifndef AT_KERNELS_TILES_H
 #define AT_KERNELS_TILES_H
 
+#include <string.h>
+
 #include "lib/kernels/simd.h"
 
 #define TILE_ROWS  16 /* of any tile */
 #define TILE_DEPTH 32 /* bf16 values of a row of the left factor; 16 rows of pairs of the right */
 
 #if defined(AT_EMULATE_TILES)
-#include <string.h>
-
 #include "lib/kernels/kernels.h"
 
 #define AT_HAS_TILES 1
@@ -24,11 +24,16 @@ static _Thread_local union {
 
 static inline void emulated_dot(int c, int a, int b)
 {
+    float right[TILE_DEPTH][16];
+    for (int i = 0; i < TILE_DEPTH; i++)
+        for (int n = 0; n < 16; n++)
+            right[i][n] = at_from_bf16(emulated[b].pairs[i / 2][2 * n + i % 2]);
     for (int r = 0; r < TILE_ROWS; r++)
-        for (int i = 0; i < TILE_DEPTH; i++)
+        for (int i = 0; i < TILE_DEPTH; i++) {
+            const float left = at_from_bf16(emulated[a].pairs[r][i]);
             for (int n = 0; n < 16; n++)
-                emulated[c].sums[r][n] += at_from_bf16(emulated[a].pairs[r][i]) *
-                                          at_from_bf16(emulated[b].pairs[i / 2][2 * n + i % 2]);
+                emulated[c].sums[r][n] += left * right[i][n];
+        }
 }
 
 static inline void emulated_load(int t, const void *from, size_t stride)
@@ -146,16 +151,6 @@ INLINE void tiles_zero(const bool two)
         TILE_LOAD(6, (b) + (piece)*SPLIT_PIECE, 2 * TILE_DEPTH);                                   \
         TILE_LOAD(7, (b) + (piece)*SPLIT_PIECE + SPLIT_PIECE / 2, 2 * TILE_DEPTH);                 \
     } while (0)
-#define SPLIT_DOT(two)                                                                             \
-    do {                                                                                           \
-        TILE_DOT(0, 4, 6);                                                                         \
-        TILE_DOT(1, 4, 7);                                                                         \
-        if (two) {                                                                                 \
-            TILE_DOT(2, 5, 6);                                                                     \
-            TILE_DOT(3, 5, 7);                                                                     \
-        }                                                                                          \
-    } while (0)
-
 /* Tiles 0, 1 (and 2, 3: `two`, the next 16 rows) += a (16 or 32 rows, depth; stride lda) b (depth /
  * 2 rows of pairs, 16 columns a tile; stride ldb), depth a multiple of TILE_DEPTH; strides in bf16
  * values. `wide`: 32 columns, else 16 in tiles 0 and 2 alone. */
@@ -179,25 +174,58 @@ INLINE void tiles_run(const uint16_t *a, size_t lda, const uint16_t *b, size_t l
     }
 }
 
+/* One of the six products of tiles_run_split, of which each leaves one factor where the one before
+ * it has it: low x high, middle x high, middle x middle, high x middle, high x high, high x low. */
+INLINE void tiles_split_turn(const uint16_t *a, const uint16_t *b, const size_t turn,
+                             const bool two)
+{
+    if (turn == 0)
+        SPLIT_LEFT(a, 2, two);
+    if (turn == 1)
+        SPLIT_LEFT(a, 1, two);
+    if (turn == 3)
+        SPLIT_LEFT(a, 0, two);
+    if (turn == 0 || turn == 4)
+        SPLIT_RIGHT(b, 0);
+    if (turn == 2)
+        SPLIT_RIGHT(b, 1);
+    if (turn == 5)
+        SPLIT_RIGHT(b, 2);
+    TILE_DOT(0, 4, 6);
+    TILE_DOT(1, 4, 7);
+    if (two) {
+        TILE_DOT(2, 5, 6);
+        TILE_DOT(3, 5, 7);
+    }
+}
+#define SPLIT_TURNS 6
+
 /* The same over pieces of both factors, whole tiles of them one behind the other: `steps` times
- * TILE_DEPTH, each of a the three pieces of 32 rows, of b those of 32 columns. Small products
- * first; of two that follow each other one factor stays where it is. */
+ * TILE_DEPTH, each of a the three pieces of 32 rows, of b those of 32 columns. */
 INLINE void tiles_run_split(const uint16_t *a, const uint16_t *b, size_t steps, const bool two)
 {
     for (size_t i = 0; i < steps; i++, a += SPLIT_STEP, b += SPLIT_STEP) {
-        SPLIT_LEFT(a, 2, two);
-        SPLIT_RIGHT(b, 0);
-        SPLIT_DOT(two);
-        SPLIT_LEFT(a, 1, two);
-        SPLIT_DOT(two);
-        SPLIT_RIGHT(b, 1);
-        SPLIT_DOT(two);
-        SPLIT_LEFT(a, 0, two);
-        SPLIT_DOT(two);
-        SPLIT_RIGHT(b, 2);
-        SPLIT_DOT(two);
-        SPLIT_RIGHT(b, 0);
-        SPLIT_DOT(two);
+        UNROLL
+        for (size_t turn = 0; turn < SPLIT_TURNS; turn++)
+            tiles_split_turn(a, b, turn, two);
+    }
+}
+
+/* x (rows, k; stride), 32 rows at most, to pieces of a left factor, zeros beyond. */
+static inline void split_rows(const float *x, size_t stride, size_t rows, size_t k,
+                              uint16_t *pieces)
+{
+    for (size_t i = 0; i < k; i += TILE_DEPTH, pieces += SPLIT_STEP) {
+        const size_t n = k - i < TILE_DEPTH ? k - i : TILE_DEPTH;
+        float some[TILE_DEPTH] = {0};
+        for (size_t r = 0; r < at_round_up(rows, TILE_ROWS); r++) {
+            const float *from = r < rows ? x + r * stride + i : some;
+            if (r == rows)
+                memset(some, 0, sizeof some);
+            else if (r < rows && n < TILE_DEPTH)
+                from = memcpy(some, from, n * sizeof *some);
+            vf_store_split(pieces + r * TILE_DEPTH, SPLIT_PIECE, from, from + 16, false);
+        }
     }
 }
 #endif

@@ -47,7 +47,13 @@ static void torn(const struct at_attend *job)
     job->acc[3] *= 1.1f;
 }
 
-/* The check must be able to fail: one value of a product in either mode, one of a weighted sum. */
+static void rent(const struct at_attend *job)
+{
+    at_kernels_emulated.attend(job);
+    job->acc[3] *= 1.01f;
+}
+
+/* The check must be able to fail: one value of a product, one of a weighted sum, in either mode. */
 static void test_what_is_wrong_is_seen(void **state)
 {
     struct at_kernels bad = at_kernels_emulated;
@@ -55,6 +61,9 @@ static void test_what_is_wrong_is_seen(void **state)
     assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-3f));
     bad = at_kernels_emulated;
     bad.linear = shifted;
+    assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-3f));
+    bad = at_kernels_emulated;
+    bad.attend = rent;
     assert_false(at_kernels_agree(&bad, at_kernels_best(), 1e-3f));
     bad = at_kernels_emulated;
     bad.attend_bf16 = torn;
