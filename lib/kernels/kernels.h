@@ -58,7 +58,7 @@ struct at_kernels {
     uint32_t version;
     uint32_t level;   /* enum at_cpu_level this table was compiled for */
     const char *name; /* "generic", "v3", "v4", ... */
-    bool splits;      /* linear is faster where it gets at_linear.split */
+    bool splits;      /* linear is faster where it gets at_linear.split; see below */
 
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float a, const float *x, size_t n, float *y); /* y += a x */
@@ -69,6 +69,10 @@ struct at_kernels {
                     void *y, bool bf16);
     void (*layernorm)(const float *x, const float *weight, const float *bias, size_t m, size_t n,
                       void *y, bool bf16);
+    /* Where `splits`, linear and attend may go over bf16 tiles: each float is three pieces, and six
+     * of their products make one, as exact as fp32 (docs/performance.md; Henry, Tang, Heinecke
+     * 2019). What is below 2^-126 is then 0, an infinite factor of linear gives NaN, and some 200
+     * KiB of stack are taken. */
     void (*linear)(const struct at_linear *job);
 
     /* cos and sin of (pos0 + t) * freq[i] for t < n: (n, half padded). freq: (half padded), zeros
