@@ -5,12 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/cpu.h"
 #include "lib/kernels/agree.h"
+#include "lib/kernels/timed.h"
 
 #if defined(__x86_64__)
 extern const struct at_kernels at_kernels_amx, at_kernels_bf16, at_kernels_v4, at_kernels_v3;
+extern const struct at_kernels at_kernels_fma_amx; /* amx whose fp32 goes by multiply-adds */
 #elif defined(__aarch64__)
 extern const struct at_kernels at_kernels_neon;
 #endif
@@ -38,44 +39,6 @@ static bool is_sound(const struct at_kernels *k)
 }
 
 #if defined(__x86_64__)
-#define ROWS   32
-#define WIDTH  128
-#define WARM   (500 * 1000) /* ns until wide registers run at their own clock */
-#define ROUNDS 32
-#define MARGIN 1.05 /* what is no faster than this stays in its place */
-
-/* ns of one product of bf16 by k */
-static int64_t product_ns(const struct at_kernels *k)
-{
-    static const uint16_t x[ROWS * WIDTH], w[WIDTH * WIDTH];
-    float y[ROWS * WIDTH];
-    int64_t begin = at_clock_mono_ns();
-    k->linear_bf16(&(struct at_linear){.x = x,
-                                       .w = w,
-                                       .y = y,
-                                       .m = ROWS,
-                                       .n = WIDTH,
-                                       .k = WIDTH,
-                                       .x_stride = WIDTH,
-                                       .y_stride = WIDTH});
-    return at_clock_mono_ns() - begin;
-}
-
-/* Whether a is clearly slower than b: the fastest of some products of each, taken by turns. */
-static bool is_slower(const struct at_kernels *a, const struct at_kernels *b)
-{
-    int64_t best[2] = {INT64_MAX, INT64_MAX};
-    for (int64_t begin = at_clock_mono_ns(); at_clock_mono_ns() - begin < WARM;) {
-        product_ns(a);
-        product_ns(b);
-    }
-    for (int i = 0; i < 2 * ROUNDS; i++) {
-        int64_t took = product_ns(i % 2 ? b : a);
-        best[i % 2] = took < best[i % 2] ? took : best[i % 2];
-    }
-    return (double)best[0] > MARGIN * (double)best[1];
-}
-
 /* Dot products of pairs (VDPBF16PS) do twice what multiply-adds do on some processors, half of it
  * on others: there v4, which differs in nothing else, comes before bf16. Measured once. */
 static const struct at_kernels *variant_at(size_t v)
@@ -86,15 +49,32 @@ static const struct at_kernels *variant_at(size_t v)
     if (!(k->level & both) || (at_cpu_levels() & both) != both)
         return k;
     if (atomic_load(&known) == 0)
-        atomic_store(&known, is_slower(&at_kernels_bf16, &at_kernels_v4) ? -1 : 1);
+        atomic_store(&known, at_kernels_slower_bf16(&at_kernels_bf16, &at_kernels_v4) ? -1 : 1);
     if (atomic_load(&known) > 0)
         return k;
     return k == &at_kernels_bf16 ? &at_kernels_v4 : &at_kernels_bf16;
+}
+
+/* fp32 in pieces over tiles takes 0.7 of what multiply-adds take on some processors, more than they
+ * on others: there tiles are for bf16 alone. Measured once, when tiles are known to be sound. */
+static const struct at_kernels *for_fp32(const struct at_kernels *k)
+{
+    static _Atomic int known; /* 0: not yet, 1: tiles, -1: multiply-adds */
+    if (k != &at_kernels_amx)
+        return k;
+    if (atomic_load(&known) == 0)
+        atomic_store(&known, at_kernels_slower_fp32(&at_kernels_amx, &at_kernels_fma_amx) ? -1 : 1);
+    return atomic_load(&known) > 0 ? k : &at_kernels_fma_amx;
 }
 #else
 static const struct at_kernels *variant_at(size_t v)
 {
     return variants[v];
+}
+
+static const struct at_kernels *for_fp32(const struct at_kernels *k)
+{
+    return k;
 }
 #endif
 
@@ -104,7 +84,7 @@ const struct at_kernels *at_kernels_at(size_t i)
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         const struct at_kernels *k = variant_at(v);
         if ((k->level & levels) && is_sound(k) && i-- == 0)
-            return k;
+            return for_fp32(k);
     }
     return NULL;
 }

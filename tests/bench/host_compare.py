@@ -7,7 +7,7 @@ ATTUNE needs none of our libraries where it was linked with them inside:
     meson setup build-host -Dsoapy=disabled -Dpicture=disabled -Dhttp=disabled -Dsystemd=disabled -Dclient=disabled -Dtests=false \\
         --prefer-static -Dc_link_args=-static && ninja -C build-host tools/attune
 Both sides run the reference point with random weights, batch 1, RMSNorm, causal. Each row takes PyTorch's fastest
-variant, and ours measured before and after it; the ratio is of the medians. Prints a table, writes one JSON object."""
+variant, and ours measured before and after it, of which the faster counts; the ratio is of the medians. Prints a table, writes one JSON object."""
 import argparse, json, os, statistics, subprocess, sys, time
 
 D, HEADS, FF, LAYERS, BINS, CLASSES = 128, 4, 256, 4, 128, 16
@@ -183,8 +183,8 @@ def against(a, report, work, window, threads, ours, want, torch_args, flop=0):
     first, peaks = bench(a.attune, "window", backends, modes, window, threads, seconds)
     peer, variant = fastest_torch(window, *torch_args)
     second, _ = bench(a.attune, "window", backends, modes, window, threads, seconds)
-    ms = min(statistics.mean([first[k]["p50_ms"], second[k]["p50_ms"]]) for k in first)
-    note = f"PyTorch: {variant}; kernel {next(iter(first.values()))['kernel']}"
+    ms, k = min((min(first[k]["p50_ms"], second[k]["p50_ms"]), k) for k in first)
+    note = f"before {first[k]['p50_ms']:.3g}, after {second[k]['p50_ms']:.3g} ms; PyTorch: {variant}; kernel {first[k]['kernel']}"
     mode = modes.split(",")[0]
     if flop and (mode, threads) in peaks:
         peak = peaks[mode, threads]["gflops"]

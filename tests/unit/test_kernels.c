@@ -13,6 +13,7 @@
 
 #include "lib/base/cpu.h"
 #include "lib/kernels/kernels.h"
+#include "lib/kernels/timed.h"
 #include "tests/support/variants.h"
 
 static uint64_t seed;
@@ -314,7 +315,8 @@ static void test_mask(void **state)
     for (size_t i = 0; i < n; i++) {
         const struct at_kernels *k = at_kernels_at(i);
         assert_true(k->level & all);
-        assert_string_equal(k->name, at_cpu_level_name((enum at_cpu_level)k->level));
+        const char *level = at_cpu_level_name((enum at_cpu_level)k->level);
+        assert_memory_equal(k->name, level, strlen(level)); /* "amx" or "amx+v4" */
         at_cpu_set_mask(k->level);
         assert_ptr_equal(at_kernels_best(), k);
         assert_null(at_kernels_at(1));
@@ -342,10 +344,53 @@ static void test_bf16_and_v4_keep_their_places(void **state)
         skip();
 }
 
+static const struct at_kernels *slow_base;
+
+static void attend_ten_times(const struct at_attend *job)
+{
+    for (int i = 0; i < 10; i++)
+        slow_base->attend(job);
+}
+
+static void linear_bf16_ten_times(const struct at_linear *job)
+{
+    for (int i = 0; i < 10; i++)
+        slow_base->linear_bf16(job);
+}
+
+/* What takes ten times as long is slower, and what it is made of is not slower than it. */
+static void test_the_slower_of_two(void **state)
+{
+    slow_base = at_kernels_best();
+    struct at_kernels slow = *slow_base;
+    slow.attend = attend_ten_times;
+    slow.linear_bf16 = linear_bf16_ten_times;
+    assert_true(at_kernels_slower_fp32(&slow, slow_base));
+    assert_false(at_kernels_slower_fp32(slow_base, &slow));
+    assert_true(at_kernels_slower_bf16(&slow, slow_base));
+    assert_false(at_kernels_slower_bf16(slow_base, &slow));
+}
+
+/* Whether fp32 goes over tiles is measured once too, and is the same for all that ask. */
+static void test_fp32_keeps_its_way(void **state)
+{
+    at_cpu_set_mask(AT_CPU_X86_AMX);
+    const struct at_kernels *k = at_kernels_best();
+    for (int i = 0; k && i < 100; i++)
+        assert_ptr_equal(at_kernels_best(), k);
+    at_cpu_set_mask(0);
+    if (!k)
+        skip();
+    assert_int_equal(k->splits, !strchr(k->name, '+'));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants),
-                                       cmocka_unit_test(test_pieces), cmocka_unit_test(test_mask),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_slower_of_two),
+                                       cmocka_unit_test(test_fp32_keeps_its_way),
+                                       cmocka_unit_test(test_variants),
+                                       cmocka_unit_test(test_pieces),
+                                       cmocka_unit_test(test_mask),
                                        cmocka_unit_test(test_bf16_and_v4_keep_their_places)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
