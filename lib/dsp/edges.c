@@ -8,6 +8,8 @@
 
 #define RANGE_DB         30.0 /* edges lie within it of the peak */
 #define RANGE_CLIPPED_DB 15.0 /* of a clipped one: what lies lower are clipping products */
+#define PRODUCT_BELOW    5.0  /* 7 dB: what clipping makes at -3 f lies 9.5 dB below */
+#define PRODUCT_REACH_HZ 5e3  /* around it, or most of the way to the line itself */
 #define KEPT_CLIPPED     0.6  /* but only where that keeps this share of the power */
 #define HUMP             30.0 /* 15 dB over what is raised all over the band: the emission is the hump */
 #define CLEAR            4.0  /* times the latter: its bins */
@@ -99,6 +101,24 @@ static void drop_dc(const struct at_map *m, float *own)
     }
     if (other * 10 > dc)
         memset(own + mid - 2, 0, 5 * sizeof *own);
+}
+
+/* Rails that clip make square waves of I and of Q: of a line at f they make others at -3 f, 5 f, -7 f and so on, 9.5, 14, 17 dB
+ * below. Those around 0 Hz would make a wide emission of a narrow one. */
+static void drop_products(const struct at_map *m, double rate_hz, unsigned lo, unsigned hi,
+                          float *own)
+{
+    unsigned peak = lo;
+    for (unsigned k = lo; k < hi; k++)
+        peak = own[k] > own[peak] ? k : peak;
+    double f = (double)peak - 0.5 * m->n, top = (double)own[peak];
+    double reach = fmin(0.8 * fabs(f), PRODUCT_REACH_HZ * m->n / rate_hz);
+    for (int h = 3; h < 16; h += 2) {
+        double at = 0.5 * m->n + remainder((h % 4 == 3 ? -h : h) * f, m->n);
+        for (unsigned k = (unsigned)fmax(ceil(at - reach), 0); k <= at + reach && k < m->n; k++)
+            if (own[k] * PRODUCT_BELOW < top && fabs((double)k - peak) > reach)
+                own[k] = 0;
+    }
 }
 
 /* Outermost bins within range of the peak of [*lo, *hi), and on from there while it goes on.
@@ -212,6 +232,8 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
         add_faint_bins(m, s, least, contrast, wide ? 1 : raised, scratch);
     if (clipped || e->has_dc)
         drop_dc(m, scratch);
+    if (clipped)
+        drop_products(m, rate_hz, lo, hi, scratch);
     stop_at(k, m, rate_hz, scratch);
     unsigned wide_lo = lo, wide_hi = hi;
     unsigned peak = edges_in_bins(scratch, m->n, RANGE_DB, &wide_lo, &wide_hi);

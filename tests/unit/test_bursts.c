@@ -120,11 +120,34 @@ static void test_a_faint_line_ends_when_it_is_over(void **state)
     assert_true(fabs((double)e->end - TO) < 0.15 * rate);
 }
 
+/* I and Q of a remote that is far too strong are square waves: what they make at -3, 5 and -7 times its frequency is none of it. */
+static void test_a_clipped_remote_is_a_line(void **state)
+{
+    enum { N = 125000, UNIT = 125 };
+    static const double places[] = {-4.9e3 / 250e3, 7.3e3 / 250e3, 3.1e3 / 250e3};
+    for (unsigned k = 0; k < 3; k++) {
+        uint64_t seed = k + 1;
+        float *iq = sig_noise(N, -45, 3 + k);
+        struct band_log l = {0};
+        for (size_t i = 40; i < N / UNIT - 40; i++)
+            if (sig_uniform(&seed) < 0.5)
+                sig_add_tone(iq, i * UNIT, (i + 1) * UNIT, places[k], 12);
+        for (size_t i = 0; i < 2 * N; i++)
+            iq[i] = fminf(fmaxf(iq[i], -1), 1);
+        const struct at_emission *e = strongest(&l, iq, N, 250e3);
+        double at = places[k] * 250e3;
+        print_message("%.1f kHz: %.1f to %.1f kHz\n", at / 1e3, e->f_lo_hz / 1e3, e->f_hi_hz / 1e3);
+        assert_true(e->f_lo_hz < at && e->f_hi_hz > at);
+        assert_true(e->f_hi_hz - e->f_lo_hz < 2.5 * fabs(at) + 4e3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_tone_burst_is_a_line),
         cmocka_unit_test(test_a_keyed_burst_is_as_wide_as_its_keying),
+        cmocka_unit_test(test_a_clipped_remote_is_a_line),
         cmocka_unit_test(test_a_weak_one_that_one_epoch_shows),
         cmocka_unit_test(test_a_faint_line_is_found_and_stays_one),
         cmocka_unit_test(test_a_faint_line_ends_when_it_is_over),
