@@ -310,12 +310,11 @@ static void spare_faults(struct at_rng *r, struct at_draft *d, double noise_dbfs
     /* 8 bits where the noise is half a step of theirs and more, as a gain control sets it */
     bool dithered = noise_dbfs_hz + 10 * log10(d->scene.rate_hz) > -45;
     int bits = dithered && at_rng_uniform(r, 0, 1) < 0.5 ? 8 : at_rng_int(r, 0, 1) * 16;
-    d->scene.channel = (struct at_channel_spec){.seed = at_rng_next(r),
-                                                .noise_dbfs_hz = noise_dbfs_hz,
-                                                .bits = bits,
-                                                .edge_rolloff_db = d->scene.channel.edge_rolloff_db,
-                                                .passband = d->scene.channel.passband,
-                                                .stopband_db = d->scene.channel.stopband_db};
+    d->scene.channel =
+        (struct at_channel_spec){.seed = at_rng_next(r),
+                                 .noise_dbfs_hz = noise_dbfs_hz,
+                                 .bits = bits,
+                                 .edge_rolloff_db = d->scene.channel.edge_rolloff_db};
     for (size_t i = 0; i < d->n_emitters; i++) {
         struct at_emitter *e = &d->scene.emitters[i];
         e->multipath = e->drift_hz = 0;
