@@ -10,16 +10,22 @@
 #include "lib/kernels/timed.h"
 
 #if defined(__x86_64__)
-extern const struct at_kernels at_kernels_amx, at_kernels_bf16, at_kernels_v4, at_kernels_v3;
-extern const struct at_kernels at_kernels_fma_amx; /* amx whose fp32 goes by multiply-adds */
+extern const struct at_kernels at_kernels_bf16, at_kernels_v4, at_kernels_v3;
+#if defined(AT_BUILT_AMX)
+extern const struct at_kernels at_kernels_amx;
+extern const struct at_kernels at_kernels_fma_amx; /* that whose fp32 goes by multiply-adds */
+#endif
 #elif defined(__aarch64__)
 extern const struct at_kernels at_kernels_neon;
 #endif
 extern const struct at_kernels at_kernels_generic;
 
 static const struct at_kernels *const variants[] = {
+#if defined(AT_BUILT_AMX)
+    &at_kernels_amx,
+#endif
 #if defined(__x86_64__)
-    &at_kernels_amx,     &at_kernels_bf16, &at_kernels_v4, &at_kernels_v3,
+    &at_kernels_bf16,    &at_kernels_v4, &at_kernels_v3,
 #elif defined(__aarch64__)
     &at_kernels_neon,
 #endif
@@ -54,7 +60,14 @@ static const struct at_kernels *variant_at(size_t v)
         return k;
     return k == &at_kernels_bf16 ? &at_kernels_v4 : &at_kernels_bf16;
 }
+#else
+static const struct at_kernels *variant_at(size_t v)
+{
+    return variants[v];
+}
+#endif
 
+#if defined(AT_BUILT_AMX)
 /* fp32 in pieces over tiles takes 0.7 of what multiply-adds take on some processors, more than they
  * on others: there tiles are for bf16 alone. Measured once, when tiles are known to be sound. */
 static const struct at_kernels *for_fp32(const struct at_kernels *k)
@@ -67,11 +80,6 @@ static const struct at_kernels *for_fp32(const struct at_kernels *k)
     return atomic_load(&known) > 0 ? k : &at_kernels_fma_amx;
 }
 #else
-static const struct at_kernels *variant_at(size_t v)
-{
-    return variants[v];
-}
-
 static const struct at_kernels *for_fp32(const struct at_kernels *k)
 {
     return k;
