@@ -66,7 +66,7 @@ INLINE void tile(const struct at_linear *j, const int mr, const int nv, size_t r
     vf_tile(acc, mr, nv, x, j->x_stride, w, AT_PANEL, j->k, AT_PANEL * j->k, 0, false, NULL);
 #endif
 #if !BF16
-    if (nv > NV && j->gelu && columns == width) {
+    if ((nv > NV || WIDE_NV == NV) && j->gelu && columns == width) {
         float *g = (float *)j->gelu + row * j->y_stride + column;
         UNROLL
         for (int r = 0; r < mr; r++) {

@@ -96,7 +96,7 @@ void AT_FN(rope_rows)(const float *x, size_t x_stride, size_t n, size_t dim, con
 INLINE void to_columns(const char *rows, size_t stride, size_t count, size_t depth, char *out)
 {
     size_t i = 0;
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
     for (; count == VW && i + VW <= depth; i += VW) {
         vf v[VW];
         for (size_t r = 0; r < VW; r++)
