@@ -7,21 +7,13 @@
 #include <string.h>
 
 #include "lib/base/cpu.h"
+#include "lib/dsp/lanes.h"
 
 #define CAT_(a, b) at_##a##_##b
 #define CAT(a, b)  CAT_(a, b)
 #define TEXT_(x)   #x
 #define TEXT(x)    TEXT_(x)
 #define PIECE      256 /* complex values at once, on the stack */
-
-/* Sums in lanes: the order of additions is fixed. Arrays of lanes a compiler takes to pieces. */
-#define TAKE 16 /* floats at once */
-typedef float lanes __attribute__((vector_size(4 * TAKE)));
-typedef float lanes_u __attribute__((vector_size(4 * TAKE), aligned(4), may_alias));
-typedef double wide_lanes __attribute__((vector_size(8 * TAKE)));
-#define LANES 8
-typedef float few_lanes __attribute__((vector_size(4 * LANES)));
-typedef float few_lanes_u __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 static void from_int16(const void *x, size_t n, float scale, float *restrict out)
 {
@@ -387,7 +379,8 @@ static void boxes(const struct at_loops_boxes *b, const float *cells, const floa
 {
     const float *now = cells, *room = b->room;
     float *next = b->sums;
-    uint8_t *flag[32] = {b->flags}; /* per width: n / half of them */
+    uint8_t *flag[32]; /* per width: n / half of them; clearing all would take a fifth of all */
+    flag[0] = b->flags;
     unsigned width = 0;
     uint32_t hits = 0; /* a bit per width */
     for (unsigned h = b->per; 2 * h <= b->most; h *= 2, width++) {
@@ -510,16 +503,24 @@ static inline __attribute__((always_inline)) void decimate_some(const float *x, 
                                                                 unsigned n, unsigned step,
                                                                 const unsigned some, float *out)
 {
-    lanes acc[4] = {{0}};
+    held acc[4][PARTS] = {{{0}}};
     for (size_t i = 0; i < n; i += TAKE) { /* n is a multiple of 16 */
-        lanes tap = *(const lanes_u *)(h + i);
-        for (size_t j = 0; j < some; j++)
-            acc[j] += *(const lanes_u *)(x + (size_t)j * step + i) * tap;
+        UNROLL
+        for (size_t p = 0; p < PARTS; p++) {
+            held tap = *(const held_u *)(h + i + p * HELD);
+            UNROLL
+            for (size_t j = 0; j < some; j++)
+                acc[j][p] += *(const held_u *)(x + (size_t)j * step + i + p * HELD) * tap;
+        }
     }
+    UNROLL
     for (size_t j = 0; j < some; j++) {
-        float s[4];
+        float lane[TAKE], s[4];
+        UNROLL
+        for (size_t p = 0; p < PARTS; p++)
+            *(held_u *)(lane + p * HELD) = acc[j][p];
         for (size_t k = 0; k < 4; k++)
-            s[k] = (acc[j][k] + acc[j][k + 4]) + (acc[j][k + 8] + acc[j][k + 12]);
+            s[k] = (lane[k] + lane[k + 4]) + (lane[k + 8] + lane[k + 12]);
         out[2 * j] = s[0] + s[2] + x[(size_t)j * step + n] * h[n];
         out[2 * j + 1] = s[1] + s[3] + x[(size_t)j * step + n + 1] * h[n + 1];
     }

@@ -449,8 +449,7 @@ INLINE vf vf_dot_pairs(vf acc, vi a, vi b)
 /* A pair of bf16 in each lane. */
 INLINE vi vf_pair(const uint16_t *p)
 {
-#if defined(__AVX2__) && !defined(__AVX512F__) /* else gcc takes the way over a general register   \
-                                                */
+#if defined(__AVX2__) && !defined(__AVX512F__)
     return (vi)_mm256_broadcast_ss((const float *)(const void *)p);
 #else
     return *(const i32_u *)p - (vi){0};
