@@ -498,7 +498,7 @@ static int end_epoch(struct at_band *b, bool last)
     struct at_region regions[2 * AT_TRACK_MAX_REGIONS];
     at_view_spectra(v, &b->blocks, &b->floor);
     memcpy(b->blocks.dc, v->dc, sizeof v->dc);
-    at_floor_update(&b->floor, v->fast, v->t_fast, v->looks_fast, v->gated, v->clipped);
+    at_view_floor(v, &b->floor);
     struct at_epoch e = {.rate_hz = b->config.rate_hz,
                          .mirror = mirror,
                          .share = share,

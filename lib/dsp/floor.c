@@ -38,6 +38,10 @@
                        */
 #define SHELF_STEEP 5 /* ... and so many bins wide at most is the step */
 #define SHELF_LEAST 2 /* times the converter's noise, which is all that a steep filter leaves */
+#define END_CELLS   3 /* of the long spectra's: 0.6 % of the band, as flat, beside a corner ... */
+#define END_CORNER  6.0f /* ... of 8 dB within so many cells: a filter as steep had 500 taps */
+#define END_STEEP   3
+#define ENDS        ((size_t)2 * AT_FLOOR_ENDS)
 
 /* Inverse of the normal distribution's upper tail, to 5e-4 (Abramowitz and Stegun 26.2.23). */
 static double tail_z(double p)
@@ -81,20 +85,23 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
     if (f->column_size < AT_FLOOR_HISTORY)
         f->column_size = AT_FLOOR_HISTORY;
     f->history = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)AT_FLOOR_HISTORY * n, sizeof(float));
+    f->ends = at_mem_array(mem, AT_MEM_IQ, AT_FLOOR_HISTORY * ENDS, sizeof(float));
+    f->end = at_mem_array(mem, AT_MEM_IQ, ENDS, sizeof(float));
+    f->end_now = at_mem_array(mem, AT_MEM_IQ, ENDS, sizeof(float));
     f->column = at_mem_array(mem, AT_MEM_IQ, f->column_size, sizeof(float));
     f->sums = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * n, sizeof(float));
     f->local = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->density = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->bits = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * AT_LOOPS_COLUMNS, sizeof(int32_t));
-    f->rank = at_mem_array(mem, AT_MEM_IQ, n, sizeof(int32_t));
-    f->upper = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    f->rank = at_mem_array(mem, AT_MEM_IQ, n > ENDS ? n : ENDS, sizeof(int32_t));
+    f->upper = at_mem_array(mem, AT_MEM_IQ, n > ENDS ? n : ENDS, sizeof(float));
     f->learned = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->gains = at_mem_array(mem, AT_MEM_IQ, (size_t)AT_FLOOR_GAINS * n, sizeof(float));
     f->ratio = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->gain = NAN;
     for (unsigned i = 0; i < AT_FLOOR_GAINS; i++)
         f->gain_db[i] = NAN;
-    if (!f->history || !f->column || !f->sums || !f->local || !f->density || !f->bits || !f->rank ||
+    if (!f->history || !f->ends || !f->end || !f->end_now || !f->column || !f->sums || !f->local || !f->density || !f->bits || !f->rank ||
         !f->upper || !f->learned || !f->gains || !f->ratio) {
         at_floor_finish(f);
         return -ENOMEM;
@@ -106,11 +113,12 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
 void at_floor_finish(struct at_floor *f)
 {
     void *list[] = {f->history, f->column, f->sums,    f->local, f->density, f->bits,
-                    f->rank,    f->upper,  f->learned, f->gains, f->ratio};
+                    f->rank,    f->upper,  f->learned, f->gains, f->ratio,
+                    f->ends,    f->end,    f->end_now};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(f->mem, list[i]);
     f->history = f->column = f->sums = f->local = f->density = f->upper = NULL;
-    f->learned = f->gains = f->ratio = NULL;
+    f->learned = f->gains = f->ratio = f->ends = f->end = f->end_now = NULL;
     f->bits = f->rank = NULL;
 }
 
@@ -193,23 +201,40 @@ static int add_history(struct at_floor *f, const float *rows, size_t t, unsigned
     return used > 0;
 }
 
-/* A bin's figure: a quantile of its history, between two values where there are few, since two
+void at_floor_see_ends(struct at_floor *f, const float *rows, size_t t, unsigned n)
+{
+    unsigned per = n / AT_FLOOR_CELLS;
+    if (per < 2 || t == 0)
+        return;
+    for (unsigned i = 0; i < AT_FLOOR_ENDS; i++) {
+        double low = 0, high = 0;
+        for (size_t k = 0; k < t; k++) {
+            low += f->loops->total(rows + k * n + (size_t)i * per, per);
+            high += f->loops->total(rows + (k + 1) * n - (size_t)(i + 1) * per, per);
+        }
+        f->end_now[i] = (float)(low / (double)(per * t));
+        f->end_now[AT_FLOOR_ENDS + i] = (float)(high / (double)(per * t));
+    }
+    f->has_end = true;
+}
+
+/* Columns (n) of the last epochs (.., n): a quantile of each, between two values where there are few, since two
  * epochs must not read as the lower one. */
-static void update_local(struct at_floor *f)
+static void over_epochs(struct at_floor *f, const float *history, unsigned n, float *out)
 {
     double at = HALF * (double)(f->n_history - 1);
     bool few = f->n_history > 1 && f->n_history < 16;
     int32_t rank = (int32_t)(few ? at : at + 0.5);
-    for (unsigned k = 0; k < f->n; k++)
+    for (unsigned k = 0; k < n; k++)
         f->rank[k] = rank;
-    f->loops->smallest(f->history, f->n_history, f->n, f->rank, f->bits, f->local);
+    f->loops->smallest(history, f->n_history, n, f->rank, f->bits, out);
     if (!few)
         return;
-    for (unsigned k = 0; k < f->n; k++)
+    for (unsigned k = 0; k < n; k++)
         f->rank[k] = rank + 1;
-    f->loops->smallest(f->history, f->n_history, f->n, f->rank, f->bits, f->upper);
-    for (unsigned k = 0; k < f->n; k++)
-        f->local[k] += (float)(at - rank) * (f->upper[k] - f->local[k]);
+    f->loops->smallest(history, f->n_history, n, f->rank, f->bits, f->upper);
+    for (unsigned k = 0; k < n; k++)
+        out[k] += (float)(at - rank) * (f->upper[k] - out[k]);
 }
 
 static float doubt_of(double groups)
@@ -222,30 +247,49 @@ float at_floor_doubt(const struct at_floor *f)
     return f->groups > 0 ? doubt_of(f->groups) : 0;
 }
 
-/* From one end of the band inwards: a flat shelf, then a steep step up to what lies beyond. level:
- * of that. Density of the shelf, 0 where there is none. */
-static float shelf(const struct at_floor *f, bool at_top, float level)
+struct shelf {
+    unsigned n, least, steep; /* cells in all, of the flat part, and of the step up to `corner` times it */
+    float corner;             /* 0: up to half of what lies beyond */
+};
+
+/* Cells from one end of the band inwards, level: of what lies beyond. Density of the shelf, 0 where there is none. */
+static float shelf(const float *cells, const struct shelf *s, float level, double assumed)
 {
-    unsigned per = f->n / SECTIONS, least = f->n / 64 < 3 ? 3 : f->n / 64;
+    unsigned least = s->least;
     float sum = 0, low = INFINITY, high = 0;
     for (unsigned i = 0; i < least; i++) {
-        float v = f->local[at_top ? f->n - 1 - i : i];
-        sum += v / (float)least;
-        low = fminf(low, v);
-        high = fmaxf(high, v);
+        sum += cells[i] / (float)least;
+        low = fminf(low, cells[i]);
+        high = fmaxf(high, cells[i]);
     }
     if (!(sum > 0) || high > SHELF_FLAT * low || sum * SHELF > level ||
-        (double)sum < SHELF_LEAST * f->assumed)
+        (double)sum < SHELF_LEAST * assumed)
         return 0;
     unsigned foot = 0;
-    for (unsigned i = least; i < per + SHELF_STEEP; i++) {
-        float v = f->local[at_top ? f->n - 1 - i : i];
-        if (v > sum * 2 && foot == 0)
+    float top = s->corner > 0 ? s->corner * sum : level / 2;
+    for (unsigned i = least; i < s->n; i++) {
+        if (cells[i] > sum * 2 && foot == 0)
             foot = i;
-        if (2 * v > level)
-            return i - foot < SHELF_STEEP ? sum : 0;
+        if (cells[i] > top)
+            return i - foot < s->steep ? sum : 0;
     }
     return 0;
+}
+
+/* What both ends show of the noise beside a signal that fills the rest: by the short spectra, where they are too
+ * coarse by the long ones. 0: nothing. */
+static float shelves(struct at_floor *f, float level)
+{
+    static const struct shelf fine = {AT_FLOOR_ENDS, END_CELLS, END_STEEP, END_CORNER};
+    struct shelf coarse = {f->n / SECTIONS + SHELF_STEEP, f->n / 64 < 3 ? 3 : f->n / 64, SHELF_STEEP, 0};
+    for (unsigned i = 0; i < coarse.n; i++)
+        f->column[i] = f->local[f->n - 1 - i];
+    float a = shelf(f->local, &coarse, level, f->assumed), b = shelf(f->column, &coarse, level, f->assumed);
+    if (a > 0 && b > 0)
+        return fmaxf(a, b);
+    a = shelf(f->end, &fine, level, f->assumed);
+    b = shelf(f->end + AT_FLOOR_ENDS, &fine, level, f->assumed);
+    return a > 0 && b > 0 ? fmaxf(a, b) : 0;
 }
 
 /* No section tilts by more than TILT from the next. What stands well over that is a signal that
@@ -301,10 +345,10 @@ static bool levels_of_sections(struct at_floor *f, float *level)
             level[i] = outer;
         by_sides = true;
     } else {
-        float a = shelf(f, false, least), b = shelf(f, true, least);
-        for (unsigned i = 0; i < SECTIONS && a > 0 && b > 0; i++)
-            level[i] = fmaxf(a, b);
-        by_sides = a > 0 && b > 0;
+        float beside = shelves(f, least);
+        for (unsigned i = 0; i < SECTIONS && beside > 0; i++)
+            level[i] = beside;
+        by_sides = beside > 0;
     }
     for (unsigned i = 0; i < SECTIONS; i += SECTIONS - 1)
         if (level[i] * FILLED > least && level[i] < least)
@@ -406,6 +450,7 @@ static bool is_filled(struct at_floor *f, const float *newest, float doubt, unsi
 static void give_in(struct at_floor *f)
 {
     memmove(f->history, f->history + (size_t)f->next * f->n, f->n * sizeof(float));
+    memmove(f->ends, f->ends + f->next * ENDS, ENDS * sizeof(float));
     f->n_history = f->next = f->held = 0;
     f->groups = 0;
     f->has_learned = false;
@@ -453,6 +498,8 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     }
     if (loud == 0 || !add_history(f, rows, t, looks, gated))
         return;
+    memcpy(f->ends + f->next * ENDS, f->has_end ? f->end_now : f->end, ENDS * sizeof(float));
+    f->has_end = false;
     if (hold(f, doubt_of((double)whole * looks / GROUP)))
         return;
     float *newest = f->history + (size_t)f->next * f->n;
@@ -464,7 +511,8 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     f->next = (f->next + 1) % AT_FLOOR_HISTORY;
     if (f->n_history < AT_FLOOR_HISTORY)
         f->n_history++;
-    update_local(f);
+    over_epochs(f, f->history, f->n, f->local);
+    over_epochs(f, f->ends, ENDS, f->end);
     float level[SECTIONS];
     bool by_sides = levels_of_sections(f, level);
     unsigned per = f->n / SECTIONS;

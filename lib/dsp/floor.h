@@ -18,6 +18,8 @@ double at_floor_gamma_threshold(double k, double p);
 
 #define AT_FLOOR_HISTORY 64 /* epochs */
 #define AT_FLOOR_GAINS   8  /* of which the floor is remembered */
+#define AT_FLOOR_CELLS   512 /* of the band, as fine as its ends are looked at ... */
+#define AT_FLOOR_ENDS    64  /* ... and so many at either */
 
 /* Measured: from epochs that show noise. Learned: from earlier ones, at this gain, while a signal
  * fills the band. Assumed: the converter's, where no noise has been seen yet. */
@@ -30,6 +32,10 @@ struct at_floor {
     unsigned next;
     double groups;  /* of four spectra, seen so far */
     float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
+    float *ends;    /* (AT_FLOOR_HISTORY, 2, AT_FLOOR_ENDS) mean over each epoch, from the ends inwards */
+    float *end;     /* (2, AT_FLOOR_ENDS) of these, as local is of history */
+    float *end_now; /* (2, AT_FLOOR_ENDS) of the newest epoch */
+    bool has_end;   /* it is there */
     float *column;  /* scratch */
     float *sums;    /* (column_size, n) means of groups, scratch */
     int32_t *bits;  /* (column_size, AT_LOOPS_COLUMNS), scratch */
@@ -62,6 +68,9 @@ void at_floor_assume(struct at_floor *f, double assumed);
  * was learned at the new one comes back; where nothing was, the old figure and the step say how high
  * noise can be. NAN: not known. RT-safe. */
 void at_floor_set_gain(struct at_floor *f, double gain_db);
+/* Long spectra rows (t, n) of the epoch that the next update is about, power per Hz, n a power of two: they show
+ * noise beside a signal where the short ones are too coarse. Fewer than two bins a cell: not looked at. RT-safe. */
+void at_floor_see_ends(struct at_floor *f, const float *rows, size_t t, unsigned n);
 /* An epoch of short spectra rows (t, n), power per Hz, each the mean of `looks` spectra; rows of
  * exact zeros are no noise and left out. gated (t): 1 where a gate (exact zeros, or what a
  * converter makes of them) cuts the row, which is left out too; NULL: nowhere. clipped: samples

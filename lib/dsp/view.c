@@ -491,6 +491,18 @@ static void sum_part(void *ctx, size_t i)
     }
 }
 
+/* The first block begins with zeros. */
+static unsigned skipped(const struct at_view *v)
+{
+    return v->shared && v->looks_slow == 1 && v->rows_slow == 0 && v->t_slow > 1;
+}
+
+void at_view_floor(const struct at_view *v, struct at_floor *floor)
+{
+    at_floor_see_ends(floor, v->slow + skipped(v) * v->n_slow, v->t_slow - skipped(v), v->n_slow);
+    at_floor_update(floor, v->fast, v->t_fast, v->looks_fast, v->gated, v->clipped);
+}
+
 void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e)
 {
     at_floor_spread(floor, v->floor_slow, v->n_slow);
@@ -501,8 +513,7 @@ void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_ep
     e->has_dc = v->has_dc;
     e->fast = make_map(v->n_fast, v->looks_fast, v->t_fast, v->fast, floor->density, v->sum_fast,
                        v->top_fast, v->first_fast);
-    /* The first block begins with zeros. */
-    unsigned skip = v->shared && v->looks_slow == 1 && v->rows_slow == 0 && v->t_slow > 1;
+    unsigned skip = skipped(v);
     e->slow = make_map(v->n_slow, v->looks_slow, v->t_slow - skip, v->slow + skip * v->n_slow,
                        v->floor_slow, v->sum_slow, v->top_slow,
                        v->first_slow + skip * (v->n_slow / 2));

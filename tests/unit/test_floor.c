@@ -117,6 +117,68 @@ static void test_a_signal_that_fills_the_middle_is_not_noise(void **state)
     free(iq);
 }
 
+/* The floor of one epoch whose long spectra are seen too. */
+static double floor_at_0_hz(const float *iq)
+{
+    enum { LONG = 2048 };
+    struct at_floor f;
+    struct at_stft s, l;
+    assert_int_equal(at_stft_init(&s, NULL, N, 1, RATE, 0), 0);
+    assert_int_equal(at_stft_init(&l, NULL, LONG, 1, RATE, 0), 0);
+    assert_int_equal(at_floor_init(&f, NULL, N, ROWS + 1, 0), 0);
+    float *rows = calloc((ROWS + 1) * N, sizeof *rows), *slow = calloc(SAMPLES * 2, sizeof *slow);
+    size_t t = at_stft_run(&s, iq, SAMPLES, rows, ROWS + 1);
+    at_floor_see_ends(&f, slow, at_stft_run(&l, iq, SAMPLES, slow, 2 * SAMPLES / LONG), LONG);
+    at_floor_update(&f, rows, t, 1, NULL, false);
+    double level = db(f.density[N / 2]);
+    free(rows);
+    free(slow);
+    at_floor_finish(&f);
+    at_stft_finish(&s);
+    at_stft_finish(&l);
+    return level;
+}
+
+/* Noise through a filter of 33 taps (Hamming), as a receiver has one, that passes `share` of the rate. */
+static void add_filtered(float *iq, double share, double dbfs, uint64_t seed)
+{
+    enum { TAPS = 33 };
+    float *x = sig_noise(SAMPLES + TAPS, dbfs, seed);
+    for (size_t i = 0; i < SAMPLES; i++)
+        for (int k = 0; k < TAPS; k++) {
+            double t = k - TAPS / 2, c = t == 0 ? share : sin(M_PI * share * t) / (M_PI * t);
+            double h = c * (0.54 + 0.46 * cos(2 * M_PI * t / (TAPS + 1)));
+            iq[2 * i] += (float)(h * (double)x[2 * (i + (size_t)k)]);
+            iq[2 * i + 1] += (float)(h * (double)x[2 * (i + (size_t)k) + 1]);
+        }
+    free(x);
+}
+
+/* Two bins of the short spectra are not enough to show noise on either side; the long ones show it, and the corner
+ * between, which a receiver's own filter has not. */
+static void test_noise_beside_a_signal_that_fills_nearly_all(void **state)
+{
+    static const double shares[] = {0.92, 0.95, 0.97};
+    float *iq = calloc(SAMPLES, 8);
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        memset(iq, 0, SAMPLES * 8);
+        sig_add_noise(iq, SAMPLES, -60, i + 1);
+        sig_add_wide(iq, 0, SAMPLES, 0, shares[i], -35, i + 4);
+        double level = floor_at_0_hz(iq);
+        print_message("a signal over %.0f %% of the band: floor %.2f dBFS/Hz, noise -120\n", 100 * shares[i], level);
+        assert_true(fabs(level + 120) < 2);
+    }
+    for (double share = 0.8; share < 0.97; share += 0.02) {
+        memset(iq, 0, SAMPLES * 8);
+        sig_add_noise(iq, SAMPLES, -60, 9);
+        add_filtered(iq, share, -35, 10);
+        double level = floor_at_0_hz(iq);
+        print_message("noise through a filter that passes %.0f %%: floor %.2f dBFS/Hz, noise -95\n", 100 * share, level);
+        assert_true(share < 0.86 || fabs(level + 95) < 1.5);
+    }
+    free(iq);
+}
+
 /* A clipping converter shows 10 dB less noise for a moment: the floor stands; where it goes on for
  * longer than the floor's memory it sinks. */
 static void test_clipping_does_not_sink_it(void **state)
@@ -268,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_a_young_floor_does_not_take_in_a_weak_burst),
         cmocka_unit_test(test_exact_zeros_are_no_noise),
         cmocka_unit_test(test_a_signal_that_fills_the_middle_is_not_noise),
+        cmocka_unit_test(test_noise_beside_a_signal_that_fills_nearly_all),
         cmocka_unit_test(test_clipping_does_not_sink_it),
         cmocka_unit_test(test_learned_while_the_band_is_full_but_not_for_ever),
         cmocka_unit_test(test_a_gain_step_is_no_signal),
