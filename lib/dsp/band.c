@@ -13,6 +13,7 @@
 #include "lib/dsp/gate.h"
 #include "lib/dsp/image.h"
 #include "lib/dsp/plan.h"
+#include "lib/dsp/repeat.h"
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
 #include "lib/dsp/view.h"
@@ -48,6 +49,7 @@ struct at_band {
     struct at_blocks blocks;
     struct at_view view;
     struct at_floor floor;
+    struct at_repeat repeat;
     struct at_detector over_long, over_short; /* rows */
     struct at_tracker tracker;
     uint64_t next;   /* index that goes on without a gap, less what the gate holds */
@@ -155,6 +157,8 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     if (ret == 0)
         ret = at_floor_init(&b->floor, b->mem, b->view.n_fast, b->view.max_fast, 0);
     if (ret == 0)
+        ret = at_repeat_init(&b->repeat, b->mem, c->rate_hz, b->view.n_slow);
+    if (ret == 0)
         at_band_set_assumed_floor(b, c->assumed_floor_dbfs_hz);
     if (ret == 0)
         ret =
@@ -215,6 +219,7 @@ void at_band_destroy(struct at_band *b)
     at_tracker_finish(&b->tracker);
     at_detector_finish(&b->over_long);
     at_detector_finish(&b->over_short);
+    at_repeat_finish(&b->repeat);
     at_floor_finish(&b->floor);
     at_view_finish(&b->view);
     at_blocks_finish(&b->blocks);
@@ -498,7 +503,11 @@ static int end_epoch(struct at_band *b, bool last)
     struct at_region regions[2 * AT_TRACK_MAX_REGIONS];
     at_view_spectra(v, &b->blocks, &b->floor);
     memcpy(b->blocks.dc, v->dc, sizeof v->dc);
-    at_view_floor(v, &b->floor);
+    const float *rows;
+    size_t t = at_view_long(v, &rows);
+    at_floor_see_ends(&b->floor, rows, t, v->n_slow);
+    at_floor_set_repeats(&b->floor, at_repeat_see(&b->repeat, rows, t));
+    at_floor_update(&b->floor, v->fast, v->t_fast, v->looks_fast, v->gated, v->clipped);
     struct at_epoch e = {.rate_hz = b->config.rate_hz,
                          .mirror = mirror,
                          .share = share,

@@ -30,6 +30,10 @@
 #define FLAT       1.35f /* the rise is the same all over: a signal, or as well more noise */
 #define HELD_FLAT  250   /* epochs (20 ms) after which what fills the band counts as noise */
 #define HELD       15000
+#define UNDER_MOST  0.1f  /* of a signal that fills the band: the noise that is assumed */
+#define UNDER_LEAST 0.01f
+#define ENDED       0.5f  /* of its density */
+#define STANDING    0.85f /* of its density is there all the time: pulses in noise come and go */
 #define GAIN_ERROR 1.26f /* 1 dB, of what a driver says of a step */
 #define SAME_GAIN  0.05  /* dB */
 #define SHELF      6.0f  /* a signal's guard bands: 8 dB below it ... */
@@ -375,6 +379,11 @@ static void show_learned(struct at_floor *f)
     f->source = AT_FLOOR_LEARNED;
 }
 
+void at_floor_set_repeats(struct at_floor *f, float density)
+{
+    f->repeats = density;
+}
+
 void at_floor_assume(struct at_floor *f, double assumed)
 {
     f->assumed = assumed;
@@ -473,12 +482,34 @@ static bool hold(struct at_floor *f, float doubt)
         f->held = 0;
         return false;
     }
-    if (++f->held > most) {
+    f->held = f->repeats > 0 ? 0 : f->held + 1;
+    if (f->held > most) {
         give_in(f);
         return false;
     }
     show_learned(f);
     return true;
+}
+
+/* The floor was measured where the signal is that fills the band, and that is there all the time. below: so it was in the
+ * last epoch; it may end in this. */
+static bool stands_on_signal(const struct at_floor *f, const float *newest, bool below)
+{
+    float sum = f->loops->total(newest + f->n / 4, f->n / 2), floor = f->loops->total(f->density + f->n / 4, f->n / 2);
+    return f->repeats > 0 && 2 * floor > sum && sum > (below ? ENDED : STANDING) * f->repeats * (float)(f->n / 2);
+}
+
+/* What was measured is the signal that fills the band, and so is what was learned of it. */
+static void assume_below(struct at_floor *f)
+{
+    float noise = fminf(fmaxf((float)f->assumed, UNDER_LEAST * f->repeats), UNDER_MOST * f->repeats);
+    for (unsigned k = 0; k < f->n; k++)
+        f->density[k] = noise;
+    f->median = noise;
+    f->source = AT_FLOOR_ASSUMED;
+    f->has_learned = false;
+    f->n_history = f->next = 0;
+    f->groups = 0;
 }
 
 void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks,
@@ -514,6 +545,7 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     over_epochs(f, f->history, f->n, f->local);
     over_epochs(f, f->ends, ENDS, f->end);
     float level[SECTIONS];
+    bool below = f->source == AT_FLOOR_ASSUMED;
     bool by_sides = levels_of_sections(f, level);
     unsigned per = f->n / SECTIONS;
     float trust = (float)(f->groups / (f->groups + KNOWN));
@@ -530,6 +562,10 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     memcpy(f->column, f->density, f->n * sizeof(float));
     f->median = quantile(f->column, f->n, 0.5);
     f->source = AT_FLOOR_MEASURED;
+    if (stands_on_signal(f, newest, below)) {
+        assume_below(f);
+        return;
+    }
     if (f->n_history < LEARN || by_sides)
         return;
     memcpy(f->learned, f->density, f->n * sizeof(float));

@@ -22,7 +22,8 @@ double at_floor_gamma_threshold(double k, double p);
 #define AT_FLOOR_ENDS    64  /* ... and so many at either */
 
 /* Measured: from epochs that show noise. Learned: from earlier ones, at this gain, while a signal
- * fills the band. Assumed: the converter's, where no noise has been seen yet. */
+ * fills the band. Assumed: the converter's, where no noise has been seen yet; within 10 to 20 dB of what
+ * fills the band, where that is known to be a signal. */
 
 struct at_floor {
     struct at_mem *mem;
@@ -53,6 +54,7 @@ struct at_floor {
     double gain;                    /* now; NAN: not said */
     unsigned next_gain;
     bool has_learned, settling; /* the newest epoch holds samples of both gains */
+    float repeats;              /* density of what fills the band and repeats itself; 0: nothing does */
     unsigned held;              /* epochs in a row that a signal has filled */
     enum at_floor_source source;
     float median; /* of density */
@@ -71,6 +73,9 @@ void at_floor_set_gain(struct at_floor *f, double gain_db);
 /* Long spectra rows (t, n) of the epoch that the next update is about, power per Hz, n a power of two: they show
  * noise beside a signal where the short ones are too coarse. Fewer than two bins a cell: not looked at. RT-safe. */
 void at_floor_see_ends(struct at_floor *f, const float *rows, size_t t, unsigned n);
+/* What fills the band repeats itself, which noise does not (repeat.h): a signal of this density. 0: nothing does. Holds
+ * until the next call. RT-safe. */
+void at_floor_set_repeats(struct at_floor *f, float density);
 /* An epoch of short spectra rows (t, n), power per Hz, each the mean of `looks` spectra; rows of
  * exact zeros are no noise and left out. gated (t): 1 where a gate (exact zeros, or what a
  * converter makes of them) cuts the row, which is left out too; NULL: nowhere. clipped: samples

@@ -497,10 +497,10 @@ static unsigned skipped(const struct at_view *v)
     return v->shared && v->looks_slow == 1 && v->rows_slow == 0 && v->t_slow > 1;
 }
 
-void at_view_floor(const struct at_view *v, struct at_floor *floor)
+size_t at_view_long(const struct at_view *v, const float **ret_rows)
 {
-    at_floor_see_ends(floor, v->slow + skipped(v) * v->n_slow, v->t_slow - skipped(v), v->n_slow);
-    at_floor_update(floor, v->fast, v->t_fast, v->looks_fast, v->gated, v->clipped);
+    *ret_rows = v->slow + skipped(v) * v->n_slow;
+    return v->t_slow - skipped(v);
 }
 
 void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e)

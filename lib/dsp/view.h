@@ -95,8 +95,8 @@ void at_view_end_blocks(struct at_view *v);
 /* Makes the epoch's spectra. */
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor);
-/* Takes them into the floor. */
-void at_view_floor(const struct at_view *v, struct at_floor *floor);
+/* The epoch's long rows (t, n_slow) of samples alone: *ret_rows, borrowed until the next epoch. Returns t. */
+size_t at_view_long(const struct at_view *v, const float **ret_rows);
 /* Fills maps, indices and flags of e. */
 void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e);
 /* Takes the epoch's long spectra into the average. d: with the hits of its newest run over them. */

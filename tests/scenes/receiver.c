@@ -123,11 +123,11 @@ struct full {
     double least;                 /* share of scenes that are right */
 };
 
-/* What has noise beside it or before it can be told; what fills every bin from the start can't. */
+/* What has noise beside it or before it can be told, and of what fills every bin from the start OFDM, by its prefix. */
 static const struct full fulls[] = {
     {"lte_5m", 5.2e6, 0, 0, 0.6},         {"lte_5m", 7.68e6, 0, 0, 0.8},
     {"dvbt_8k", 9.142857e6, 0, 0, 0.8},   {"dvbt_8k", 8.4e6, 0, 0, 0.8},
-    {"dvbt_cut", 2.4e6, 2e6, 0, 0.6},     {"nr_cut", 3.84e6, 3.3e6, 0, 0.8},
+    {"dvbt_cut", 2.4e6, 2e6, 0, 0.9},     {"nr_cut", 3.84e6, 3.3e6, 0, 0.8},
     {"dvbt_cut", 2.4e6, 2.2e6, 0.3, 0.8}, {"nr_cut", 3.84e6, 3.6e6, 0.3, 0.8},
 };
 
