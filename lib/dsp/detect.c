@@ -13,6 +13,11 @@
 #define MIN_EXCESS        1.6f /* a wide box stands 2 dB above the floor at least: noise is not flat */
 #define MIN_EXCESS_NARROW 1.4f
 #define RANGE             1e-3f /* edges lie within 30 dB of the peak */
+#define SKIRT             4     /* of a run's width lies its skirt on either side */
+#define BRIDGE            1.25  /* 1 dB over the floor stands at least what joins two ... */
+#define BRIDGE_P          1e-3  /* ... and no noise, with this probability */
+#define STEADY            2.0   /* 3 dB over the floor in any few rows: it is there all along */
+#define FEW_ROWS          4     /* in so many rows: it may be a burst */
 #define RISE              6.0f /* beyond them a new peak must rise by this much to be another region */
 
 /* Boxes are tried narrow ones first; what they found is left out of the wider ones of a later pass.
@@ -44,9 +49,10 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
     d->room = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->hit = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     d->flags = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(uint8_t));
+    d->narrow = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     d->slowly = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     if (!d->cells || !d->last || !d->box || !d->best || !d->mask || !d->weight || !d->mean ||
-        !d->sums || !d->room || !d->hit || !d->flags || !d->slowly) {
+        !d->sums || !d->room || !d->hit || !d->flags || !d->narrow || !d->slowly) {
         at_detector_finish(d);
         return -ENOMEM;
     }
@@ -61,6 +67,7 @@ void at_detector_finish(struct at_detector *d)
         at_mem_free(d->mem, *list[i]);
     at_mem_free(d->mem, d->hit);
     at_mem_free(d->mem, d->flags);
+    at_mem_free(d->mem, d->narrow);
     at_mem_free(d->mem, d->slowly);
     memset(d, 0, sizeof *d);
 }
@@ -178,6 +185,65 @@ static void mark_map(struct at_detector *d, const struct at_map *map, unsigned p
     }
 }
 
+/* End of the bins from k on that stand alike in flags (n). */
+static unsigned run_end(const uint8_t *flags, unsigned n, unsigned k)
+{
+    bool is = flags[k];
+    while (k < n && (flags[k] != 0) == is)
+        k++;
+    return k;
+}
+
+/* Highest and lowest mean over the floor of a few rows in bins lo to hi. */
+static double highest_rows(const struct at_map *map, unsigned lo, unsigned hi, double *ret_lowest)
+{
+    double highest = 0, sum = 0;
+    *ret_lowest = INFINITY;
+    for (size_t t = 0; t < map->t; t++) {
+        const float *row = map->rows + t * map->n;
+        for (unsigned k = lo; k < hi; k++)
+            sum += (double)(row[k] / map->floor[k]);
+        if (t % FEW_ROWS + 1 < FEW_ROWS && t + 1 < map->t)
+            continue;
+        sum /= (double)((t % FEW_ROWS + 1) * (hi - lo));
+        highest = fmax(highest, sum);
+        *ret_lowest = fmin(*ret_lowest, sum);
+        sum = 0;
+    }
+    return highest;
+}
+
+static bool is_steady(const struct at_map *map, unsigned lo, unsigned hi)
+{
+    double lowest;
+    highest_rows(map, lo, hi, &lowest);
+    return lowest > STEADY;
+}
+
+/* What narrow boxes left of strong ones, a few bins at either side in a row or two, carries a wide box over all that lies
+ * between two. Where both are there all along (those that come and go may be one burst), that is one with them only if it
+ * stands over the floor itself, without these skirts. d->narrow: hits of the narrower boxes. */
+static void without_bridges(struct at_detector *d, const struct at_map *map)
+{
+    const uint8_t *narrow = d->narrow;
+    unsigned n = map->n, from = narrow[0] ? 0 : run_end(narrow, n, 0);
+    while (from < n) {
+        unsigned end = run_end(narrow, n, from), lo = end, hi = end < n ? run_end(narrow, n, end) : n;
+        if (hi == n)
+            return;
+        unsigned below = end - from, above = run_end(narrow, n, hi) - hi;
+        unsigned a = lo + below / SKIRT, b = hi > above / SKIRT ? hi - above / SKIRT : 0;
+        if (a < b && memchr(d->hit + a, 1, b - a)) {
+            double lowest, cells = map->looks * (double)FEW_ROWS * (b - a) / HANN_SHARED;
+            double least = fmax(BRIDGE, at_floor_gamma_threshold(cells, BRIDGE_P));
+            if (highest_rows(map, a, b, &lowest) < least * (1 + (double)d->doubt) &&
+                (is_steady(map, from, end) && is_steady(map, hi, hi + above)))
+                memset(d->hit + a, 0, b - a);
+        }
+        from = hi;
+    }
+}
+
 static void mean_ratio(const struct at_map *map, float *out)
 {
     for (unsigned k = 0; k < map->n; k++)
@@ -269,6 +335,8 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
     double looks = map->looks;
     mean_ratio(map, mean);
     for (unsigned pass = 0; pass < PASSES; pass++) {
+        if (pass + 1 == PASSES)
+            memcpy(d->narrow, d->hit, n);
         begin_pass(d, map, pass);
         mark_map(d, map, pass);
         make_limits(d, pass, looks * (double)map->t, limits);
@@ -278,6 +346,7 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
         make_limits(d, pass, looks * slow_rows, limits);
         mark_slow(d, slow, n, pass, limits);
     }
+    without_bridges(d, map);
     /* Bursts by the highest mean of four rows, steady ones by the mean of all: whatever stands
      * higher above its own noise. */
     float noise4 = (float)at_floor_gamma_threshold(4 * looks, 1e-3 / (double)(map->t / 4 + 1));
