@@ -15,6 +15,7 @@
 #include "lib/dsp/plan.h"
 #include "lib/dsp/repeat.h"
 #include "lib/dsp/spectrum.h"
+#include "lib/dsp/sure.h"
 #include "lib/dsp/track.h"
 #include "lib/dsp/view.h"
 #include "lib/dsp/whole.h"
@@ -27,10 +28,6 @@
 #define KEEP_BYTES (4u << 20) /* the look-back is made longer where it costs no more than this */
 #define MIN_TOKENS 64         /* a short emission's channel is widened to bring so many */
 #define WANDERED   0.125      /* of the rate: a channel of the whole band is turned anew */
-
-#define SPECK_ROWS   4    /* of the short spectra */
-#define LOST         4.0  /* two standard deviations of noise */
-#define SPECK_ENERGY 50.0 /* over the noise's density: 1 is a cell at 0 dB */
 
 #define TOGETHER 8 /* blocks that two threads make */
 
@@ -286,6 +283,24 @@ static int open_track(struct at_band *b, struct at_track *k, bool over)
     return 0;
 }
 
+/* Goes on as `first`, in a channel of its own width from where it came up. */
+static int adopt(struct at_band *b, struct at_track *k, struct at_track *first, bool over)
+{
+    k->user = first->user;
+    first->user = NULL;
+    int ret = make_feed(b, k, over, true);
+    if (ret < 0) {
+        first->user = k->user;
+        k->user = NULL;
+        return ret;
+    }
+    at_whole_adopt(k, first);
+    drop_track(b, first);
+    ((struct user *)k->user)->updated = ((struct user *)k->user)->retuned = b->next;
+    b->sink.updated(b->sink.ctx, &k->e);
+    return 0;
+}
+
 static void close_track(struct at_band *b, struct at_track *k)
 {
     if (!k->pending) {
@@ -373,23 +388,6 @@ static void run_feeds_together(struct at_band *b, uint64_t first)
     }
 }
 
-/* What fills a cell or two of the short spectra and is no stronger than noise gets there by itself:
- * rows that overlap by half make the tail of a box heavier than the gamma's of the threshold. */
-static bool is_speck(const struct at_band *b, const struct at_emission *e)
-{
-    double life = (double)(e->end - e->start), width = e->f_hi_hz - e->f_lo_hz,
-           energy = pow(10, (double)e->snr_db / 10) * life / b->config.rate_hz * width;
-    return life <= SPECK_ROWS * b->view.n_fast / 2.0 * b->view.looks_fast && energy < SPECK_ENERGY;
-}
-
-/* Weaker than the noise's own scatter over its time and band: what was found was not there when it was measured. */
-static bool is_lost(const struct at_band *b, const struct at_track *k)
-{
-    double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, b->config.rate_hz / b->view.n_slow),
-           snr = pow(10, (double)k->e.snr_db / 10);
-    return snr * snr * k->on_s * width < LOST;
-}
-
 /* Seen once, or a skirt that did not stay; at the end of what there is only that which came up late
  * beside a stronger one. */
 static bool is_doubtful(const struct at_band *b, const struct at_track *k, bool last)
@@ -416,7 +414,8 @@ static int settle(struct at_band *b, bool last)
                               : over || (life >= LONG_HOP_S && (k->sure || !(k->fringe || k->faint)));
         if (k->pending && due) {
             bool small = over && (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
-                                  is_speck(b, &k->e) || is_lost(b, k));
+                                  at_sure_is_speck(&b->tracker, k, b->view.looks_fast) ||
+                                  at_sure_is_lost(&b->tracker, k));
             if (!k->by_hand && (small || at_image_was(k))) {
                 drop_track(b, k);
                 continue;
@@ -432,9 +431,15 @@ static int settle(struct at_band *b, bool last)
                 i++;
                 continue;
             }
-            int ret = open_track(b, k, over || k->by_hand);
+            struct at_track *first =
+                k->by_hand ? NULL : at_whole_first(&b->tracker, k, b->view.stretch + b->view.epoch);
+            int ret = first ? adopt(b, k, first, over) : open_track(b, k, over || k->by_hand);
             if (ret < 0)
                 return ret;
+            if (first) { /* those behind it have moved */
+                i = 0;
+                continue;
+            }
         } else if (!k->pending) {
             int ret = refresh(b, k);
             if (ret < 0)

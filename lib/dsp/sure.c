@@ -16,6 +16,9 @@
 #define STRONGER      20.0 /* 13 dB */
 #define STRONGER_FAR  1e3 /* 30 dB */
 #define LEFT          0.3 /* of the mean power of a weak one: what has less of it is over */
+#define LOST          4.0  /* two standard deviations of noise */
+#define SPECK_ROWS    4    /* of the short spectra */
+#define SPECK_ENERGY  50.0 /* over the noise's density: 1 is a cell at 0 dB */
 
 /* Each bin shows it weakly, but all of its band and time together stand far above what noise may do there. Not so what is
  * wide, as a floor's error is, or weaker than that; nor what a strong one leaks into its short rows: no bin was so high. */
@@ -58,4 +61,18 @@ void at_sure_see(const struct at_tracker *t, struct at_track *k, const struct at
 bool at_sure_gone(const struct at_track *k, const struct at_region *r, const struct at_on *on)
 {
     return k->epochs > 1 && r->faint && on->steady && on->power < LEFT * k->power_s / k->on_s;
+}
+
+bool at_sure_is_speck(const struct at_tracker *t, const struct at_track *k, unsigned looks)
+{
+    double life = (double)(k->e.end - k->e.start), width = k->e.f_hi_hz - k->e.f_lo_hz,
+           energy = pow(10, (double)k->e.snr_db / 10) * life / t->rate_hz * width;
+    return life <= SPECK_ROWS * t->n_fast / 2.0 * looks && energy < SPECK_ENERGY;
+}
+
+bool at_sure_is_lost(const struct at_tracker *t, const struct at_track *k)
+{
+    double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow),
+           snr = pow(10, (double)k->e.snr_db / 10);
+    return snr * snr * k->on_s * width < LOST;
 }

@@ -9,6 +9,8 @@
 #define INSIDE    0.7  /* of its band lies within the whole's */
 #define STRONGER  2.5f /* 4 dB: a part is no stronger than that */
 #define VOICE_HZ  25e3 /* channels that hold speech: its weak sounds lie 30 dB below its strong ones */
+#define STEADY    0.9f /* of its life on: no sound of speech, if it lasts */
+#define SOUND_S   0.3  /* a vowel is over by then */
 #define SAME      2.0  /* 3 dB: a sweep keeps its level */
 #define ROWS_ON   4    /* of the short spectra, the first of an epoch, in which a sweep goes on */
 
@@ -48,6 +50,50 @@ void at_whole_take(struct at_track *whole, const struct at_track *k)
     if (k->e.start < whole->e.start && whole->pending)
         whole->e.start = k->e.start;
     whole->sure = whole->sure || k->sure; /* what began as a skirt and holds what is sure is no skirt */
+}
+
+/* A line that was there before k, for longer than a sound of speech or since nobody knows when: k comes up over it. */
+static bool lasts(const struct at_tracker *t, const struct at_track *j, const struct at_track *k, uint64_t since)
+{
+    bool long_since = (double)(k->e.start - j->e.start) > SOUND_S * t->rate_hz;
+    return j->e.duty > STEADY && (long_since || j->e.start < since);
+}
+
+struct at_track *at_whole_first(const struct at_tracker *t, const struct at_track *k, uint64_t since)
+{
+    double width = k->e.f_hi_hz - k->e.f_lo_hz;
+    struct at_track *first = NULL;
+    for (unsigned i = 0; i < t->n_tracks && width < VOICE_HZ; i++) {
+        struct at_track *j = t->tracks[i];
+        double narrow = fmax(j->e.f_hi_hz - j->e.f_lo_hz, t->rate_hz / t->n_slow);
+        if (j == k || j->by_hand || j->dropped || j->pending || narrow > width || j->e.start > k->e.start)
+            continue;
+        bool inside = -at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) > INSIDE * narrow;
+        if (!inside || level_of(j) > STRONGER * level_of(k) || lasts(t, j, k, since))
+            continue;
+        if (!first || j->e.start < first->e.start)
+            first = j;
+    }
+    return first;
+}
+
+void at_whole_adopt(struct at_track *k, struct at_track *first)
+{
+    double before = (double)(k->e.start - first->e.start),
+           life = (double)(first->e.end - first->e.start),
+           share = life > before ? before / life : 1; /* of its life, k not there yet */
+    k->e.id = first->e.id;
+    k->e.start = first->e.start;
+    k->e.bursts += first->e.bursts;
+    k->e.gap = k->e.gap || first->e.gap;
+    k->absent += first->absent;
+    k->on_s += share * first->on_s;
+    k->power_s += share * first->power_s;
+    k->noise_s += share * first->noise_s;
+    k->beside_s += share * first->beside_s;
+    k->clipped_s += share * first->clipped_s;
+    k->pending = false;
+    k->sure = true;
 }
 
 struct at_track *at_whole_sweep(const struct at_tracker *t, const struct at_epoch *e,
