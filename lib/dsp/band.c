@@ -489,6 +489,7 @@ static size_t search(struct at_band *b, struct at_epoch *e, struct at_region *re
     struct at_view *v = &b->view;
     struct search s = {.detector = &b->over_short, .map = &e->fast};
     b->over_long.doubt = b->over_short.doubt = at_floor_doubt(&b->floor);
+    b->over_long.clipped = e->clipped;
     if (v->aside)
         at_aside_start(v->aside, search_short, &s);
     size_t n = at_detector_run(&b->over_long, &e->slow, v->n_average ? v->average : NULL,

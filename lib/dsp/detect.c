@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/dsp/floor.h"
+#include "lib/dsp/lines.h"
 #include "lib/dsp/loops.h"
 
 #define HANN_SHARED       1.95 /* 1 + 2 (4/9 + 1/36): how many bins share their power through Hann */
@@ -250,6 +251,11 @@ static void mean_ratio(const struct at_map *map, float *out)
         out[k] = map->sum[k] / (map->floor[k] * (float)map->t);
 }
 
+static bool is_long(const struct at_map *map)
+{
+    return map->hop / map->looks > 256;
+}
+
 /* One region around the highest of [lo, hi), edges within 30 dB of it, appended; then what is left
  * on both sides, where it rises anew. */
 static size_t split(const struct at_detector *d, const struct at_map *map, const float *level,
@@ -275,7 +281,7 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
                                       .peak_hz = ((double)peak - 0.5 * map->n) * bin,
                                       .peak = level[peak],
                                       .faint = faint,
-                                      .is_long = map->hop / map->looks > 256};
+                                      .is_long = is_long(map)};
     /* Skirts fall away from the edges; what rises again is another one. */
     unsigned low = a, high = b;
     for (unsigned k = a; k-- > lo;)
@@ -355,5 +361,10 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
         float a = map->t >= 4 ? d->best[k] / noise4 : 0, b = mean[k] / noise_all;
         d->best[k] = a > b ? a : b;
     }
-    return collect(d, map, d->best, 1, n > 1024 ? 3 : 2, out, max);
+    struct at_region lines[AT_LINES_MAX];
+    size_t n_lines = is_long(map) && !d->clipped ? at_lines_lift(map, d->rate_hz, mean, d->best, lines) : 0;
+    size_t n_out = collect(d, map, d->best, 1, n > 1024 ? 3 : 2, out, max);
+    for (size_t i = 0; i < n_lines && n_out < max; i++)
+        out[n_out++] = lines[i];
+    return n_out;
 }

@@ -38,6 +38,7 @@ struct at_region {
     float level;             /* power while on; the tracker fills it */
     bool is_long;            /* from the long spectra */
     bool faint;              /* this epoch shows nothing of it, the average of earlier ones does */
+    float over;              /* a line: so many times what the wide signal has there; 0: none */
     bool alone;              /* nothing far stronger beside it; the tracker fills it */
     bool taken;              /* the tracker found its emission */
     struct at_joint joint;   /* the widest */
@@ -53,6 +54,7 @@ struct at_detector {
     double p;    /* false-alarm probability of one box */
     float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner
                   */
+    bool clipped; /* samples are: what stands around a strong one is its own; set by the owner */
     unsigned max_bins;
     /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), room (2, max_bins). */
     float *cells, *last, *box, *best, *mask, *weight, *mean, *sums, *room;

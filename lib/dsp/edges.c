@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "lib/dsp/floor.h"
+#include "lib/dsp/lines.h"
 #include "lib/dsp/loops.h"
 #include "lib/dsp/measure.h"
 
 #define RANGE_DB         30.0 /* edges lie within it of the peak */
+#define LINE_CLEAR_DB    6.0  /* over the wide signal that a line stands on */
 #define RANGE_CLIPPED_DB 15.0 /* of a clipped one: what lies lower are clipping products */
 #define PRODUCT_BELOW    5.0  /* 7 dB: what clipping makes at -3 f lies 9.5 dB below */
 #define PRODUCT_REACH_HZ 5e3  /* around it, or most of the way to the line itself */
@@ -209,7 +211,7 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
         return;
     bool clipped = k->clipped_s > 0.2 * k->on_s;
     k->e.keyed = k->e.duty < KEYED_DUTY;
-    bool hold = k->e.keyed && !clipped;
+    bool hold = k->e.keyed && !clipped && !(k->over > 0); /* what a line stands on has high rows, too */
     const struct at_spectra all = use_slow ? k->slow : k->fast,
                             s_on = use_slow || hold ? all : filled(&all, scratch + m->n), *s = &s_on;
     double least = hold ? 2 * (log(fmax(s->rows, 1)) + 2)
@@ -235,8 +237,10 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
     if (clipped)
         drop_products(m, rate_hz, lo, hi, scratch);
     stop_at(k, m, rate_hz, scratch);
+    at_lines_off(k, m->n, rate_hz, scratch);
     unsigned wide_lo = lo, wide_hi = hi;
-    unsigned peak = edges_in_bins(scratch, m->n, RANGE_DB, &wide_lo, &wide_hi);
+    double range_db = k->over > 0 ? fmin(10 * log10((double)k->over) - LINE_CLEAR_DB, RANGE_DB) : RANGE_DB;
+    unsigned peak = edges_in_bins(scratch, m->n, range_db, &wide_lo, &wide_hi);
     if (clipped) {
         peak = edges_in_bins(scratch, m->n, RANGE_CLIPPED_DB, &lo, &hi);
         bool fills = 4 * (wide_hi - wide_lo) > 3 * m->n; /* then it takes a line to mean less */

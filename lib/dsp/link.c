@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/dsp/image.h"
+#include "lib/dsp/lines.h"
 #include "lib/dsp/measure.h"
 
 #define WIDEST_GAP_HZ                                                                              \
@@ -88,6 +89,7 @@ void at_link_join(struct at_region *a, const struct at_region *b)
         a->peak_hz = b->peak_hz;
     a->f_lo_hz = fmin(a->f_lo_hz, b->f_lo_hz);
     a->f_hi_hz = fmax(a->f_hi_hz, b->f_hi_hz);
+    a->over = a->over > 0 && b->over > 0 ? fmaxf(a->over, b->over) : 0;
     a->peak = fmaxf(a->peak, b->peak);
     a->level = fmaxf(a->level, b->level);
     a->is_long = a->is_long && b->is_long;
@@ -230,6 +232,8 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             bool alike = gap <= 0 || (steps < AT_LINK_FADING && steps > 1 / AT_LINK_FADING);
             bool cut = (r[i].cut && r[i].cut == r[j].cut) ||
                        at_link_parted(t, r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
+            cut = cut || ((r[i].over > 0) != (r[j].over > 0) &&
+                          at_lines_differ(t, r[i].f_hi_hz - r[i].f_lo_hz, r[j].f_hi_hz - r[j].f_lo_hz));
             bool one = alike && !cut && gap <= near_hz(t, &r[i], &r[j]);
             /* While samples clip, what is far weaker and lies around one is its skirt, and does
              * not, blocked by it, go with it. */
@@ -298,6 +302,12 @@ static size_t drop_round_the_ends(struct at_tracker *t, struct at_region *r, siz
     return n;
 }
 
+static bool stands_on(const struct at_tracker *t, const struct at_region *line, const struct at_region *wide)
+{
+    return line->over > 0 && !(wide->over > 0) && line->f_lo_hz > wide->f_lo_hz && line->f_hi_hz < wide->f_hi_hz &&
+           at_lines_differ(t, line->f_hi_hz - line->f_lo_hz, wide->f_hi_hz - wide->f_lo_hz);
+}
+
 size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
                        size_t n)
 {
@@ -315,6 +325,10 @@ size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at
         r[i].steady = on.steady;
         r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
     }
+    for (size_t i = 0; i < n; i++) /* what stands on a wide one is none of its power */
+        for (size_t j = 0; j < n; j++)
+            if (stands_on(t, &r[j], &r[i]))
+                r[i].level -= fminf(r[j].level, 0.99f * r[i].level);
     n = drop_round_the_ends(t, r, n);
     qsort(r, n, sizeof *r, by_level);
     bool joined = true;

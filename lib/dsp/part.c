@@ -157,7 +157,7 @@ bool at_part_find(const struct at_track *k, const struct at_epoch *e, float *smo
                   float *b, double *ret_hz)
 {
     const struct at_map *m = &e->slow;
-    if (!m->t || k->slow.rows < 1 || k->e.duty < STEADY || e->clipped)
+    if (!m->t || k->slow.rows < 1 || k->n_lines > 1 /* what lies between two is no valley */ || k->e.duty < STEADY || e->clipped)
         return false;
     unsigned lo, hi;
     at_measure_bins(m, e->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz, &lo, &hi);

@@ -8,6 +8,7 @@
 
 #include "lib/dsp/floor.h"
 #include "lib/dsp/image.h"
+#include "lib/dsp/lines.h"
 #include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
 #include "lib/dsp/part.h"
@@ -161,6 +162,12 @@ static bool ignored(const struct at_tracker *t, double lo, double hi)
 
 /* ---- emissions ---- */
 
+/* A line on a wide signal and what is far wider are two. */
+static bool line_and_wide(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
+{
+    return (r->over > 0 || k->over > 0) && at_lines_differ(t, r->f_hi_hz - r->f_lo_hz, k->e.f_hi_hz - k->e.f_lo_hz);
+}
+
 /* A burst over a spur is not the spur, and what is left of a burst's band when it is off is not the
  * burst: beside the place the level must agree, unless the place is the very same. */
 bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
@@ -168,7 +175,7 @@ bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
 {
     double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
     double gap = at_link_gap_hz(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
-    if (gap > 2.5 * bin)
+    if (gap > 2.5 * bin || line_and_wide(t, r, k))
         return false;
     double like = at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
     double ratio = r->level / fmax(k->power_s / fmax(k->on_s, 1e-12), 1e-30);
@@ -196,7 +203,7 @@ static double level_of(const struct at_track *k)
  * it, whatever it looks like for the moment. */
 static bool within(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
 {
-    if (!k->is_seen || r->level > GROWTH * level_of(k))
+    if (!k->is_seen || r->level > GROWTH * level_of(k) || line_and_wide(t, r, k))
         return false;
     double lo = fmin(k->e.f_lo_hz, k->seen.f_lo_hz), hi = fmax(k->e.f_hi_hz, k->seen.f_hi_hz);
     double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
@@ -242,6 +249,9 @@ static void absorb(struct at_tracker *t, const struct at_epoch *e, struct at_tra
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *k = t->tracks[i];
         if (k == into || k->by_hand || k->dropped || !gives_way(k, into))
+            continue;
+        if ((k->over > 0 || into->over > 0) &&
+            at_lines_differ(t, k->e.f_hi_hz - k->e.f_lo_hz, into->e.f_hi_hz - into->e.f_lo_hz))
             continue;
         if (at_link_parted(t, into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz))
             continue;
@@ -354,6 +364,9 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
     at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi,
                   known ? k->power_s / k->on_s : 0, &on);
     k->moved = false;
+    if (k->over > 0 && !(r->over > 0))
+        at_lines_alone(k);
+    on.power -= fmin(at_lines_on(t, e, k), 0.99 * on.power);
     if (on.n_on == 0 || !(on.power > 0) || at_sure_gone(k, r, &on)) {
         k->on = false;
         return;
@@ -598,6 +611,7 @@ static void see(struct at_track *k, const struct at_region *r)
     else
         k->seen = *r;
     k->is_seen = true;
+    k->over = k->seen.over > 0 ? k->seen.over : k->over;
 }
 
 int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at_region *regions,
@@ -630,7 +644,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         struct at_track *k = find_track(t, &regions[i], within);
         if (!k && (k = at_whole_sweep(t, epoch, &regions[i])))
             k->moved = true;
-        if (!k && doubtful(epoch, regions, i)) {
+        if (!k && (doubtful(epoch, regions, i) || (regions[i].over > 0 && at_lines_modulated(epoch, &regions[i])))) {
             t->n_artefacts++;
             continue;
         }
@@ -641,7 +655,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
             k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
         if (!k)
             return -ENOMEM;
-        k->fringe = is_new ? is_fringe(t, epoch, regions, i) : k->fringe;
+        k->fringe = is_new ? regions[i].over > 0 || is_fringe(t, epoch, regions, i) : k->fringe;
         k->faint = is_new ? regions[i].faint : k->faint;
         see(k, &regions[i]);
     }

@@ -6,6 +6,7 @@
 #include "lib/dsp/detect.h"
 #include "lib/dsp/emission.h"
 
+#define AT_TRACK_LINES       8   /* that stand on one emission */
 #define AT_TRACK_MAX_REGIONS 256 /* of one epoch */
 
 /* Sums over a band's cells x and those y of its mirror image about some frequency: x y, the phase of what stands
@@ -71,6 +72,9 @@ struct at_track {
     unsigned agreed, disagreed;    /* epochs in which they did, and did not */
     const struct at_region *sides[2]; /* of the joint, below and above, in this epoch */
     bool over_joint;               /* one region reached over it */
+    float over; /* a line on a wide signal: how far over it the newest epoch shows it; 0: none */
+    unsigned n_lines;               /* such that stand on this one */
+    double lines[AT_TRACK_LINES][2]; /* Hz */
     bool parted;                   /* it was a part of one: its place is known */
     struct at_mirror mirror;       /* until it is reported, with what is 10 dB stronger at its mirror frequencies */
     double mirror_noise;           /* over the same cells */

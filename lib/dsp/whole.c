@@ -23,6 +23,8 @@ struct at_track *at_whole_find(const struct at_tracker *t, const struct at_track
 {
     double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
     struct at_track *best = NULL;
+    if (k->over > 0)
+        return NULL; /* it stands on another */
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *j = t->tracks[i];
         double wide = j->e.f_hi_hz - j->e.f_lo_hz;
@@ -66,7 +68,7 @@ struct at_track *at_whole_first(const struct at_tracker *t, const struct at_trac
     for (unsigned i = 0; i < t->n_tracks && width < VOICE_HZ; i++) {
         struct at_track *j = t->tracks[i];
         double narrow = fmax(j->e.f_hi_hz - j->e.f_lo_hz, t->rate_hz / t->n_slow);
-        if (j == k || j->by_hand || j->dropped || j->pending || narrow > width || j->e.start > k->e.start)
+        if (j == k || j->by_hand || j->dropped || j->pending || j->over > 0 || narrow > width || j->e.start > k->e.start)
             continue;
         bool inside = -at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) > INSIDE * narrow;
         if (!inside || level_of(j) > STRONGER * level_of(k) || lasts(t, j, k, since))
