@@ -401,8 +401,17 @@ static double peak_between(const struct at_epoch *e, double rate_hz, double lo, 
     return ((double)peak - 0.5 * m->n) * rate_hz / m->n;
 }
 
+/* Between lo and hi it rises from what it is at `at`, where a skirt would fall away. */
+static bool rises(const struct at_tracker *t, const struct at_epoch *e, double lo, double hi, double at)
+{
+    double bin = t->rate_hz / (e->slow.t ? t->n_slow : t->n_fast), half = WINDOW_BINS / 2.0 * bin,
+           peak = peak_between(e, t->rate_hz, lo, hi);
+    return fabs(peak - at) > half &&
+           density(e, t->rate_hz, peak - bin, peak + bin) > VALLEY * density(e, t->rate_hz, at - half, at + half);
+}
+
 /* Regions that reach over a place where emissions were parted are cut there; what hardly reaches
- * over it is a skirt. */
+ * over it, and falls away from there, is a skirt. */
 static size_t cut_at_stops(const struct at_tracker *t, const struct at_epoch *e,
                            struct at_region *r, size_t n, size_t max, unsigned *cuts)
 {
@@ -413,9 +422,9 @@ static size_t cut_at_stops(const struct at_tracker *t, const struct at_epoch *e,
             r[i].cut = r[i].cut ? r[i].cut : ++*cuts;
             struct at_region other = r[i];
             r[i].f_hi_hz = other.f_lo_hz = at;
-            if (below < least * above)
+            if (below < least * above && !rises(t, e, r[i].f_lo_hz, at, at))
                 r[i] = other;
-            else if (above >= least * below)
+            else if (above >= least * below || rises(t, e, at, other.f_hi_hz, at))
                 r[n++] = other;
             r[i].peak_hz = peak_between(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz);
             r[n - 1].peak_hz = peak_between(e, t->rate_hz, r[n - 1].f_lo_hz, r[n - 1].f_hi_hz);

@@ -32,6 +32,28 @@ static void test_two_whose_skirts_meet_are_two(void **state)
     free(l.frames);
 }
 
+/* A narrow one in the shoulder of a wide one, that goes on to it and beyond: where they are parted it is not the wide
+ * one's skirt, however much narrower, as it rises from there. */
+static void test_a_narrow_one_in_a_shoulder_stays(void **state)
+{
+    enum { N = 600000 };
+    float *iq = sig_noise(N, -50, 1);
+    struct band_log l = {0};
+    sig_add_wide(iq, 0, N, 0.05, 0.36, -20, 2);
+    sig_add_wide(iq, 0, N, 0.31, 0.006, -28, 3);
+    sig_add_wide(iq, 0, N, 0.27, 0.12, -45, 4);
+    assert_int_equal(log_run(&l, iq, N, RATE), 0);
+    unsigned narrow = 0;
+    for (unsigned i = 0; i < l.n; i++) {
+        bool there = l.e[i].f_lo_hz < 310e3 && l.e[i].f_hi_hz > 310e3;
+        narrow += there;
+        assert_true(!there || ((double)l.e[i].duty > 0.95 && l.e[i].f_hi_hz - l.e[i].f_lo_hz < 12e3 && l.e[i].end > N - 2000));
+    }
+    assert_int_equal(narrow, 1);
+    free(iq);
+    free(l.frames);
+}
+
 /* What filled the gap at first was a skirt of the moment: a narrow one (or a line) far beside a wide
  * one is another as soon as the gap stays empty. */
 static void test_a_narrow_one_far_beside_a_wide_one_is_another(void **state)
@@ -101,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_whose_skirts_meet_are_two),
+        cmocka_unit_test(test_a_narrow_one_in_a_shoulder_stays),
         cmocka_unit_test(test_a_narrow_one_far_beside_a_wide_one_is_another),
         cmocka_unit_test(test_envelopes_that_agree_once_join_nothing),
     };
