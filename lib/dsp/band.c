@@ -388,8 +388,7 @@ static void run_feeds_together(struct at_band *b, uint64_t first)
     }
 }
 
-/* Seen once, or a skirt that did not stay; at the end of what there is only that which came up late
- * beside a stronger one. */
+/* Seen once, or a skirt that did not stay; at the end of what there is only one that came up late beside a stronger. */
 static bool is_doubtful(const struct at_band *b, const struct at_track *k, bool last)
 {
     bool late = (k->fringe || k->faint) && k->e.start > b->view.stretch + b->view.epoch;
@@ -420,8 +419,7 @@ static int settle(struct at_band *b, bool last)
                 drop_track(b, k);
                 continue;
             }
-            struct at_track *whole =
-                k->by_hand ? NULL : at_whole_find(&b->tracker, k, b->view.epoch);
+            struct at_track *whole = at_whole_find(&b->tracker, k, b->view.epoch);
             if (whole && over) {
                 at_whole_take(whole, k);
                 drop_track(b, k);
@@ -431,8 +429,7 @@ static int settle(struct at_band *b, bool last)
                 i++;
                 continue;
             }
-            struct at_track *first =
-                k->by_hand ? NULL : at_whole_first(&b->tracker, k, b->view.stretch + b->view.epoch);
+            struct at_track *first = at_whole_first(&b->tracker, k, b->view.stretch + b->view.epoch);
             int ret = first ? adopt(b, k, first, over) : open_track(b, k, over || k->by_hand);
             if (ret < 0)
                 return ret;

@@ -23,8 +23,8 @@ struct at_track *at_whole_find(const struct at_tracker *t, const struct at_track
 {
     double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
     struct at_track *best = NULL;
-    if (k->over > 0)
-        return NULL; /* it stands on another */
+    if (k->over > 0 || k->by_hand)
+        return NULL; /* it stands on another, or is what somebody says */
     for (unsigned i = 0; i < t->n_tracks; i++) {
         struct at_track *j = t->tracks[i];
         double wide = j->e.f_hi_hz - j->e.f_lo_hz;
@@ -65,7 +65,7 @@ struct at_track *at_whole_first(const struct at_tracker *t, const struct at_trac
 {
     double width = k->e.f_hi_hz - k->e.f_lo_hz;
     struct at_track *first = NULL;
-    for (unsigned i = 0; i < t->n_tracks && width < VOICE_HZ; i++) {
+    for (unsigned i = 0; i < t->n_tracks && width < VOICE_HZ && !k->by_hand; i++) {
         struct at_track *j = t->tracks[i];
         double narrow = fmax(j->e.f_hi_hz - j->e.f_lo_hz, t->rate_hz / t->n_slow);
         if (j == k || j->by_hand || j->dropped || j->pending || j->over > 0 || narrow > width || j->e.start > k->e.start)
