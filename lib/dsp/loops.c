@@ -51,18 +51,25 @@ static size_t survey(const float *restrict x, size_t n, float limit, int *ret_ba
 static void moments(const float *restrict iq, size_t n, double *ret_re, double *ret_im,
                     double *ret_power)
 {
-    wide_lanes x = {0}, p = {0};
-    double re = 0, im = 0, power = 0;
+    double x[TAKE] = {0}, p[TAKE] = {0}, re = 0, im = 0, power = 0;
     size_t i = 0;
     for (; i + 128 <= n; i += 128) { /* few at a time in single precision */
-        lanes some = {0}, squares = {0};
+        held some[PARTS] = {{0}}, squares[PARTS] = {{0}};
+        float lane[2][TAKE];
         for (size_t j = 0; j < 256; j += TAKE) {
-            lanes a = *(const lanes_u *)(iq + 2 * i + j);
-            some += a;
-            squares += a * a;
+            UNROLL
+            for (size_t k = 0; k < PARTS; k++) {
+                held a = part_of(iq + 2 * i + j, k);
+                some[k] += a;
+                squares[k] += a * a;
+            }
         }
-        x += __builtin_convertvector(some, wide_lanes);
-        p += __builtin_convertvector(squares, wide_lanes);
+        to_lanes(some, lane[0]);
+        to_lanes(squares, lane[1]);
+        for (size_t k = 0; k < TAKE; k++) {
+            x[k] += (double)lane[0][k];
+            p[k] += (double)lane[1][k];
+        }
     }
     for (size_t k = 0; k < 16; k += 2) {
         re += x[k];
@@ -231,11 +238,15 @@ static void add(const float *restrict x, unsigned n, float *restrict out)
 
 static float total(const float *restrict x, unsigned n)
 {
-    lanes lane = {0};
-    float s = 0;
+    held sum[PARTS] = {{0}};
+    float lane[TAKE], s = 0;
     unsigned i = 0;
-    for (; i + TAKE <= n; i += TAKE)
-        lane += *(const lanes_u *)(x + i);
+    for (; i + TAKE <= n; i += TAKE) {
+        UNROLL
+        for (size_t p = 0; p < PARTS; p++)
+            sum[p] += part_of(x + i, p);
+    }
+    to_lanes(sum, lane);
     for (; i < n; i++)
         s += x[i];
     for (size_t k = 0; k < 16; k++)
@@ -408,29 +419,27 @@ static void boxes(const struct at_loops_boxes *b, const float *cells, const floa
         b->hit[k] |= flag[0][k >> shift];
 }
 
-static double sum_wide(wide_lanes x)
-{
-    double s = 0;
-    for (size_t k = 0; k < TAKE; k++)
-        s += x[k];
-    return s;
-}
-
 static double sum_from(const float *x, size_t n, float least, size_t *ret_count)
 {
-    typedef int32_t choice __attribute__((vector_size(4 * TAKE)));
-    wide_lanes sum = {0};
-    choice count = {0};
+    wide sum[WIDE] = {{0}};
+    choice count[WIDE] = {{0}};
+    int32_t each[TAKE];
     size_t i = 0, counted = 0;
     for (; i + TAKE <= n; i += TAKE) {
-        lanes a = *(const lanes_u *)(x + i);
-        choice taken = a >= least;
-        sum += __builtin_convertvector((lanes)((choice)a & taken), wide_lanes);
-        count -= taken;
+        UNROLL
+        for (size_t c = 0; c < WIDE; c++) {
+            narrow a = narrow_of(x + i, c);
+            choice taken = (choice)(a >= least);
+            sum[c] += __builtin_convertvector((narrow)((choice)a & taken), wide);
+            count[c] -= taken;
+        }
     }
     double s = sum_wide(sum);
+    UNROLL
+    for (size_t c = 0; c < WIDE; c++)
+        *(choice_u *)(each + c * (HELD / 2)) = count[c];
     for (size_t k = 0; k < TAKE; k++)
-        counted += (size_t)count[k];
+        counted += (size_t)each[k];
     for (; i < n; i++)
         if (x[i] >= least) {
             s += (double)x[i];
@@ -442,17 +451,21 @@ static double sum_from(const float *x, size_t n, float least, size_t *ret_count)
 
 static void pairs(const float *a, const float *b, size_t n, double ret[5])
 {
-    wide_lanes sum[5] = {{0}};
+    wide sum[5][WIDE] = {{{0}}};
     size_t i = 0;
     for (; i + TAKE <= n; i += TAKE) {
-        wide_lanes x = __builtin_convertvector(*(const lanes_u *)(a + i), wide_lanes),
-                   y = __builtin_convertvector(*(const lanes_u *)(b + i), wide_lanes);
-        sum[0] += x;
-        sum[1] += y;
-        sum[2] += x * x;
-        sum[3] += y * y;
-        sum[4] += x * y;
+        UNROLL
+        for (size_t c = 0; c < WIDE; c++) {
+            wide x = __builtin_convertvector(narrow_of(a + i, c), wide),
+                 y = __builtin_convertvector(narrow_of(b + i, c), wide);
+            sum[0][c] += x;
+            sum[1][c] += y;
+            sum[2][c] += x * x;
+            sum[3][c] += y * y;
+            sum[4][c] += x * y;
+        }
     }
+    UNROLL
     for (size_t k = 0; k < 5; k++)
         ret[k] = sum_wide(sum[k]);
     for (; i < n; i++) {
@@ -507,18 +520,16 @@ static inline __attribute__((always_inline)) void decimate_some(const float *x, 
     for (size_t i = 0; i < n; i += TAKE) { /* n is a multiple of 16 */
         UNROLL
         for (size_t p = 0; p < PARTS; p++) {
-            held tap = *(const held_u *)(h + i + p * HELD);
+            held tap = part_of(h + i, p);
             UNROLL
             for (size_t j = 0; j < some; j++)
-                acc[j][p] += *(const held_u *)(x + (size_t)j * step + i + p * HELD) * tap;
+                acc[j][p] += part_of(x + (size_t)j * step + i, p) * tap;
         }
     }
     UNROLL
     for (size_t j = 0; j < some; j++) {
         float lane[TAKE], s[4];
-        UNROLL
-        for (size_t p = 0; p < PARTS; p++)
-            *(held_u *)(lane + p * HELD) = acc[j][p];
+        to_lanes(acc[j], lane);
         for (size_t k = 0; k < 4; k++)
             s[k] = (lane[k] + lane[k + 4]) + (lane[k + 8] + lane[k + 12]);
         out[2 * j] = s[0] + s[2] + x[(size_t)j * step + n] * h[n];
@@ -622,41 +633,30 @@ static void frequency(const float *restrict re, const float *restrict im, unsign
     }
 }
 
-static inline float sum_lanes(few_lanes lane)
-{
-    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
-           ((lane[2] + lane[6]) + (lane[3] + lane[7]));
-}
-
-static inline few_lanes few(const float *x)
-{
-    return *(const few_lanes_u *)x;
-}
-
 static void sums2(const float *restrict p, const float *restrict q, const float *restrict w,
                   unsigned n, float ret[2])
 {
     few_lanes l0 = {0}, l1 = {0};
     for (size_t i = 0; i < n; i += LANES) {
-        l0 += few(p + i) * few(q + i);
-        l1 += few(w + i) * few(p + i);
+        l0 += FEW(p + i) * FEW(q + i);
+        l1 += FEW(w + i) * FEW(p + i);
     }
-    ret[0] = sum_lanes(l0);
-    ret[1] = sum_lanes(l1);
+    ret[0] = sum_lanes(&l0);
+    ret[1] = sum_lanes(&l1);
 }
 
 static void sums3(const float *restrict w, const float *restrict v, unsigned n, float ret[3])
 {
     few_lanes l0 = {0}, l1 = {0}, l2 = {0};
     for (size_t i = 0; i < n; i += LANES) {
-        few_lanes a = few(w + i), b = few(v + i);
+        few_lanes a = FEW(w + i), b = FEW(v + i);
         l0 += a;
         l1 += a * b;
         l2 += a * b * b;
     }
-    ret[0] = sum_lanes(l0);
-    ret[1] = sum_lanes(l1);
-    ret[2] = sum_lanes(l2);
+    ret[0] = sum_lanes(&l0);
+    ret[1] = sum_lanes(&l1);
+    ret[2] = sum_lanes(&l2);
 }
 
 extern const struct at_loops CAT(loops, AT_ISA);
