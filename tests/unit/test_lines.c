@@ -87,6 +87,34 @@ static void test_what_belongs_to_the_wide_one_is_no_line(void **state)
     }
 }
 
+/* Noise of both sidebands about a carrier, and a neighbour that fills one side on: not in the middle of what seems one wide
+ * signal, the carrier has sidebands that are mirror images, and so is no line. Of noise with no such images it is one. */
+static void test_a_carrier_with_its_sidebands_is_no_line(void **state)
+{
+    for (unsigned mirrored = 0; mirrored < 2; mirrored++) {
+        struct band_log l = {0};
+        float *iq = sig_noise(N, -50, 21), *side = calloc(N, 8);
+        assert_non_null(side);
+        sig_add_wide(side, 0, N, 0, 0.12, mirrored ? -24 : -27, 22);
+        for (size_t i = 0; i < N; i++) {
+            double p = 2 * M_PI * fmod(0.08001 * (double)i, 1), re = (double)side[2 * i],
+                   im = mirrored ? 0 : (double)side[2 * i + 1];
+            iq[2 * i] += (float)(re * cos(p) - im * sin(p));
+            iq[2 * i + 1] += (float)(re * sin(p) + im * cos(p));
+        }
+        sig_add_wide(iq, 0, N, 0.19001, 0.1, -27.8, 23);
+        sig_add_tone(iq, 0, N, 0.08001, line_db(22));
+        assert_int_equal(log_run(&l, iq, N, RATE), 0);
+        unsigned lines = 0;
+        for (unsigned i = 0; i < l.n; i++)
+            lines += l.e[i].f_hi_hz - l.e[i].f_lo_hz < 2e3;
+        assert_int_equal(lines, !mirrored);
+        free(side);
+        free(iq);
+        free(l.frames);
+    }
+}
+
 /* A line that comes and goes leaves the wide one as it is, and one that outlasts it keeps its id. */
 static void test_either_may_end_first(void **state)
 {
@@ -113,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_line_on_a_wide_one_is_another),
         cmocka_unit_test(test_what_belongs_to_the_wide_one_is_no_line),
+        cmocka_unit_test(test_a_carrier_with_its_sidebands_is_no_line),
         cmocka_unit_test(test_either_may_end_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
