@@ -25,6 +25,8 @@ static int format_of_extension(const char *ext)
     } known[] = {
         {"cfile", AT_IQ_CF32},     {"complex", AT_IQ_CF32},   {"data", AT_IQ_CU8},
         {"complex16u", AT_IQ_CU8}, {"complex16s", AT_IQ_CS8}, {"complex32s", AT_IQ_CS16},
+        {"fc32", AT_IQ_CF32},      {"sc16", AT_IQ_CS16},      {"c16", AT_IQ_CS16},
+        {"sc8", AT_IQ_CS8},        {"c8", AT_IQ_CS8},         {"uc8", AT_IQ_CU8},
     };
     int format = at_iq_format_from_name(ext);
     for (size_t i = 0; format < 0 && i < sizeof known / sizeof *known; i++)
@@ -60,8 +62,10 @@ static double multiplier(char c)
     return c == 'k' || c == 'K' ? 1e3 : c == 'M' ? 1e6 : c == 'G' ? 1e9 : 0;
 }
 
-/* "433.92M", "1M6", "250k" -> Hz; *ret_hz_suffix where it ends in Hz. 0: not a frequency. */
-static double parse_frequency(const char *token, bool *ret_hz_suffix)
+enum suffix { NO_SUFFIX, HZ, SPS };
+
+/* "433.92M", "1M6", "250k", "7050kHz", "250ksps" -> Hz or samples a second. 0: neither. */
+static double parse_frequency(const char *token, enum suffix *ret_suffix)
 {
     double value, fraction;
     const char *p = parse_number(token, &value);
@@ -79,9 +83,12 @@ static double parse_frequency(const char *token, bool *ret_hz_suffix)
         value += fraction;
         p = end;
     }
-    *ret_hz_suffix = strcasecmp(p, "Hz") == 0;
-    if (!*ret_hz_suffix && (*p || unit == 0))
+    enum suffix suffix = strcasecmp(p, "Hz") == 0    ? HZ
+                         : strcasecmp(p, "sps") == 0 ? SPS
+                                                     : NO_SUFFIX;
+    if (!suffix && (*p || unit == 0))
         return 0;
+    *ret_suffix = suffix;
     value *= unit != 0 ? unit : 1;
     return value < LARGEST_HZ ? value : 0;
 }
@@ -145,7 +152,7 @@ static void parse_known_programs(char *const *t, size_t n, struct at_iq_name *re
 
 static void parse_tokens(char *const *t, size_t n, struct at_iq_name *ret)
 {
-    double last = 0, before = 0; /* the two newest frequencies without "Hz" */
+    double last = 0, before = 0; /* the two newest without a suffix */
     for (size_t i = 0; i < n; i++) {
         int used = parse_stamp(t[i], i + 1 < n ? t[i + 1] : NULL, &ret->start_utc_ns);
         if (used) {
@@ -154,10 +161,10 @@ static void parse_tokens(char *const *t, size_t n, struct at_iq_name *ret)
                 ret->center_hz = atof(t[++i]);
             continue;
         }
-        bool hz = false;
-        double f = parse_frequency(t[i], &hz);
-        if (f > 0 && hz) {
-            ret->center_hz = f;
+        enum suffix suffix = NO_SUFFIX;
+        double f = parse_frequency(t[i], &suffix);
+        if (f > 0 && suffix) {
+            *(suffix == HZ ? &ret->center_hz : &ret->rate_hz) = f;
         } else if (f > 0) {
             before = last;
             last = f;
@@ -167,7 +174,7 @@ static void parse_tokens(char *const *t, size_t n, struct at_iq_name *ret)
         ret->center_hz = before > last ? before : last;
         ret->rate_hz = before > last ? last : before;
     } else if (last > 0) {
-        *(last < RATE_BELOW_HZ ? &ret->rate_hz : &ret->center_hz) = last;
+        *(last < RATE_BELOW_HZ && ret->rate_hz == 0 ? &ret->rate_hz : &ret->center_hz) = last;
     }
     parse_known_programs(t, n, ret);
 }

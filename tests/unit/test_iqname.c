@@ -34,6 +34,9 @@ static void names_say_format_rate_and_centre(void **state)
         {"SDRSharp_20160101_231914Z_437425000Hz_IQ.wav", -1, 0, 437425000},
         {"HDSDR_20130101_120000Z_7050kHz_RF.wav", -1, 0, 7.05e6},
         {"x_100.1MHz.complex16s", AT_IQ_CS8, 0, 100.1e6},
+        {"x_433.92MHz_250kSps.sc8", AT_IQ_CS8, 250e3, 433.92e6},
+        {"14.1M_192000sps.fc32", AT_IQ_CF32, 192e3, 14.1e6},
+        {"a.c16", AT_IQ_CS16, 0, 0},
         {"1.5M6_250k.cu8", AT_IQ_CU8, 250e3, 0}, /* two points */
         {"433.92M_250k", -1, 250e3, 433.92e6},
         {"plain.bin", -1, 0, 0},
