@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/dsp/floor.h"
@@ -20,6 +21,9 @@
 #define STEADY            2.0   /* 3 dB over the floor in any few rows: it is there all along */
 #define FEW_ROWS          4     /* in so many rows: it may be a burst */
 #define RISE              6.0f /* beyond them a new peak must rise by this much to be another region */
+#define SPACING           0.15 /* of a region's width: how far apart the lobes of its skirts are */
+#define LOBES             0.3  /* or of the way from its edge */
+#define EVEN              10.0f /* 10 dB: and on both sides as high */
 
 /* Boxes are tried narrow ones first; what they found is left out of the wider ones of a later pass.
  */
@@ -256,17 +260,51 @@ static bool is_long(const struct at_map *map)
     return map->hop / map->looks > 256;
 }
 
-/* One region around the highest of [lo, hi), edges within 30 dB of it, appended; then what is left
- * on both sides, where it rises anew. */
-static size_t split(const struct at_detector *d, const struct at_map *map, const float *level,
-                    unsigned lo, unsigned hi, struct at_region *out, size_t n_out, size_t max,
-                    int depth)
+/* A run of hits that is cut into regions: [a, b) are the bins around its highest. */
+struct run {
+    const struct at_detector *d;
+    const struct at_map *map;
+    const float *level;
+    unsigned a, b;
+    struct at_region *out;
+    size_t n, max;
+};
+
+/* A peak of the skirts of [a, b) rather than another emission's: close to `valley`, where the last
+ * one ended, and its mirror image about the middle is about as high. What a transmitter makes beside
+ * its band is as even as what it sends; neighbours have valleys of their own width before them. */
+static bool is_lobe(const struct run *r, unsigned valley, unsigned peak)
 {
+    int a = (int)r->a, b = (int)r->b, at = (int)peak, image = a + b - 1 - at;
+    int away = at < a ? a - at : at - b + 1;
+    int near = (int)fmax(fmax(SPACING * (b - a), LOBES * away), 3);
+    if (abs(at - (int)valley) > near)
+        return false;
+    for (int k = image - near / 2; k <= image + near / 2; k++)
+        if (k >= 0 && k < (int)r->map->n && r->level[k] * EVEN > r->level[peak])
+            return true;
+    return false;
+}
+
+static bool rises(const struct run *r, unsigned lo, unsigned hi, unsigned valley)
+{
+    for (unsigned k = lo; k < hi; k++)
+        if (r->level[k] > RISE * r->level[valley])
+            return true;
+    return false;
+}
+
+/* One region around the highest of [lo, hi), edges within 30 dB of it, appended; then what is left
+ * on both sides, where it rises anew. valley: what parts it from the run's highest. */
+static void split(struct run *r, unsigned lo, unsigned hi, unsigned valley, int depth)
+{
+    const struct at_detector *d = r->d;
+    const float *level = r->level;
     unsigned peak = lo;
     for (unsigned k = lo; k < hi; k++)
         peak = level[k] > level[peak] ? k : peak;
-    if (lo >= hi || n_out >= max || depth > 8)
-        return n_out;
+    if (lo >= hi || r->n >= r->max || depth > 8)
+        return;
     unsigned a = lo, b = hi;
     while (a < peak && level[a] < level[peak] * RANGE)
         a++;
@@ -275,14 +313,19 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
     bool faint = true;
     for (unsigned k = a; k < b && faint; k++)
         faint = !d->hit[k] || d->slowly[k];
-    double bin = d->rate_hz / map->n;
-    out[n_out++] = (struct at_region){.f_lo_hz = (a - 0.5 * map->n - 0.5) * bin,
-                                      .f_hi_hz = (b - 0.5 * map->n - 0.5) * bin,
-                                      .peak_hz = ((double)peak - 0.5 * map->n) * bin,
-                                      .peak = level[peak],
-                                      .faint = faint,
-                                      .is_long = is_long(map)};
-    /* Skirts fall away from the edges; what rises again is another one. */
+    if (depth == 0) {
+        r->a = a;
+        r->b = b;
+    }
+    double bin = d->rate_hz / r->map->n, mid = 0.5 * r->map->n;
+    r->out[r->n++] = (struct at_region){.f_lo_hz = (a - mid - 0.5) * bin,
+                                        .f_hi_hz = (b - mid - 0.5) * bin,
+                                        .peak_hz = (peak - mid) * bin,
+                                        .peak = level[peak],
+                                        .faint = faint,
+                                        .is_lobe = depth > 0 && is_lobe(r, valley, peak),
+                                        .is_long = is_long(r->map)};
+    /* Skirts fall away from the edges; what rises again is another one, or their lobes. */
     unsigned low = a, high = b;
     for (unsigned k = a; k-- > lo;)
         if (level[k] < level[low])
@@ -292,24 +335,17 @@ static size_t split(const struct at_detector *d, const struct at_map *map, const
     for (unsigned k = b; k < hi; k++)
         if (level[k] < level[high < hi ? high : b - 1])
             high = k;
-    float m = 0;
-    for (unsigned k = lo; k < low; k++)
-        m = level[k] > m ? level[k] : m;
-    if (low > lo && m > RISE * level[low])
-        n_out = split(d, map, level, lo, low, out, n_out, max, depth + 1);
-    m = 0;
-    for (unsigned k = high + 1; k < hi; k++)
-        m = level[k] > m ? level[k] : m;
-    if (high + 1 < hi && m > RISE * level[high])
-        n_out = split(d, map, level, high + 1, hi, out, n_out, max, depth + 1);
-    return n_out;
+    if (low > lo && rises(r, lo, low, low))
+        split(r, lo, low, low, depth + 1);
+    if (high + 1 < hi && rises(r, high + 1, hi, high))
+        split(r, high + 1, hi, high, depth + 1);
 }
 
 /* Runs of hits, holes up to `hole` bins closed, grown while the level stands above `grow`. */
 static size_t collect(const struct at_detector *d, const struct at_map *map, const float *level,
                       float grow, unsigned hole, struct at_region *out, size_t max)
 {
-    size_t n_out = 0;
+    struct run run = {.d = d, .map = map, .level = level, .out = out, .max = max};
     unsigned n = map->n, end = 0;
     for (unsigned k = 0; k < n;) {
         if (!d->hit[k]) {
@@ -322,10 +358,10 @@ static size_t collect(const struct at_detector *d, const struct at_map *map, con
                 hi = i + 1;
         while (lo > end && level[lo - 1] > grow)
             lo--;
-        n_out = split(d, map, level, lo, hi, out, n_out, max, 0);
+        split(&run, lo, hi, lo, 0);
         end = k = hi;
     }
-    return n_out;
+    return run.n;
 }
 
 size_t at_detector_run(struct at_detector *d, const struct at_map *map, const float *slow,

@@ -37,6 +37,7 @@ struct at_region {
     bool steady;             /* not seen to come and go; likewise */
     float level;             /* power while on; the tracker fills it */
     bool is_long;            /* from the long spectra */
+    bool is_lobe;            /* one of the skirts of a far stronger one: no emission of its own */
     bool faint;              /* this epoch shows nothing of it, the average of earlier ones does */
     float over;              /* a line: so many times what the wide signal has there; 0: none */
     bool alone;              /* nothing far stronger beside it; the tracker fills it */

@@ -18,6 +18,7 @@
 #define HUMP_POWER       0.95 /* and holds nearly all power */
 #define FAINT_SIGMA      5.0  /* of the mean: what so much more than noise is no noise */
 #define CONTRAST         2.0  /* a bin of a burst stands so much higher while on than while off */
+#define CLIMB            6.0  /* times its own peak: there another one begins */
 #define LOBE_BINS        1.0  /* Hann's main lobe beyond a line's own bin, at 30 dB */
 #define KEYED_DUTY       0.75 /* below: keyed or bursts, and max-hold speaks */
 
@@ -123,12 +124,29 @@ static void drop_products(const struct at_map *m, double rate_hz, unsigned lo, u
     }
 }
 
+/* From bin `at` on while it goes on above `least`, over holes, by `step` until `end`; where it rises
+ * over `most`, another begins, and the lowest bin before that is the last. */
+static unsigned walk_out(const float *own, unsigned n, unsigned at, unsigned step, unsigned end,
+                         float least, float most)
+{
+    unsigned last = at, lowest = at, hole = n > 1024 ? 6 : 2;
+    for (unsigned k = at + step, miss = 0; k != end && miss <= hole; k += step) {
+        bool there = own[k] > 0 && own[k] >= least;
+        if (there && own[k] > most)
+            return lowest;
+        lowest = own[k] < own[lowest] ? k : lowest;
+        miss = there ? 0 : miss + 1;
+        last = miss ? last : k;
+    }
+    return last;
+}
+
 /* Outermost bins within range of the peak of [*lo, *hi), and on from there while it goes on.
  * Returns the peak. */
-static unsigned edges_in_bins(const float *own, unsigned n, double range_db, unsigned *lo,
-                              unsigned *hi)
+static unsigned edges_in_bins(const float *own, unsigned n, double range_db, double climb,
+                              unsigned *lo, unsigned *hi)
 {
-    unsigned peak = *lo, hole = n > 1024 ? 6 : 2;
+    unsigned peak = *lo;
     for (unsigned k = *lo; k < *hi; k++)
         peak = own[k] > own[peak] ? k : peak;
     float least = (float)(own[peak] * pow(10, -range_db / 10));
@@ -139,14 +157,8 @@ static unsigned edges_in_bins(const float *own, unsigned n, double range_db, uns
         a = k < a ? k : a;
         b = k > b ? k : b;
     }
-    for (unsigned k = a, miss = 0; k-- > 0 && miss <= hole;) {
-        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
-        a = miss ? a : k;
-    }
-    for (unsigned k = b + 1, miss = 0; k < n && miss <= hole; k++) {
-        miss = own[k] > 0 && own[k] >= least ? 0 : miss + 1;
-        b = miss ? b : k;
-    }
+    a = walk_out(own, n, a, -1u, -1u, least, (float)(climb * own[peak]));
+    b = walk_out(own, n, b, 1, n, least, (float)(climb * own[peak]));
     *lo = a;
     *hi = b + 1;
     return peak;
@@ -239,10 +251,11 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
     stop_at(k, m, rate_hz, scratch);
     at_lines_off(k, m->n, rate_hz, scratch);
     unsigned wide_lo = lo, wide_hi = hi;
+    double climb = hold || clipped ? INFINITY : CLIMB;
     double range_db = k->over > 0 ? fmin(10 * log10((double)k->over) - LINE_CLEAR_DB, RANGE_DB) : RANGE_DB;
-    unsigned peak = edges_in_bins(scratch, m->n, range_db, &wide_lo, &wide_hi);
+    unsigned peak = edges_in_bins(scratch, m->n, range_db, climb, &wide_lo, &wide_hi);
     if (clipped) {
-        peak = edges_in_bins(scratch, m->n, RANGE_CLIPPED_DB, &lo, &hi);
+        peak = edges_in_bins(scratch, m->n, RANGE_CLIPPED_DB, climb, &lo, &hi);
         bool fills = 4 * (wide_hi - wide_lo) > 3 * m->n; /* then it takes a line to mean less */
         if ((!fills || 2 * (hi - lo) < wide_hi - wide_lo) &&
             power_between(scratch, lo, hi) >

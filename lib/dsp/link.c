@@ -16,6 +16,8 @@
 #define COHERENT    0.5
 #define LOBES       16.0 /* times a side lobe: so much may noise add */
 #define EVEN        10.0 /* sidebands differ by no more than 10 dB */
+#define TWIN        1.6  /* 2 dB: far weaker ones that are so even ... */
+#define TWINS       0.25 /* ... need less coherence: noise and the carrier's own take some of it */
 #define KNOWN_LIKE  0.5  /* overlap of a region and a reported emission whose place it has */
 #define COVERED     0.7  /* of a reported emission's band: the region holds it */
 #define VALLEY      10.0 /* 10 dB: so much less lies between two that are apart */
@@ -95,6 +97,7 @@ void at_link_join(struct at_region *a, const struct at_region *b)
     a->is_long = a->is_long && b->is_long;
     a->alone = a->alone && b->alone;
     a->faint = a->faint && b->faint;
+    a->is_lobe = a->is_lobe && b->is_lobe;
 }
 
 /* Closer in frequency than this they are one for sure. */
@@ -137,12 +140,14 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
 static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
                      const struct at_region *r)
 {
-    double mid = carrier->peak_hz, lo = r->f_lo_hz, hi = r->f_hi_hz;
-    if (!e->mirror || !e->slow.t || fabs((lo + hi) / 2 - mid) > AUDIO_HZ || carrier->level <= r->level)
+    double mid = carrier->peak_hz, lo = fmax(r->f_lo_hz, mid - AUDIO_HZ),
+           hi = fmin(r->f_hi_hz, mid + AUDIO_HZ);
+    if (!e->mirror || !e->slow.t || fabs(r->peak_hz - mid) > AUDIO_HZ || carrier->level <= r->level)
         return false;
     double here = at_measure_power(&e->slow, e->rate_hz, lo, hi),
            there = at_measure_power(&e->slow, e->rate_hz, 2 * mid - hi, 2 * mid - lo);
-    return there * EVEN > here && coherence(e, mid, lo, hi) > COHERENT;
+    bool twin = there * TWIN > here && here * TWIN > there && carrier->level > AT_LINK_WEAKER * here;
+    return there * EVEN > here && coherence(e, mid, lo, hi) > (twin ? TWINS : COHERENT);
 }
 
 static int by_level(const void *a, const void *b)
@@ -251,8 +256,7 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             bool alike_only = !one && !bad && joins && fabs(link) > LINKED &&
                               !known_apart(t, &r[i], &r[j]);
             one = one || alike_only;
-            one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]) &&
-                          !known_apart(t, &r[i], &r[j]));
+            one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]));
             if (!bad && !one) {
                 j++;
                 continue;

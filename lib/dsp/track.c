@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/dsp/beside.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/image.h"
 #include "lib/dsp/lines.h"
@@ -18,10 +19,6 @@
 #define BURST_ROWS    16  /* short rows of silence that part two bursts */
 #define GROWTH        2.5 /* 4 dB: what a steady one may gain by growing wider */
 #define FADING_SAME   1000.0
-#define BESIDE_DB10   20.0 /* 13 dB */
-#define BESIDE                                                                                     \
-    1.0              /* widths to either side in which a far stronger one makes a new one doubtful \
-                      */
 #define OCCUPIED 0.5 /* overlap over the union */
 #define APART    3   /* epochs in which it must look like two */
 #define CHANGED  4.0 /* 6 dB: a side that differs so from its mean was not there all along */
@@ -529,60 +526,6 @@ static void update_by_hand(struct at_tracker *t, struct at_track *k, const struc
     set_levels(t, k);
 }
 
-/* Beside one that is far stronger, or that has far more energy and comes and goes with it: its skirt
- * for the moment, unless it stays. */
-static bool is_fringe(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r, size_t i)
-{
-    double power = at_measure_power(&e->slow, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-    for (size_t j = 0; j < i; j++) {
-        double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-        if (gap > BESIDE * (r[j].f_hi_hz - r[j].f_lo_hz))
-            continue;
-        if (r[j].level > BESIDE_DB10 * r[i].level)
-            return true;
-        if (at_measure_power(&e->slow, t->rate_hz, r[j].f_lo_hz, r[j].f_hi_hz) > BESIDE_DB10 * power &&
-            at_link_bound(t, e, &r[j], &r[i]))
-            return true;
-    }
-    return false;
-}
-
-/* Nothing 10 dB stronger stands within ten of its own widths, no gate opens, nothing clips: what
- * comes and goes here is not another's splatter. */
-static bool is_alone(const struct at_epoch *e, const struct at_region *r, size_t i)
-{
-    if (e->gated || e->clipped)
-        return false;
-    for (size_t j = 0; j < i; j++) {
-        double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-        if (r[j].level > 10 * r[i].level && gap < 10 * (r[j].f_hi_hz - r[j].f_lo_hz))
-            return false;
-    }
-    return true;
-}
-
-/* While something far stronger comes and goes, or clips, what turns up beside it for the first time
- * is most likely its splatter or a product of it; what is real will still be there afterwards. r:
- * strongest first. */
-static bool doubtful(const struct at_epoch *e, const struct at_region *r, size_t i)
-{
-    for (size_t j = 0; j < i; j++) {
-        double ratio = r[j].level / r[i].level, width = r[j].f_hi_hz - r[j].f_lo_hz;
-        double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-        if ((e->clipped && ratio > AT_LINK_WEAKER_FAR) ||
-            (!r[j].steady && ratio > AT_LINK_WEAKER && gap < 30 * width))
-            return true;
-    }
-    return false;
-}
-
-/* While samples clip, what is far weaker than the strongest region (r: strongest first) is most
- * likely made by it. */
-static bool may_be_product(const struct at_epoch *e, const struct at_region *r, size_t i)
-{
-    return e->clipped && i > 0 && r[0].level > AT_LINK_WEAKER_FAR * r[i].level;
-}
-
 /* It says nothing of an emission that was there before: neither grew it there, nor rose to that. */
 static bool grows(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
 {
@@ -621,7 +564,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     n = at_link_cut(t, epoch, regions, n, 2 * AT_TRACK_MAX_REGIONS);
     n = at_link_regions(t, epoch, regions, n);
     for (size_t i = 0; i < n; i++)
-        regions[i].alone = is_alone(epoch, regions, i);
+        regions[i].alone = at_beside_none(epoch, regions, i);
     for (unsigned i = 0; i < t->n_tracks; i++) {
         t->tracks[i]->was_on = t->tracks[i]->on;
         t->tracks[i]->on = t->tracks[i]->over_joint = false;
@@ -633,7 +576,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     for (size_t i = 0; i < n; i++) {
         struct at_track *k = find_track(t, &regions[i], at_track_matches);
         regions[i].taken = k != NULL;
-        if (k && may_be_product(epoch, regions, i) && !k->is_seen && grows(t, &regions[i], k))
+        if (k && at_beside_product(epoch, regions, i) && !k->is_seen && grows(t, &regions[i], k))
             t->n_artefacts++;
         else if (k)
             see(k, &regions[i]);
@@ -644,7 +587,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         struct at_track *k = find_track(t, &regions[i], within);
         if (!k && (k = at_whole_sweep(t, epoch, &regions[i])))
             k->moved = true;
-        if (!k && (doubtful(epoch, regions, i) || (regions[i].over > 0 && at_lines_modulated(epoch, &regions[i])))) {
+        if (!k && (at_beside_doubtful(t, epoch, regions, i) || (regions[i].over > 0 && at_lines_modulated(epoch, &regions[i])))) {
             t->n_artefacts++;
             continue;
         }
@@ -655,7 +598,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
             k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
         if (!k)
             return -ENOMEM;
-        k->fringe = is_new ? regions[i].over > 0 || is_fringe(t, epoch, regions, i) : k->fringe;
+        k->fringe = is_new ? regions[i].over > 0 || at_beside_fringe(t, epoch, regions, i) : k->fringe;
         k->faint = is_new ? regions[i].faint : k->faint;
         see(k, &regions[i]);
     }

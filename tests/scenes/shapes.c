@@ -94,6 +94,16 @@ struct sums {
     unsigned scenes, pieces, missed, split, false_ones;
 };
 
+static void print_false(const struct outcome *o, double rate_hz)
+{
+    for (unsigned j = 0; j < o->n_found; j++)
+        if (o->is_false[j])
+            printf("  false: %.1f..%.1f kHz, %.1f dB, %.0f..%.0f ms\n", o->found[j].f_lo_hz / 1e3,
+                   o->found[j].f_hi_hz / 1e3, (double)o->found[j].snr_db,
+                   (double)o->found[j].start / rate_hz * 1e3,
+                   (double)o->found[j].end / rate_hz * 1e3);
+}
+
 /* Errors over what is allowed: 1 is the bar. */
 static void take(const struct kind *k, const struct outcome *o, struct sums *s)
 {
@@ -103,6 +113,7 @@ static void take(const struct kind *k, const struct outcome *o, struct sums *s)
     s->missed += t->pieces == 0;
     s->split += is_split(t);
     s->false_ones += o->n_false;
+    print_false(o, k->rate_hz);
     if (t->pieces == 0 || s->n + 2 > 512)
         return;
     const struct at_emission *e = &o->found[t->best];
@@ -115,6 +126,10 @@ static void take(const struct kind *k, const struct outcome *o, struct sums *s)
     s->time[s->n_times++] = fabs((double)e->end - t->end) / may;
 }
 
+/* A transmitter next door, one in town, one far away. */
+static const double levels_db[] = {45, 25, 10};
+#define LEVELS (sizeof levels_db / sizeof *levels_db)
+
 void group_edges(struct report *r)
 {
     static struct outcome o;
@@ -122,14 +137,14 @@ void group_edges(struct report *r)
     unsigned n = r->seeds ? r->seeds : r->quick ? 2 : 12;
     all = (struct sums){0};
     unsigned within = 0;
-    double medians[KINDS * 2], times[KINDS * 2];
+    double medians[KINDS * LEVELS], times[KINDS * LEVELS];
     size_t m = 0;
-    for (unsigned level = 0; level < 2; level++)
+    for (unsigned level = 0; level < LEVELS; level++)
         for (unsigned i = 0; i < KINDS; i++) {
             const char *only = getenv("SCENE_ONLY");
             if (only && strcmp(only, kinds[i].variant) != 0)
                 continue;
-            double snr_db = level ? 10 : 25;
+            double snr_db = levels_db[level];
             one = (struct sums){0};
             for (unsigned k = 0; k < n; k++)
                 if (play_kind(&kinds[i], snr_db, 100 * i + k + 1, &o) == 0)
@@ -206,12 +221,7 @@ static void named(struct report *r, const char *scene, double seconds, unsigned 
         if (scene_play(&s, NULL, &o) != 0)
             continue;
         count(&o, &t);
-        for (unsigned j = 0; j < o.n_found; j++)
-            if (o.is_false[j])
-                printf("  false: %.1f..%.1f kHz, %.1f dB, %.0f..%.0f ms\n",
-                       o.found[j].f_lo_hz / 1e3, o.found[j].f_hi_hz / 1e3,
-                       (double)o.found[j].snr_db, (double)o.found[j].start / s.rate_hz * 1e3,
-                       (double)o.found[j].end / s.rate_hz * 1e3);
+        print_false(&o, s.rate_hz);
         for (unsigned i = 0; i < o.n; i++)
             if (!is_right(&o.t[i]))
                 printf("  %s: %u pieces of %u to %u\n", s.emitters[i].signal.variant, o.t[i].pieces,

@@ -1,0 +1,24 @@
+/* What turns up beside a stronger one: an emission, or its skirt, click or product?
+ * r: the epoch's regions, strongest first; i: the one asked about. RT-safe.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef AT_DSP_BESIDE_H
+#define AT_DSP_BESIDE_H
+
+#include "lib/dsp/track.h"
+
+/* Nothing 10 dB stronger stands within ten of its own widths, no gate opens, nothing clips: what
+ * comes and goes here is not another's splatter. */
+bool at_beside_none(const struct at_epoch *e, const struct at_region *r, size_t i);
+/* Beside one that is far stronger, or that has far more energy and comes and goes with it: its skirt
+ * for the moment, unless it stays. */
+bool at_beside_fringe(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
+                      size_t i);
+/* While something far stronger comes and goes, or clips, what turns up beside it for the first time
+ * is most likely its splatter or a product of it: a key click lasts for the moment in which it goes
+ * on or off, in this epoch or at the end of the last. What is real will still be there afterwards. */
+bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
+                        size_t i);
+/* While samples clip, what is far weaker than the strongest region is most likely made by it. */
+bool at_beside_product(const struct at_epoch *e, const struct at_region *r, size_t i);
+
+#endif

@@ -1,0 +1,92 @@
+/* One strong transmitter is one emission: its skirts, lobes, clicks and sidebands are no others.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/support/band_log.h"
+#include "tests/support/signals.h"
+
+#define RATE 250e3
+
+enum { N = 500000, SEEDS = 4 };
+
+/* Emissions in all scenes of noise 45 dB below it (in 5 kHz) and what `add` sends. */
+static unsigned emissions(void (*add)(float *iq, uint64_t seed))
+{
+    unsigned found = 0;
+    for (uint64_t k = 0; k < SEEDS; k++) {
+        float *iq = sig_noise(N, -45, 3 + k);
+        struct band_log l = {0};
+        add(iq, 100 + k);
+        assert_int_equal(log_run(&l, iq, N, RATE), 0);
+        found += l.n;
+        free(l.frames);
+        free(iq);
+    }
+    return found;
+}
+
+/* Rectangular frequency steps from `from` to `to`: the spectrum falls off as slowly as it can. */
+static void add_fsk(float *iq, size_t from, size_t to, double baud, double deviation_hz, uint64_t *seed)
+{
+    double phase = 0, next = (double)from, step = 0;
+    for (size_t i = from; i < to; i++) {
+        if ((double)i >= next) {
+            next += RATE / baud;
+            step = 2 * M_PI * (32.5e3 + (sig_uniform(seed) < 0.5 ? -deviation_hz : deviation_hz)) / RATE;
+        }
+        phase += step;
+        iq[2 * i] += (float)(0.2 * cos(phase));
+        iq[2 * i + 1] += (float)(0.2 * sin(phase));
+    }
+}
+
+static void add_paging(float *iq, uint64_t seed)
+{
+    add_fsk(iq, 1000, N - 1000, 512, 4500, &seed);
+}
+
+/* Half of each 60 ms, cut off hard: 0.5 s and more of key clicks. */
+static void add_slots(float *iq, uint64_t seed)
+{
+    for (size_t at = 12500; at + 7500 < N; at += 15000)
+        add_fsk(iq, at, at + 7500, 4800, 1944, &seed);
+}
+
+/* A carrier, and a sound of 3 to 5 kHz 40 dB down that comes and goes. */
+static void add_am(float *iq, uint64_t seed)
+{
+    for (size_t i = 1000; i < N - 1000; i++) {
+        double t = (double)i / RATE, on = fmod(t, 0.4) < 0.1 ? 1 : 0,
+               a = 0.2 * (1 + on * 0.02 * (sin(2 * M_PI * 3100 * t) + sin(2 * M_PI * 4700 * t + (double)seed)));
+        iq[2 * i] += (float)(a * cos(2 * M_PI * 32.5e3 * t));
+        iq[2 * i + 1] += (float)(a * sin(2 * M_PI * 32.5e3 * t));
+    }
+}
+
+static void test_strong_fsk_is_one(void **state)
+{
+    assert_int_equal(emissions(add_paging), SEEDS);
+}
+
+static void test_strong_slots_are_one(void **state)
+{
+    assert_int_equal(emissions(add_slots), SEEDS);
+}
+
+static void test_strong_am_is_one(void **state)
+{
+    assert_int_equal(emissions(add_am), SEEDS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_strong_fsk_is_one),
+                                       cmocka_unit_test(test_strong_slots_are_one),
+                                       cmocka_unit_test(test_strong_am_is_one)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
