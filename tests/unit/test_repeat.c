@@ -143,6 +143,7 @@ static void test_a_band_filled_to_the_brim_is_an_emission(void **state)
     assert_int_equal(s.floor_source, AT_FLOOR_MEASURED);
     assert_true(fabs((double)s.floor_dbfs_hz + 40 + 10 * log10(RATE)) < 1);
     at_band_destroy(b);
+    free(l.frames);
     free(iq);
 }
 
