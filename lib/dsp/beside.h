@@ -1,5 +1,6 @@
 /* What turns up beside a stronger one: an emission, or its skirt, click or product?
- * r: the epoch's regions, strongest first; i: the one asked about. RT-safe.
+ * r: the epoch's regions, strongest first, levels measured; i: the one asked about. All of it: the
+ * tracker's thread, whose scratch rows (t->on, t->energy, t->other) are written over. RT-safe.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_BESIDE_H
 #define AT_DSP_BESIDE_H

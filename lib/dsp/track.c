@@ -160,9 +160,10 @@ static bool ignored(const struct at_tracker *t, double lo, double hi)
 /* ---- emissions ---- */
 
 /* A line on a wide signal and what is far wider are two. */
-static bool line_and_wide(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
+static bool line_and_wide(const struct at_tracker *t, float over, double width_hz,
+                          const struct at_track *k)
 {
-    return (r->over > 0 || k->over > 0) && at_lines_differ(t, r->f_hi_hz - r->f_lo_hz, k->e.f_hi_hz - k->e.f_lo_hz);
+    return (over > 0 || k->over > 0) && at_lines_differ(t, width_hz, k->e.f_hi_hz - k->e.f_lo_hz);
 }
 
 /* A burst over a spur is not the spur, and what is left of a burst's band when it is off is not the
@@ -172,7 +173,7 @@ bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
 {
     double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
     double gap = at_link_gap_hz(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
-    if (gap > 2.5 * bin || line_and_wide(t, r, k))
+    if (gap > 2.5 * bin || line_and_wide(t, r->over, r->f_hi_hz - r->f_lo_hz, k))
         return false;
     double like = at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
     double ratio = r->level / fmax(k->power_s / fmax(k->on_s, 1e-12), 1e-30);
@@ -200,7 +201,7 @@ static double level_of(const struct at_track *k)
  * it, whatever it looks like for the moment. */
 static bool within(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
 {
-    if (!k->is_seen || r->level > GROWTH * level_of(k) || line_and_wide(t, r, k))
+    if (!k->is_seen || r->level > GROWTH * level_of(k) || line_and_wide(t, r->over, r->f_hi_hz - r->f_lo_hz, k))
         return false;
     double lo = fmin(k->e.f_lo_hz, k->seen.f_lo_hz), hi = fmax(k->e.f_hi_hz, k->seen.f_hi_hz);
     double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
@@ -247,8 +248,7 @@ static void absorb(struct at_tracker *t, const struct at_epoch *e, struct at_tra
         struct at_track *k = t->tracks[i];
         if (k == into || k->by_hand || k->dropped || !gives_way(k, into))
             continue;
-        if ((k->over > 0 || into->over > 0) &&
-            at_lines_differ(t, k->e.f_hi_hz - k->e.f_lo_hz, into->e.f_hi_hz - into->e.f_lo_hz))
+        if (line_and_wide(t, k->over, k->e.f_hi_hz - k->e.f_lo_hz, into))
             continue;
         if (at_link_parted(t, into->e.f_lo_hz, into->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz))
             continue;
