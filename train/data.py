@@ -8,6 +8,7 @@ takes validation seeds that the checks during training do not use.
 Examples travel as chunk files (examples.py writes them, the trainer reads them as they come): spectra as bytes
 (0.47 dB a step), aux columns as float16, one record of INFO each, tokens packed end to end.
 """
+import argparse
 import ctypes
 import json
 import os
@@ -27,6 +28,11 @@ SHARE = {32: .10, 64: .14, 128: .14, 256: .17, 512: .18, 1024: .25, 4096: .02}
 LEVELS = 21.25  # codes per 10 dB: 0..255 is -4..8
 
 
+def existing(text):
+    """For add_argument(type=): the path of a file that is there, else a message and no traceback."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text}: no such file")
+    return Path(text)
 
 
 class Spec(ctypes.Structure):

@@ -35,11 +35,11 @@ SNR_BINS = ((-10, -5), (-5, 0), (0, 5), (5, 10), (10, 20), (20, 30), (30, 50))
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--checkpoint", type=Path)
+    p.add_argument("--checkpoint", type=data.existing)
     p.add_argument("--pool", type=Path, help="folder with calibration and test examples (train/examples.py)")
-    p.add_argument("--engine", type=Path, nargs="+", help="answers of the shipped encoder: calibration, test[, outliers]")
-    p.add_argument("--noise", type=Path, nargs=2, help="with --engine: more places without a signal (--class noise), of calibration and test")
-    p.add_argument("--model", type=Path, help="with --engine: whose calibration is judged instead of a new one")
+    p.add_argument("--engine", type=data.existing, nargs="+", help="answers of the shipped encoder: calibration, test[, outliers]")
+    p.add_argument("--noise", type=data.existing, nargs=2, help="with --engine: more places without a signal (--class noise), of calibration and test")
+    p.add_argument("--model", type=data.existing, help="with --engine: whose calibration is judged instead of a new one")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--count", type=int, default=0, help="test signals to wait for")
     p.add_argument("--wait", type=float, default=0, help="seconds to wait for them")
@@ -393,7 +393,7 @@ def of_engine(args):
     import export  # noqa: E402  the reference, which reads model files
     labels = data.Generator().labels()
     if args.model:
-        meta = export.reference.read_safetensors(args.model)[1]
+        meta = export.read_model(args.model)[1]
         labels = json.loads(meta["labels"])
     logits, infos = {}, {}
     for split, path in zip(("calibration", "test"), args.engine):

@@ -12,6 +12,7 @@ numpy reference from the very weights in the file, so that `attune verify FILE` 
 """
 import argparse
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -27,6 +28,16 @@ GROUPS = {"fsk": ["fsk2", "gfsk", "fsk4"], "keyed": ["ook", "cw", "ppm"], "carri
           "sweep": ["css", "chirp"], "digital": ["psk_qam", "ofdm"]}
 LIMITS = ("calibration", "unknown", "weak")
 AUX = ["bin_khz", "share", "skipped", "kurtosis", "freq_std"] + [f"env{i}" for i in range(8)] + [f"freq{i}" for i in range(8)]
+
+
+def read_model(path):
+    """Tensors and metadata of a model file."""
+    try:
+        tensors, meta = reference.read_safetensors(path)
+        json.loads(meta["config"]), json.loads(meta["labels"])
+    except (OSError, ValueError, KeyError, OverflowError, MemoryError, struct.error) as e:
+        raise SystemExit(f"{path}: no model file: {e!r}") from e
+    return tensors, meta
 
 
 def folded(state, config, statistics):
@@ -118,10 +129,10 @@ def change(path, evaluation, measured, out, generator_version):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--checkpoint", type=Path)
-    p.add_argument("--model", type=Path, help="a model file instead, whose tensors stay")
-    p.add_argument("--eval", type=Path, required=True)
-    p.add_argument("--measured", type=Path, help="output of build/tests/bench/synthetic; else the accuracies are those of --eval")
+    p.add_argument("--checkpoint", type=data.existing)
+    p.add_argument("--model", type=data.existing, help="a model file instead, whose tensors stay")
+    p.add_argument("--eval", type=data.existing, required=True)
+    p.add_argument("--measured", type=data.existing, help="output of build/tests/bench/synthetic; else the accuracies are those of --eval")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--generator-version", default="3", help="of lib/synth, counted in the card")
     p.add_argument("--library")

@@ -42,7 +42,7 @@ MOST_SAMPLES = 6e6  # of one cut
 def arguments(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("recordings", nargs="+", type=Path, help=".sigmf-meta files, or folders of them")
-    p.add_argument("--model", type=Path, required=True)
+    p.add_argument("--model", type=data.existing, required=True)
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--new-label", action="append", default=[], metavar="NAME")
     p.add_argument("--depth", choices=("head", "all"), default="all" if torch.cuda.is_available() else "head")
@@ -144,10 +144,7 @@ def rehearsal(args, generator, labels):
 
 def load_model(path, device):
     """Network, statistics of the aux columns (none: they are folded in), metadata."""
-    try:
-        tensors, meta = reference.read_safetensors(path)
-    except (OSError, ValueError, KeyError) as e:
-        raise annotations.Bad(f"{path}: no model file: {e}") from e
+    tensors, meta = export.read_model(path)
     config = {k: v for k, v in json.loads(meta["config"]).items() if k not in ("segments", "aux")}
     net = T.new_net(config, device).eval()
     state = net.state_dict()

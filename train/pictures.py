@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of an evaluation: train/pictures.py run/eval.json docs/pictures  (needs matplotlib)."""
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -10,6 +10,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
+
+from data import existing  # noqa: E402
 
 COLOURS = {"mha": "#0072b2", "gqa": "#e69f00", "latent": "#009e73"}  # told apart by colour-blind people too
 
@@ -71,7 +73,11 @@ def by_length(evaluation, out):
 
 
 def main():
-    evaluation, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("evaluation", type=existing, help="output of train/evaluate.py")
+    p.add_argument("out", type=Path, help="folder for the pictures")
+    args = p.parse_args()
+    evaluation, out = json.loads(args.evaluation.read_text()), args.out
     out.mkdir(parents=True, exist_ok=True)
     accuracy_against_snr(evaluation, out)
     confusion(evaluation, out)

@@ -18,6 +18,7 @@ import contextlib
 import json
 import math
 import os
+import pickle
 import signal
 import time
 from pathlib import Path
@@ -394,13 +395,18 @@ def widened(state, d_ff):
 def read_checkpoint(path, device):
     """A checkpoint of this file, whatever PyTorch wrote it."""
     try:
-        return torch.load(path, map_location=device, weights_only=False)
-    except TypeError:  # before 1.13 there was no such argument
-        return torch.load(path, map_location=device)
+        try:
+            return torch.load(path, map_location=device, weights_only=False)
+        except TypeError:  # before 1.13 there was no such argument
+            return torch.load(path, map_location=device)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
+        raise SystemExit(f"{path}: no checkpoint: {e}") from e
 
 
 def from_model_file(net, path, labels):
     """The weights of a model file, widened where the net's feed-forward part is wider. The scaling of its aux columns is folded in; unfold() takes it out."""
+    if not path.is_file():  # not when it is named: a run that resumes needs it no more
+        raise SystemExit(f"{path}: no such file")
     raw = path.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     head = json.loads(raw[8:8 + size])
