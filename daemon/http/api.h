@@ -120,7 +120,7 @@ struct at_route {
     const char *type;   /* of a good answer */
     const char *schema; /* name in the description's components, or NULL */
     const char *summary;
-    const char *statuses;           /* other than 200, "404,503" */
+    const char *statuses;           /* other than 200, 401 and 403: "404,503" */
     struct at_param_doc params[10]; /* ends with a NULL name */
     const char *method;             /* NULL: GET and HEAD; else the only one */
     const char *body_type;          /* Content-Type that a body must have; NULL: no body */

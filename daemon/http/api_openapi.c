@@ -56,6 +56,13 @@ static json_t *content_json(const char *type, const char *schema)
     return json_pack("{s:{s:o}}", type, "schema", s);
 }
 
+static json_t *refusal_json(const char *code, const char *schema)
+{
+    return json_pack("{s:s, s:o}", "description", *code == '5' ? "Not now" : "Refused", "content",
+                     content_json("application/json", schema));
+}
+
+/* Any route may refuse who asks (401, 403); the others are the route's own. */
 static json_t *responses_json(const struct at_route *route)
 {
     json_t *content = content_json(route->type, route->schema), *other = NULL;
@@ -70,11 +77,10 @@ static json_t *responses_json(const struct at_route *route)
     for (char *save = NULL, *code = strtok_r(codes, ",", &save); code;
          code = strtok_r(NULL, ",", &save)) {
         bool health = route->schema && !strcmp(route->schema, "Health");
-        json_object_set_new(
-            o, code,
-            json_pack("{s:s, s:o}", "description", *code == '5' ? "Not now" : "Refused", "content",
-                      content_json("application/json", health ? "Health" : "Error")));
+        json_object_set_new(o, code, refusal_json(code, health ? "Health" : "Error"));
     }
+    json_object_set_new(o, "401", refusal_json("401", "Error"));
+    json_object_set_new(o, "403", refusal_json("403", "Error"));
     return o;
 }
 
@@ -96,6 +102,16 @@ static json_t *operation_json(const struct at_route *route)
     return json_pack("{s:o}", method, o);
 }
 
+/* Who may ask (daemon/http/access.c). */
+static json_t *schemes_json(void)
+{
+    return json_pack(
+        "{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "bearer", "type", "http", "scheme", "bearer",
+        "description", "A token: needed off loopback, and for what changes something everywhere",
+        "basic", "type", "http", "scheme", "basic", "description",
+        "A browser's login: a token as password, any name; it may only read");
+}
+
 void at_api_openapi(const struct at_api *api, const struct at_request *q, struct at_reply *r)
 {
     const struct at_asset *schemas = at_asset_find("schemas.json");
@@ -103,11 +119,13 @@ void at_api_openapi(const struct at_api *api, const struct at_request *q, struct
     for (size_t i = 0; i < at_routes_n; i++)
         json_object_set_new(paths, at_routes[i].path, operation_json(&at_routes[i]));
     json_t *root =
-        json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi",
-                  "3.1.0", "info", "title", "attuned", "version", AT_VERSION, "description",
+        json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:o, s:[{}, {s:[]}, {s:[]}], s:{s:o, s:o}}",
+                  "openapi", "3.1.0", "info", "title", "attuned", "version", AT_VERSION,
+                  "description",
                   "Live radio classification: radios, emissions, decisions, backends.", "license",
-                  "name", "GPL-3.0-or-later", "paths", paths, "components", "schemas",
+                  "name", "GPL-3.0-or-later", "paths", paths, "security", "bearer", "basic",
+                  "components", "schemas",
                   json_loadb((const char *)schemas->data, schemas->n, 0, NULL), "securitySchemes",
-                  "bearer", "type", "http", "scheme", "bearer");
+                  schemes_json());
     at_reply_json(r, 200, root);
 }

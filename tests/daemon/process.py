@@ -150,6 +150,13 @@ def run_openapi(d):
     """The server answers as openapi.json says, for each path, parameter and object."""
     api = d.json("/api/v1/openapi.json")
     defs = api["components"]["schemas"]
+    schemes = {name: (s["type"], s["scheme"]) for name, s in api["components"]["securitySchemes"].items()}
+    check("openapi: how a program and how a browser says who asks",
+          schemes == {"bearer": ("http", "bearer"), "basic": ("http", "basic")}, schemes)
+    check("openapi: either reads, on loopback neither is needed", api["security"] == [{}, {"bearer": []}, {"basic": []}], api.get("security"))
+    asked = {f"{method} {path}": o["security"] for path, item in api["paths"].items() for method, o in item.items() if "security" in o}
+    check("openapi: changes need the token", asked == {w: [{"bearer": []}] for w in ("patch /api/v1/budget", "post /api/v1/reload")}, asked)
+    check("openapi: any route may refuse", all({"401", "403"} <= set(o["responses"]) for item in api["paths"].values() for o in item.values()))
     first = d.json("/api/v1/emissions")["items"][0]["id"]
     for path, item in api["paths"].items():
         if "get" not in item:
