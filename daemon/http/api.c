@@ -152,3 +152,41 @@ struct at_view *at_api_view(const struct at_api *api, struct at_reply *r)
     api->get_view(api->ctx, v);
     return v;
 }
+
+static bool lists(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = list; at; at = strstr(at, ", ") ? strstr(at, ", ") + 2 : NULL)
+        if (!strncmp(at, name, n) && (!at[n] || !strncmp(at + n, ", ", 2)))
+            return true;
+    return false;
+}
+
+void at_api_names_add(struct at_api_names *l, const char *name)
+{
+    size_t at = strlen(l->text);
+    if (at + strlen(name) + 3 <= sizeof l->text && !lists(l->text, name))
+        snprintf(l->text + at, sizeof l->text - at, "%s%s", at ? ", " : "", name);
+}
+
+bool at_api_has(const struct at_view *v, const char *radio, const char *band, struct at_reply *r)
+{
+    struct at_api_names radios = {""}, bands = {""};
+    bool has_radio = !radio || !v->n_radios, has_band = !band || !v->n_radios;
+    for (size_t i = 0; i < v->n_radios; i++) {
+        const struct at_radio_view *w = &v->radios[i];
+        at_api_names_add(&radios, w->name);
+        if (radio && strcmp(w->name, radio) != 0)
+            continue;
+        has_radio = true;
+        for (size_t k = 0; k < w->n_bands; k++) {
+            at_api_names_add(&bands, w->bands[k].name);
+            has_band = has_band || !strcmp(w->bands[k].name, band);
+        }
+    }
+    if (!has_radio)
+        at_reply_error(r, 400, "bad_parameter", "radio: '%.32s' is none of %s", radio, radios.text);
+    else if (!has_band)
+        at_reply_error(r, 400, "bad_parameter", "band: '%.32s' is none of %s", band, bands.text);
+    return has_radio && has_band;
+}

@@ -169,6 +169,14 @@ void at_json_set_utc(json_t *object, const char *key, int64_t utc_ns);
 json_t *at_api_budget_json(const struct at_view *v);
 /* A copy of the view on the heap, or NULL with 500. Caller frees. */
 struct at_view *at_api_view(const struct at_api *api, struct at_reply *r);
+/* What an error lists: "rtl, sim"; names that do not fit are left out, a name is listed once. */
+struct at_api_names {
+    char text[384];
+};
+void at_api_names_add(struct at_api_names *l, const char *name);
+/* Whether there is a radio of this name, and on it (on any where radio is NULL) a band of this one;
+ * NULL: any. false: r is 400 and lists those that there are. True before the radios start. */
+bool at_api_has(const struct at_view *v, const char *radio, const char *band, struct at_reply *r);
 
 /* ---- handlers ---- */
 #define AT_HANDLER(name)                                                                           \

@@ -88,29 +88,36 @@ static bool has_label(const struct at_model *m, const char *name)
     return false;
 }
 
-/* Nothing was found. Where no model that runs knows the class that was asked for, it is an error
- * that lists them, and r is the answer; emissions of a model before this one are found all the
- * same. */
-static bool is_no_class(const struct at_api *api, const char *name, struct at_reply *r)
+/* Whether a model that runs has the class, or none runs yet; false: r lists those of the first. */
+static bool has_class(const struct at_view *v, const char *name, struct at_reply *r)
 {
-    struct at_view *v = at_api_view(api, r);
-    size_t n = v ? at_view_models(v) : 0;
-    if (!v)
-        return true;
-    bool known = !n || !*name || !strcmp(name, "unknown") || !strcmp(name, "weak");
+    size_t n = at_view_models(v);
+    bool known = !n || !strcmp(name, "unknown") || !strcmp(name, "weak");
     for (size_t m = 0; m < n && !known; m++)
         known = has_label(at_view_model(v, m), name);
-    if (!known) {
-        char list[384] = "";
-        size_t at = 0;
-        const struct at_model *m = at_view_model(v, 0);
-        for (uint32_t k = 0; k < m->config.n_classes && at < sizeof list; k++)
-            at += (size_t)snprintf(list + at, sizeof list - at, "%s, ", m->labels[k]);
-        at_reply_error(r, 400, "bad_parameter", "class: '%.32s' is none of %sunknown, weak", name,
-                       list);
-    }
+    if (known)
+        return true;
+    struct at_api_names list = {""};
+    const struct at_model *m = at_view_model(v, 0);
+    for (uint32_t k = 0; k < m->config.n_classes; k++)
+        at_api_names_add(&list, m->labels[k]);
+    at_reply_error(r, 400, "bad_parameter", "class: '%.32s' is none of %s, unknown, weak", name,
+                   list.text);
+    return false;
+}
+
+/* Nothing was found. Where there is no radio, band or class of the name that was asked for, it is
+ * an error that lists those that there are, and r is the answer; emissions of a configuration or a
+ * model before this one are found all the same. */
+static bool are_names(const struct at_api *api, const struct at_store_query *q, struct at_reply *r)
+{
+    if (!q->radio && !q->band && !q->class_name)
+        return true;
+    struct at_view *v = at_api_view(api, r);
+    bool known = v && at_api_has(v, q->radio, q->band, r) &&
+                 (!q->class_name || has_class(v, q->class_name, r));
     free(v);
-    return !known;
+    return known;
 }
 
 void at_api_emissions(const struct at_api *api, const struct at_request *q, struct at_reply *r)
@@ -140,7 +147,7 @@ void at_api_emissions(const struct at_api *api, const struct at_request *q, stru
             "the history is too long for this search; narrow it with since, until or band");
         return;
     }
-    if (!json_array_size(p.items) && query.class_name && is_no_class(api, query.class_name, r)) {
+    if (!json_array_size(p.items) && !are_names(api, &query, r)) {
         json_decref(p.items);
         return;
     }

@@ -13,20 +13,17 @@ static int find_band(const struct at_api *api, const struct at_request *q, struc
         return -1;
     const char *radio = at_request_param(q, "radio"), *band = at_request_param(q, "band");
     int found = -1;
-    bool any_radio = false;
-    for (size_t i = 0; i < v->n_radios && found < 0; i++) {
+    bool named = at_api_has(v, radio, band, r);
+    for (size_t i = 0; named && i < v->n_radios && found < 0; i++) {
         const struct at_radio_view *w = &v->radios[i];
         if (radio && strcmp(w->name, radio) != 0)
             continue;
-        any_radio = true;
         for (size_t k = 0; k < w->n_bands && found < 0; k++)
             if (band ? !strcmp(w->bands[k].name, band) : !w->bands[k].waiting)
                 found = (int)w->bands[k].slot;
     }
-    if (!any_radio)
-        at_reply_error(r, 404, "not_found", "no such radio; /api/v1/radios lists them");
-    else if (found < 0)
-        at_reply_error(r, 404, "not_found", "no such band; /api/v1/bands lists them");
+    if (named && found < 0)
+        at_reply_error(r, 404, "no_spectrum", "no radio is there that visits a band");
     free(v);
     return found;
 }

@@ -72,7 +72,6 @@ def run_routes(folder):
     peak = max(range(len(row["dbfs"])), key=lambda i: row["dbfs"][i])
     hz = row["center_hz"] + (peak + 0.5 - len(row["dbfs"]) / 2) * row["rate_hz"] / len(row["dbfs"])
     check("the spectrum's peak is one of the two carriers", min(abs(hz - 433.96e6), abs(hz - 433.86e6)) < 2000, hz)
-    check("no such radio", d.get("/api/v1/spectrum?radio=x")[0] == 404)
     status, body = d.wait("/api/v1/radios", lambda s, b: json.loads(b)["items"][0]["state"] == "ended")
     rec = json.loads(body)["items"][0]
     check("the file ends", rec["state"] == "ended", rec)
@@ -112,7 +111,13 @@ def run_emissions(d):
     check("a class that is none", (status, said) == (400, f"class: 'oook' is none of {', '.join(LABELS)}, unknown, weak"), (status, said))
     for name in (*LABELS, "unknown", "weak"):
         check(f"class {name}", d.get(f"/api/v1/emissions?class={name}")[0] == 200, name)
-    check("filters", d.json("/api/v1/emissions?min_snr=200")["items"] == [] == d.json("/api/v1/emissions?band=x")["items"])
+    check("filters", d.json("/api/v1/emissions?min_snr=200")["items"] == [] == d.json("/api/v1/emissions?radio=gone&band=goneband")["items"])
+    for route in ("emissions", "spectrum", "waterfall"):
+        for query, what in (("radio=x", "radio: 'x' is none of rec, gone"), ("radio=rec&band=x", "band: 'x' is none of recband"), ("radio=", "radio: '' is none of rec, gone"),
+                            ("band=x", "band: 'x' is none of recband, goneband"), ("radio=rec&band=goneband", "band: 'goneband' is none of recband")):
+            status, _, body = d.get(f"/api/v1/{route}?{query}")
+            said = json.loads(body).get("error", {})
+            check(f"{route}?{query}", (status, said.get("code"), said.get("message")) == (400, "bad_parameter", what), (status, said))
 
 
 KINDS = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None),
@@ -342,7 +347,13 @@ def run_history():
         d.p.wait()
         d.p.stderr.close()
     check("three lives' emissions", ids and len(ids) % 3 == 0 and len(set(ids)) == len(ids), ids)
+    write_config("p.yaml", [("other", "file=iq.cu8", "fast")], history="history.db")
     d = Daemon("p.yaml")
+    d.wait("/api/v1/radios", lambda s, b: json.loads(b)["items"])
+    of = lambda query: d.get(f"/api/v1/emissions?limit=500&{query}")
+    for query in ("radio=rec", "band=recband"):
+        check(f"{query} is no more, and remembered", [e["id"] for e in json.loads(of(query)[2])["items"]] == ids, of(query))
+    check("what never was is none", of("radio=x")[0] == of("band=x")[0] == 400, of("radio=x"))
     one = d.json("/api/v1/emissions/" + ids[-1])
     check("by id, with decisions", one["id"] == ids[-1] and one["decisions"][0]["backend"], one)
     check("metrics", b"\nattune_history_up 1\n" in d.get("/metrics")[2])
