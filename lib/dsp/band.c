@@ -12,6 +12,7 @@
 #include "lib/dsp/intake.h"
 #include "lib/dsp/gate.h"
 #include "lib/dsp/image.h"
+#include "lib/dsp/mirror.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/repeat.h"
 #include "lib/dsp/spectrum.h"
@@ -62,8 +63,7 @@ static int bad_config(const struct at_band_config *c, struct at_error *err)
         return at_error_set(err, -EINVAL, "rate %g Hz: must lie between 8 kHz and 61.44 MHz",
                             c->rate_hz);
     if (c->n_bins < 32 || c->n_bins > 512 || (c->n_bins & (c->n_bins - 1)))
-        return at_error_set(err, -EINVAL, "n_bins %u: must be a power of two, 32 to 512",
-                            c->n_bins);
+        return at_error_set(err, -EINVAL, "n_bins %u: must be a power of two, 32 to 512", c->n_bins);
     if (!(c->lookback_s >= 0 && c->lookback_s <= 60) || !(c->hang_s >= 0) ||
         !(c->false_per_hour >= 0) || !(c->min_duration_s >= 0) || !(c->waterfall_rate >= 0) ||
         c->max_emissions > 1u << 16)
@@ -459,10 +459,10 @@ static void share(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, 
     at_aside_parts(b->view.aside, part, part_ctx, n);
 }
 
-static void mirror(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add)
+static void mirror(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add)
 {
     struct at_band *b = ctx;
-    at_view_mirror(&b->view, &b->blocks, f_mid_hz, f_lo_hz, f_hi_hz, add);
+    at_mirror_add(&b->blocks, b->view.index - b->view.stretch, b->config.rate_hz, carrier, f_mid_hz, f_lo_hz, f_hi_hz, add);
 }
 
 struct search {

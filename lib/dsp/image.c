@@ -8,6 +8,7 @@
 #define LEAST_CELLS 16
 #define STRONGER    10.0 /* what an image is of stands 10 dB over it */
 #define EXPLAINED   0.5  /* of what stands over the noise */
+#define SIDEBAND    0.5  /* coherence of what stands over the noise */
 #define CHANCE      8.0  /* exp(-8): that cells of two that have nothing to do with each other go together so */
 
 /* Share of the band's power that its mirror image accounts for. */
@@ -46,12 +47,24 @@ static double noise_in(const struct at_epoch *e, double lo_hz, double hi_hz)
     return sum / (hi - lo);
 }
 
+bool at_image_sideband(const struct at_epoch *e, double carrier_hz, double f_lo_hz, double f_hi_hz)
+{
+    struct at_mirror m = {0};
+    if (!e->mirror || !e->slow.t)
+        return false;
+    e->mirror(e->ctx, true, carrier_hz, f_lo_hz, f_hi_hz, &m);
+    double share = coherent_share(&m), cells = (double)m.cells,
+           here = fmax(m.here - noise_in(e, f_lo_hz, f_hi_hz) * cells, 0),
+           there = fmax(m.there - noise_in(e, 2 * carrier_hz - f_hi_hz, 2 * carrier_hz - f_lo_hz) * cells, 0);
+    return share * cells > CHANCE && share * m.here * m.there > SIDEBAND * SIDEBAND * here * there;
+}
+
 bool at_image_in(const struct at_epoch *e, double f_lo_hz, double f_hi_hz)
 {
     struct at_mirror m = {0};
     if (!e->mirror || !e->slow.t || !stronger_there(e, f_lo_hz, f_hi_hz))
         return false;
-    e->mirror(e->ctx, 0, f_lo_hz, f_hi_hz, &m);
+    e->mirror(e->ctx, false, 0, f_lo_hz, f_hi_hz, &m);
     return is_image(&m, noise_in(e, f_lo_hz, f_hi_hz));
 }
 
@@ -61,7 +74,7 @@ void at_image_see(struct at_track *k, const struct at_epoch *e)
     if (!e->mirror || !e->slow.t || !stronger_there(e, lo, hi))
         return;
     uint64_t before = k->mirror.cells;
-    e->mirror(e->ctx, 0, lo, hi, &k->mirror);
+    e->mirror(e->ctx, false, 0, lo, hi, &k->mirror);
     k->mirror_noise += noise_in(e, lo, hi) * (double)(k->mirror.cells - before);
     k->mirrored++;
 }

@@ -1,4 +1,5 @@
-/* What a receiver whose I and Q are not alike puts at the mirror frequencies of what it receives.
+/* What a receiver whose I and Q are not alike puts at the mirror frequencies of what it receives, and what modulation puts
+ * at those about its carrier.
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_IMAGE_H
 #define AT_DSP_IMAGE_H
@@ -13,5 +14,8 @@ bool at_image_in(const struct at_epoch *e, double f_lo_hz, double f_hi_hz);
 void at_image_see(struct at_track *k, const struct at_epoch *e);
 /* What was seen of the emission is an image. */
 bool at_image_was(const struct at_track *k);
+
+/* What the epoch shows there is one sideband of the carrier: it goes with its mirror image about it, as far as noise lets it. */
+bool at_image_sideband(const struct at_epoch *e, double carrier_hz, double f_lo_hz, double f_hi_hz);
 
 #endif

@@ -162,7 +162,7 @@ bool at_lines_modulated(const struct at_epoch *e, const struct at_region *line)
     double lo = line->peak_hz + REACH * e->rate_hz / e->slow.n;
     if (!e->mirror || !e->slow.t)
         return false;
-    e->mirror(e->ctx, line->peak_hz, lo, lo + WINDOW * e->rate_hz / e->slow.n, &m);
+    e->mirror(e->ctx, true, line->peak_hz, lo, lo + WINDOW * e->rate_hz / e->slow.n, &m);
     return at_image_coherence(&m) > COHERENT;
 }
 

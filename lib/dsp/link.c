@@ -16,8 +16,6 @@
 #define COHERENT    0.5
 #define LOBES       16.0 /* times a side lobe: so much may noise add */
 #define EVEN        10.0 /* sidebands differ by no more than 10 dB */
-#define TWIN        1.6  /* 2 dB: far weaker ones that are so even ... */
-#define TWINS       0.25 /* ... need less coherence: noise and the carrier's own take some of it */
 #define KNOWN_LIKE  0.5  /* overlap of a region and a reported emission whose place it has */
 #define COVERED     0.7  /* of a reported emission's band: the region holds it */
 #define VALLEY      10.0 /* 10 dB: so much less lies between two that are apart */
@@ -109,12 +107,12 @@ static double near_hz(const struct at_tracker *t, const struct at_region *a,
     return fmax(2.5 * bin, 0.03 * w);
 }
 
-/* Coherence of a band with its mirror image about mid_hz, in this epoch. */
-static double coherence(const struct at_epoch *e, double mid_hz, double lo_hz, double hi_hz)
+/* Coherence of a band with its mirror image about 0 Hz, in this epoch. */
+static double coherence(const struct at_epoch *e, double lo_hz, double hi_hz)
 {
     struct at_mirror m = {0};
     if (e->mirror)
-        e->mirror(e->ctx, mid_hz, lo_hz, hi_hz, &m);
+        e->mirror(e->ctx, false, 0, lo_hz, hi_hz, &m);
     return at_image_coherence(&m);
 }
 
@@ -128,7 +126,7 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
     bool there = -mid > lo && -mid < hi, peak_there = -weak->peak_hz > lo && -weak->peak_hz < hi;
     if (ratio > AT_LINK_WEAKER_FAR &&
         ((there && link > LINKED) ||
-         ((there || peak_there) && coherence(e, 0, weak->f_lo_hz, weak->f_hi_hz) > COHERENT)))
+         ((there || peak_there) && coherence(e, weak->f_lo_hz, weak->f_hi_hz) > COHERENT)))
         return true;
     if (link > LINKED && ratio > (e->clipped ? AT_LINK_WEAKER_FAR : AT_LINK_WEAKER))
         return true;
@@ -142,12 +140,11 @@ static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
 {
     double mid = carrier->peak_hz, lo = fmax(r->f_lo_hz, mid - AUDIO_HZ),
            hi = fmin(r->f_hi_hz, mid + AUDIO_HZ);
-    if (!e->mirror || !e->slow.t || fabs(r->peak_hz - mid) > AUDIO_HZ || carrier->level <= r->level)
+    if (!e->slow.t || fabs(r->peak_hz - mid) > AUDIO_HZ || carrier->level <= r->level)
         return false;
     double here = at_measure_power(&e->slow, e->rate_hz, lo, hi),
            there = at_measure_power(&e->slow, e->rate_hz, 2 * mid - hi, 2 * mid - lo);
-    bool twin = there * TWIN > here && here * TWIN > there && carrier->level > AT_LINK_WEAKER * here;
-    return there * EVEN > here && coherence(e, mid, lo, hi) > (twin ? TWINS : COHERENT);
+    return there * EVEN > here && at_image_sideband(e, mid, lo, hi);
 }
 
 static int by_level(const void *a, const void *b)

@@ -26,8 +26,8 @@ struct at_epoch {
     bool gated;   /* rows that a gate cuts */
     bool has_dc;  /* a DC line was taken off */
     bool gap;     /* it begins after lost samples */
-    /* Adds the band f_lo .. f_hi and its mirror image about f_mid (Hz); or NULL. */
-    void (*mirror)(void *ctx, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add);
+    /* Adds the band f_lo .. f_hi and its mirror image about f_mid (Hz), where a carrier stands or not; or NULL. */
+    void (*mirror)(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add);
     /* Runs parts 0 .. n - 1 in whatever threads there are; NULL: this one. */
     void (*share)(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, size_t n);
     void *ctx;

@@ -583,51 +583,6 @@ size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct 
     return left + kept;
 }
 
-/* Bin k of a block (FFT order), through Hann: what a carrier spreads over an unwindowed block would
- * hide its sidebands. */
-static void windowed(const float *x, unsigned n, int k, float *out)
-{
-    const float *a = x + 2 * ((unsigned)(k - 1) & (n - 1)), *b = x + 2 * ((unsigned)k & (n - 1)),
-                *c = x + 2 * ((unsigned)(k + 1) & (n - 1));
-    for (int i = 0; i < 2; i++)
-        out[i] = 0.5f * b[i] - 0.25f * (a[i] + c[i]);
-}
-
-void at_view_mirror(const struct at_view *v, const struct at_blocks *b, double f_mid_hz,
-                    double f_lo_hz, double f_hi_hz, struct at_mirror *add)
-{
-    double scale = 1 / (v->rate_hz * b->n * 0.375), bin = v->rate_hz / b->n, re = 0, im = 0, pa = 0, pb = 0;
-    int lo = (int)floor(f_lo_hz / bin + 0.5), hi = (int)ceil(f_hi_hz / bin + 0.5),
-        mid = (int)lrint(f_mid_hz / bin);
-    uint64_t from = (v->index - v->stretch) / b->advance, count = 0;
-    for (uint64_t seq = from; seq < b->count; seq++) {
-        const float *x = at_blocks_get(b, seq);
-        float c[2] = {1, 0}, p[2], q[2];
-        if (!x)
-            continue;
-        if (mid != 0)
-            windowed(x, b->n, mid, c);
-        float cc = c[0] * c[0] + c[1] * c[1];
-        if (!(cc > 0))
-            continue;
-        float tr = (c[0] * c[0] - c[1] * c[1]) / cc, ti = -2 * c[0] * c[1] / cc;
-        for (int k = lo; k < hi; k++, count++) {
-            windowed(x, b->n, k, p);
-            windowed(x, b->n, 2 * mid - k, q);
-            float yr = p[0] * q[0] - p[1] * q[1], yi = p[0] * q[1] + p[1] * q[0];
-            re += yr * tr - yi * ti;
-            im += yr * ti + yi * tr;
-            pa += p[0] * p[0] + p[1] * p[1];
-            pb += q[0] * q[0] + q[1] * q[1];
-        }
-    }
-    add->re += re * scale;
-    add->im += im * scale;
-    add->here += pa * scale;
-    add->there += pb * scale;
-    add->cells += count;
-}
-
 /* ---- waterfall ---- */
 
 static void hand_row(struct at_view *v, unsigned n, double span_s, const struct at_band_sink *sink,

@@ -105,10 +105,6 @@ void at_view_average(struct at_view *v, const struct at_map *slow, const struct 
  * Returns how many are left. */
 size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct at_region *r,
                       size_t n, size_t m);
-/* Adds a band of frequencies and its mirror image about f_mid over the epoch's blocks: about 0 Hz an
- * image, about a carrier (whose phase is taken off) its other sideband. */
-void at_view_mirror(const struct at_view *v, const struct at_blocks *blocks, double f_mid_hz,
-                    double f_lo_hz, double f_hi_hz, struct at_mirror *add);
 /* Hands the rows that are full (last: or begun) to the sink. */
 void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_band_sink *sink,
                   struct at_band_stats *stats, float floor_density, bool last);

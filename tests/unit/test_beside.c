@@ -68,6 +68,38 @@ static void add_am(float *iq, uint64_t seed)
     }
 }
 
+/* Carriers in the middle of a bin of the blocks (244 Hz) and between two, at 0 Hz too, and sounds of nine tones 48 dB down
+ * for a tenth of a second each: what is seen of their sidebands is weak, but even. */
+static void add_speech(float *iq, uint64_t seed)
+{
+    double carrier = 244.140625 * (seed % 2 ? 133.5 : seed % 4 ? 0.4 : 57.2);
+    for (size_t i = 1000; i < N - 1000; i++) {
+        double t = (double)i / RATE, on = fmod(t, 0.4) < 0.1 ? 1 : 0, a = 0;
+        for (int k = 0; on > 0 && k < 9; k++)
+            a += sin(2 * M_PI * (1700 + 213 * k) * t + 2.4 * k * k);
+        a = 0.2 * (1 + 0.0027 * a);
+        iq[2 * i] += (float)(a * cos(2 * M_PI * carrier * t));
+        iq[2 * i + 1] += (float)(a * sin(2 * M_PI * carrier * t));
+    }
+}
+
+/* A carrier, and on either side of it, at its mirror image, a keyer of its own 30 dB down. */
+static void add_keyers(float *iq, uint64_t seed)
+{
+    static const double offset_hz[] = {3000, -3010}, dot_s[] = {0.06, 0.085};
+    for (size_t i = 1000; i < N - 1000; i++) {
+        double t = (double)i / RATE, a = 0.2;
+        iq[2 * i] += (float)(a * cos(2 * M_PI * 32.6e3 * t));
+        iq[2 * i + 1] += (float)(a * sin(2 * M_PI * 32.6e3 * t));
+        for (int k = 0; k < 2; k++) {
+            double up = fmod(t - 0.3, 2 * dot_s[k]), ramp = fmin(up, dot_s[k] - up) / 0.005;
+            a = t > 0.3 && t < 1.7 ? 0.0063 * fmin(fmax(ramp, 0), 1) : 0;
+            iq[2 * i] += (float)(a * cos(2 * M_PI * (32.6e3 + offset_hz[k]) * t + (double)seed));
+            iq[2 * i + 1] += (float)(a * sin(2 * M_PI * (32.6e3 + offset_hz[k]) * t + (double)seed));
+        }
+    }
+}
+
 static void test_strong_fsk_is_one(void **state)
 {
     assert_int_equal(emissions(add_paging), SEEDS);
@@ -83,10 +115,22 @@ static void test_strong_am_is_one(void **state)
     assert_int_equal(emissions(add_am), SEEDS);
 }
 
+static void test_weak_sounds_are_the_carriers(void **state)
+{
+    assert_int_equal(emissions(add_speech), SEEDS);
+}
+
+static void test_keyers_beside_a_carrier_are_others(void **state)
+{
+    assert_int_equal(emissions(add_keyers), 3 * SEEDS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_strong_fsk_is_one),
                                        cmocka_unit_test(test_strong_slots_are_one),
-                                       cmocka_unit_test(test_strong_am_is_one)};
+                                       cmocka_unit_test(test_strong_am_is_one),
+                                       cmocka_unit_test(test_weak_sounds_are_the_carriers),
+                                       cmocka_unit_test(test_keyers_beside_a_carrier_are_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
