@@ -40,6 +40,40 @@ static void test_a_weak_sound_begins_what_follows(void **state)
     }
 }
 
+/* Each allocation of that fails in turn: the weak sound stays as it was, and they go on once there is memory. */
+static void test_what_follows_may_find_no_memory(void **state)
+{
+    enum { HEARD = 630 * MS };
+    float *iq = sig_noise(N, -50, 3);
+    long failed = 0, left = 0, gone_on = 0;
+    sig_add_wide(iq, 500 * MS, 620 * MS, 4.2e3 / RATE, 400 / RATE, -52, 8);
+    add_strong(iq, 640, END);
+    for (; left == 0; failed++) {
+        struct at_mem mem = {0};
+        struct band_log l = {0};
+        struct at_band *b = log_band(&l, &mem, RATE);
+        assert_int_equal(at_band_push(b, iq, HEARD, 0), 0);
+        assert_int_equal(l.n, 1);
+        mem.fail_at = failed + 1;
+        int ret = at_band_push(b, iq + 2 * HEARD, N - HEARD, HEARD);
+        left = mem.fail_at;
+        mem.fail_at = 0;
+        double width = l.e[0].f_hi_hz - l.e[0].f_lo_hz;
+        assert_int_equal(ret, left ? 0 : -ENOMEM);
+        assert_true(left ? width > 2.3e3 : width < 600);
+        assert_int_equal(at_band_flush(b), 0);
+        assert_true(l.n == 1 && l.n_closed == 1);
+        gone_on += l.e[0].f_hi_hz - l.e[0].f_lo_hz > 2.3e3;
+        at_band_destroy(b);
+        for (unsigned k = 0; k < AT_MEM_TAGS; k++)
+            assert_int_equal(mem.bytes[k], 0);
+        free(l.frames);
+    }
+    print_message("%ld allocations failed, gone on after %ld\n", failed - 1, gone_on - 1);
+    assert_true(gone_on > 20); /* the first few are those of what follows itself */
+    free(iq);
+}
+
 /* A line that has stood there all along, or for longer than a sound, is another. */
 static void test_a_line_that_was_there_is_another(void **state)
 {
@@ -63,6 +97,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_weak_sound_begins_what_follows),
+        cmocka_unit_test(test_what_follows_may_find_no_memory),
         cmocka_unit_test(test_a_line_that_was_there_is_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
