@@ -202,6 +202,34 @@ async function names(browser, d) {
   }
 }
 
+// Off loopback the browser asks for a password, which is a token of either role: with it all is there, events too, and
+// nothing can be changed; without it nothing is.
+async function login(browser, d) {
+  for (const c of browser.contexts()) await c.close();   // pages of the parts before would go on asking
+  await d.stop();
+  const tokens = { token_file: "f".repeat(32), read_token_file: "r".repeat(32) };
+  await d.configure("roof", undefined, tokens);
+  await d.start();
+  const as = password => ({ httpCredentials: { username: "anyone", password } });
+  for (const [who, options] of [["nobody", {}], ["another token", as("w".repeat(32))]]) {
+    const context = await browser.newContext(options), page = await context.newPage();
+    const got = await page.goto(d.url).then(r => r.status(), e => e.message);
+    check(`login: ${who} is refused`, got === 401 || /ERR_INVALID_AUTH_CREDENTIALS/.test(got), got);
+    await context.close();
+  }
+  for (const [role, token] of Object.entries(tokens)) {
+    const page = await open(browser, d.url, as(token));
+    await until(`login, ${role}: the link is live`, async () => await text(page, "link") === "live");
+    await until(`login, ${role}: rows come`, async () => (await painted(page)).rows > 20);
+    await until(`login, ${role}: emissions are listed`, async () => await listed(page) > 0);
+    const status = await page.evaluate(() => fetch("api/v1/budget", { method: "PATCH", headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ latency_ms: 20 }) }).then(r => r.status));
+    check(`login, ${role}: a password changes nothing`, status === 403, status);
+    check(`login, ${role}: nothing was thrown`, page.troubles.length === 0, page.troubles);
+    await page.context().close();
+  }
+}
+
 const d = new Daemon(process.argv[2] ?? "build"), browser = await launch();
 try {
   await d.configure(MARKUP);
@@ -214,6 +242,7 @@ try {
   await variants(browser, d);
   await walks(browser, d);
   await names(browser, d);
+  await login(browser, d);
   await trouble(browser, d);
 } catch (e) {
   check(e.message, false, e.stack);

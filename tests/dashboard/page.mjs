@@ -33,19 +33,24 @@ export class Daemon {
     this.folder = mkdtempSync(join(tmpdir(), "attune-dashboard-"));
   }
 
-  // site: shown in the page's head. radios: lines of YAML; the demo scene where not given.
-  async configure(site, radios) {
+  // site: shown in the page's head. radios: lines of YAML; the demo scene where not given. tokens: by the key of the file
+  // that holds each; then it listens off loopback, where every request must bring one.
+  async configure(site, radios, tokens) {
     this.port ??= await freePort();
     this.url = `http://127.0.0.1:${this.port}/`;
     radios ??= `radios:
   - {name: simulated, device: "driver=attunesim,scene=demo", bands: [{name: demo, center: 433.92M, rate: 2.4M}]}`;
+    const files = Object.entries(tokens ?? {}).map(([key, token]) => {
+      writeFileSync(join(this.folder, key), token + "\n", { mode: 0o600 });
+      return `, ${key}: ${join(this.folder, key)}`;
+    });
     writeFileSync(join(this.folder, "attuned.yaml"), `site: {name: ${JSON.stringify(site)}}
 soapy: {modules: [${this.build}/soapy-sim]}
 model: {path: ${top}/models/attune-base.safetensors}
 bandplan: ${top}/conf/bandplan.yaml
 cache_dir: ${this.folder}/cache
 history: {path: ${this.folder}/history.db}
-http: {listen: "127.0.0.1:${this.port}"}
+http: {listen: "${tokens ? "0.0.0.0" : "127.0.0.1"}:${this.port}"${files.join("")}}
 ${radios}
 `);
   }
