@@ -6,37 +6,23 @@
 
 #include "lib/base/cpu.h"
 #include "lib/dsp/detect.h"
-#include "lib/dsp/feed.h"
+#include "lib/dsp/emissions.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/frames.h"
 #include "lib/dsp/intake.h"
 #include "lib/dsp/gate.h"
-#include "lib/dsp/image.h"
 #include "lib/dsp/mirror.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/repeat.h"
 #include "lib/dsp/spectrum.h"
-#include "lib/dsp/sure.h"
 #include "lib/dsp/track.h"
 #include "lib/dsp/view.h"
-#include "lib/dsp/whole.h"
 
 #define MIN_RATE   8e3
 #define MAX_RATE   61.44e6
-#define LONG_HOP_S 0.06 /* an emission that is still on is reported after so long at the latest */
-#define FAINT_S    0.2  /* so long one that an average shows may be lost from sight before it was sure */
-#define UPDATE_S   0.1  /* "updated" comes at most ten times a second */
 #define KEEP_BYTES (4u << 20) /* the look-back is made longer where it costs no more than this */
-#define MIN_TOKENS 64         /* a short emission's channel is widened to bring so many */
-#define WANDERED   0.125      /* of the rate: a channel of the whole band is turned anew */
 
 #define TOGETHER 8 /* blocks that two threads make */
-
-struct user {
-    struct at_feed *feed;
-    uint64_t updated, retuned;
-    uint64_t stopped; /* block at which its feed has no room */
-};
 
 struct at_band {
     struct at_mem *mem;
@@ -50,6 +36,7 @@ struct at_band {
     struct at_repeat repeat;
     struct at_detector over_long, over_short; /* rows */
     struct at_tracker tracker;
+    struct at_emissions emissions;
     uint64_t next;   /* index that goes on without a gap, less what the gate holds */
     bool begun, gap; /* something was pushed; this stretch begins after a gap */
     bool paused;     /* the last stretch has been ended, the radio is elsewhere */
@@ -107,7 +94,7 @@ static unsigned blocks_kept(const struct at_band *b)
     double room =
         KEEP_BYTES / (2 * sizeof(float) * 2 * rate); /* each sample stands in two blocks */
     double decide =
-        LONG_HOP_S + 2.0 * b->view.epoch / rate; /* what the detector takes to make up its mind */
+        AT_EMISSIONS_LATEST_S + 2.0 * b->view.epoch / rate; /* what the detector takes to make up its mind */
     wanted = fmax(fmax(wanted, fmin(room, 2)), decide) + b->view.epoch / rate;
     return (unsigned)(wanted * rate / (b->view.n_block / 2)) + 4;
 }
@@ -187,6 +174,14 @@ int at_band_create(struct at_mem *mem, const struct at_band_config *config,
     b->sink = *sink;
     b->gate.take = take_samples;
     b->gate.ctx = b;
+    b->emissions = (struct at_emissions){.mem = mem,
+                                         .config = &b->config,
+                                         .sink = &b->sink,
+                                         .stats = &b->stats,
+                                         .tracker = &b->tracker,
+                                         .blocks = &b->blocks,
+                                         .view = &b->view,
+                                         .floor = &b->floor};
     ret = take_parts(b, config);
     if (ret < 0) {
         at_band_destroy(b);
@@ -197,21 +192,11 @@ int at_band_create(struct at_mem *mem, const struct at_band_config *config,
     return 0;
 }
 
-static void drop_track(struct at_band *b, struct at_track *k)
-{
-    struct user *u = k->user;
-    if (u)
-        at_feed_destroy(u->feed);
-    at_mem_free(b->mem, u);
-    at_tracker_remove(&b->tracker, k);
-}
-
 void at_band_destroy(struct at_band *b)
 {
     if (!b)
         return;
-    while (b->tracker.tracks && b->tracker.n_tracks)
-        drop_track(b, b->tracker.tracks[0]);
+    at_emissions_finish(&b->emissions);
     at_mem_free(b->mem, b->tracker.ignore);
     at_tracker_finish(&b->tracker);
     at_detector_finish(&b->over_long);
@@ -221,236 +206,6 @@ void at_band_destroy(struct at_band *b)
     at_view_finish(&b->view);
     at_blocks_finish(&b->blocks);
     at_mem_free(b->mem, b);
-}
-
-/* ---- emissions and their feeds ---- */
-
-static double density_of(const struct at_band *b, const struct at_emission *e)
-{
-    double rate = b->config.rate_hz, bin = rate / b->floor.n, sum = 0;
-    int lo = (int)floor(e->f_lo_hz / bin + 0.5 * b->floor.n + 0.5),
-        hi = (int)ceil(e->f_hi_hz / bin + 0.5 * b->floor.n + 0.5);
-    lo = lo < 0 ? 0 : lo >= (int)b->floor.n ? (int)b->floor.n - 1 : lo;
-    hi = hi <= lo ? lo + 1 : hi > (int)b->floor.n ? (int)b->floor.n : hi;
-    for (int k = lo; k < hi; k++)
-        sum += b->floor.density[k];
-    return sum / (hi - lo);
-}
-
-static int make_feed(struct at_band *b, struct at_track *k, bool over, bool pause)
-{
-    struct user *u = k->user;
-    const struct at_emission *e = &k->e;
-    struct at_feed_config fc = {.band_rate_hz = b->config.rate_hz,
-                                .n_bins = b->config.n_bins,
-                                .f_lo_hz = e->f_lo_hz,
-                                .f_hi_hz = e->f_hi_hz,
-                                .noise_density = density_of(b, e),
-                                .snr = pow(10, e->snr_db / 10),
-                                .all = k->by_hand,
-                                .rest_when_full = b->config.rest_when_full,
-                                .until = k->by_hand ? k->hand_end : UINT64_MAX};
-    double duration =
-        over ? (double)((k->by_hand ? k->hand_end : e->end) - e->start) / b->config.rate_hz : 0;
-    at_channel_fit(&fc.shape, b->config.rate_hz, b->blocks.n, e->f_lo_hz, e->f_hi_hz, duration,
-                   MIN_TOKENS, b->config.n_bins / 2);
-    struct at_feed *feed = NULL;
-    int ret = at_feed_create(b->mem, &fc, &feed);
-    if (ret < 0)
-        return ret;
-    at_feed_destroy(u->feed);
-    u->feed = feed;
-    at_feed_begin(feed, &b->blocks, e->start, pause);
-    return 0;
-}
-
-static int open_track(struct at_band *b, struct at_track *k, bool over)
-{
-    if (!k->user) {
-        k->user = at_mem_alloc(b->mem, AT_MEM_IQ, sizeof(struct user));
-        if (!k->user)
-            return -ENOMEM;
-    }
-    int ret = make_feed(b, k, over, false);
-    if (ret < 0)
-        return ret;
-    k->pending = false;
-    if (!k->e.id)
-        k->e.id = b->tracker.next_id++;
-    b->stats.emissions++;
-    ((struct user *)k->user)->updated = ((struct user *)k->user)->retuned = b->next;
-    b->sink.opened(b->sink.ctx, &k->e);
-    return 0;
-}
-
-/* Goes on as `first`, in a channel of its own width from where it came up. */
-static int adopt(struct at_band *b, struct at_track *k, struct at_track *first, bool over)
-{
-    k->user = first->user;
-    first->user = NULL;
-    int ret = make_feed(b, k, over, true);
-    if (ret < 0) {
-        first->user = k->user;
-        k->user = NULL;
-        return ret;
-    }
-    at_whole_adopt(k, first);
-    drop_track(b, first);
-    ((struct user *)k->user)->updated = ((struct user *)k->user)->retuned = b->next;
-    b->sink.updated(b->sink.ctx, &k->e);
-    return 0;
-}
-
-static void close_track(struct at_band *b, struct at_track *k)
-{
-    if (!k->pending) {
-        k->e.ended = true;
-        b->sink.closed(b->sink.ctx, &k->e);
-    }
-    drop_track(b, k);
-}
-
-static double share_of(const struct at_track *k, const struct at_channel_shape *s)
-{
-    return (k->e.f_hi_hz - k->e.f_lo_hz) / s->rate_hz;
-}
-
-/* The channel no longer holds the emission, or holds far too much beside it. */
-static bool outgrown(const struct at_band *b, const struct at_track *k,
-                     const struct at_channel_shape *s)
-{
-    if (k->by_hand)
-        return false;
-    if (s->n_inverse == s->n_block && s->decimation == 1) /* the whole band: there is no wider one */
-        return fabs((k->e.f_lo_hz + k->e.f_hi_hz) / 2 - s->center_hz) > WANDERED * s->rate_hz;
-    double pass = AT_CHANNEL_PASS * s->rate_hz;
-    return share_of(k, s) > 0.7 || k->e.f_hi_hz - s->center_hz > pass ||
-           k->e.f_lo_hz - s->center_hz < -pass;
-}
-
-static int refresh(struct at_band *b, struct at_track *k)
-{
-    struct user *u = k->user;
-    double rate = b->config.rate_hz;
-    at_feed_set(u->feed, k->e.f_lo_hz, k->e.f_hi_hz, density_of(b, &k->e),
-                pow(10, k->e.snr_db / 10));
-    if (outgrown(b, k, at_feed_shape(u->feed)) && (double)(b->next - u->retuned) > 0.25 * rate) {
-        u->retuned = b->next;
-        int ret = make_feed(b, k, false, true);
-        if (ret < 0)
-            return ret;
-    }
-    if ((double)(b->next - u->updated) >= UPDATE_S * rate) {
-        u->updated = b->next;
-        b->sink.updated(b->sink.ctx, &k->e);
-    }
-    return 0;
-}
-
-static void run_feeds(struct at_band *b, bool drain)
-{
-    for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
-        struct at_track *k = b->tracker.tracks[i];
-        if (!k->pending)
-            at_feed_run(((struct user *)k->user)->feed, &b->blocks, &b->sink, &k->e, &b->stats,
-                        drain);
-    }
-}
-
-/* ---- feeds in two threads ---- */
-
-static void make_tokens(void *ctx, size_t i)
-{
-    struct at_band *b = ctx;
-    struct at_track *k = b->tracker.tracks[i];
-    if (!k->pending)
-        ((struct user *)k->user)->stopped =
-            at_feed_make(((struct user *)k->user)->feed, &b->blocks, true, false);
-}
-
-/* Tokens of the blocks from `first` on: made in both threads, handed over in the order of one: block by block. */
-static void run_feeds_together(struct at_band *b, uint64_t first)
-{
-    while (first < b->blocks.count) {
-        uint64_t end = b->blocks.count;
-        at_aside_parts(b->view.aside, make_tokens, b, b->tracker.n_tracks);
-        for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
-            const struct at_track *k = b->tracker.tracks[i];
-            if (!k->pending && ((struct user *)k->user)->stopped < end)
-                end = ((struct user *)k->user)->stopped;
-        }
-        for (; first < end; first++)
-            for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
-                struct at_track *k = b->tracker.tracks[i];
-                if (!k->pending)
-                    at_feed_hand(((struct user *)k->user)->feed, first + 1, &b->sink, &k->e, &b->stats);
-            }
-    }
-}
-
-/* Seen once, or a skirt that did not stay; at the end of what there is only one that came up late beside a stronger. */
-static bool is_doubtful(const struct at_band *b, const struct at_track *k, bool last)
-{
-    bool late = (k->fringe || k->faint) && k->e.start > b->view.stretch + b->view.epoch;
-    return !k->sure && (!last || b->paused || late);
-}
-
-/* Reports what is due, ends what is over. last: nothing more will come, everything is decided now.
- */
-static int settle(struct at_band *b, bool last)
-{
-    double rate = b->config.rate_hz;
-    for (unsigned i = 0; i < b->tracker.n_tracks;) {
-        struct at_track *k = b->tracker.tracks[i];
-        if (k->pending && k->dropped) {
-            drop_track(b, k);
-            continue;
-        }
-        double life = (double)(k->e.end - k->e.start) / rate,
-               quiet = (double)(b->view.end - k->silent_since) / rate;
-        bool over = quiet > fmax(k->faint ? FAINT_S : 0.01, (double)b->view.epoch / rate) || last;
-        bool due = k->by_hand ? b->view.end > k->e.start
-                              : over || (life >= LONG_HOP_S && (k->sure || !(k->fringe || k->faint)));
-        if (k->pending && due) {
-            bool small = over && (life < b->config.min_duration_s || is_doubtful(b, k, last) ||
-                                  at_sure_is_speck(&b->tracker, k, b->view.looks_fast) ||
-                                  at_sure_is_lost(&b->tracker, k));
-            if (!k->by_hand && (small || at_image_was(k))) {
-                drop_track(b, k);
-                continue;
-            }
-            struct at_track *whole = at_whole_find(&b->tracker, k, b->view.epoch);
-            if (whole && over) {
-                at_whole_take(whole, k);
-                drop_track(b, k);
-                continue;
-            }
-            if (whole && life < b->config.hang_s) { /* it may show yet what it is */
-                i++;
-                continue;
-            }
-            struct at_track *first = at_whole_first(&b->tracker, k, b->view.stretch + b->view.epoch);
-            int ret = first ? adopt(b, k, first, over) : open_track(b, k, over || k->by_hand);
-            if (ret < 0)
-                return ret;
-            if (first) { /* those behind it have moved */
-                i = 0;
-                continue;
-            }
-        } else if (!k->pending) {
-            int ret = refresh(b, k);
-            if (ret < 0)
-                return ret;
-        }
-        i++;
-    }
-    run_feeds(b, last);
-    for (unsigned i = 0; i < b->tracker.n_tracks;)
-        if (at_tracker_over(&b->tracker, b->tracker.tracks[i], b->view.end) && !last)
-            close_track(b, b->tracker.tracks[i]);
-        else
-            i++;
-    return 0;
 }
 
 static void share(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, size_t n)
@@ -524,10 +279,8 @@ static int end_epoch(struct at_band *b, bool last)
     at_view_rows(v, &e, &b->sink, &b->stats, b->floor.median, last);
     at_view_next(v);
     if (ret == 0)
-        ret = settle(b, last);
-    b->stats.active = 0;
-    for (unsigned i = 0; i < b->tracker.n_tracks; i++)
-        b->stats.active += !b->tracker.tracks[i]->pending;
+        ret = at_emissions_settle(&b->emissions, b->next, !last ? AT_GOES_ON : b->paused ? AT_PAUSES : AT_ENDS);
+    b->stats.active = at_emissions_active(&b->emissions);
     return ret;
 }
 
@@ -540,8 +293,7 @@ static int end_stretch(struct at_band *b, bool last)
     int ret = end_epoch(b, true);
     ret = held < 0 ? held : ret;
     if (last)
-        while (b->tracker.n_tracks)
-            close_track(b, b->tracker.tracks[0]);
+        at_emissions_close(&b->emissions);
     return ret;
 }
 
@@ -551,13 +303,7 @@ static void begin_stretch(struct at_band *b, uint64_t index)
     at_view_begin(&b->view, index);
     at_gate_begin(&b->gate);
     b->next = index;
-    for (unsigned i = 0; i < b->tracker.n_tracks; i++) {
-        struct at_track *k = b->tracker.tracks[i];
-        if (k->pending)
-            continue;
-        k->e.gap = true;
-        at_feed_begin(((struct user *)k->user)->feed, &b->blocks, index, true);
-    }
+    at_emissions_begin(&b->emissions, index);
 }
 
 /* What is to be made and looked at now. */
@@ -592,9 +338,9 @@ static void take_blocks(struct at_band *b)
     at_view_end_blocks(&b->view);
     while (at_blocks_next(&b->blocks))
         if (!b->view.aside)
-            run_feeds(b, false);
+            at_emissions_hear(&b->emissions, false);
     if (b->view.aside)
-        run_feeds_together(b, first);
+        at_emissions_hear_together(&b->emissions, first);
 }
 
 static int take_samples(void *ctx, const struct at_input *input, size_t from, size_t n)
@@ -667,8 +413,7 @@ int at_band_flush(struct at_band *b)
     b->begun = false;
     if (b->paused) {
         b->paused = false;
-        while (b->tracker.n_tracks)
-            close_track(b, b->tracker.tracks[0]);
+        at_emissions_close(&b->emissions);
         return 0;
     }
     return end_stretch(b, true);
