@@ -17,6 +17,7 @@
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
 #include "lib/dsp/view.h"
+#include "lib/dsp/waterfall.h"
 
 #define MIN_RATE   8e3
 #define MAX_RATE   61.44e6
@@ -37,6 +38,7 @@ struct at_band {
     struct at_detector over_long, over_short; /* rows */
     struct at_tracker tracker;
     struct at_emissions emissions;
+    struct at_waterfall waterfall;
     uint64_t next;   /* index that goes on without a gap, less what the gate holds */
     bool begun, gap; /* something was pushed; this stretch begins after a gap */
     bool paused;     /* the last stretch has been ended, the radio is elsewhere */
@@ -143,6 +145,8 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     if (ret == 0)
         ret = at_repeat_init(&b->repeat, b->mem, c->rate_hz, b->view.n_slow);
     if (ret == 0)
+        ret = at_waterfall_init(&b->waterfall, b->mem, c->rate_hz, c->waterfall_bins, c->waterfall_rate, b->view.n_slow);
+    if (ret == 0)
         at_band_set_assumed_floor(b, c->assumed_floor_dbfs_hz);
     if (ret == 0)
         ret =
@@ -201,6 +205,7 @@ void at_band_destroy(struct at_band *b)
     at_tracker_finish(&b->tracker);
     at_detector_finish(&b->over_long);
     at_detector_finish(&b->over_short);
+    at_waterfall_finish(&b->waterfall);
     at_repeat_finish(&b->repeat);
     at_floor_finish(&b->floor);
     at_view_finish(&b->view);
@@ -276,7 +281,7 @@ static int end_epoch(struct at_band *b, bool last)
     int ret = at_tracker_run(&b->tracker, &e, regions, search(b, &e, regions));
     b->stats.n_artefacts = b->tracker.n_artefacts + v->has_dc;
     tell_floor(b);
-    at_view_rows(v, &e, &b->sink, &b->stats, b->floor.median, last);
+    at_waterfall_run(&b->waterfall, &e, &b->sink, &b->stats, b->floor.median, last);
     at_view_next(v);
     if (ret == 0)
         ret = at_emissions_settle(&b->emissions, b->next, !last ? AT_GOES_ON : b->paused ? AT_PAUSES : AT_ENDS);
@@ -301,6 +306,7 @@ static void begin_stretch(struct at_band *b, uint64_t index)
 {
     at_blocks_begin(&b->blocks, index);
     at_view_begin(&b->view, index);
+    at_waterfall_begin(&b->waterfall);
     at_gate_begin(&b->gate);
     b->next = index;
     at_emissions_begin(&b->emissions, index);

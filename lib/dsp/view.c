@@ -57,10 +57,8 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
 {
     *v = (struct at_view){.mem = mem,
                           .rate_hz = config->rate_hz,
-                          .waterfall_bins = config->waterfall_bins,
                           .loops = at_loops_best()};
     at_view_sizes(v);
-    v->row_s = 1 / config->waterfall_rate;
     if (!v->shared)
         v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
     v->sums = at_mem_array(mem, AT_MEM_IQ, v->epoch / (v->n_fast / 2), sizeof *v->sums);
@@ -77,8 +75,6 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->partial = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->floor_slow = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
     v->average = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
-    v->row = at_mem_array(mem, AT_MEM_IQ, v->n_slow, sizeof(float));
-    v->pooled = at_mem_array(mem, AT_MEM_IQ, v->waterfall_bins, sizeof(float));
     int ret = at_stft_init(&v->stft_fast, mem, v->n_fast, v->looks_fast, v->rate_hz, v->max_fast);
     if (ret == 0 && !v->shared)
         ret = at_stft_init(&v->stft_slow, mem, v->n_slow, 1, v->rate_hz, v->max_slow);
@@ -87,7 +83,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     v->ahead = v->aside ? ahead : 1;
     v->hann = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)v->ahead * v->n_slow, sizeof(float));
     if (ret < 0 || (!v->iq && !v->shared) || !v->sums || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
-        !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->half || !v->floor_slow || !v->average || !v->row || !v->pooled) {
+        !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->half || !v->floor_slow || !v->average) {
         at_view_finish(v);
         return -ENOMEM;
     }
@@ -99,7 +95,7 @@ void at_view_finish(struct at_view *v)
     at_aside_destroy(v->aside);
     v->aside = NULL;
     float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow, &v->top_fast, &v->top_slow,
-                      &v->partial, &v->hann, &v->half, &v->floor_slow, &v->average, &v->row,      &v->pooled};
+                      &v->partial, &v->hann, &v->half, &v->floor_slow, &v->average};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         at_mem_free(v->mem, *list[i]);
         *list[i] = NULL;
@@ -119,7 +115,6 @@ void at_view_begin(struct at_view *v, uint64_t index)
     v->fill = v->n_sums = v->t_fast = v->t_slow = 0;
     v->rows_fast = 0;
     v->rows_slow = 0;
-    v->row_rows = 0;
     v->blocks = v->making = 0;
     v->next_look = v->looks_slow - 1; /* the first begins with zeros: its row is left out */
     v->n_clipped = 0;
@@ -581,67 +576,6 @@ size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct 
     }
     memmove(r + left, s, kept * sizeof *r);
     return left + kept;
-}
-
-/* ---- waterfall ---- */
-
-static void hand_row(struct at_view *v, unsigned n, double span_s, const struct at_band_sink *sink,
-                     float floor_density, float occupancy)
-{
-    float per_hz = 1 / (float)v->row_rows, bin = (float)(v->rate_hz / v->waterfall_bins);
-    for (unsigned j = 0; j < v->waterfall_bins; j++) {
-        unsigned lo = (unsigned)((uint64_t)j * n / v->waterfall_bins),
-                 hi = (unsigned)((uint64_t)(j + 1) * n / v->waterfall_bins);
-        float s = 0;
-        hi = hi > lo ? hi : lo + 1;
-        for (unsigned k = lo; k < hi; k++)
-            s += v->row[k];
-        s = s * per_hz * bin / (float)(hi - lo);
-        v->pooled[j] = 10 * log10f(s > 1e-24f ? s : 1e-24f);
-    }
-    struct at_row row = {.index = v->row_index,
-                         .span_s = span_s,
-                         .n = v->waterfall_bins,
-                         .dbfs = v->pooled,
-                         .floor_dbfs_hz = (float)(10 * log10(floor_density)),
-                         .occupancy = occupancy};
-    sink->row(sink->ctx, &row);
-    v->row_rows = 0;
-}
-
-static float occupied_share(const struct at_map *m)
-{
-    unsigned n = 0;
-    for (unsigned k = 0; k < m->n; k++)
-        n += m->sum[k] > 2 * m->floor[k] * (float)m->t;
-    return (float)n / (float)m->n;
-}
-
-void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_band_sink *sink,
-                  struct at_band_stats *stats, float floor_density, bool last)
-{
-    /* Long rows where they are fine enough in time for this row rate, short ones else. */
-    const struct at_map *m =
-        e->slow.t && v->row_s * v->rate_hz >= 2.0 * v->n_slow * v->looks_slow ? &e->slow : &e->fast;
-    if (m->t)
-        stats->occupancy = occupied_share(m);
-    uint64_t due = (uint64_t)(v->row_s * v->rate_hz);
-    for (size_t t = 0; t < m->t; t++) {
-        uint64_t at = m->first + t * m->hop + m->span / 4;
-        if (v->row_rows && v->row_n != m->n) /* the file's tail has short rows only */
-            hand_row(v, v->row_n, (double)(at - v->row_index) / v->rate_hz, sink, floor_density,
-                     stats->occupancy);
-        if (v->row_rows == 0) {
-            v->row_n = m->n;
-            v->row_index = at;
-            memset(v->row, 0, m->n * sizeof(float));
-        }
-        v->loops->add(m->rows + t * m->n, m->n, v->row);
-        v->row_rows++;
-        if (at + m->hop - v->row_index >= due || (last && t + 1 == m->t))
-            hand_row(v, m->n, (double)(at + m->hop - v->row_index) / v->rate_hz, sink,
-                     floor_density, stats->occupancy);
-    }
 }
 
 void at_view_next(struct at_view *v)

@@ -1,5 +1,4 @@
-/* The band's IQ of the newest epoch as spectra of two resolutions, its DC line taken off, and the
- * waterfall's rows. SPDX-License-Identifier: GPL-3.0-or-later */
+/* The band's IQ of the newest epoch as spectra of two resolutions, its DC line taken off. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_VIEW_H
 #define AT_DSP_VIEW_H
 
@@ -58,10 +57,6 @@ struct at_view {
     float dc[2];
     unsigned dc_age; /* epochs since it was last seen; it is held for a while: signals hide it */
     bool has_dc, clipped;
-    float *row, *pooled; /* waterfall: (n_slow or n_fast), (waterfall_bins) */
-    unsigned waterfall_bins, row_rows, row_n;
-    double row_s;
-    uint64_t row_index;
     size_t n_clipped; /* values of this epoch at full scale */
     const struct at_loops *loops;
 };
@@ -105,9 +100,6 @@ void at_view_average(struct at_view *v, const struct at_map *slow, const struct 
  * Returns how many are left. */
 size_t at_view_choose(const struct at_view *v, const struct at_epoch *e, struct at_region *r,
                       size_t n, size_t m);
-/* Hands the rows that are full (last: or begun) to the sink. */
-void at_view_rows(struct at_view *v, const struct at_epoch *e, const struct at_band_sink *sink,
-                  struct at_band_stats *stats, float floor_density, bool last);
 /* On to the next epoch. */
 void at_view_next(struct at_view *v);
 
