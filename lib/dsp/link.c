@@ -153,13 +153,25 @@ static int by_level(const void *a, const void *b)
     return (x->level < y->level) - (x->level > y->level);
 }
 
-/* What is left of a DC line, and what a saturated receiver puts at 0 Hz while something else is
+/* An emission's carrier in a pause is constant as well. */
+static bool is_reported_at_zero(const struct at_tracker *t)
+{
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        const struct at_track *k = t->tracks[i];
+        if (!k->pending && k->e.f_lo_hz <= 0 && k->e.f_hi_hz >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* A DC line or what is left of it, and what a saturated receiver puts at 0 Hz while something else is
  * there. */
 static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
                     size_t n)
 {
     double bin = t->rate_hz / t->n_slow;
-    return (e->has_dc || (e->clipped && n > 1)) && fabs(r->peak_hz) < 1.5 * bin &&
+    bool artefact = e->has_dc || (e->clipped && n > 1) || (e->constant && !is_reported_at_zero(t));
+    return artefact && fabs(r->peak_hz) < 1.5 * bin &&
            r->f_hi_hz - r->f_lo_hz < (e->clipped ? 64 : 8) * bin;
 }
 

@@ -25,6 +25,7 @@ struct at_epoch {
     bool clipped; /* samples at full scale */
     bool gated;   /* rows that a gate cuts */
     bool has_dc;  /* a DC line was taken off */
+    bool constant; /* what stands at 0 Hz is one, and was not */
     bool gap;     /* it begins after lost samples */
     /* Adds the band f_lo .. f_hi and its mirror image about f_mid (Hz), where a carrier stands or not; or NULL. */
     void (*mirror)(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add);

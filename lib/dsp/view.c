@@ -119,6 +119,7 @@ void at_view_begin(struct at_view *v, uint64_t index)
     v->next_look = v->looks_slow - 1; /* the first begins with zeros: its row is left out */
     v->n_clipped = 0;
     v->clipped = false;
+    v->constant = (struct at_constant){0};
     memset(v->cells, 0, v->cells_before + v->epoch / (v->n_fast / 2));
     at_stft_reset(&v->stft_fast);
     at_stft_reset(&v->stft_slow);
@@ -506,6 +507,7 @@ void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_ep
     e->clipped = v->clipped;
     e->gated = memchr(v->gated, 1, v->t_fast) != NULL;
     e->has_dc = v->has_dc;
+    e->constant = at_constant_see(&v->constant, v->sums, v->n_sums, v->n_fast / 2, v->rate_hz, floor->density[floor->n / 2]);
     e->fast = make_map(v->n_fast, v->looks_fast, v->t_fast, v->fast, floor->density, v->sum_fast,
                        v->top_fast, v->first_fast);
     unsigned skip = skipped(v);

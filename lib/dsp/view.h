@@ -4,6 +4,7 @@
 
 #include "lib/dsp/aside.h"
 #include "lib/dsp/band.h"
+#include "lib/dsp/constant.h"
 #include "lib/dsp/floor.h"
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
@@ -57,6 +58,7 @@ struct at_view {
     float dc[2];
     unsigned dc_age; /* epochs since it was last seen; it is held for a while: signals hide it */
     bool has_dc, clipped;
+    struct at_constant constant;
     size_t n_clipped; /* values of this epoch at full scale */
     const struct at_loops *loops;
 };
