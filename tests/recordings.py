@@ -20,7 +20,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def arguments():
-    p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--attune", default=os.path.join(TOP, "build", "tools", "attune"))
     p.add_argument("--model", help="weights; default: the command's own")
     p.add_argument("--backend", help="forced through ATTUNE_BACKEND")

@@ -9,7 +9,7 @@ Leaving out a group of classes shows what `unknown` is worth: AUROC of the energ
 Mahalanobis distance of pooled states, known signals against the left-out ones at 10 dB and more.
 
 Goes on where it was ended: trainings in OUT are not done again, the one that was under way goes on from OUT's .pt. Beside
-OUT lies its table for docs/accuracy.md (.md); train/pictures.py draws it.
+OUT lies its table for docs/accuracy.md (.md).
 """
 import argparse
 import json

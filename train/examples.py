@@ -6,8 +6,8 @@
     train/examples.py --out pool --plan train:20000 validation:1000 --processes 2  # so many examples, on any machine
 
 A plan item is SPLIT:COUNT or SPLIT:SECONDSs (until that many seconds after the start). train and validation: SNR -10 to
-40 dB and all lengths; test and calibration: up to 1024 tokens, test to 30 dB. Training chunks beyond --keep-gb are
-removed, oldest first; by then the trainer has read them.
+40 dB and all lengths (of train one in seven is stronger); test and calibration: up to 1024 tokens, test to 30 dB; long:
+4096 tokens. Training chunks beyond --keep-gb are removed, oldest first; by then the trainer has read them.
 """
 import argparse
 import json

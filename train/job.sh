@@ -4,11 +4,11 @@
 #
 #     train/job.sh WORK OUT SECONDS [CARRIED]     # call again to go on watching: the first call starts, each later one looks after it
 #
-# Returns after SECONDS or when all is done. What is small enough to keep (six files: checkpoint, evaluation, ablations, model,
-# logs) lies in OUT after every 15 s; WORK keeps everything. CARRIED: such a folder, of a job whose machine was lost; where WORK
+# Returns after SECONDS or when all is done. What is small enough to keep (checkpoint.pt, ablate.json, ablate.pt and logs.tar.gz, with evaluations
+# and models) lies in OUT after every 15 s; WORK keeps everything. CARRIED: such a folder, of a job whose machine was lost; where WORK
 # is new, it goes on from there.
 #
-# ABLATE_S (60 each of six; 0: none), TRAIN_S (780), COUNT (8704 test signals), VALIDATION (6144), START (checkpoint or model file to
+# ABLATE_S (60 each of seven; 0: none), TRAIN_S (780), COUNT (8704 test signals), VALIDATION (6144), START (checkpoint or model file to
 # begin from; a model file is also what the result is blended with), SHARES ("0.5 1" of the trained weights, a model file of each; "": none),
 # MONTE_CARLO (16 passes), PYTHON, PROCESSES, EXTRA (options of train.py), EXTRA_ABLATE, EXTRA_EXAMPLES.
 here=$(cd "$(dirname "$0")" && pwd); work=$1; out=$2; limit=$3; carried=$4

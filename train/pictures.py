@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of an evaluation: train/pictures.py run/eval.json docs/pictures  (needs matplotlib)."""
+"""Pictures of an evaluation (accuracy against SNR and length, confusion, reliability): train/pictures.py run/eval.json docs/pictures
+
+Needs matplotlib.
+"""
 import argparse
 import json
 from pathlib import Path

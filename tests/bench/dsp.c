@@ -65,8 +65,10 @@ static int spectrum(void)
     const struct at_plan *plan = at_plan_get(BINS, AT_PLAN_FORWARD);
     double ours[ROUNDS], alone[ROUNDS], sum = 0;
     int rc = at_stft_init(&stft, NULL, BINS, 1, 2.4e6, 0);
-    if (rc < 0 || !raw || !iq || !rows || !db || !plan)
+    if (rc < 0 || !raw || !iq || !rows || !db || !plan) {
+        free(raw);
         return 1;
+    }
     noise(raw, ROUND);
     for (int r = 0; r < ROUNDS; r++) {
         double t0 = cpu_s();
@@ -193,6 +195,7 @@ static int band(double rate_hz, double seconds, const char *scene, bool aside)
     at_band_plan(rate_hz);
     if (!raw || at_band_create(NULL, &config, &sink, NULL, &b) < 0) {
         fprintf(stderr, "dsp: no scene %s at %g Hz\n", scene, rate_hz);
+        free(raw);
         return 1;
     }
     double push = 0, worst = 0, all = cpu_of(CLOCK_PROCESS_CPUTIME_ID), own = cpu_s();
@@ -226,21 +229,27 @@ static int band(double rate_hz, double seconds, const char *scene, bool aside)
     return stats.active == 0;
 }
 
+static int usage(void)
+{
+    fprintf(stderr, "usage: dsp [RATE[,RATE..] [SECONDS [SCENE | FILE.cs16 [PLANS]]]]\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     const char *rates = argc > 1 ? argv[1] : "2.4e6,10e6,61.44e6",
                *scene = argc > 3 ? argv[3] : "demo";
     double seconds = argc > 2 ? strtod(argv[2], NULL) : 2;
+    if (argc > 5 || !(seconds > 0) || *rates == '-')
+        return usage();
     if (argc > 4) /* wisdom that attuned left in its cache_dir */
         at_dsp_wisdom_load(argv[4]);
     int rc = spectrum();
     while (rc == 0 && *rates) {
         char *end;
         double rate = strtod(rates, &end);
-        if (end == rates || !(rate >= 8e3)) {
-            fprintf(stderr, "usage: dsp [RATE[,RATE..] [SECONDS [SCENE [PLANS]]]]\n");
-            return 2;
-        }
+        if (end == rates || !(rate >= 8e3))
+            return usage();
         rc = band(rate, seconds, scene, false);
         if (rc == 0 && rate >= AT_BAND_WIDE_HZ)
             rc = band(rate, seconds, scene, true);

@@ -128,7 +128,7 @@ def measure(a, p, ask, folder, names):
 
 
 def main():
-    a = argparse.ArgumentParser()
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for x in ("attuned", "modules", "model"):
         a.add_argument(x)
     a.add_argument("--seconds", type=float, default=300)

@@ -1,4 +1,4 @@
-/* Whether another thread shares the core: slots CPU [PIECES] prints how many operations that do
+/* Whether another thread shares the core: slots [CPU [PIECES]] prints how many operations that do
  * nothing this processor issues in a nanosecond (10th, 50th and 90th percentile of pieces of some
  * 10 us). It is some six a cycle on a core of one's own and half of that beside another busy
  * thread, which no clock, steal time or load shows. SPDX-License-Identifier: GPL-3.0-or-later */
@@ -29,13 +29,14 @@ static int compare(const void *a, const void *b)
 int main(int argc, char **argv)
 {
     static double rates[MOST];
-    long cpu = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
+    char *end = "";
+    long cpu = argc > 1 ? strtol(argv[1], &end, 10) : 0;
     long n = argc > 2 ? strtol(argv[2], NULL, 10) : 200;
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET((size_t)cpu, &set);
-    if (n < 1 || n > MOST || sched_setaffinity(0, sizeof set, &set) < 0) {
-        fprintf(stderr, "usage: slots CPU [PIECES], 1 to %d\n", MOST);
+    if (*end || n < 1 || n > MOST || sched_setaffinity(0, sizeof set, &set) < 0) {
+        fprintf(stderr, "usage: slots [CPU [PIECES, 1 to %d]]\n", MOST);
         return 2;
     }
     for (long i = 0; i < n; i++)

@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 KINDS = ("malloc", "mmap", "open", "write", "fsync", "rename", "pthread_create", "fork", "socket", "eventfd", "memfd")
 LIMIT_S = 240  # a loaded machine is slow, not wrong
-p = argparse.ArgumentParser()
+p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 p.add_argument("shim")
 p.add_argument("attune")
 p.add_argument("attuned")
