@@ -10,6 +10,16 @@
 #define NEXT         1.0  /* widths to either side in which a far stronger one makes a new one doubtful */
 #define REACH        30.0 /* widths of what comes and goes, over which it splatters */
 #define CLICK_ROWS   16   /* of the short spectra */
+#define STRONGEST    16   /* whose far lobes are looked for */
+#define EDGE         1e-3 /* 30 dB: so far below its peak lie the edges of a strong one */
+#define FALLING      4.0  /* 6 dB: lobes are no higher than that over the slowest that they fall off, as 1 / f^2 */
+#define BEYOND       1.5  /* times as far */
+#define EVEN         1.4  /* 1.5 dB: both sides of a skirt */
+#define ROUGHLY      4.0  /* 6 dB */
+#define CELL_BINS    6    /* of the long spectra: in such cells they are compared */
+#define CELLS        12   /* at most */
+#define CELL_EVEN    2.0  /* 3 dB */
+#define SIGMAS       3.0  /* of the scatter of both */
 
 bool at_beside_fringe(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
                       size_t i)
@@ -93,11 +103,117 @@ static bool has_ended(struct at_tracker *t, const struct at_epoch *e, const stru
     return false;
 }
 
+/* Power between two frequencies over that of the noise there, noise and all. */
+static double ratio_in(const struct at_epoch *e, double lo_hz, double hi_hz, double *ret_cells)
+{
+    unsigned lo, hi;
+    double sum = 0, noise = 0;
+    at_measure_bins(&e->slow, e->rate_hz, lo_hz, hi_hz, &lo, &hi);
+    for (unsigned k = lo; k < hi; k++) {
+        sum += (double)e->slow.sum[k];
+        noise += (double)e->slow.floor[k];
+    }
+    *ret_cells = (double)(hi - lo) * (double)e->slow.t / 2; /* rows overlap by half, bins share through Hann */
+    return sum / fmax(noise * (double)e->slow.t, 1e-30);
+}
+
+/* As much at lo .. hi as at its mirror image about mid. */
+static bool is_even(const struct at_epoch *e, double mid_hz, double lo_hz, double hi_hz, double even)
+{
+    double n, here = ratio_in(e, lo_hz, hi_hz, &n), there = ratio_in(e, 2 * mid_hz - hi_hz, 2 * mid_hz - lo_hz, &n),
+              most = even * (1 + SIGMAS / sqrt(n));
+    return here < most * there && there < most * here;
+}
+
+static double middle(const struct at_region *r)
+{
+    return (r->f_lo_hz + r->f_hi_hz) / 2;
+}
+
+/* Its mirror image about the middle of the strong one lies in the band. */
+static bool mirror_is_seen(const struct at_epoch *e, const struct at_region *strong, const struct at_region *r)
+{
+    double away = fmax(fabs(r->f_lo_hz - middle(strong)), fabs(r->f_hi_hz - middle(strong)));
+    bool below = middle(r) < middle(strong);
+    return (below ? middle(strong) + away : away - middle(strong)) < e->rate_hz / 2;
+}
+
+/* Steps of frequency or phase that nothing rounds make lobes far beside a transmitter's band, as high on one side as on the
+ * other, cell by cell, and lower the farther they are from it. Another emission is there on one side only. roughly: one
+ * epoch, of few steps, may show less than that. */
+static bool is_far_lobe(const struct at_epoch *e, const struct at_region *strong, const struct at_region *r, bool roughly)
+{
+    double width = strong->f_hi_hz - strong->f_lo_hz, mid = middle(strong),
+           away = 2 * fabs(r->peak_hz - mid) / width, bin = e->rate_hz / e->slow.n, half = CELL_BINS / 2.0 * bin, n;
+    double lo = fmin(r->f_lo_hz, r->peak_hz - half), hi = fmax(r->f_hi_hz, r->peak_hz + half);
+    if (away < 1 || r->peak * away * away > EDGE * FALLING * strong->peak || !mirror_is_seen(e, strong, r))
+        return false;
+    double here = ratio_in(e, lo, hi, &n) - 1, there = ratio_in(e, 2 * mid - hi, 2 * mid - lo, &n) - 1;
+    if (roughly)
+        return here < ROUGHLY * there && there < ROUGHLY * here;
+    if (there < 0.5 * here || !is_even(e, mid, lo, hi, EVEN))
+        return false;
+    unsigned cells = (unsigned)fmin(fmax((hi - lo) / (CELL_BINS * bin), 1), CELLS), even = 0;
+    double step = (hi - lo) / cells;
+    for (unsigned c = 0; c < cells; c++)
+        even += is_even(e, mid, lo + c * step, lo + (c + 1) * step, CELL_EVEN);
+    return 4 * even >= 3 * cells;
+}
+
+/* The same, or, where the mirror image lies off the band, beyond one that is: no higher, and half as far again at most. */
+static bool is_outer_lobe(const struct at_epoch *e, const struct at_region *strong, const struct at_region *r, size_t n, size_t i,
+                          bool roughly)
+{
+    double mid = middle(strong), away = fabs(r[i].peak_hz - mid);
+    if (mirror_is_seen(e, strong, &r[i]))
+        return is_far_lobe(e, strong, &r[i], roughly);
+    for (size_t k = 0; k < n; k++) {
+        double nearer = fabs(r[k].peak_hz - mid);
+        if ((r[k].peak_hz < mid) == (r[i].peak_hz < mid) && nearer < away && away < BEYOND * nearer &&
+            r[i].peak < EVEN * r[k].peak && is_far_lobe(e, strong, &r[k], roughly))
+            return true;
+    }
+    return false;
+}
+
+/* The band of a strong one as known so far: one epoch may show more of one side. Its peak with the lines on it. */
+static struct at_region known_band(const struct at_tracker *t, const struct at_region *r, size_t n, size_t j)
+{
+    struct at_region strong = r[j];
+    double most = 0;
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        const struct at_track *k = t->tracks[i];
+        double like = at_link_likeness(r[j].f_lo_hz, r[j].f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
+        if (k->by_hand || k->dropped || k->epochs < 2 || like <= most)
+            continue;
+        most = like;
+        strong.f_lo_hz = k->e.f_lo_hz;
+        strong.f_hi_hz = k->e.f_hi_hz;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (r[i].peak_hz > strong.f_lo_hz && r[i].peak_hz < strong.f_hi_hz)
+            strong.peak = fmaxf(strong.peak, r[i].peak);
+    return strong;
+}
+
+bool at_beside_lobe(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r, size_t n, size_t i,
+                    bool roughly)
+{
+    for (size_t j = 0; j < i && j < STRONGEST && e->slow.t; j++) {
+        if (r[j].level <= AT_LINK_WEAKER_FAR * r[i].level || r[j].over > 0)
+            continue;
+        struct at_region strong = known_band(t, r, n, j);
+        if (is_outer_lobe(e, &strong, r, n, i, roughly))
+            return true;
+    }
+    return false;
+}
+
 bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
-                        size_t i)
+                        size_t n, size_t i)
 {
     size_t first, end;
-    if (r[i].is_lobe)
+    if (r[i].is_lobe || at_beside_lobe(t, e, r, n, i, false))
         return true;
     rows_on(t, e, &r[i], &first, &end);
     for (size_t j = 0; j < i; j++) {

@@ -18,7 +18,11 @@ bool at_beside_fringe(struct at_tracker *t, const struct at_epoch *e, const stru
  * is most likely its splatter or a product of it: a key click lasts for the moment in which it goes
  * on or off, in this epoch or at the end of the last. What is real will still be there afterwards. */
 bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
-                        size_t i);
+                        size_t n, size_t i);
+/* One of the far lobes of one 25 dB stronger: lower than those of hard steps of phase may be there, and as high as its mirror
+ * image about the middle. roughly: it may be one. n: of all regions. */
+bool at_beside_lobe(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r, size_t n, size_t i,
+                    bool roughly);
 /* While samples clip, what is far weaker than the strongest region is most likely made by it. */
 bool at_beside_product(const struct at_epoch *e, const struct at_region *r, size_t i);
 

@@ -576,7 +576,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     for (size_t i = 0; i < n; i++) {
         struct at_track *k = find_track(t, &regions[i], at_track_matches);
         regions[i].taken = k != NULL;
-        if (k && at_beside_product(epoch, regions, i) && !k->is_seen && grows(t, &regions[i], k))
+        bool product = k && at_beside_product(epoch, regions, i) && !k->is_seen && grows(t, &regions[i], k);
+        if (product || (k && k->pending && k->fringe && at_beside_lobe(t, epoch, regions, n, i, false)))
             t->n_artefacts++;
         else if (k)
             see(k, &regions[i]);
@@ -587,7 +588,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         struct at_track *k = find_track(t, &regions[i], within);
         if (!k && (k = at_whole_sweep(t, epoch, &regions[i])))
             k->moved = true;
-        if (!k && (at_beside_doubtful(t, epoch, regions, i) || (regions[i].over > 0 && at_lines_modulated(epoch, &regions[i])))) {
+        if (!k && (at_beside_doubtful(t, epoch, regions, n, i) || (regions[i].over > 0 && at_lines_modulated(epoch, &regions[i])))) {
             t->n_artefacts++;
             continue;
         }
@@ -598,7 +599,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
             k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
         if (!k)
             return -ENOMEM;
-        k->fringe = is_new ? regions[i].over > 0 || at_beside_fringe(t, epoch, regions, i) : k->fringe;
+        k->fringe = is_new ? regions[i].over > 0 || at_beside_fringe(t, epoch, regions, i) || at_beside_lobe(t, epoch, regions, n, i, true)
+                          : k->fringe;
         k->faint = is_new ? regions[i].faint : k->faint;
         see(k, &regions[i]);
     }

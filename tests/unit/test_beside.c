@@ -100,6 +100,29 @@ static void add_keyers(float *iq, uint64_t seed)
     }
 }
 
+/* Manchester code in rectangular frequency steps, as a radiosonde sends it: lobes every 9.6 kHz over all of the band. */
+static void add_sonde(float *iq, uint64_t seed)
+{
+    double phase = 0, bit = 1;
+    for (size_t i = 1000, last = 1; i < N - 1000; i++) {
+        size_t half = (size_t)((double)(i - 1000) * 19200 / RATE);
+        if (half != last && half % 2 == 0)
+            bit = sig_uniform(&seed) < 0.5 ? -1 : 1;
+        last = half;
+        phase += 2 * M_PI * (2.3e3 + 3200 * (half % 2 ? -bit : bit)) / RATE;
+        iq[2 * i] += (float)(0.2 * cos(phase));
+        iq[2 * i + 1] += (float)(0.2 * sin(phase));
+    }
+}
+
+static bool is_at(const struct band_log *l, double f_hz)
+{
+    bool found = false;
+    for (unsigned i = 0; i < l->n; i++)
+        found = found || (fabs(l->e[i].f_lo_hz + l->e[i].f_hi_hz - 2 * f_hz) < 4e3 && l->e[i].snr_db > 5);
+    return found;
+}
+
 static void test_strong_fsk_is_one(void **state)
 {
     assert_int_equal(emissions(add_paging), SEEDS);
@@ -120,6 +143,28 @@ static void test_weak_sounds_are_the_carriers(void **state)
     assert_int_equal(emissions(add_speech), SEEDS);
 }
 
+/* What is left are lines that only the average of many epochs shows. */
+static void test_far_lobes_are_the_senders(void **state)
+{
+    assert_true(emissions(add_sonde) <= 8 * SEEDS); /* 95 by their heights alone */
+}
+
+/* Two stations among the lobes, at the same distance on both sides, one of them 6 dB weaker. */
+static void test_stations_among_lobes_are_others(void **state)
+{
+    for (uint64_t k = 0; k < SEEDS; k++) {
+        float *iq = sig_noise(N, -45, 3 + k);
+        struct band_log l = {0};
+        add_sonde(iq, 100 + k);
+        sig_add_wide(iq, 1000, N - 1000, 62.3e3 / RATE, 4e3 / RATE, -46, 100 + k);
+        sig_add_wide(iq, 1000, N - 1000, -57.7e3 / RATE, 4e3 / RATE, -52, 101 + k);
+        assert_int_equal(log_run(&l, iq, N, RATE), 0);
+        assert_true(is_at(&l, 62.3e3) && is_at(&l, -57.7e3));
+        free(l.frames);
+        free(iq);
+    }
+}
+
 static void test_keyers_beside_a_carrier_are_others(void **state)
 {
     assert_int_equal(emissions(add_keyers), 3 * SEEDS);
@@ -131,6 +176,8 @@ int main(void)
                                        cmocka_unit_test(test_strong_slots_are_one),
                                        cmocka_unit_test(test_strong_am_is_one),
                                        cmocka_unit_test(test_weak_sounds_are_the_carriers),
+                                       cmocka_unit_test(test_far_lobes_are_the_senders),
+                                       cmocka_unit_test(test_stations_among_lobes_are_others),
                                        cmocka_unit_test(test_keyers_beside_a_carrier_are_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
