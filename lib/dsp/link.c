@@ -12,7 +12,11 @@
 #define WIDEST_GAP_HZ                                                                              \
     300e3 /* of one transmitter with nothing between: an FSK of wide shift, no wider */
 #define LINKED      0.6  /* correlation of envelopes */
-#define AUDIO_HZ    10e3 /* of a carrier's sidebands */
+#define UNRELATED   0.4
+#define AUDIO_HZ    10.6e3 /* of a carrier's sidebands; the widest are a VOR's: 9,960 Hz, 480 to either side */
+#define RASTER_HZ   4.9e3  /* a line so far away is the carrier of another station: they are 5, 9 or 10 kHz apart */
+#define LINE        0.8    /* of the power within LINE_BINS of the peak */
+#define LINE_BINS   6
 #define COHERENT    0.5
 #define LOBES       16.0 /* times a side lobe: so much may noise add */
 #define EVEN        10.0 /* sidebands differ by no more than 10 dB */
@@ -133,6 +137,30 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
     return false;
 }
 
+/* What lies between lo and hi is about as strong as its mirror image about mid_hz, and goes with it. */
+static bool mirrored(const struct at_epoch *e, double mid_hz, double lo_hz, double hi_hz)
+{
+    double here = at_measure_power(&e->slow, e->rate_hz, lo_hz, hi_hz),
+           there = at_measure_power(&e->slow, e->rate_hz, 2 * mid_hz - hi_hz, 2 * mid_hz - lo_hz);
+    return there * EVEN > here && at_image_sideband(e, mid_hz, lo_hz, hi_hz);
+}
+
+bool at_link_modulates(const struct at_epoch *e, const struct at_track *k, double stop_hz)
+{
+    bool above = stop_hz > k->peak_hz;
+    double lo = above ? stop_hz : fmax(k->e.f_lo_hz, k->peak_hz - AUDIO_HZ),
+           hi = above ? fmin(k->e.f_hi_hz, k->peak_hz + AUDIO_HZ) : stop_hz;
+    return e->slow.t && lo < hi && mirrored(e, k->peak_hz, lo, hi);
+}
+
+/* Nearly all of what stands around the peak is in the three bins that a line fills; a gate's lines are its own. */
+static bool is_line(const struct at_epoch *e, const struct at_region *r)
+{
+    double bin = e->rate_hz / e->slow.n;
+    return at_measure_power(&e->slow, e->rate_hz, r->peak_hz - 1.5 * bin, r->peak_hz + 1.5 * bin) >
+           LINE * at_measure_power(&e->slow, e->rate_hz, r->peak_hz - LINE_BINS * bin, r->peak_hz + LINE_BINS * bin);
+}
+
 /* Beside a carrier, what moves as its mirror image on the other side does, and is about as strong, is
  * modulation: a neighbour would not. */
 static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
@@ -140,11 +168,10 @@ static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
 {
     double mid = carrier->peak_hz, lo = fmax(r->f_lo_hz, mid - AUDIO_HZ),
            hi = fmin(r->f_hi_hz, mid + AUDIO_HZ);
-    if (!e->slow.t || fabs(r->peak_hz - mid) > AUDIO_HZ || carrier->level <= r->level)
+    if (!e->slow.t || fabs(r->peak_hz - mid) > AUDIO_HZ || carrier->level <= r->level ||
+        (fabs(r->peak_hz - mid) > RASTER_HZ && !e->gated && is_line(e, r)))
         return false;
-    double here = at_measure_power(&e->slow, e->rate_hz, lo, hi),
-           there = at_measure_power(&e->slow, e->rate_hz, 2 * mid - hi, 2 * mid - lo);
-    return there * EVEN > here && at_image_sideband(e, mid, lo, hi);
+    return mirrored(e, mid, lo, hi);
 }
 
 static int by_level(const void *a, const void *b)
@@ -221,6 +248,25 @@ static bool known_apart(const struct at_tracker *t, const struct at_region *a,
     return false;
 }
 
+/* Between two that are on all the time and whose envelopes agree stand others that move with neither: in a band full of
+ * stations some pair agrees by chance in any epoch. One that is weaker than both may be a spur. */
+static bool others_between(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r, size_t n,
+                           const struct at_region *a, const struct at_region *b)
+{
+    double lo = fmin(a->f_hi_hz, b->f_hi_hz), hi = fmax(a->f_lo_hz, b->f_lo_hz);
+    float weaker = fminf(a->level, b->level);
+    unsigned others = 0;
+    for (size_t k = 0; k < n && others < 2 && a->steady && b->steady; k++) {
+        const struct at_region *c = &r[k];
+        if (!c->steady || c->f_lo_hz < lo || c->f_hi_hz > hi || c->level * AT_LINK_WEAKER_FAR < weaker ||
+            fabs(at_measure_link(e, t->rate_hz, a, c, t->energy, t->other)) > UNRELATED ||
+            fabs(at_measure_link(e, t->rate_hz, b, c, t->energy, t->other)) > UNRELATED)
+            continue;
+        others += c->level > weaker ? 2 : 1;
+    }
+    return others >= 2;
+}
+
 /* link: of envelopes, where nothing else speaks for it; 0: something does. */
 static void join_over(struct at_region *a, const struct at_region *b, double link)
 {
@@ -263,7 +309,7 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             bad = bad || (one && made && around);
             one = one && !bad;
             bool alike_only = !one && !bad && joins && fabs(link) > LINKED &&
-                              !known_apart(t, &r[i], &r[j]);
+                              !known_apart(t, &r[i], &r[j]) && !others_between(t, e, r, n, &r[i], &r[j]);
             one = one || alike_only;
             one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]));
             if (!bad && !one) {

@@ -32,6 +32,9 @@ size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at
 /* While the stronger one, that comes and goes, is off, the weaker one is not there: it may be the stronger one's skirt. */
 bool at_link_bound(struct at_tracker *t, const struct at_epoch *e, const struct at_region *strong,
                    const struct at_region *weak);
+/* Beyond stop_hz the emission is modulation of the carrier that it has on the other side: about as strong as its mirror
+ * image about that, and coherent with it. */
+bool at_link_modulates(const struct at_epoch *e, const struct at_track *k, double stop_hz);
 /* The region may be this emission, as the tracker (track.c) sees it. */
 bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
                       const struct at_track *k);

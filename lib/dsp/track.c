@@ -490,7 +490,7 @@ static int part_all(struct at_tracker *t, struct at_track *k, const struct at_ep
             return ret;
     }
     while (!k->by_hand && !k->dropped) {
-        if (!at_part_find(k, e, t->scratch, t->energy, t->other, &at)) {
+        if (!at_part_find(k, e, t->scratch, t->energy, t->other, &at) || at_link_modulates(e, k, at)) {
             k->apart = 0;
             return 0;
         }
