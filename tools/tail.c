@@ -165,6 +165,29 @@ static int check_class(const char *name, struct at_client *c)
     return at_fail(SELF, AT_EXIT_USAGE, "--class: %.40s is none of %sunknown, weak", name, list);
 }
 
+/* The same of a band. */
+static int check_band(const char *name, struct at_client *c)
+{
+    struct at_error err;
+    json_t *bands = NULL;
+    if (at_client_get(c, "/api/v1/bands", &err, &bands) < 0)
+        return AT_EXIT_OK;
+    const json_t *o;
+    size_t i, at = 0;
+    char list[1024] = "";
+    bool known = !json_array_size(json_object_get(bands, "items"));
+    json_array_foreach(json_object_get(bands, "items"), i, o)
+    {
+        const char *there = at_show_text(o, "name");
+        known |= strcmp(there, name) == 0;
+        if (*there && at < sizeof list)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", there);
+    }
+    json_decref(bands);
+    return known ? AT_EXIT_OK
+                 : at_fail(SELF, AT_EXIT_USAGE, "--band: %.40s is none of %s", name, list);
+}
+
 #define OF(m) offsetof(struct values, m)
 static const struct at_option options[] = {
     {"types", 't', AT_OPTION_TEXT, OF(types), "LIST",
@@ -201,6 +224,8 @@ static int run(int argc, char **argv)
     if (j.o.seconds > 0)
         j.end_ns = at_clock_mono_ns() + (int64_t)(j.o.seconds * 1e9);
     code = j.o.class_name ? check_class(j.o.class_name, c) : AT_EXIT_OK;
+    if (code == AT_EXIT_OK && j.o.band)
+        code = check_band(j.o.band, c);
     if (code == AT_EXIT_OK)
         code = follow(&j, c, path);
     at_client_destroy(c);

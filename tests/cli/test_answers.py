@@ -240,6 +240,12 @@ class Tail(Case):
         self.ok("tail", "-n", "1", "--class", "mine")
         for model in ((503, {}), {"classes": []}, {}, b"<html>"):  # not known yet: the stream is asked all the same
             self.ok("tail", "-n", "1", "--class", "mine")
+        bands = {"items": [{"name": "b"}, {"name": "c"}, 3]}
+        said = event("emission", 1, EMISSION)
+        self.give(lambda path, query: bands if path == "/api/v1/bands" else said)
+        self.refused(2, "--band: bb is none of b, c", "tail", "--band", "bb")
+        for bands in (bands, (503, {}), {"items": []}, {}, b"<html>"):
+            self.ok("tail", "-n", "1", "--band", "b")
         self.refused(2, "no argument expected", "tail", "x")
 
     def test_it_goes_on_where_it_was_and_gives_up_without_a_token(self):
