@@ -93,7 +93,9 @@ class Client(unittest.TestCase):
         self.assertTrue(all(e["class"] == name and e["snr_db"] >= 5 for e in some))
         active = [json.loads(s) for s in self.ok("emissions", "--json", "--state", "active").splitlines()]
         self.assertTrue(all(e["state"] == "active" for e in active))
-        self.assertEqual(self.ok("emissions", "--band", "no such & band"), "")
+        r = attune("emissions", "-u", self.url, "--band", "no such & band")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("band: 'no such & band' is none of demo\n", r.stderr)
         self.assertEqual(self.ok("emissions", "--until", "1h", "--json"), "")
         self.ok("emissions", "--since", "1h")  # a recording without UTC has none to show
         self.assertEqual(len(self.ok("emissions", "-n", "2").splitlines()), 2)
