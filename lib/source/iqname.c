@@ -150,6 +150,39 @@ static void parse_known_programs(char *const *t, size_t n, struct at_iq_name *re
     }
 }
 
+/* Universal Radio Hacker: "HackRF-20190723_215514-433_92MHz-1MSps-1MHz", the underscore its point; the last is a filter. */
+static bool parse_urh(const char *name, struct at_iq_name *ret)
+{
+    char text[256], *save = NULL;
+    double center = 0, rate = 0;
+    snprintf(text, sizeof text, "%s", name);
+    for (char *t = strtok_r(text, "-", &save); t; t = strtok_r(NULL, "-", &save)) {
+        enum suffix suffix = NO_SUFFIX;
+        char *point = strchr(t, '_');
+        if (point)
+            *point = '.';
+        double f = parse_frequency(t, &suffix);
+        if (f > 0 && suffix == HZ && rate == 0)
+            center = f;
+        else if (f > 0 && suffix == SPS && center > 0)
+            rate = f;
+    }
+    if (!(center > 0 && rate > 0))
+        return false;
+    ret->center_hz = center;
+    ret->rate_hz = rate;
+    return true;
+}
+
+/* "162MHz_96kHz": the smaller of two is the rate, where nothing else says so. */
+static void take_hz(struct at_iq_name *ret, double f)
+{
+    double before = ret->center_hz;
+    if (before > 0 && f != before && ret->rate_hz == 0)
+        ret->rate_hz = before < f ? before : f;
+    ret->center_hz = before > 0 && f <= ret->rate_hz ? before : f;
+}
+
 static void parse_tokens(char *const *t, size_t n, struct at_iq_name *ret)
 {
     double last = 0, before = 0; /* the two newest without a suffix */
@@ -164,7 +197,10 @@ static void parse_tokens(char *const *t, size_t n, struct at_iq_name *ret)
         enum suffix suffix = NO_SUFFIX;
         double f = parse_frequency(t[i], &suffix);
         if (f > 0 && suffix) {
-            *(suffix == HZ ? &ret->center_hz : &ret->rate_hz) = f;
+            if (suffix == HZ)
+                take_hz(ret, f);
+            else
+                ret->rate_hz = f;
         } else if (f > 0) {
             before = last;
             last = f;
@@ -191,5 +227,7 @@ void at_iq_name_parse(const char *path, struct at_iq_name *ret)
         *dot = 0;
     }
     char *tokens[MAX_TOKENS];
+    if (parse_urh(name, ret))
+        return;
     parse_tokens(tokens, split(name, tokens), ret);
 }

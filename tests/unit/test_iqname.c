@@ -35,6 +35,10 @@ static void names_say_format_rate_and_centre(void **state)
         {"HDSDR_20130101_120000Z_7050kHz_RF.wav", -1, 0, 7.05e6},
         {"x_100.1MHz.complex16s", AT_IQ_CS8, 0, 100.1e6},
         {"x_433.92MHz_250kSps.sc8", AT_IQ_CS8, 250e3, 433.92e6},
+        {"ais_162MHz_96kHz.cs16", AT_IQ_CS16, 96e3, 162e6},
+        {"48kHz_144.8MHz.cf32", AT_IQ_CF32, 48e3, 144.8e6},
+        {"HackRF-20190723_215514-433_92MHz-1MSps-1MHz.complex16s", AT_IQ_CS8, 1e6, 433.92e6},
+        {"RTL-SDR-20190723_215514-868MHz-1_024MSps-1_024MHz.complex16u", AT_IQ_CU8, 1.024e6, 868e6},
         {"14.1M_192000sps.fc32", AT_IQ_CF32, 192e3, 14.1e6},
         {"a.c16", AT_IQ_CS16, 0, 0},
         {"1.5M6_250k.cu8", AT_IQ_CU8, 250e3, 0}, /* two points */
