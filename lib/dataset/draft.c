@@ -10,6 +10,7 @@
 
 #define FEW_SAMPLES  130e3 /* of one scene, drawn in between: bounds its cost */
 #define MOST_SAMPLES 400e3
+#define BRIEFEST     4e3 /* and of one with a line alone */
 #define MIN_RATE_HZ  8000.0
 #define MAX_RATE_HZ  61.44e6
 #define HOP          (AT_FRAME_BINS / 2)
@@ -197,9 +198,10 @@ static void draw_window(struct at_rng *r, const struct at_draft_spec *spec, doub
                         struct at_scene *s)
 {
     if (spec->class_id == AT_CLASS_CARRIER && at_rng_uniform(r, 0, 1) < 0.4) {
-        /* a line stands in bands of any width, as long as that lasts */
+        /* a line stands in bands of any width, as long as that lasts: captures of a millisecond
+         * too, in which the long spectra see nothing */
         s->rate_hz = near_common_rate(r, at_rng_log_uniform(r, 50e3, 20e6));
-        s->duration_s = at_rng_log_uniform(r, 20e3, MOST_SAMPLES) / s->rate_hz;
+        s->duration_s = at_rng_log_uniform(r, BRIEFEST, MOST_SAMPLES) / s->rate_hz;
         return;
     }
     s->rate_hz = draw_rate(r, bw_hz);

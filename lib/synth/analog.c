@@ -37,8 +37,10 @@ static const struct at_variant am_list[] = {
     {"am_voice", 4600, 7400, 0, 0},        {"am_music", 7100, 9900, 0, 0},
     {"am_airband", 4500, 6600, 1, 8},      {"am_shallow", 3800, 7300, 0, 0},
     {"am_keyed_second", 22, 55, 0.1, 0.9}, {"am_tone", 890, 3900, 0, 0},
-    {"am_ident", 1700, 1700, 0.1, 0.3},
+    {"am_ident", 1700, 1700, 0.1, 0.3},    {"am_vor", 20800, 20900, 0, 0},
+    {"am_ils", 290, 2100, 0, 0},
 };
+enum { AM_SECONDS = 4, AM_VOR = 7, AM_ILS = 8 };
 
 static const struct at_variant *am_at(size_t i)
 {
@@ -77,13 +79,52 @@ static int am_seconds(struct at_gen *g)
     return 0;
 }
 
+/* Letters of Morse, more or less, on 1020 Hz. */
+static void add_ident(struct at_gen *g, float depth, float *m)
+{
+    double p = at_gen_u(g, 0, 1), dot = at_gen_u(g, 0.1, 0.16) * g->fs;
+    for (size_t i = 0; i < g->n; i++, p += 1020 / g->fs)
+        if (((uint64_t)((double)i / dot) * UINT64_C(2654435761) >> 7) % 3)
+            m[i] += depth * sinf((float)(AT_TAU * (p - floor(p))));
+}
+
+/* Radio navigation, ICAO Annex 10 vol. I: VOR (3.3: 30 Hz, and 9960 Hz that 30 Hz deviate by 480,
+ * 30 % each), ILS localizer (3.1.3: 90 and 150 Hz, 20 % each) and glide path (3.1.5: 40 % each). */
+static int am_navigation(struct at_gen *g, int vor)
+{
+    int glide = !vor && at_gen_p(g, 0.4), named = vor ? at_gen_p(g, 0.7) : !glide;
+    int rc = at_gen_begin(g, vor ? 2 * 10440 : named ? 2 * 1020 : 300);
+    float *m = rc < 0 ? NULL : at_mem_array(NULL, AT_MEM_OTHER, g->n, sizeof *m);
+    if (!m)
+        return rc < 0 ? rc : -ENOMEM;
+    double p = at_gen_u(g, 0, 1), q = at_gen_u(g, 0, 1),
+           depth = vor ? 0.3 : (glide ? 0.4 : 0.2) * at_gen_u(g, 0.9, 1.1);
+    double aside = vor ? 0 : at_gen_u(g, -0.5, 0.5) * depth; /* off the course */
+    for (size_t i = 0; i < g->n; i++, p += (vor ? 30 : 90) / g->fs) {
+        double slow = sin(AT_TAU * (p - floor(p))), fast = sin(AT_TAU * (q - floor(q)));
+        m[i] = (float)((depth + aside) * slow + (depth - aside) * fast);
+        q += (vor ? 9960 + 480 * slow : 150) / g->fs;
+    }
+    if (named)
+        add_ident(g, (float)at_gen_u(g, 0.05, 0.12), m);
+    for (size_t i = 0; i < g->n; i++)
+        g->iq[2 * i] = 1 + m[i];
+    at_mem_free(NULL, m);
+    at_gen_sidebands(g, NULL);
+    if (!g->clean)
+        at_gen_mix(g->iq, g->n, at_gen_u(g, -0.03, 0.03) * g->bw_hz / g->fs, at_gen_u(g, 0, 1));
+    return 0;
+}
+
 static int am_render(struct at_gen *g, size_t k)
 {
     static const double corner_lo[] = {2500, 4000, 2500, 2000, 0, 300, 1020},
                         corner_hi[] = {4500, 6000, 4000, 4500, 0, 2500, 1020};
     g->edges = AT_EDGES_SAID;
-    if (k == 4)
+    if (k == AM_SECONDS)
         return am_seconds(g);
+    if (k >= AM_VOR)
+        return am_navigation(g, k == AM_VOR);
     double corner = at_gen_u(g, corner_lo[k], corner_hi[k] + 1);
     int rc = at_gen_begin(g, 1.7 * corner);
     float *m = scratch(2 * g->n);
@@ -198,16 +239,83 @@ static const struct at_variant nfm_list[] = {
     {"nfm_5k", 7200, 1e4, 0, 0},     {"nfm_2k5", 4500, 6600, 0, 0},
     {"nfm_ctcss", 4800, 9100, 0, 0}, {"nfm_ptt", 4800, 9500, 1, 6},
     {"nfm_tone", 3200, 7900, 0, 0},  {"nfm_marine", 7400, 1e4, 1, 8},
-    {"nfm_mic", 2.6e4, 5.7e4, 0, 0},
+    {"nfm_mic", 2.6e4, 5.7e4, 0, 0}, {"nfm_sstv", 1000, 2400, 0, 0},
+    {"nfm_apt", 3.5e4, 4.2e4, 0, 0},
 };
+enum { NFM_SSTV = 7, NFM_APT = 8 };
 
 static const struct at_variant *nfm_at(size_t i)
 {
     return &nfm_list[i];
 }
 
+/* Brightness of a picture, 0 to 1, line by line: flat parts, edges, some detail. */
+struct picture {
+    double line_s, sync_s, t; /* length of a line and of its sync pulse, where we are in it */
+    double change_hz;         /* how often the brightness is another */
+    float level, detail;
+};
+
+static struct picture draw_picture(struct at_gen *g, double line_s, double sync_s)
+{
+    return (struct picture){.line_s = line_s,
+                            .sync_s = sync_s,
+                            .t = at_gen_u(g, 0, line_s),
+                            .change_hz = at_gen_lu(g, 10, 300) / line_s,
+                            .level = (float)at_gen_u(g, 0, 1),
+                            .detail = (float)at_gen_lu(g, 0.02, 0.4)};
+}
+
+/* The next value; negative while the line is synchronised. */
+static float next_brightness(struct at_gen *g, struct picture *p)
+{
+    p->t += 1 / g->fs;
+    if (p->t >= p->line_s)
+        p->t -= p->line_s;
+    if (at_gen_p(g, fmin(p->change_hz / g->fs, 1))) {
+        p->level += p->detail * (float)at_rng_normal(&g->rng);
+        if (p->level < 0 || p->level > 1)
+            p->level = (float)at_gen_u(g, 0, 1);
+    }
+    return p->t < p->sync_s ? -1 : p->level;
+}
+
+/* A picture by frequency: slow-scan television through a single-sideband transmitter (lines of 0.1
+ * to 0.5 s, sync at 1200 Hz for 5 to 20 ms, black 1500, white 2300: Robot, Martin, Scottie), and
+ * weather satellites' APT (FM, 17 kHz, of an amplitude-modulated 2400 Hz; NOAA KLM User's Guide,
+ * 4.2: two lines a second). */
+static int nfm_picture(struct at_gen *g, int apt)
+{
+    double dev = apt ? at_gen_u(g, 15000, 17500) : 0;
+    int rc = at_gen_begin(g, apt ? 2 * (dev + 2400) : 1400);
+    float *f = rc < 0 ? NULL : scratch(g->n);
+    if (!f)
+        return rc < 0 ? rc : -ENOMEM;
+    struct picture p = apt ? draw_picture(g, 0.5, 0)
+                           : draw_picture(g, at_gen_lu(g, 0.1, 0.5), at_gen_u(g, 0.005, 0.02));
+    double q = at_gen_u(g, 0, 1);
+    for (size_t i = 0; i < g->n; i++, q += 2400 / g->fs) {
+        float v = next_brightness(g, &p);
+        f[i] = apt ? (float)dev * (0.1f + 0.9f * v) * sinf((float)(AT_TAU * (q - floor(q))))
+                   : (v < 0 ? -550 : -250 + 800 * v);
+    }
+    if (!apt)
+        at_gen_lowpass(f, g->n, g->fs, 1500);
+    struct at_osc osc;
+    at_osc_draw(g, 0.1 * g->bw_hz, 1, &osc);
+    osc.drift_hz_s = 0;
+    at_osc_add(&osc, g->fs, f, 0, (long)g->n, 0);
+    uint32_t phase = (uint32_t)at_rng_next(&g->rng);
+    at_gen_fm(f, NULL, g->n, g->fs, &phase, g->iq);
+    at_mem_free(NULL, f);
+    g->edges = AT_EDGES_HOLD;
+    return 0;
+}
+
 static int nfm_render(struct at_gen *g, size_t k)
 {
+    if (k >= NFM_SSTV)
+        return nfm_picture(g, k == NFM_APT);
     double dev = k == 1               ? 2500
                  : k == 6             ? at_gen_u(g, 15000, 40000)
                  : (k == 0 || k == 5) ? 5000

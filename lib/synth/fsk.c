@@ -7,6 +7,9 @@
 #include "lib/base/mem.h"
 
 #define MAX_SYMBOLS ((size_t)1 << 24)
+#define WORDS       0.1 /* share of the transmitters whose data are a word again and again, for a time \
+                         */
+#define FAVOURED 0.3 /* share of those with four levels whose data favour inner or outer ones */
 
 struct tx { /* one transmitter */
     const struct at_fsk_mode *m;
@@ -16,7 +19,9 @@ struct tx { /* one transmitter */
     size_t max_sym;
     float *f, *amp;
     uint32_t sync;          /* its sync word */
-    float ones;             /* share of ones in its data */
+    float ones;             /* share of ones in its data, */
+    double outer;           /* of the outer levels, where there are four */
+    size_t word;            /* symbols after which its data repeat themselves; 0: they do not */
     size_t lead;            /* symbols of bare carrier before a burst's preamble */
     float lead_level, tilt; /* which tone it is; share by which the tones differ in amplitude */
     double ring_hz, ring_damping; /* of the modulator's loop; 0: none */
@@ -30,31 +35,48 @@ static size_t put_bits(float *s, size_t n, size_t max, uint32_t word, int bits)
     return n;
 }
 
+static float draw_symbol(struct at_gen *g, const struct tx *x)
+{
+    if (x->m->levels == 4)
+        return (at_gen_p(g, x->outer) ? 1.0f : 1.0f / 3) * (at_gen_p(g, 0.5) ? 1.0f : -1.0f);
+    return at_gen_p(g, (double)x->ones) ? 1 : -1;
+}
+
+/* Idle frames, filling, wake-up patterns: the first word of [from, end) again, up to somewhere. */
+static void repeat_word(struct at_gen *g, struct tx *x, size_t from, size_t end)
+{
+    if (x->word == 0 || end - from <= x->word)
+        return;
+    size_t stop = from + (size_t)((double)(end - from) * fmin(at_gen_u(g, 0.2, 1.4), 1));
+    for (size_t i = from + x->word; i < stop; i++)
+        x->sym[i] = x->sym[i - x->word];
+}
+
 static size_t put_data(struct at_gen *g, struct tx *x, size_t n, size_t len)
 {
-    size_t end = n + len < x->max_sym ? n + len : x->max_sym;
+    size_t end = n + len < x->max_sym ? n + len : x->max_sym, from = n;
     while (n < end) {
         int run = at_gen_p(g, x->runs) ? at_rng_int(&g->rng, 4, 30)
                                        : 1; /* runs of an unscrambled payload */
-        float v;
-        if (x->m->levels == 4)
-            v = (float)(2 * at_rng_int(&g->rng, 0, 3) - 3) / 3;
-        else
-            v = at_gen_p(g, (double)x->ones) ? 1 : -1;
+        float v = draw_symbol(g, x);
         while (run-- > 0 && n < end)
             x->sym[n++] = v;
     }
+    if (n > from)
+        repeat_word(g, x, from, n);
     return n;
 }
 
 static size_t put_manchester(struct at_gen *g, struct tx *x, size_t n, size_t len)
 {
-    size_t end = n + len < x->max_sym ? n + len : x->max_sym;
+    size_t end = n + len < x->max_sym ? n + len : x->max_sym, from = n;
     while (n + 1 < end) {
-        float v = at_gen_p(g, (double)x->ones) ? 1 : -1;
+        float v = draw_symbol(g, x);
         x->sym[n++] = v;
         x->sym[n++] = -v;
     }
+    if (n > from)
+        repeat_word(g, x, from, n);
     return n;
 }
 
@@ -289,6 +311,9 @@ int at_fsk_render(struct at_gen *g, const struct at_fsk_mode *m)
     x.sync = (uint32_t)at_rng_next(&g->rng);
     x.runs = at_gen_p(g, m->shape == AT_SHAPE_RECT ? 0.6 : 0.25) ? at_gen_lu(g, 0.001, 0.02) : 0;
     x.ones = at_gen_p(g, 0.25) ? (float)at_gen_u(g, 0.2, 0.8) : 0.5f;
+    x.outer = m->levels == 4 && at_gen_p(g, FAVOURED) ? at_gen_u(g, 0.2, 0.8) : 0.5;
+    if (m->content != AT_FSK_DUMMY && at_gen_p(g, WORDS))
+        x.word = 2 * (size_t)at_rng_int(&g->rng, 2, 32);
     if (!g->clean && m->shape == AT_SHAPE_RECT && m->content != AT_FSK_CHIPS)
         flaws(g, &x);
     x.max_sym = (size_t)((double)g->n / x.sps) + 64;

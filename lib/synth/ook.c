@@ -78,9 +78,12 @@ static const struct mode modes[] = {
     {V("short_ppm", 3.6e4, 1.4e5, 0.05, 0.6), PAIRS, 70, 170, {1, 1}, {6, 14}, 0, 8, 1, 6, 1, 30, 1, 24, 48, 3, 12, 0, 0},
     /* HCS360, HCS362, HCS410 in their Manchester mode: the preamble's 16 pulses, start and stop bit */
     {V("keeloq_manch", 6e3, 9e4, 0.02, 1), MANCHESTER, 65, 1240, {0}, {0}, 16, 16, 1, 1, 0, 4, 0, 69, 71, 1, 6, 9, 80},
+    /* fobs that wake a sleeping receiver with one word over and over, then say who they are */
+    {V("fob_wake", 1.5e4, 7e4, 0.05, 0.5), MANCHESTER, 100, 500, {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 200, 1000, 1, 3, 20, 80},
 };
 /* clang-format on */
-enum { SWITCH_ASK = 35, SHALLOW = 38, RFID = 39, MAX_KEYS = 4096 };
+enum { SWITCH_ASK = 35, SHALLOW = 38, RFID = 39, FOB_WAKE = 43, MAX_KEYS = 4096 };
+#define WORDS 0.12 /* share of the packets whose bits are a word again and again, or begin so */
 
 static const struct at_variant *ook_at(size_t i)
 {
@@ -166,6 +169,14 @@ static void build(struct at_gen *g, const struct mode *m, const uint8_t *bits, i
         put(p, m->p[0], 1); /* closes the last gap */
 }
 
+/* The first bits say themselves again: a wake-up pattern, a field that is filled up. */
+static void repeat_word(struct at_gen *g, uint8_t *bits, int n)
+{
+    int word = at_rng_int(&g->rng, 4, 16), end = at_gen_p(g, 0.3) ? n : at_rng_int(&g->rng, 0, n);
+    for (int i = word; i < end; i++)
+        bits[i] = bits[i - word];
+}
+
 /* Real data has runs: ids, flags that are zero, counters. */
 static void draw_bits(struct at_gen *g, const struct mode *m, uint8_t *bits, int n)
 {
@@ -177,6 +188,8 @@ static void draw_bits(struct at_gen *g, const struct mode *m, uint8_t *bits, int
         if (i > 3 && at_gen_p(g, 0.15))
             bits[i] = bits[i - 1];
     }
+    if (m == &modes[FOB_WAKE] || at_gen_p(g, WORDS))
+        repeat_word(g, bits, n);
 }
 
 /* The transmitter: SAW resonator (slow to start, pulled by keying), or PLL chip (clean, fast). */

@@ -1,6 +1,7 @@
 /* Linear modulation on one carrier, and direct-sequence spreading. SPDX-License-Identifier:
  * GPL-3.0-or-later */
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -20,7 +21,8 @@ enum points {
     QAM256,
     BARKER,
     CCK,
-    WCDMA
+    WCDMA,
+    VSB8
 };
 
 struct mode {
@@ -66,9 +68,13 @@ static const struct mode modes[] = {
     {{"gps_like", 1e6, 2e6, 0, 0}, BPSK, 1.023e6, 1.023e6, 0.5, 1},
     {{"p25_cqpsk", 5e3, 6.5e3, 0, 0}, PI4_DQPSK, 4800, 4800, 0.2, 0.2, 0, 0, 0, 0, 0, 0, 0, 144},
     {{"phs_dqpsk", 2.2e5, 3e5, 0.0005, 0.0006}, PI4_DQPSK, 192000, 192000, 0.5, 0.5, 2, 6, 110, 112, 0, 0, 0.005},
+    /* ATSC A/53 part 2: 10.762 million levels a second in one vestigial sideband are as many half as fast in each of
+     * two branches half a symbol apart; the pilot stands at the lower edge */
+    {{"atsc_8vsb", 5.2e6, 5.9e6, 0, 0}, VSB8, 5.381e6, 5.381e6, 0.1152, 0.1152},
 };
 /* clang-format on */
 enum { N_MODES = sizeof modes / sizeof *modes };
+#define PILOT 0.27 /* of the data's amplitude */
 
 static const struct at_variant *psk_at(size_t i)
 {
@@ -164,6 +170,7 @@ static void symbol(struct at_gen *g, enum points p, struct state *st, float *s)
         while (fabsf(s[0]) + fabsf(s[1]) > 1.9f);
         break;
     case QAM64:
+    case VSB8:
         grid(g, 8, s);
         break;
     case QAM256:
@@ -197,6 +204,11 @@ static void fill(struct at_gen *g, const struct mode *m, struct state *st, size_
     }
 }
 
+static bool is_staggered(const struct mode *m)
+{
+    return m->points == OQPSK || m->points == VSB8;
+}
+
 /* A late Q branch makes OQPSK: half a symbol of delay. */
 static void lay(struct at_gen *g, const struct mode *m, const struct at_pulse *pulse,
                 const float *sym, size_t n_sym, double begin, double sps, float *tmp)
@@ -208,7 +220,7 @@ static void lay(struct at_gen *g, const struct mode *m, const struct at_pulse *p
         return;
     float *out = g->iq + 2 * a;
     at_pulse_run2(pulse, sym, n_sym, begin - (double)a, sps, out, (size_t)(b - a));
-    if (m->points == OQPSK) {
+    if (is_staggered(m)) {
         at_pulse_run2(pulse, sym, n_sym, begin - (double)a + sps / 2, sps, tmp, (size_t)(b - a));
         for (long i = 0; i < b - a; i++)
             out[2 * i + 1] = tmp[2 * i + 1];
@@ -281,12 +293,14 @@ static int psk_render(struct at_gen *g, size_t i)
         return -EINVAL;
     struct at_pulse pulse = {0};
     float *sym = at_mem_array(NULL, AT_MEM_OTHER, 2 * max, sizeof *sym), *tmp = NULL;
-    if (m->points == OQPSK)
+    if (is_staggered(m))
         tmp = at_mem_array(NULL, AT_MEM_OTHER, 2 * g->n, sizeof *tmp);
-    if (!sym || (m->points == OQPSK && !tmp) || at_pulse_init(&pulse, AT_SHAPE_RRC, alpha, 0) < 0) {
+    if (!sym || (is_staggered(m) && !tmp) || at_pulse_init(&pulse, AT_SHAPE_RRC, alpha, 0) < 0) {
         rc = -ENOMEM;
     } else {
         play(g, m, &pulse, rate, sym, max, tmp);
+        if (m->points == VSB8) /* 11.3 dB below the data */
+            at_gen_tone(g->iq, g->n, -rate / 2 / g->fs, 0, PILOT);
         flaws(g, m->len_hi == 0);
         g->edges = AT_EDGES_P99;
     }
