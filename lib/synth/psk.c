@@ -2,6 +2,7 @@
  * GPL-3.0-or-later */
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -22,7 +23,8 @@ enum points {
     BARKER,
     CCK,
     WCDMA,
-    VSB8
+    VSB8,
+    SPLIT_PM
 };
 
 struct mode {
@@ -71,6 +73,10 @@ static const struct mode modes[] = {
     /* ATSC A/53 part 2: 10.762 million levels a second in one vestigial sideband are as many half as fast in each of
      * two branches half a symbol apart; the pilot stands at the lower edge */
     {{"atsc_8vsb", 5.2e6, 5.9e6, 0, 0}, VSB8, 5.381e6, 5.381e6, 0.1152, 0.1152},
+    /* a carrier that stays, turned by less than a quarter: COSPAS-SARSAT C/S T.001 (after 160 ms of carrier; edges of 50
+     * to 250 us), HRPT (665 kbit/s), CCSDS 401.0-B */
+    {{"beacon_406", 1.5e3, 8e3, 0.44, 0.52}, SPLIT_PM, 400, 400, 0, 0, 64, 64, 112, 144, 0.6, 3, 0},
+    {{"split_phase_pm", 4e3, 1.5e6, 0, 0}, SPLIT_PM, 1000, 1e6, 0, 0},
 };
 /* clang-format on */
 enum { N_MODES = sizeof modes / sizeof *modes };
@@ -183,6 +189,8 @@ static void symbol(struct at_gen *g, enum points p, struct state *st, float *s)
     case WCDMA:
         wcdma(g, st, s);
         break;
+    case SPLIT_PM: /* of its own: render_pm() */
+        break;
     }
     st->k++;
 }
@@ -278,9 +286,57 @@ static void flaws(struct at_gen *g, int continuous)
     }
 }
 
+/* The carrier's phase over a burst that begins at sample `begin`: pre bits of nothing, then each
+ * bit as a half and its contrary. */
+static void lay_phase(struct at_gen *g, double begin, double sps, size_t pre, size_t n, float index,
+                      float *ph)
+{
+    double end = begin + (double)(pre + n) * sps;
+    long a = begin < 0 ? 0 : (long)begin, b = end > (double)g->n ? (long)g->n : (long)end;
+    size_t bit = SIZE_MAX;
+    float level = index;
+    for (long i = a; i < b; i++) {
+        double u = fmax((double)i - begin, 0) / sps;
+        if ((size_t)u != bit)
+            level = at_gen_p(g, 0.5) ? index : -index;
+        bit = (size_t)u;
+        ph[i] = bit < pre ? 0 : u - (double)bit < 0.5 ? level : -level;
+        g->iq[2 * i] = 1;
+    }
+    at_gen_on(g, begin, end);
+}
+
+static int render_pm(struct at_gen *g, const struct mode *m)
+{
+    bool once = m->len_hi == 0;
+    double rate = at_gen_fit(g, m->rate_lo, m->rate_hi, 6), edge = at_gen_u(g, 2, 6),
+           index = once ? at_gen_u(g, 0.6, 1.25) : at_gen_u(g, 1, 1.2);
+    int rc = at_gen_begin(g, 6 * rate);
+    float *ph = rc < 0 ? NULL : at_mem_array(NULL, AT_MEM_OTHER, g->n, sizeof *ph);
+    if (!ph)
+        return rc < 0 ? rc : -ENOMEM;
+    double sps = g->fs / rate, end = at_gen_seconds(g);
+    size_t pre = (size_t)m->pre_hi, len = once ? (size_t)(end * rate) + 3
+                                               : (size_t)at_rng_int(&g->rng, m->len_lo, m->len_hi);
+    double one = (double)(pre + len) / rate, t = once ? -1.5 / rate : at_gen_first(g, one);
+    for (; t < end; t += once ? end + one : one + at_gen_lu(g, m->gap_lo, m->gap_hi))
+        lay_phase(g, t * g->fs, sps, pre, len, (float)index, ph);
+    at_gen_lowpass(ph, g->n, g->fs, edge * rate);
+    for (size_t i = 0; i < g->n; i++) {
+        float on = g->iq[2 * i];
+        g->iq[2 * i] = on * cosf(ph[i]);
+        g->iq[2 * i + 1] = on * sinf(ph[i]);
+    }
+    at_mem_free(NULL, ph);
+    g->edges = AT_EDGES_P99;
+    return 0;
+}
+
 static int psk_render(struct at_gen *g, size_t i)
 {
     const struct mode *m = &modes[i];
+    if (m->points == SPLIT_PM)
+        return render_pm(g, m);
     double alpha = at_gen_u(g, m->alpha_lo, m->alpha_hi);
     double rate = at_gen_fit(g, m->rate_lo, m->rate_hi, 1.1 * (1 + 0.6 * alpha));
     int rc = at_gen_begin(g, rate * (1 + 0.6 * alpha) * (m->points == BARKER ? 1.1 : 1));
