@@ -395,7 +395,7 @@ static bool is_false_alarm(const struct at_draft *d, const struct follower *f)
 {
     const struct at_emission *e = &f->emission;
     double bw = e->f_hi_hz - e->f_lo_hz;
-    if (f->place >= 0 || f->taken || f->n < MIN_FALSE || d->scene.channel.n_spurs > 0 ||
+    if (f->place >= 0 || f->taken || f->n < MIN_FALSE || d->clips || d->scene.channel.n_spurs > 0 ||
         (d->scene.channel.dc_dbfs < 0 && e->f_lo_hz - bw < 0 && e->f_hi_hz + bw > 0))
         return false;
     for (size_t i = 0; i < d->n_emitters; i++) {

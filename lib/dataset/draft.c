@@ -19,6 +19,7 @@
 #define PLAIN        0.8  /* share of the carriers in these that are steady lines of any strength */
 #define PLAIN_ON_BIN 0.4  /* of them on a bin of the long spectra */
 #define FILTERED     0.1  /* share of the scenes of which only a channel's width is let through */
+#define CLIPS_DBFS   (-3.0) /* a level from which on samples may be clipped */
 #define WORTH        24   /* tokens that a filled-in emitter should bring at least */
 
 /* Rates that radios and recordings really have; the generator stays near them most of the time. */
@@ -342,6 +343,17 @@ static void filter_channel(struct at_rng *r, struct at_draft *d)
     d->scene.channel.stopband_db = at_rng_uniform(r, 15, 80);
 }
 
+/* Of the strongest emitter, dBFS. What is held in the hand is often recorded a metre away, by a
+ * tuner whose gain was set for the far end of the garden: clipped by far. */
+static double draw_level(struct at_rng *r, int class_id)
+{
+    bool hand_held =
+        class_id == AT_CLASS_OOK || class_id == AT_CLASS_FSK2 || class_id == AT_CLASS_GFSK;
+    if (at_rng_uniform(r, 0, 1) < (hand_held ? 0.35 : 0.15))
+        return at_rng_uniform(r, CLIPS_DBFS, hand_held ? 18 : 6);
+    return at_rng_uniform(r, -45, CLIPS_DBFS);
+}
+
 /* The converter's level is that of the strongest emitter; SNRs are met by the noise. */
 static void draw_receiver(struct at_rng *r, const struct at_draft_spec *spec, struct at_draft *d)
 {
@@ -351,10 +363,9 @@ static void draw_receiver(struct at_rng *r, const struct at_draft_spec *spec, st
     bool clean = at_rng_uniform(r, 0, 1) < (carrier ? CLEAN_LINES : CLEAN);
     if (clean && spec->snr_lo_db < spec->snr_hi_db) /* else what was asked for stands */
         draw_plain(r, spec, d);
-    double level = clean                            ? at_rng_uniform(r, -60, -10)
-                   : at_rng_uniform(r, 0, 1) < 0.15 ? at_rng_uniform(r, -3, 6)
-                                                    : at_rng_uniform(r, -45, -3);
     const struct at_place *p = &d->places[0];
+    double level = clean ? at_rng_uniform(r, -60, -10) : draw_level(r, p->class_id);
+    d->clips = level > CLIPS_DBFS;
     double bw = p->f_hi_hz - p->f_lo_hz, over = d->n_emitters ? -1e9 : 10 * log10(bw);
     for (size_t i = 0; i < d->n_emitters; i++) {
         double width = d->places[i].f_hi_hz - d->places[i].f_lo_hz;

@@ -33,6 +33,7 @@ struct at_draft {
         places[AT_DRAFT_MAX]; /* emitters first, in the scene's order; then empty ones */
     size_t n_places, n_emitters;
     double false_per_hour;
+    bool clips; /* what is found beside the emitters may be a product of theirs */
 };
 
 struct at_draft_spec {
