@@ -242,3 +242,21 @@ int at_audio_render(struct at_gen *g, enum at_audio kind, double corner_hz, int 
     at_mem_free(NULL, a);
     return 0;
 }
+
+void at_audio_talk(struct at_gen *g, float *amp, double lo_s, double hi_s)
+{
+    double t = at_gen_first(g, at_gen_lu(g, lo_s, hi_s)), end = at_gen_seconds(g);
+    double ramp = g->fs * at_gen_lu(g, 0.0005, 0.01);
+    memset(amp, 0, g->n * sizeof *amp);
+    while (t < end) {
+        double a = t * g->fs, b = a + at_gen_lu(g, lo_s, hi_s) * g->fs;
+        long i0 = a < 0 ? 0 : (long)a, i1 = b > (double)g->n ? (long)g->n : (long)b;
+        for (long i = i0; i < i1; i++) {
+            double up = ((double)i - a) / ramp, down = (b - (double)i) / ramp,
+                   v = up < down ? up : down;
+            amp[i] = v > 1 ? 1 : v < 0 ? 0 : (float)v;
+        }
+        at_gen_on(g, a, b);
+        t = b / g->fs + at_gen_lu(g, 0.3, 4);
+    }
+}

@@ -187,12 +187,15 @@ double at_keyed_add(struct at_gen *g, const struct at_keyer *k, const struct at_
 
 /* --- programmes (audio.c) --- */
 enum at_audio { AT_AUDIO_VOICE, AT_AUDIO_MUSIC, AT_AUDIO_MIXED, AT_AUDIO_SILENCE, AT_AUDIO_TONE };
-/* out (n) at fs natural samples a second, band-limited to corner_hz, rms about 0.25 while active,
- * peaks within 1. */
 /* At its own rate: fa samples a second, m of them; content to 0.37 fa. */
 void at_audio_make(struct at_gen *g, enum at_audio kind, double fa, int compressed, float *out,
                    size_t m);
+/* out (n) at fs natural samples a second, band-limited to corner_hz, rms about 0.25 while active,
+ * peaks within 1. */
 int at_audio_render(struct at_gen *g, enum at_audio kind, double corner_hz, int compressed,
                     float *out, size_t n);
+/* Push-to-talk: amp (n) 1 while somebody speaks, for lo_s to hi_s a time with short ramps, else 0;
+ * marks it. */
+void at_audio_talk(struct at_gen *g, float *amp, double lo_s, double hi_s);
 
 #endif
