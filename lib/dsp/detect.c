@@ -102,58 +102,65 @@ static unsigned cell_of(unsigned pass)
 static void begin_pass(struct at_detector *d, const struct at_map *map, unsigned pass)
 {
     unsigned n = map->n, per = cell_of(pass);
-    for (unsigned k = 0; k < n; k++) {
-        d->mask[k] = d->hit[k] ? 0 : 1;
-        d->weight[k] = d->mask[k] / map->floor[k];
+    for (unsigned k = 0; k < n && pass == 0; k++) {
+        d->mask[k] = 1;
+        d->weight[k] = 1 / map->floor[k];
     }
-    d->loops->gather(d->mask, d->mask, n, per, d->sums);
-    float *room = d->room;
-    for (unsigned h = per; 2 * h <= widest(n, passes[pass].most); h *= 2) {
-        unsigned count = n / h;
-        for (unsigned j = 0; j + 1 < count; j++) {
-            float left = d->sums[j] + d->sums[j + 1];
-            room[j] = left < (float)h ? INFINITY : left;
-        }
-        room += count;
-        for (unsigned j = 0; j < count / 2; j++)
-            d->sums[j] = d->sums[2 * j] + d->sums[2 * j + 1];
-    }
-}
-
-/* All boxes of this pass over the cells of a row that is the mean of `rows`; limits: threshold per width. */
-static void mark_cells(struct at_detector *d, const float *cells, unsigned n, unsigned pass,
-                       const float *limits)
-{
-    if (pass == 0) {
-        d->loops->above(cells, n, limits[0], d->hit);
+    if (pass == 0)
         return;
-    }
-    const struct at_loops_boxes boxes = {.n = n,
-                                         .per = cell_of(pass),
-                                         .most = widest(n, passes[pass].most),
-                                         .room = d->room,
-                                         .sums = d->sums,
-                                         .flags = d->flags,
-                                         .hit = d->hit};
-    d->loops->boxes(&boxes, cells, limits);
+    d->loops->leave(d->hit, n, d->mask, d->weight);
+    d->loops->gather(d->mask, d->mask, n, per, d->sums);
+    float *room = d->room, *least = d->least;
+    for (unsigned h = per; 2 * h <= widest(n, passes[pass].most); room += n / h, h *= 2)
+        *least++ = d->loops->rooms(d->sums, n / h, (float)h, room);
 }
 
-/* The same over a row (n), times weight (n). */
+/* Where no cell is above this, no box stands out, though it holds nothing but such cells in as little room as there is.
+ * Cells of one bin are free or 0, so that as many count as there is room. */
+static float bar_of(const struct at_detector *d, unsigned n, unsigned pass, const float *limits)
+{
+    unsigned per = cell_of(pass), i = 0;
+    float bar = pass == 0 ? limits[0] : INFINITY;
+    for (unsigned w = 2 * per; w <= widest(n, passes[pass].most); w *= 2, i++)
+        bar = fminf(bar, per == 1 ? limits[i] : limits[i] * d->least[i] / (float)(w / per));
+    return bar;
+}
+
+static struct at_loops_boxes boxes_of(const struct at_detector *d, unsigned n, unsigned pass)
+{
+    return (struct at_loops_boxes){.n = n,
+                                   .per = cell_of(pass),
+                                   .most = widest(n, passes[pass].most),
+                                   .room = d->room,
+                                   .sums = d->sums,
+                                   .flags = d->flags,
+                                   .hit = d->hit};
+}
+
+/* All boxes of this pass over a row (n), times weight (n); limits: threshold per width. */
 static void mark_row(struct at_detector *d, const float *row, const float *weight, unsigned n,
                      unsigned pass, const float *limits)
 {
-    d->loops->gather(row, weight, n, cell_of(pass), d->cells);
-    mark_cells(d, d->cells, n, pass, limits);
+    float top = d->loops->gather(row, weight, n, cell_of(pass), d->cells);
+    const struct at_loops_boxes boxes = boxes_of(d, n, pass);
+    if (top <= bar_of(d, n, pass, limits))
+        return;
+    if (pass == 0)
+        d->loops->above(d->cells, n, limits[0], d->hit);
+    else
+        d->loops->boxes(&boxes, d->cells, limits);
 }
 
 /* The same over the average of earlier epochs: what it alone shows. */
 static void mark_slow(struct at_detector *d, const float *slow, unsigned n, unsigned pass, const float *limits)
 {
+    const uint8_t *hit = d->hit;
+    uint8_t *restrict slowly = d->slowly; /* meanwhile 2: not hit before */
     for (unsigned k = 0; k < n; k++)
-        d->slowly[k] += !d->hit[k] && !d->slowly[k] ? 2 : 0;
+        slowly[k] |= (uint8_t)((hit[k] ^ 1) << 1);
     mark_row(d, slow, d->weight, n, pass, limits);
     for (unsigned k = 0; k < n; k++)
-        d->slowly[k] = d->slowly[k] == 1 || (d->slowly[k] == 2 && d->hit[k]);
+        slowly[k] = (uint8_t)((slowly[k] & 1) | (slowly[k] >> 1 & hit[k]));
 }
 
 static void make_limits(const struct at_detector *d, unsigned pass, double rows, float *limits)
@@ -167,27 +174,23 @@ static void make_limits(const struct at_detector *d, unsigned pass, double rows,
  * wide cells need the cells alone of each mean. */
 static void mark_map(struct at_detector *d, const struct at_map *map, unsigned pass)
 {
-    unsigned n = map->n, count = n / cell_of(pass);
-    const struct at_loops *l = d->loops;
-    float limits[AT_DETECT_LEVELS + 1][AT_DETECT_WIDTHS];
-    for (unsigned i = 0; i <= AT_DETECT_LEVELS; i++)
+    float limits[AT_DETECT_LEVELS + 1][AT_DETECT_WIDTHS], bars[AT_DETECT_LEVELS + 1];
+    for (unsigned i = 0; i <= AT_DETECT_LEVELS; i++) {
         make_limits(d, pass, (double)map->looks * (1u << i), limits[i]);
-    for (size_t t = 0; t < map->t; t++) {
-        const float *block = d->cells;
-        mark_row(d, map->rows + t * n, d->weight, n, pass, limits[0]);
-        for (unsigned i = 0; i < AT_DETECT_LEVELS; i++) {
-            float *box = d->box + (size_t)i * d->max_bins;
-            bool first = t >> i == 0, even = (t >> i) % 2 == 0;
-            l->pair(d->last + (size_t)i * d->max_bins, block, count, box);
-            if (!first)
-                mark_cells(d, box, n, pass, limits[i + 1]);
-            if (i == 1 && pass == 0 && !first)
-                l->highest(box, n, d->best);
-            if (even)
-                break;
-            block = box;
-        }
+        bars[i] = bar_of(d, map->n, pass, limits[i]);
     }
+    const struct at_loops_pass p = {.boxes = boxes_of(d, map->n, pass),
+                                    .weight = d->weight,
+                                    .limits = limits[0],
+                                    .bars = bars,
+                                    .n_widths = AT_DETECT_WIDTHS,
+                                    .n_levels = AT_DETECT_LEVELS,
+                                    .stride = d->max_bins,
+                                    .cells = d->cells,
+                                    .last = d->last,
+                                    .box = d->box,
+                                    .best = pass == 0 ? d->best : NULL};
+    d->loops->durations(&p, map->rows, map->t);
 }
 
 /* End of the bins from k on that stand alike in flags (n). */

@@ -59,6 +59,7 @@ struct at_detector {
     unsigned max_bins;
     /* Scratch (max_bins), those of durations (AT_DETECT_LEVELS, max_bins), room (2, max_bins). */
     float *cells, *last, *box, *best, *mask, *weight, *mean, *sums, *room;
+    float least[AT_DETECT_WIDTHS]; /* of room, per width of this pass */
     const struct at_loops *loops;
     uint8_t *hit, *flags; /* (max_bins), (2, max_bins) scratch */
     uint8_t *narrow;      /* (max_bins) hits before the widest boxes */

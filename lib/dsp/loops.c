@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include "lib/base/cpu.h"
+#include "lib/dsp/boxes.h"
 #include "lib/dsp/lanes.h"
 
 #define CAT_(a, b) at_##a##_##b
 #define CAT(a, b)  CAT_(a, b)
 #define TEXT_(x)   #x
 #define TEXT(x)    TEXT_(x)
-#define PIECE      256 /* complex values at once, on the stack */
 
 static void from_int16(const void *x, size_t n, float scale, float *restrict out)
 {
@@ -305,120 +305,6 @@ static void smallest(const float *rows, size_t t, unsigned n, const int32_t *ran
                          rank + k, scratch, out + k);
 }
 
-/* ---- detector ---- */
-
-static void pair(float *restrict last, const float *restrict block, unsigned n, float *restrict box)
-{
-    for (size_t k = 0; k < n; k++) {
-        box[k] = 0.5f * (last[k] + block[k]);
-        last[k] = block[k];
-    }
-}
-
-static void highest(const float *restrict x, unsigned n, float *restrict best)
-{
-    for (size_t k = 0; k < n; k++)
-        best[k] = best[k] > x[k] ? best[k] : x[k];
-}
-
-/* Most rows show nothing: bytes are touched only where one does. */
-static void above(const float *restrict x, unsigned n, float limit, uint8_t *restrict hit)
-{
-    for (unsigned at = 0; at < n; at += PIECE) {
-        unsigned m = n - at < PIECE ? n - at : PIECE;
-        const float *restrict y = x + at;
-        int32_t any = 0;
-        for (size_t k = 0; k < m; k++)
-            any |= y[k] > limit;
-        for (size_t k = 0; any && k < m; k++)
-            hit[at + k] |= y[k] > limit;
-    }
-}
-
-/* Whether any of count - 1 boxes, each of two neighbours of s, stands out; flag (count): in which
- * neighbour, j belongs to the boxes j - 1 and j. */
-static int32_t flag_boxes(const float *restrict s, const float *restrict room, unsigned count,
-                          float threshold, uint8_t *restrict flag)
-{
-    int32_t any = 0;
-    for (size_t j = 0; j + 1 < count; j++)
-        any |= s[j] + s[j + 1] > threshold * room[j];
-    if (!any)
-        return 0;
-    flag[0] = s[0] + s[1] > threshold * room[0];
-    for (size_t j = 1; j + 1 < count; j++)
-        flag[j] =
-            (s[j - 1] + s[j] > threshold * room[j - 1]) | (s[j] + s[j + 1] > threshold * room[j]);
-    flag[count - 1] = s[count - 2] + s[count - 1] > threshold * room[count - 2];
-    return 1;
-}
-
-static void spread(const uint8_t *restrict from, unsigned n, uint8_t *restrict to)
-{
-    for (size_t j = 0; j < n; j++) {
-        to[2 * j] |= from[j];
-        to[2 * j + 1] |= from[j];
-    }
-}
-
-static void join(const float *restrict from, unsigned n, float *restrict to)
-{
-    for (size_t j = 0; j < n; j++)
-        to[j] = from[2 * j] + from[2 * j + 1];
-}
-
-/* A few at a time: what they become stays in the fastest cache. */
-static void gather(const float *restrict x, const float *restrict y, unsigned n, unsigned per,
-                   float *restrict out)
-{
-    for (unsigned at = 0; at < n; at += PIECE) {
-        unsigned m = n - at < PIECE ? n - at : PIECE;
-        float some[PIECE], sums[PIECE / 2];
-        float *restrict product = per == 1 ? out + at : some;
-        for (size_t k = 0; k < m; k++)
-            product[k] = x[at + k] * y[at + k];
-        for (unsigned h = 2; h <= per; h *= 2) {
-            float *restrict to = h == per ? out + at / per : sums;
-            join(some, m / h, to);
-            if (h < per)
-                memcpy(some, sums, m / h * sizeof *some);
-        }
-    }
-}
-
-static void boxes(const struct at_loops_boxes *b, const float *cells, const float *limits)
-{
-    const float *now = cells, *room = b->room;
-    float *next = b->sums;
-    uint8_t *flag[32]; /* per width: n / half of them; clearing all would take a fifth of all */
-    flag[0] = b->flags;
-    unsigned width = 0;
-    uint32_t hits = 0; /* a bit per width */
-    for (unsigned h = b->per; 2 * h <= b->most; h *= 2, width++) {
-        unsigned count = b->n / h;
-        flag[width + 1] = flag[width] + count;
-        if (flag_boxes(now, room, count, limits[width], flag[width]))
-            hits |= 1u << width;
-        room += count;
-        if (4 * h > b->most)
-            break;
-        join(now, count / 2, next);
-        now = next;
-        next += count / 2;
-    }
-    if (!hits)
-        return;
-    for (width = 31 - (unsigned)__builtin_clz(hits); width > 0; width--) {
-        unsigned count = b->n / b->per >> width;
-        if (!(hits >> (width - 1) & 1))
-            memset(flag[width - 1], 0, 2 * (size_t)count);
-        spread(flag[width], count, flag[width - 1]);
-    }
-    unsigned shift = (unsigned)__builtin_ctz(b->per);
-    for (size_t k = 0; k < b->n; k++)
-        b->hit[k] |= flag[0][k >> shift];
-}
-
 static double sum_from(const float *x, size_t n, float least, size_t *ret_count)
 {
     wide sum[WIDE] = {{0}};
@@ -677,10 +563,12 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .sift = sift,
     .smallest = smallest,
     .gather = gather,
-    .pair = pair,
     .highest = highest,
     .above = above,
+    .leave = leave,
+    .rooms = rooms,
     .boxes = boxes,
+    .durations = durations,
     .sum_from = sum_from,
     .pairs = pairs,
     .below = below,

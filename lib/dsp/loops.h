@@ -21,6 +21,19 @@ struct at_loops_boxes {
     uint8_t *hit;          /* (n) set to 1 where a box stands out */
 };
 
+/* The same over rows times weight (n), and over the means of 2, 4, .. 2^n_levels of them, each half-overlapping the next.
+ * most 1: bins alone. */
+struct at_loops_pass {
+    struct at_loops_boxes boxes;
+    const float *weight;
+    const float *limits; /* (n_levels + 1, n_widths) thresholds */
+    const float *bars;   /* (n_levels + 1) where no cell is above it, no box stands out */
+    unsigned n_widths, n_levels, stride;
+    float *cells;        /* (n / per) scratch */
+    float *last, *box;   /* (n_levels, stride) scratch */
+    float *best;         /* (n) raised to the highest mean of four; NULL: not wanted */
+};
+
 struct at_loops {
     uint32_t level;
     const char *name;
@@ -50,14 +63,17 @@ struct at_loops {
     void (*sift)(float *rows, size_t t, unsigned n, int32_t *used);
     void (*smallest)(const float *rows, size_t t, unsigned n, const int32_t *rank, int32_t *scratch,
                      float *out);
-    /* detector: out (n / per) = sums of `per` bins (a power of two, up to 16) of x (n) times y (n); box (n) = mean of
-     * last and block, which becomes last; best (n) = highest; hit (n) where x (n) > limit; boxes over cells
-     * (n / per). */
-    void (*gather)(const float *x, const float *y, unsigned n, unsigned per, float *out);
-    void (*pair)(float *last, const float *block, unsigned n, float *box);
+    /* detector, of values that are not negative: out (n / per) = sums of `per` bins (a power of two, up to 16) of x (n)
+     * times y (n), of which it returns the highest; best (n) = highest; hit (n) where x (n) > limit; mask and weight (n) 0 where there is a
+     * hit (n); room (n - 1) = sums (n) of two neighbours, infinite below least, of which it returns the lowest, then
+     * sums (n / 2) of pairs; boxes over cells (n / per); boxes over rows (t, n) and over means of 2, 4, .. of them. */
+    float (*gather)(const float *x, const float *y, unsigned n, unsigned per, float *out);
     void (*highest)(const float *x, unsigned n, float *best);
     void (*above)(const float *x, unsigned n, float limit, uint8_t *hit);
+    void (*leave)(const uint8_t *hit, unsigned n, float *mask, float *weight);
+    float (*rooms)(float *sums, unsigned n, float least, float *room);
     void (*boxes)(const struct at_loops_boxes *b, const float *cells, const float *limits);
+    void (*durations)(const struct at_loops_pass *p, const float *rows, size_t t);
     /* Sum of those of x (n) that are not below least, and how many they are; sums of a, b, a a, b b, a b
      * over (n). */
     double (*sum_from)(const float *x, size_t n, float least, size_t *ret_count);

@@ -23,6 +23,7 @@ struct outputs {
     uint8_t hit[2][N];
     int16_t raw[2 * N];
     double moments[3];
+    float top[3];
     size_t above;
     unsigned below, standing[2];
     size_t from;
@@ -49,21 +50,26 @@ static void run_spectra(const struct at_loops *l, const float *x, struct outputs
 
 static void run_detector(const struct at_loops *l, const float *x, struct outputs *o)
 {
-    float room[2 * N], sums[N], limits[8] = {3, 2.8f, 2.5f, 2.2f, 2, 1.8f, 1.6f, 1.5f};
+    float room[2 * N], sums[N], free[N], limits[8] = {3, 2.8f, 2.5f, 2.2f, 2, 1.8f, 1.6f, 1.5f};
     for (int k = 0; k < N; k++)
         o->part[7][k] = o->part[8][k] = fabsf(x[k]);
     unsigned at = 0;
     for (unsigned h = 1; 2 * h <= 256; at += N / h, h *= 2)
         for (unsigned j = 0; j < N / h; j++)
             room[at + j] = (float)(2 * h);
-    l->gather(o->part[1], o->part[2], N, 8, o->part[6]);
-    l->gather(o->part[1], o->part[2], N - 1, 1, o->part[6]);
-    l->pair(o->part[7], o->part[6], N - 1, o->part[9]);
+    o->top[0] = l->gather(o->part[1], o->part[2], N, 8, o->part[6]);
+    o->top[1] = l->gather(o->part[1], o->part[2], N - 1, 1, o->part[6]);
+    for (int k = 0; k < N; k++) {
+        free[k] = (float)(k % 7 > 1);
+        o->part[9][k] = o->part[6][k] * 0.7f;
+    }
+    o->top[2] = l->rooms(free, N, 1, o->part[23]);
     l->highest(o->part[9], N - 1, o->part[8]);
     l->above(o->part[6], N - 1, 4, o->hit[0]);
     uint8_t flags[2 * N];
     const struct at_loops_boxes b = {N, 1, 256, room, sums, flags, o->hit[1]};
     l->boxes(&b, o->part[6], limits);
+    l->leave(o->hit[1], N - 1, o->part[6] + N, o->part[9] + N);
     o->sums[0] = l->sum_from(o->part[6], N - 3, 0.7f, &o->from);
     l->pairs(o->part[6], o->part[9], N - 3, o->sums + 1);
     o->below = l->below(o->part[6], o->part[9], N - 3, 0.9f);
@@ -88,6 +94,13 @@ static void run_tokens(const struct at_loops *l, const float *x, struct outputs 
     l->frequency(o->part[16], o->part[17], N, 0.1f, 5, o->part[18], o->part[19], o->bucket[1]);
     l->sums2(o->part[14], o->part[15], o->part[1], N, o->part[20]);
     l->sums3(o->part[19], o->part[18], N, o->part[21]);
+}
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
 }
 
 static void run_all(const struct at_loops *l, const float *x, struct outputs *o)
@@ -118,7 +131,7 @@ static void test_variants_agree_to_the_bit(void **state)
         run_all(l, x, &other);
         for (int p = 0; p < PARTS; p++)
             for (int k = 0; k < 2 * N; k++)
-                if (memcmp(&plain.part[p][k], &other.part[p][k], sizeof(float)) != 0)
+                if (bits_of(plain.part[p][k]) != bits_of(other.part[p][k]))
                     fail_msg("%s: output %d, value %d: %.9g, generic %.9g", l->name, p, k,
                              (double)other.part[p][k], (double)plain.part[p][k]);
         assert_memory_equal(&plain, &other, sizeof plain);
@@ -163,6 +176,85 @@ static void test_boxes_cover_what_they_hit(void **state)
     assert_true(hits > 10 && hits < N / 2);
 }
 
+enum { ROWS = 21, BINS = 128, LEVELS = 3, WIDTHS = 3 };
+
+/* The boxes of 4, 8 and 16 bins of a row that stand above limits. */
+static void mark_boxes(const float *row, const float *limits, uint8_t *want)
+{
+    for (unsigned w = 4, i = 0; i < WIDTHS; w *= 2, i++)
+        for (unsigned k = 0; k + w <= BINS; k += w / 2) {
+            float sum[16];
+            memcpy(sum, row + k, w * sizeof *sum);
+            for (unsigned m = w / 2; m > 0; m /= 2)
+                for (unsigned j = 0; j < m; j++)
+                    sum[j] = sum[2 * j] + sum[2 * j + 1];
+            if (sum[0] > limits[i] * (float)w)
+                memset(want + k, 1, w);
+        }
+}
+
+/* The same over rows, which it spoils, and over means of two, four and eight of them. */
+static void mark_means(float rows[ROWS][BINS], float limits[LEVELS + 1][WIDTHS], uint8_t *want)
+{
+    unsigned count = ROWS;
+    for (unsigned i = 0; i < ROWS; i++)
+        mark_boxes(rows[i], limits[0], want);
+    for (unsigned level = 1; level <= LEVELS; level++, count /= 2)
+        for (unsigned i = 1; i < count; i++) {
+            float mean[BINS];
+            for (unsigned k = 0; k < BINS; k++)
+                mean[k] = 0.5f * (rows[i - 1][k] + rows[i][k]);
+            mark_boxes(mean, limits[level], want);
+            if (i % 2)
+                memcpy(rows[i / 2], mean, sizeof mean);
+        }
+}
+
+/* Rows and means of them; a row without a cell above its bar is not looked at, and has nothing to show. */
+static void test_means_of_rows_are_marked_where_they_stand_out(void **state)
+{
+    static float rows[ROWS][BINS], spoilt[ROWS][BINS], weight[BINS], room[2 * BINS], scratch[4][LEVELS * BINS];
+    static uint8_t flags[2 * BINS], hit[BINS], want[BINS], none[BINS];
+    static float limits[LEVELS + 1][WIDTHS] = {{7, 5, 4}, {5, 4, 3.2f}, {4, 3, 2.5f}, {3, 2.2f, 1.9f}};
+    float bars[2][LEVELS + 1];
+    size_t hits = 0;
+    sig_add_noise(rows[0], ROWS * BINS / 2, 0, 11);
+    for (int i = 0; i < ROWS; i++)
+        for (int k = 0; k < BINS; k++)
+            rows[i][k] *= 2 * rows[i][k] * (i > 7 && i < 16 && k / 6 == 9 ? 4 : 1);
+    for (int k = 0; k < BINS; k++)
+        weight[k] = 1;
+    for (unsigned h = 2, at = 0; 2 * h <= 16; at += BINS / h, h *= 2)
+        for (unsigned j = 0; j < BINS / h; j++)
+            room[at + j] = (float)(2 * h);
+    memcpy(spoilt, rows, sizeof rows);
+    mark_means(spoilt, limits, want);
+    for (int k = 0; k < BINS; k++)
+        hits += want[k];
+    for (int k = 0; k <= LEVELS; k++) {
+        bars[0][k] = 2 * limits[k][WIDTHS - 1]; /* cells of two bins */
+        bars[1][k] = INFINITY;
+    }
+    print_message("%zu of %d bins\n", hits, BINS);
+    assert_true(hits > 4 && hits < BINS / 2);
+    for (size_t v = 0; at_loops_at(v); v++)
+        for (int high = 0; high < 2; high++) {
+            const struct at_loops_pass p = {.boxes = {BINS, 2, 16, room, scratch[3], flags, hit},
+                                            .weight = weight,
+                                            .limits = limits[0],
+                                            .bars = bars[high],
+                                            .n_widths = WIDTHS,
+                                            .n_levels = LEVELS,
+                                            .stride = BINS,
+                                            .cells = scratch[2],
+                                            .last = scratch[0],
+                                            .box = scratch[1]};
+            memset(hit, 0, sizeof hit);
+            at_loops_at(v)->durations(&p, rows[0], ROWS);
+            assert_memory_equal(hit, high ? none : want, sizeof hit);
+        }
+}
+
 static int rising(const void *a, const void *b)
 {
     float x = *(const float *)a, y = *(const float *)b;
@@ -171,27 +263,27 @@ static int rising(const void *a, const void *b)
 
 static void test_the_smallest_is_that_of_a_sorted_column(void **state)
 {
-    enum { ROWS = 37, COLUMNS = 77 };
-    static float rows[ROWS * COLUMNS], column[ROWS], out[COLUMNS];
-    static int32_t used[COLUMNS], rank[COLUMNS], bits[ROWS * AT_LOOPS_COLUMNS];
+    enum { TALL = 37, COLUMNS = 77 };
+    static float rows[TALL * COLUMNS], column[TALL], out[COLUMNS];
+    static int32_t used[COLUMNS], rank[COLUMNS], bits[TALL * AT_LOOPS_COLUMNS];
     for (size_t v = 0; at_loops_at(v); v++) {
         const struct at_loops *l = at_loops_at(v);
         memset(rows, 0, sizeof rows);
-        sig_add_noise(rows, ROWS * COLUMNS / 2, -10, 5);
+        sig_add_noise(rows, TALL * COLUMNS / 2, -10, 5);
         rows[3] = NAN;
         rows[COLUMNS + 3] = INFINITY;
-        l->sift(rows, ROWS, COLUMNS, used);
+        l->sift(rows, TALL, COLUMNS, used);
         for (int k = 0; k < COLUMNS; k++)
             rank[k] = used[k] ? k % used[k] : 0;
-        l->smallest(rows, ROWS, COLUMNS, rank, bits, out);
+        l->smallest(rows, TALL, COLUMNS, rank, bits, out);
         for (int k = 0; k < COLUMNS; k++) {
             int32_t good = 0;
-            for (int i = 0; i < ROWS; i++) {
+            for (int i = 0; i < TALL; i++) {
                 column[i] = rows[i * COLUMNS + k];
                 good += column[i] < INFINITY;
                 assert_true(column[i] > 0);
             }
-            qsort(column, ROWS, sizeof *column, rising);
+            qsort(column, TALL, sizeof *column, rising);
             assert_int_equal(used[k], good);
             if (out[k] != column[rank[k]])
                 print_message("%s, column %d: %g, sorted %g\n", l->name, k, (double)out[k],
@@ -250,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variants_agree_to_the_bit),
         cmocka_unit_test(test_boxes_cover_what_they_hit),
+        cmocka_unit_test(test_means_of_rows_are_marked_where_they_stand_out),
         cmocka_unit_test(test_the_smallest_is_that_of_a_sorted_column),
         cmocka_unit_test(test_decibels_are_as_close_as_said),
         cmocka_unit_test(test_sixteen_bits_to_nearest_and_clipped),
