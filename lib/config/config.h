@@ -70,7 +70,7 @@ struct at_config_radio {
     char settings[256]; /* "key=value,...", or empty */
     uint32_t channel;
     char pace[8];   /* of a file: "real" or "fast" */
-    char format[8]; /* of a file: "auto", "cu8", "cs8", "cs16", "cf32" */
+    char format[8]; /* of a file: "auto", "cu8", "cs8", "cs16", "cs24", "cs32", "cf32" */
     bool loop;      /* of a file: begin again at its end */
     double settle_s; /* dropped behind each change of band */
     struct at_config_band bands[AT_CONFIG_MAX_BANDS];

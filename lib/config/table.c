@@ -131,7 +131,7 @@ const struct at_config_key at_config_table[] = {
      "receive channel of a device that has several"},
     {"radios[].pace", AT_CONFIG_CHOICE, RADIO(pace), FREE, "real|fast", "real", NULL,
      "of a recording: in real time, or as fast as it is read"},
-    {"radios[].format", AT_CONFIG_CHOICE, RADIO(format), FREE, "auto|cu8|cs8|cs16|cf32", "auto", NULL,
+    {"radios[].format", AT_CONFIG_CHOICE, RADIO(format), FREE, "auto|cu8|cs8|cs16|cs24|cs32|cf32", "auto", NULL,
      "of a recording: sample format; auto: from SigMF, WAV header or name"},
     {"radios[].loop", AT_CONFIG_BOOL, RADIO(loop), FREE, NULL, "false", NULL,
      "of a recording: begin again at its end"},

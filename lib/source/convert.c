@@ -19,6 +19,8 @@ static const struct {
     [AT_IQ_CS8] = {"cs8", 2, 128},
     [AT_IQ_CS16] = {"cs16", 4, 32768},
     [AT_IQ_CF32] = {"cf32", 8, 1},
+    [AT_IQ_CS24] = {"cs24", 6, 8388608},
+    [AT_IQ_CS32] = {"cs32", 8, 2147483648.0},
 };
 
 int at_iq_format_from_name(const char *name)
@@ -46,7 +48,7 @@ double at_iq_format_full_scale(enum at_iq_format format)
 
 double at_iq_format_floor(enum at_iq_format format, double full_scale, double rate_hz)
 {
-    double step = format == AT_IQ_CF32 ? 1.0 / 32768 : 1.0 / full_scale;
+    double step = format == AT_IQ_CF32 || full_scale > 32768 ? 1.0 / 32768 : 1.0 / full_scale;
     return 10 * log10(2 * step * step / 12 / (rate_hz > 0 ? rate_hz : 1));
 }
 
@@ -60,6 +62,23 @@ static void convert_cs8(const int8_t *in, size_t n, float scale, float *out)
 {
     for (size_t i = 0; i < 2 * n; i++)
         out[i] = (float)in[i] * scale;
+}
+
+static void convert_cs24(const uint8_t *in, size_t n, float scale, float *out)
+{
+    for (size_t i = 0; i < 2 * n; i++) {
+        uint32_t x = in[3 * i] | (uint32_t)in[3 * i + 1] << 8 | (uint32_t)in[3 * i + 2] << 16;
+        out[i] = (float)((int32_t)(x ^ 0x800000) - 0x800000) * scale;
+    }
+}
+
+static void convert_cs32(const unsigned char *in, size_t n, float scale, float *out)
+{
+    for (size_t i = 0; i < 2 * n; i++) {
+        int32_t x;
+        memcpy(&x, in + 4 * i, sizeof x);
+        out[i] = (float)x * scale;
+    }
 }
 
 static size_t convert_cf32(const void *in, size_t n, float scale, float *out)
@@ -89,6 +108,12 @@ size_t at_iq_convert(enum at_iq_format format, double full_scale, const void *in
         return 0;
     case AT_IQ_CS16:
         at_loops_best()->from_int16(in, 2 * n, scale, out);
+        return 0;
+    case AT_IQ_CS24:
+        convert_cs24(in, n, scale, out);
+        return 0;
+    case AT_IQ_CS32:
+        convert_cs32(in, n, scale, out);
         return 0;
     default:
         return convert_cf32(in, n, scale, out);

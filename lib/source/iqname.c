@@ -129,7 +129,8 @@ static size_t split(char *name, char *tokens[MAX_TOKENS])
     return n;
 }
 
-/* "f796" beside "s1.92", in MHz; "gqrx_20200101_120000_433920000_1800000_fc". */
+/* "f796" beside "s1.92", in MHz; "gqrx_20200101_120000_433920000_1800000_fc";
+ * "sigdigger_20220308_165547Z_2560000_433500000_float32_iq", the rate first. */
 static void parse_known_programs(char *const *t, size_t n, struct at_iq_name *ret)
 {
     double f, s;
@@ -146,6 +147,16 @@ static void parse_known_programs(char *const *t, size_t n, struct at_iq_name *re
         ret->center_hz = atof(t[3]);
         ret->rate_hz = atof(t[4]);
         if (strcmp(t[5], "fc") == 0 && ret->format < 0)
+            ret->format = AT_IQ_CF32;
+        char utc[16];
+        snprintf(utc, sizeof utc, "%.6sZ", t[2]);
+        parse_stamp(t[1], utc, &ret->start_utc_ns);
+    }
+    if (n >= 6 && strcmp(t[0], "sigdigger") == 0 && all_digits(t[3], 1, 12) &&
+        all_digits(t[4], 1, 12)) {
+        ret->rate_hz = atof(t[3]);
+        ret->center_hz = atof(t[4]);
+        if (strcmp(t[5], "float32") == 0 && ret->format < 0)
             ret->format = AT_IQ_CF32;
     }
 }

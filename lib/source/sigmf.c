@@ -63,6 +63,7 @@ static int parse_datatype(const struct parser *p, const json_t *global)
         {"cu8", AT_IQ_CU8},
         {"ci8", AT_IQ_CS8},
         {"ci16_le", AT_IQ_CS16},
+        {"ci32_le", AT_IQ_CS32},
         {"cf32_le", AT_IQ_CF32},
     };
     if (p->flags->format)
@@ -75,7 +76,7 @@ static int parse_datatype(const struct parser *p, const json_t *global)
         }
     }
     return at_error_set(p->err, -EINVAL,
-                        "%s: core:datatype \"%.40s\" is not read (cu8, ci8, ci16_le, cf32_le are)",
+                        "%s: core:datatype \"%.40s\" is not read (cu8, ci8, ci16_le, ci32_le, cf32_le are)",
                         p->meta, type ? type : "missing");
 }
 

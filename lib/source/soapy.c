@@ -313,7 +313,8 @@ static void choose_format(struct at_driver *d, struct at_driver_info *info)
         SoapySDRDevice_getNativeStreamFormat(d->dev, SOAPY_SDR_RX, d->channel, &full_scale);
     int format = at_iq_format_from_name(native);
     SoapySDR_free(native);
-    bool is_native = format >= 0 && gives_format(d, format_names[format]);
+    bool is_native = format >= 0 && format < (int)(sizeof format_names / sizeof *format_names) &&
+                     gives_format(d, format_names[format]);
     if (!is_native)
         format = gives_format(d, SOAPY_SDR_CS16) ? AT_IQ_CS16 : AT_IQ_CF32;
     bool sane = is_native && isfinite(full_scale) && full_scale > 0 && full_scale <= 2147483648.0;

@@ -34,7 +34,7 @@ struct at_source_info {
     uint64_t n_samples;   /* of a file; 0: endless */
     int64_t start_utc_ns; /* UTC of sample 0; 0: unknown */
     double assumed_floor_dbfs_hz; /* quantisation noise density of the converter, for a band without noise to see */
-    char format[16];      /* as the device or file holds it: cu8, cs8, cs16, cf32 */
+    char format[16];      /* as the device or file holds it: cu8, cs8, cs16, cs24, cs32, cf32 */
     char name[128];       /* for people: file name or device label */
     char hardware[64];    /* for SigMF core:hw; empty where unknown */
     char message[256];    /* newest thing a person should know: "cut short", "device gives 1024001 S/s"; may be empty */
@@ -111,14 +111,14 @@ struct at_source {
 /* How a file is read; zero-initialised means: all from the file itself, as fast as it is read. A center_hz of 0 counts
  * as not given. NULL instead of it is the same. */
 struct at_file_options {
-    const char *format;  /* cu8 cs8 cs16 cf32, or NULL: from SigMF, WAV header, or the name */
+    const char *format;  /* cu8 cs8 cs16 cs24 cs32 cf32, or NULL: from SigMF, WAV header, or the name */
     double rate_hz;      /* 0: likewise */
     double center_hz;    /* NAN: likewise */
     bool paced;          /* deliver in real time, as a radio would */
     bool loop;           /* begin again at the end (seamless index) */
 };
 
-/* Opens raw .cu8 .cs8 .cs16 .cf32 (.cfile .complex .data .complex16s .complex16u), SigMF (-meta, -data or the
+/* Opens raw .cu8 .cs8 .cs16 .cs24 .cs32 .cf32 (.cfile .complex .data .complex16s .complex16u), SigMF (-meta, -data or the
  * stem), two-channel WAV, or "-" (standard input, raw, needs format and rate). Owner: the caller, who calls
  * ops->destroy. -ENOENT, -EINVAL (names what is missing: "say --rate 250k"), -E2BIG. Thread: any, one at a time. */
 int at_source_open_file(const char *path, const struct at_file_options *options, struct at_error *err,

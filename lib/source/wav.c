@@ -1,6 +1,7 @@
 /* RIFF and RF64 WAV as receivers write it: two channels are I and Q. Sources: Microsoft's
  * Multimedia Programming Interface 1.0 (RIFF), mmreg.h (WAVEFORMATEXTENSIBLE), EBU Tech 3306 (RF64,
- * ds64), and the `auxi` chunk of SpectraVue and HDSDR. SPDX-License-Identifier: GPL-3.0-or-later */
+ * ds64), the `auxi` chunk of SpectraVue and HDSDR, and the `rcvr` chunk of Perseus (Linrad's
+ * z_WAV_FORMATS.txt has both). SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #define UNKNOWN_SIZE   UINT32_MAX
 #define AUXI_MAX       4096
 #define CHUNKS_MAX     (1u << 21)
+#define LAST_UTC_S     7e9 /* 2191 */
 
 static uint32_t u16(const unsigned char *p)
 {
@@ -41,6 +43,24 @@ struct parser {
     uint64_t index;
 };
 
+static int find_format(uint32_t tag, uint32_t bits, uint32_t block)
+{
+    static const struct {
+        uint32_t tag, bits;
+        enum at_iq_format format;
+    } known[] = {{TAG_PCM, 8, AT_IQ_CU8},
+                 {TAG_PCM, 16, AT_IQ_CS16},
+                 {TAG_PCM, 24, AT_IQ_CS24},
+                 {TAG_PCM, 32, AT_IQ_CS32},
+                 {TAG_FLOAT, 32, AT_IQ_CF32}};
+    if (tag == TAG_PCM && bits == 24 && block == 8)
+        bits = 32; /* in four bytes each, at their upper end */
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].tag == tag && known[i].bits == bits)
+            return (int)known[i].format;
+    return -1;
+}
+
 static int parse_format(struct parser *p, uint64_t offset, uint64_t n)
 {
     unsigned char b[40] = {0};
@@ -53,20 +73,17 @@ static int parse_format(struct parser *p, uint64_t offset, uint64_t n)
     if (channels != 2)
         return at_error_set(p->err, -EINVAL, "%s: %u channel%s; IQ needs two (I left, Q right)",
                             p->path, channels, channels == 1 ? "" : "s");
-    if (tag == TAG_PCM && bits == 16)
-        p->r->format = AT_IQ_CS16;
-    else if (tag == TAG_PCM && bits == 8)
-        p->r->format = AT_IQ_CU8;
-    else if (tag == TAG_FLOAT && bits == 32)
-        p->r->format = AT_IQ_CF32;
-    else
+    int format = find_format(tag, bits, u16(b + 12));
+    if (format < 0)
         return at_error_set(
             p->err, -EINVAL,
             "%s: WAV format %u with %u bits is not read; convert it: sox IN -b 16 OUT.wav", p->path,
             tag, bits);
-    if (p->have_format && rate != p->r->rate_hz)
+    bool differs = rate != p->r->rate_hz || (enum at_iq_format)format != p->r->format;
+    if (p->have_format && differs)
         return at_error_set(p->err, -EINVAL, "%s: two fmt chunks disagree; record it again",
                             p->path);
+    p->r->format = (enum at_iq_format)format;
     p->r->rate_hz = rate;
     p->have_format = true;
     return 0;
@@ -88,6 +105,13 @@ static int64_t parse_systemtime(const unsigned char *b)
     return good ? (int64_t)timegm(&tm) * AT_NS_PER_S + (int64_t)u16(b + 14) * 1000000 : 0;
 }
 
+/* 0 where the key is missing. */
+static double xml_number(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    return at ? strtod(at + strlen(key), NULL) : 0;
+}
+
 /* SDR Console writes XML in UTF-16 there; its zero bytes dropped, it reads as ASCII. */
 static void parse_auxi_xml(struct at_recording *r, unsigned char *b, size_t n)
 {
@@ -96,10 +120,12 @@ static void parse_auxi_xml(struct at_recording *r, unsigned char *b, size_t n)
         if (b[i])
             b[m++] = b[i];
     b[m] = 0;
-    const char *key = "RadioCenterFreq=\"", *at = strstr((char *)b, key);
-    double hz = at ? strtod(at + strlen(key), NULL) : 0;
+    double hz = xml_number((char *)b, "RadioCenterFreq=\"");
+    double utc_s = xml_number((char *)b, "UTCSeconds=\"");
     if (hz > 0 && hz < AT_CENTER_MAX_HZ)
         r->center_hz = hz;
+    if (utc_s > 0 && utc_s < LAST_UTC_S)
+        r->start_utc_ns = (int64_t)(utc_s * 1e9);
 }
 
 /* Start, stop (SYSTEMTIME each), then the centre in Hz. What is absurd is left out: the chunk is no
@@ -118,6 +144,18 @@ static void parse_auxi(struct parser *p, uint64_t offset, uint64_t n)
     }
 }
 
+/* Centre in Hz, index of the rate, start (time_t of 32 bits). */
+static void parse_rcvr(struct parser *p, uint64_t offset, uint64_t n)
+{
+    unsigned char b[12];
+    if (n < sizeof b || at_recording_pread(p->r->fd, b, sizeof b, offset) < 0)
+        return;
+    if (p->r->center_hz == 0)
+        p->r->center_hz = u32(b);
+    if (p->r->start_utc_ns == 0)
+        p->r->start_utc_ns = (int64_t)u32(b + 8) * AT_NS_PER_S;
+}
+
 static int add_data(struct parser *p, uint64_t offset, uint64_t n)
 {
     if (!p->have_format)
@@ -134,6 +172,18 @@ static int add_data(struct parser *p, uint64_t offset, uint64_t n)
                  : 0;
 }
 
+/* A writer that could not seek back. */
+static bool is_unset(const struct parser *p, uint64_t offset, uint64_t n)
+{
+    return n == 0 && offset + 8 < p->size && p->index == 0;
+}
+
+/* Beyond 4 GiB a plain RIFF's length begins again at 0. */
+static bool has_wrapped(const struct parser *p, uint64_t rest, uint64_t n)
+{
+    return !p->rf64 && rest > UINT32_MAX && n == (uint32_t)rest;
+}
+
 static int parse_chunk(struct parser *p, const unsigned char *head, uint64_t offset,
                        uint64_t *ret_size)
 {
@@ -141,8 +191,8 @@ static int parse_chunk(struct parser *p, const unsigned char *head, uint64_t off
     bool data = memcmp(head, "data", 4) == 0;
     if (data && n == UNKNOWN_SIZE)
         n = p->rf64 && p->data_size_64 ? p->data_size_64 : rest;
-    else if (data && n == 0 && offset + 8 < p->size && p->index == 0)
-        n = rest; /* a writer that could not seek back */
+    else if (data && (is_unset(p, offset, n) || has_wrapped(p, rest, n)))
+        n = rest;
     if (n > rest) {
         if (!data)
             return at_error_set(p->err, -EINVAL,
@@ -161,6 +211,8 @@ static int parse_chunk(struct parser *p, const unsigned char *head, uint64_t off
         return add_data(p, offset, n);
     if (memcmp(head, "auxi", 4) == 0)
         parse_auxi(p, offset, n);
+    if (memcmp(head, "rcvr", 4) == 0)
+        parse_rcvr(p, offset, n);
     if (memcmp(head, "ds64", 4) == 0 && n >= 16 && at_recording_pread(p->r->fd, b, 16, offset) == 0)
         p->data_size_64 = u64(b + 8);
     return 0;

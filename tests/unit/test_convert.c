@@ -48,6 +48,29 @@ static void every_16_bit_value_is_exact_unaligned(void **state)
     free(out);
 }
 
+/* The ends, both signs of one step, and a byte that differs in each place. */
+static void wide_integers_are_exact_unaligned(void **state)
+{
+    static const int32_t x24[] = {0, 1, -1, 8388607, -8388608, 0x123456, -0x123456, -0x10000};
+    static const int32_t x32[] = {0, 256, -256, INT32_MAX, INT32_MIN, 0x12345600, -0x12345600, 1};
+    unsigned char raw24[1 + 24], raw32[1 + 32];
+    float out[8];
+    for (size_t i = 0; i < 8; i++) {
+        uint32_t x = (uint32_t)x24[i];
+        for (int k = 0; k < 3; k++)
+            raw24[1 + 3 * i + (size_t)k] = (unsigned char)(x >> 8 * k);
+    }
+    memcpy(raw32 + 1, x32, sizeof x32);
+    assert_int_equal(at_iq_convert(AT_IQ_CS24, 8388608, raw24 + 1, 4, out), 0);
+    for (int i = 0; i < 8; i++)
+        expect(out[i], x24[i] / 8388608.0, "cs24", i);
+    assert_int_equal(at_iq_convert(AT_IQ_CS32, 2147483648.0, raw32 + 1, 4, out), 0);
+    for (int i = 0; i < 8; i++)
+        expect(out[i], x32[i] / 2147483648.0, "cs32", i);
+    assert_int_equal(at_iq_convert(AT_IQ_CS32, 8388608, raw32 + 1, 4, out), 0);
+    expect(out[1], 256 / 8388608.0, "24 bits in 32", 1);
+}
+
 static void what_is_not_finite_is_masked_and_counted(void **state)
 {
     const float raw[] = {0.5f, -0.25f, NAN, 1, 1, INFINITY, -INFINITY, NAN, 1e38f, 0, 1e-42f, 1e9f};
@@ -66,6 +89,8 @@ static void names_and_sizes(void **state)
     for (int f = 0; f < AT_IQ_FORMATS; f++)
         assert_int_equal(at_iq_format_from_name(at_iq_format_name((enum at_iq_format)f)), f);
     assert_int_equal(at_iq_format_size(AT_IQ_CF32), 8);
+    assert_int_equal(at_iq_format_size(AT_IQ_CS24), 6);
+    assert_int_equal(at_iq_format_size(AT_IQ_CS32), 8);
 }
 
 /* A rounded-off signal's error has the power that the floor says: 8 bits at 1 MS/s. */
@@ -82,6 +107,11 @@ static void floor_is_the_quantisers_noise(void **state)
     double measured = 10 * log10(power / n / 1e6), said = at_iq_format_floor(AT_IQ_CS8, 128, 1e6);
     print_message("quantisation noise: measured %.2f, said %.2f dBFS/Hz\n", measured, said);
     assert_true(fabs(measured - said) < 0.1);
+    double of_16 = at_iq_format_floor(AT_IQ_CS16, 32768, 1e6);
+    for (int f = AT_IQ_CF32; f < AT_IQ_FORMATS; f++) /* no converter is finer */
+        if (at_iq_format_floor(f, at_iq_format_full_scale(f), 1e6) != of_16)
+            fail_msg("%s: %.2f, cs16: %.2f dBFS/Hz", at_iq_format_name(f),
+                     at_iq_format_floor(f, at_iq_format_full_scale(f), 1e6), of_16);
 }
 
 int main(void)
@@ -89,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_value_is_exact),
         cmocka_unit_test(every_16_bit_value_is_exact_unaligned),
+        cmocka_unit_test(wide_integers_are_exact_unaligned),
         cmocka_unit_test(what_is_not_finite_is_masked_and_counted),
         cmocka_unit_test(names_and_sizes),
         cmocka_unit_test(floor_is_the_quantisers_noise),

@@ -30,6 +30,15 @@ static void names_say_format_rate_and_centre(void **state)
         {"link_1.2G_20M.cfile", AT_IQ_CF32, 20e6, 1.2e9},
         {"f796_s19.2_bw20_0.08s_hackrf.cs8", AT_IQ_CS8, 19.2e6, 796e6},
         {"gqrx_20200101_120000_433920000_1800000_fc.raw", AT_IQ_CF32, 1.8e6, 433.92e6},
+        {"gqrx_20240101_120000_145000000_1800000_fc.raw", AT_IQ_CF32, 1.8e6, 145e6},
+        {"sigdigger_20220308_165547Z_2560000_433500000_float32_iq.raw", AT_IQ_CF32, 2.56e6, 433.5e6},
+        {"baseband_100000000Hz_12-30-45_01-02-2021.wav", -1, 0, 100e6},
+        {"SDRuno_20200907_184033Z_88110kHz.wav", -1, 0, 88.11e6},
+        {"2024-01-01_12-00-00_2400000SPS_137500000Hz.cf32", AT_IQ_CF32, 2.4e6, 137.5e6},
+        {"BBD_0001.C16", AT_IQ_CS16, 0, 0},
+        {"BBD_0002.C8", AT_IQ_CS8, 0, 0},
+        {"x_250k.cs24", AT_IQ_CS24, 250e3, 0},
+        {"x_250k.cs32", AT_IQ_CS32, 250e3, 0},
         {"kiwi_20171127T104156Z_77500_F1JEK_iq.wav", -1, 0, 77500},
         {"SDRSharp_20160101_231914Z_437425000Hz_IQ.wav", -1, 0, 437425000},
         {"HDSDR_20130101_120000Z_7050kHz_RF.wav", -1, 0, 7.05e6},
@@ -69,6 +78,12 @@ static void stamps_say_the_start(void **state)
     at_iq_name_parse("SDRSharp_20160101_231914Z_97000000Hz_IQ.wav", &n);
     at_clock_format_utc(n.start_utc_ns, text);
     assert_string_equal(text, "2016-01-01T23:19:14.000000Z");
+    at_iq_name_parse("gqrx_20240101_123456_145000000_1800000_fc.raw", &n);
+    at_clock_format_utc(n.start_utc_ns, text);
+    assert_string_equal(text, "2024-01-01T12:34:56.000000Z");
+    at_iq_name_parse("sigdigger_20220308_165547Z_2560000_433500000_float32_iq.raw", &n);
+    at_clock_format_utc(n.start_utc_ns, text);
+    assert_string_equal(text, "2022-03-08T16:55:47.000000Z");
     at_iq_name_parse("x_20169901_231914Z_1M.cu8", &n);
     assert_int_equal(n.start_utc_ns, 0);
 }

@@ -102,7 +102,7 @@ static void bad_metadata_is_refused(void **state)
         {"{" GLOBAL "}, " GLOBAL "}}", "no valid JSON"},
         {"{\"global\": {\"core:hw\": \"\xff\"}}", "no valid JSON"},
         {"{\"global\": {\"core:hw\": \"\\ud800\"}}", "no valid JSON"},
-        {"{\"global\": {\"core:datatype\": \"ci16_be\", \"core:sample_rate\": 1}}", "ci16_le"},
+        {"{\"global\": {\"core:datatype\": \"ci16_be\", \"core:sample_rate\": 1}}", "ci16_le, ci32_le"},
         {"{\"global\": {\"core:datatype\": \"rf32_le\", \"core:sample_rate\": 1}}", "ci16_le"},
         {"{\"global\": {\"core:datatype\": 8, \"core:sample_rate\": 1}}", "core:datatype"},
         {G(""), "say --rate"},

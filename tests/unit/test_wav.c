@@ -106,6 +106,34 @@ static void float_and_extensible_are_read(void **state)
     }
 }
 
+/* As HDSDR, SDRuno and Perseus write them; in four bytes each they stand at the upper end. */
+static void wide_integers_are_read(void **state)
+{
+    static struct wav w;
+    static const uint16_t tags[] = {1, 0xfffe};
+    static const unsigned char packed[] = {0, 0, 0x40, 0, 0, 0xc0, 1, 0, 0, 0xff, 0xff, 0xff},
+                               wide[] = {0, 0, 0, 0x40, 0, 0, 0, 0xc0, 0, 1, 0, 0, 0, 255, 255, 255};
+    const float want[4] = {0.5f, -0.5f, 1 / 8388608.0f, -1 / 8388608.0f};
+    float iq[8];
+    for (int i = 0; i < 4; i++) {
+        begin(&w, "RIFF", i < 3 ? tags[i & 1] : 1, 2, 48000, i == 2 ? 32 : 24);
+        if (i == 3)
+            w.data[32] = 8; /* bytes of a frame */
+        chunk(&w, "data", i < 2 ? packed : wide, i < 2 ? sizeof packed : sizeof wide);
+        struct at_source *s = open_wav(&w, "wide.wav");
+        struct at_source_info info;
+        s->ops->get_info(s, &info);
+        assert_string_equal(info.format, i < 2 ? "cs24" : "cs32");
+        assert_int_equal(info.n_samples, 2);
+        assert_int_equal(read_all(s, iq, 4, 4), 2);
+        for (int k = 0; k < 4; k++)
+            if (iq[k] != want[k])
+                fail_msg("case %d, value %d: %.9g, expected %.9g", i, k, (double)iq[k],
+                         (double)want[k]);
+        s->ops->destroy(s);
+    }
+}
+
 static void auxi_says_centre_and_time(void **state)
 {
     static struct wav w;
@@ -125,6 +153,64 @@ static void auxi_says_centre_and_time(void **state)
     if (info.center_hz != 0x19dc6540)
         fail_msg("centre %.0f", info.center_hz);
     s->ops->destroy(s);
+}
+
+static void see_centre_and_time(const struct wav *w, double center_hz, const char *utc)
+{
+    struct at_source *s = open_wav(w, "x_100MHz.wav");
+    struct at_source_info info;
+    char text[AT_RFC3339_SIZE];
+    s->ops->get_info(s, &info);
+    at_clock_format_utc(info.start_utc_ns, text);
+    if (info.center_hz != center_hz || strcmp(text, utc))
+        fail_msg("%.0f Hz at %s, expected %.0f at %s", info.center_hz, text, center_hz, utc);
+    s->ops->destroy(s);
+}
+
+/* SDR Console's auxi, in UTF-16, and Perseus' rcvr, which auxi goes before. */
+static void other_chunks_say_centre_and_time(void **state)
+{
+    static struct wav w;
+    const char xml[] = "<?xml version=\"1.0\"?><SDR-XML-Root><Definition RadioCenterFreq=\"7150000\" "
+                       "SampleRate=\"96000\" UTCSeconds=\"1379238539\"/></SDR-XML-Root>";
+    char wide[2 * sizeof xml] = {0};
+    for (size_t i = 0; i < sizeof xml; i++)
+        wide[2 * i] = xml[i];
+    begin(&w, "RIFF", 1, 2, 96000, 16);
+    chunk(&w, "auxi", wide, sizeof wide);
+    chunk(&w, "data", "abcd", 4);
+    see_centre_and_time(&w, 7150000, "2013-09-15T09:48:59.000000Z");
+    const uint32_t rcvr[12] = {6070000, 0, 1262304000};
+    begin(&w, "RIFF", 1, 2, 125000, 24);
+    chunk(&w, "rcvr", rcvr, sizeof rcvr);
+    chunk(&w, "data", "abcdef", 6);
+    see_centre_and_time(&w, 6070000, "2010-01-01T00:00:00.000000Z");
+    begin(&w, "RIFF", 1, 2, 96000, 16);
+    chunk(&w, "auxi", wide, sizeof wide);
+    chunk(&w, "rcvr", rcvr, sizeof rcvr);
+    chunk(&w, "data", "abcd", 4);
+    see_centre_and_time(&w, 7150000, "2013-09-15T09:48:59.000000Z");
+    begin(&w, "RIFF", 1, 2, 96000, 16);
+    chunk(&w, "rcvr", rcvr, 11); /* cut short: as if it were not there */
+    chunk(&w, "data", "abcd", 4);
+    see_centre_and_time(&w, 100e6, "1970-01-01T00:00:00.000000Z");
+}
+
+/* A plain RIFF's writer counts to 4 GiB and begins again: 5 GiB say 1 GiB. */
+static void a_length_that_wrapped_round_is_seen(void **state)
+{
+    static struct wav w;
+    begin(&w, "RIFF", 1, 2, 1000000, 16);
+    add(&w, "data", 4);
+    add_u32(&w, 1u << 30);
+    const char *path = put("long.wav", w.data, w.n);
+    assert_int_equal(truncate(path, (off_t)w.n + (INT64_C(5) << 30)), 0);
+    struct at_source *s = open_good(path, NULL);
+    struct at_source_info info;
+    s->ops->get_info(s, &info);
+    assert_int_equal(info.n_samples, INT64_C(5) << 28);
+    s->ops->destroy(s);
+    unlink(path);
 }
 
 static void rf64_takes_its_size_from_ds64(void **state)
@@ -174,8 +260,8 @@ static void bad_wavs_say_what_is_wrong(void **state)
     open_bad(put("zero.wav", "", 0), NULL, -EINVAL, "no WAVE header");
     begin(&w, "RIFF", 1, 1, 48000, 16);
     open_bad(put("mono.wav", w.data, w.n), NULL, -EINVAL, "IQ needs two");
-    begin(&w, "RIFF", 1, 2, 48000, 24);
-    open_bad(put("24bit.wav", w.data, w.n), NULL, -EINVAL, "sox");
+    begin(&w, "RIFF", 1, 2, 48000, 12);
+    open_bad(put("12bit.wav", w.data, w.n), NULL, -EINVAL, "sox");
     begin(&w, "RIFF", 1, 2, 48000, 16);
     open_bad(put("none.wav", w.data, w.n), NULL, -EINVAL, "no samples");
     open_bad(put("cutfmt.wav", w.data, 30), NULL, -EINVAL, "beyond the file's end");
@@ -192,6 +278,10 @@ static void bad_wavs_say_what_is_wrong(void **state)
     begin(&other, "RIFF", 1, 2, 96000, 16);
     add(&w, other.data + 12, other.n - 12);
     open_bad(put("twofmt.wav", w.data, w.n), NULL, -EINVAL, "two fmt chunks disagree");
+    begin(&w, "RIFF", 1, 2, 48000, 16);
+    begin(&other, "RIFF", 1, 2, 48000, 24);
+    add(&w, other.data + 12, other.n - 12);
+    open_bad(put("twobits.wav", w.data, w.n), NULL, -EINVAL, "two fmt chunks disagree");
     w.n = 0;
     add(&w, "RIFF\0\0\0\0WAVEdata\4\0\0\0abcd", 24);
     open_bad(put("nofmt.wav", w.data, w.n), NULL, -EINVAL, "before the fmt chunk");
@@ -205,7 +295,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hundreds_of_data_chunks_are_one_stream),
         cmocka_unit_test(float_and_extensible_are_read),
+        cmocka_unit_test(wide_integers_are_read),
         cmocka_unit_test(auxi_says_centre_and_time),
+        cmocka_unit_test(other_chunks_say_centre_and_time),
+        cmocka_unit_test(a_length_that_wrapped_round_is_seen),
         cmocka_unit_test(rf64_takes_its_size_from_ds64),
         cmocka_unit_test(a_cut_file_gives_what_it_has),
         cmocka_unit_test(data_without_a_length_reaches_to_the_end),
