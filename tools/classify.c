@@ -303,7 +303,9 @@ const struct at_command at_command_classify = {
     .usage = "[OPTION]... FILE|-",
     .details =
         "FILE: raw .cu8 .cs8 .cs16 .cf32 or another name of theirs (.cfile, .complex16u, .sc16, "
-        "...), SigMF, or two-channel WAV; - reads raw samples from standard input. The summary's class is that of the emission with the most energy. An "
+        "...; beside a PortaPack's .C16 or .C8 its .TXT is read), SigMF, two-channel WAV, or "
+        "SDRangel's .sdriq; - reads raw samples from standard input. The summary's class is that "
+        "of the emission with the most energy. An "
         "emission that makes more than 4096 tokens a second is read in part; share_seen says "
         "how much.",
     .examples = "attune classify g001_433.92M_250k.cu8\n"

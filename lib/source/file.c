@@ -90,16 +90,26 @@ static int take_raw(const char *path, uint64_t size, int format, struct at_error
         return at_error_set(err, -EINVAL, "%s: unknown format; say --format cu8, cs8, cs16, cs24, cs32 or cf32",
                             path);
     r->format = (enum at_iq_format)format;
-    size_t bytes = at_iq_format_size(r->format);
-    if (!r->stream && size < bytes)
-        return at_error_set(err, -EINVAL, "%s: empty: no %s sample in %llu bytes", path,
-                            at_iq_format_name(r->format), (unsigned long long)size);
-    if (!r->stream && size % bytes)
-        snprintf(r->message, sizeof r->message,
-                 "%llu bytes at the end make no whole %s sample and are left out",
-                 (unsigned long long)(size % bytes), at_iq_format_name(r->format));
-    struct at_segment s = {.n = r->stream ? UINT64_MAX : size / bytes};
+    if (!r->stream)
+        return at_recording_add_rest(path, 0, size, err, r);
+    struct at_segment s = {.n = UINT64_MAX};
     return at_recording_add(r, &s);
+}
+
+typedef int parse_header(const char *path, uint64_t size, struct at_error *err,
+                         struct at_recording *r);
+
+/* Of a file with a header that says it all; NULL: raw. Its name tells, or else its first bytes. */
+static parse_header *find_header(const char *path, const struct at_recording *r, int name_format)
+{
+    static const struct {
+        const char *suffix;
+        parse_header *parse;
+    } known[] = {{".wav", at_wav_parse}, {".sdriq", at_sdriq_parse}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (has_suffix(path, known[i].suffix))
+            return known[i].parse;
+    return name_format < 0 && is_riff(r->fd) ? at_wav_parse : NULL;
 }
 
 /* Fills rec from the file and its name; what the caller's flags say comes afterwards. */
@@ -128,10 +138,11 @@ static int open_recording(const char *path, const struct at_file_options *o, int
         return r;
     struct at_iq_name name;
     at_iq_name_parse(path, &name);
-    bool wav = !rec->stream && !o->format &&
-               (has_suffix(path, ".wav") || (name.format < 0 && is_riff(rec->fd)));
-    r = wav ? at_wav_parse(path, size, err, rec)
-            : take_raw(path, size, format >= 0 ? format : name.format, err, rec);
+    parse_header *parse = rec->stream || o->format ? NULL : find_header(path, rec, name.format);
+    r = parse ? parse(path, size, err, rec)
+              : take_raw(path, size, format >= 0 ? format : name.format, err, rec);
+    if (r == 0 && !parse)
+        r = at_portapack_read(path, o, err, rec);
     if (rec->rate_hz == 0)
         rec->rate_hz = name.rate_hz;
     if (rec->center_hz == 0)
@@ -187,7 +198,7 @@ static void fill_info(struct file_source *f, const char *path)
         .n_samples = f->loop ? 0 : f->round_length,
         .start_utc_ns = rec->start_utc_ns,
         .assumed_floor_dbfs_hz =
-            at_iq_format_floor(rec->format, at_iq_format_full_scale(rec->format), rec->rate_hz),
+            at_iq_format_floor(rec->format, rec->full_scale, rec->rate_hz),
     };
     for (size_t i = rec->n_segments; i-- > 0;)
         if (rec->center_hz != 0 && rec->segments[i].center_hz != rec->center_hz)
@@ -221,6 +232,8 @@ int at_source_open_file(const char *path, const struct at_file_options *options,
         r = apply_flags(path, &o, err, &f->rec);
     if (r < 0)
         goto fail;
+    if (f->rec.full_scale == 0)
+        f->rec.full_scale = at_iq_format_full_scale(f->rec.format);
     f->paced = o.paced;
     f->loop = o.loop && !f->rec.stream;
     fill_info(f, path);
@@ -394,8 +407,7 @@ static int read_samples(struct at_source *s, float *iq, size_t max, int timeout_
     int r = read_raw(f, seg, limit, deadline, &n);
     if (r < 0)
         return end_early(f, r, err);
-    size_t masked =
-        at_iq_convert(f->rec.format, at_iq_format_full_scale(f->rec.format), f->raw, n, iq);
+    size_t masked = at_iq_convert(f->rec.format, f->rec.full_scale, f->raw, n, iq);
     size_t bytes = at_iq_format_size(f->rec.format);
     if (f->rec.stream) {
         f->held -= n * bytes;

@@ -2,6 +2,7 @@
 #include "lib/source/recording.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +26,23 @@ int at_recording_add(struct at_recording *r, const struct at_segment *segment)
     }
     r->segments[r->n_segments++] = *segment;
     return 0;
+}
+
+int at_recording_add_rest(const char *path, uint64_t offset, uint64_t size, struct at_error *err,
+                          struct at_recording *r)
+{
+    size_t bytes = at_iq_format_size(r->format);
+    uint64_t rest = size - offset;
+    if (rest < bytes)
+        return at_error_set(err, -EINVAL, "%s: empty: no %s sample in %llu bytes", path,
+                            at_iq_format_name(r->format), (unsigned long long)rest);
+    if (rest % bytes)
+        snprintf(r->message, sizeof r->message,
+                 "%llu bytes at the end make no whole %s sample and are left out",
+                 (unsigned long long)(rest % bytes), at_iq_format_name(r->format));
+    struct at_segment s = {.offset = offset, .n = rest / bytes};
+    int code = at_recording_add(r, &s);
+    return code < 0 ? at_error_set(err, code, "%s: no memory", path) : 0;
 }
 
 void at_recording_finish(struct at_recording *r)

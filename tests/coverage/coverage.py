@@ -25,6 +25,8 @@ READERS = [
     ("lib/source/ring.c", 0, ""),
     ("lib/source/convert.c", 0, ""),
     ("lib/source/iqname.c", 0, ""),
+    ("lib/source/portapack.c", 2, "a disk that fails, a file that is taken away between two calls"),
+    ("lib/source/sdriq.c", 0, ""),
     ("lib/source/sigmf.c", 5, "a disk that fails, no memory for captures"),
     ("lib/source/wav.c", 5, "a disk that fails (twice), no memory for chunks"),
     ("lib/config/yaml.c", 9, "no memory, a signal amid a read, an unreadable file met as root"),
