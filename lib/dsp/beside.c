@@ -219,7 +219,9 @@ bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const st
     for (size_t j = 0; j < i; j++) {
         double ratio = r[j].level / r[i].level, width = r[j].f_hi_hz - r[j].f_lo_hz;
         double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
-        if ((e->clipped && ratio > AT_LINK_WEAKER_FAR) ||
+        /* What is next to a strong one shares short bins with it: there it looks stronger than it is. */
+        bool next = gap < fmax(NEXT * width, 2.5 * t->rate_hz / t->n_fast) && r[j].peak > FAR_STRONGER * r[i].peak;
+        if ((e->clipped && (ratio > AT_LINK_WEAKER_FAR || next)) ||
             (!r[j].steady && ratio > AT_LINK_WEAKER && gap < REACH * width) ||
             (ratio > FAR_STRONGER && gap < REACH * width && is_click(t, e, &r[j], first, end)))
             return true;

@@ -24,6 +24,7 @@
 #define COVERED     0.7  /* of a reported emission's band: the region holds it */
 #define VALLEY      10.0 /* 10 dB: so much less lies between two that are apart */
 #define ITS_OWN     0.1  /* of its energy: what is no skirt has so much while the other is off */
+#define SELDOM_OFF  0.25 /* share of the rows */
 #define WINDOW_BINS 6    /* over which a valley is looked for */
 #define WINDOWS     24   /* of what lies beyond an emission */
 
@@ -278,6 +279,12 @@ static void join_over(struct at_region *a, const struct at_region *b, double lin
         a->joint = gap;
 }
 
+/* While samples clip, one blocks the other, which dips with it but is not off: no sign that they are one. */
+static bool is_blocked(const struct at_epoch *e, const struct at_region *r)
+{
+    return e->clipped && at_measure_quiet(&e->fast, e->rate_hz, r->f_lo_hz, r->f_hi_hz) < SELDOM_OFF;
+}
+
 /* One pass over pairs, the strongest first; *ret_joined: two became one. Returns how many are left.
  */
 static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct at_region *r,
@@ -308,7 +315,7 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             bool around = r[j].f_lo_hz <= r[i].f_lo_hz && r[j].f_hi_hz >= r[i].f_hi_hz;
             bad = bad || (one && made && around);
             one = one && !bad;
-            bool alike_only = !one && !bad && joins && fabs(link) > LINKED &&
+            bool alike_only = !one && !bad && joins && fabs(link) > LINKED && !is_blocked(e, &r[i]) && !is_blocked(e, &r[j]) &&
                               !known_apart(t, &r[i], &r[j]) && !others_between(t, e, r, n, &r[i], &r[j]);
             one = one || alike_only;
             one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]));

@@ -22,6 +22,7 @@
 #define QUIET       24 /* of them, the quietest */
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
+#define RAILS_EACH  4
 #define COLUMNS     2048  /* of rows that are added at once: their sum stays in the fastest cache */
 #define STEP        8192  /* samples that are looked at at once: they stay in the cache meanwhile */
 #define MOSTLY_OFF  0.4
@@ -62,6 +63,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
     if (!v->shared)
         v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
     v->sums = at_mem_array(mem, AT_MEM_IQ, v->epoch / (v->n_fast / 2), sizeof *v->sums);
+    v->rails = at_mem_array(mem, AT_MEM_IQ, v->epoch / (v->n_fast / 2), sizeof *v->rails);
     v->cells_before = v->looks_fast + 1;
     v->cells = at_mem_array(mem, AT_MEM_IQ, v->cells_before + v->epoch / (v->n_fast / 2), 1);
     v->gated = at_mem_array(mem, AT_MEM_IQ, v->max_fast, 1);
@@ -82,7 +84,7 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
         ret = -ENOMEM; /* without a thread the one there is does it */
     v->ahead = v->aside ? ahead : 1;
     v->hann = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)v->ahead * v->n_slow, sizeof(float));
-    if (ret < 0 || (!v->iq && !v->shared) || !v->sums || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
+    if (ret < 0 || (!v->iq && !v->shared) || !v->sums || !v->rails || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
         !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->half || !v->floor_slow || !v->average) {
         at_view_finish(v);
         return -ENOMEM;
@@ -101,9 +103,11 @@ void at_view_finish(struct at_view *v)
         *list[i] = NULL;
     }
     at_mem_free(v->mem, v->sums);
+    at_mem_free(v->mem, v->rails);
     at_mem_free(v->mem, v->cells);
     at_mem_free(v->mem, v->gated);
     v->sums = NULL;
+    v->rails = NULL;
     v->cells = v->gated = NULL;
     at_stft_finish(&v->stft_fast);
     at_stft_finish(&v->stft_slow);
@@ -119,6 +123,7 @@ void at_view_begin(struct at_view *v, uint64_t index)
     v->next_look = v->looks_slow - 1; /* the first begins with zeros: its row is left out */
     v->n_clipped = 0;
     v->clipped = false;
+    v->rail = 0;
     v->constant = (struct at_constant){0};
     memset(v->cells, 0, v->cells_before + v->epoch / (v->n_fast / 2));
     at_stft_reset(&v->stft_fast);
@@ -324,6 +329,12 @@ void at_view_end_blocks(struct at_view *v)
     v->making = 0;
 }
 
+/* At high rates a part of the cells tells of a rail. */
+static size_t rails_each(const struct at_view *v)
+{
+    return v->shared ? RAILS_EACH : 1;
+}
+
 /* Cells [from, to) of the epoch, iq: the first one's samples. */
 static void look_at_cells(struct at_view *v, const float *iq, size_t from, size_t to)
 {
@@ -331,6 +342,8 @@ static void look_at_cells(struct at_view *v, const float *iq, size_t from, size_
     for (size_t i = from; i < to; i++, iq += 2 * hop) {
         double re, im, power;
         v->cells[v->cells_before + i] = holds_gate(iq, hop);
+        if (i % rails_each(v) == 0)
+            at_rail_look(iq, hop, &v->rails[i / rails_each(v)]);
         v->loops->moments(iq, hop, &re, &im, &power);
         v->sums[i][0] = (float)re;
         v->sums[i][1] = (float)im;
@@ -433,6 +446,7 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
     }
     find_dc(v, floor);
     v->clipped = v->n_clipped > 16 && v->n_clipped > v->fill / 5000;
+    v->clipped |= at_rail_see(v->rails, (v->n_sums + rails_each(v) - 1) / rails_each(v), v->n_fast / 2, &v->rail);
     v->n_clipped = 0;
     const float *dc = v->has_dc ? v->dc : none;
     at_stft_without(&v->stft_fast, dc, v->fast, v->t_fast);

@@ -6,6 +6,7 @@
 #include "lib/dsp/band.h"
 #include "lib/dsp/constant.h"
 #include "lib/dsp/floor.h"
+#include "lib/dsp/rail.h"
 #include "lib/dsp/spectrum.h"
 #include "lib/dsp/track.h"
 
@@ -32,6 +33,7 @@ struct at_view {
     struct at_stft stft_fast, stft_slow;
     struct at_aside *aside; /* does half of what is done in parts; NULL: one thread does all */
     float (*sums)[3];       /* (epoch / half a short spectrum) re, im, |.|^2 of each cell */
+    struct at_rail_cell *rails; /* (epoch / half a short spectrum), every cell, or every fourth from 1 MS/s on */
     size_t n_sums;          /* cells of the epoch that have been looked at */
     size_t next_fast, next_sums;    /* short rows and cells when what is looked at now has been */
     const struct at_blocks *looked; /* whose samples are */
@@ -60,6 +62,7 @@ struct at_view {
     bool has_dc, clipped;
     struct at_constant constant;
     size_t n_clipped; /* values of this epoch at full scale */
+    float rail;       /* below full scale, at which samples clip; 0: none known */
     const struct at_loops *loops;
 };
 

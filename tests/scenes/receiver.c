@@ -95,7 +95,7 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
         unsigned here = 0;
         for (unsigned j = 0; j < o.n_found; j++)
             here += o.is_false[j] && is_ghost(&o, &o.found[j]);
-        if (f->ghosts && here)
+        if (f->ghosts ? here : o.n_false)
             keep(&s, f->name, k);
         ghosts += here;
         scenes++;
