@@ -3,7 +3,6 @@
 #define AT_DSP_BOXES_H
 
 #include <math.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -207,12 +206,14 @@ static void durations(const struct at_loops_pass *p, const float *rows, size_t t
         const float *block = p->cells;
         mark(p, p->cells, gather(rows + i * n, p->weight, n, p->boxes.per, p->cells), 0);
         for (unsigned k = 0; k < p->n_levels; k++) {
-            float *box = p->box + (size_t)k * p->stride;
-            int32_t top = pair(p->last + (size_t)k * p->stride, block, count, box);
-            bool first = i >> k == 0;
-            if (!first)
-                mark(p, box, of_bits(top), k + 1);
-            if (k == 1 && p->best && !first)
+            float *box = p->box + (size_t)k * p->stride, *last = p->last + (size_t)k * p->stride;
+            if (i >> k == 0) {
+                memcpy(last, block, count * sizeof *last);
+                break;
+            }
+            int32_t top = pair(last, block, count, box);
+            mark(p, box, of_bits(top), k + 1);
+            if (k == 1 && p->best)
                 highest(box, n, p->best);
             if ((i >> k) % 2 == 0)
                 break;

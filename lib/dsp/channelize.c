@@ -28,7 +28,7 @@ struct at_channel {
     unsigned n_taps;    /* of the second stage */
     float *taps;        /* (n_taps) */
     float *pairs;       /* (n_taps, 2) each twice, for I and Q */
-    float *fine;        /* (half, 2) the fine shift over one block */
+    float *fine;        /* (2, half, 2) the fine shift over one block, and i times it */
     float *line;        /* (n_taps - 1 + LINE half, 2) delay line, then the newest of some blocks */
     unsigned at;        /* of them in it: the delay line begins as many halves later */
 };
@@ -76,10 +76,12 @@ static double fine_step(const struct at_channel *c)
 
 static void make_fine(struct at_channel *c)
 {
+    float *across = c->fine + 2 * (size_t)c->half;
     for (unsigned i = 0; i < c->half; i++) {
         double turn = 2 * M_PI * fine_step(c) * i;
-        c->fine[2 * i] = (float)cos(turn);
+        c->fine[2 * i] = across[2 * i + 1] = (float)cos(turn);
         c->fine[2 * i + 1] = (float)sin(turn);
+        across[2 * i] = -c->fine[2 * i + 1];
     }
 }
 
@@ -121,7 +123,7 @@ int at_channel_create(struct at_mem *mem, const struct at_channel_shape *shape, 
             at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + LINE * c->half) * 2,
                          sizeof(float));
         c->pairs = at_mem_array(mem, AT_MEM_IQ, (size_t)c->n_taps * 2, sizeof(float));
-        c->fine = at_mem_array(mem, AT_MEM_IQ, (size_t)c->half * 2, sizeof(float));
+        c->fine = at_mem_array(mem, AT_MEM_IQ, (size_t)c->half * 4, sizeof(float));
         if (!c->taps || !c->line || !c->pairs || !c->fine)
             goto fail;
         make_fine(c);
@@ -193,17 +195,6 @@ static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, cons
     }
 }
 
-/* half samples x (half, 2), which cut_bins() turned to where the block begins, by the fine shift to
- * the end of the delay line. */
-static void shift_fine(const struct at_channel *c, const float *restrict x, float *restrict to)
-{
-    const float *restrict by = c->fine;
-    for (unsigned i = 0; i < c->half; i++) {
-        to[2 * i] = x[2 * i] * by[2 * i] - x[2 * i + 1] * by[2 * i + 1];
-        to[2 * i + 1] = x[2 * i] * by[2 * i + 1] + x[2 * i + 1] * by[2 * i];
-    }
-}
-
 void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const float *dc,
                     float *out)
 {
@@ -216,7 +207,8 @@ void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const
     }
     if (c->shape.decimation > 1) {
         float *line = c->line + 2 * (size_t)c->at * c->half, *next = line + 2 * (size_t)c->half;
-        shift_fine(c, x, line + 2 * (size_t)(c->n_taps - 1));
+        /* cut_bins() turned it to where the block begins */
+        c->loops->turn(x, c->fine, c->fine + 2 * (size_t)c->half, c->half, line + 2 * (size_t)(c->n_taps - 1));
         c->loops->decimate(line, c->pairs, c->n_taps, c->shape.decimation,
                            c->half / c->shape.decimation, out);
         if (++c->at == LINE) {

@@ -43,17 +43,18 @@ int at_detector_init(struct at_detector *d, struct at_mem *mem, double rate_hz,
                               .p = false_per_hour / boxes / MARGIN,
                               .max_bins = max_bins,
                               .loops = at_loops_best()};
-    d->cells = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->last = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
-    d->box = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
-    d->best = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->mask = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->weight = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->mean = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->sums = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(float));
-    d->room = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
+    d->tail = at_floor_tail(d->p);
+    d->cells = at_mem_array_raw(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->last = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
+    d->box = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)max_bins * AT_DETECT_LEVELS, sizeof(float));
+    d->best = at_mem_array_raw(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->mask = at_mem_array_raw(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->weight = at_mem_array_raw(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->mean = at_mem_array_raw(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->sums = at_mem_array_raw(mem, AT_MEM_IQ, max_bins, sizeof(float));
+    d->room = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(float));
     d->hit = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
-    d->flags = at_mem_array(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(uint8_t));
+    d->flags = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)max_bins * 2, sizeof(uint8_t));
     d->narrow = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     d->slowly = at_mem_array(mem, AT_MEM_IQ, max_bins, sizeof(uint8_t));
     if (!d->cells || !d->last || !d->box || !d->best || !d->mask || !d->weight || !d->mean ||
@@ -80,7 +81,7 @@ void at_detector_finish(struct at_detector *d)
 static float box_threshold(const struct at_detector *d, double rows, unsigned width)
 {
     double k = rows * (width > 1 ? width / HANN_SHARED : 1);
-    float t = (float)at_floor_gamma_threshold(k, d->p);
+    float t = (float)at_floor_gamma_above(k, d->tail);
     float least = width > 4 ? MIN_EXCESS : MIN_EXCESS_NARROW;
     return (t > least ? t : least) * (1 + d->doubt);
 }

@@ -53,6 +53,7 @@ struct at_detector {
     struct at_mem *mem;
     double rate_hz;
     double p;    /* false-alarm probability of one box */
+    double tail; /* of it: at_floor_tail() */
     float doubt; /* relative error of a young floor: thresholds are so much higher; set by the owner
                   */
     bool clipped; /* samples are: what stands around a strong one is its own; set by the owner */

@@ -48,7 +48,7 @@
 #define ENDS        ((size_t)2 * AT_FLOOR_ENDS)
 
 /* Inverse of the normal distribution's upper tail, to 5e-4 (Abramowitz and Stegun 26.2.23). */
-static double tail_z(double p)
+double at_floor_tail(double p)
 {
     double t = sqrt(-2 * log(p < 0.5 ? p : 1 - p));
     double z = t - (2.515517 + t * (0.802853 + t * 0.010328)) /
@@ -56,10 +56,15 @@ static double tail_z(double p)
     return p < 0.5 ? z : -z;
 }
 
+double at_floor_gamma_above(double k, double tail)
+{
+    double a = 1 / (9 * k), r = 1 - a + tail * sqrt(a);
+    return r > 0 ? r * r * r : 0;
+}
+
 double at_floor_gamma_threshold(double k, double p)
 {
-    double a = 1 / (9 * k), r = 1 - a + tail_z(p) * sqrt(a);
-    return r > 0 ? r * r * r : 0;
+    return at_floor_gamma_above(k, at_floor_tail(p));
 }
 
 double at_floor_gamma_quantile(double k, double prob)
@@ -96,7 +101,7 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
     f->sums = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * n, sizeof(float));
     f->local = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->density = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
-    f->bits = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * AT_LOOPS_COLUMNS, sizeof(int32_t));
+    f->bits = at_mem_array_raw(mem, AT_MEM_IQ, 2 * f->column_size * AT_LOOPS_COLUMNS, sizeof(int16_t));
     f->rank = at_mem_array(mem, AT_MEM_IQ, n > ENDS ? n : ENDS, sizeof(int32_t));
     f->upper = at_mem_array(mem, AT_MEM_IQ, n > ENDS ? n : ENDS, sizeof(float));
     f->learned = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
@@ -123,11 +128,12 @@ void at_floor_finish(struct at_floor *f)
         at_mem_free(f->mem, list[i]);
     f->history = f->column = f->sums = f->local = f->density = f->upper = NULL;
     f->learned = f->gains = f->ratio = f->ends = f->end = f->end_now = NULL;
-    f->bits = f->rank = NULL;
+    f->bits = NULL;
+    f->rank = NULL;
 }
 
-/* k-th smallest of a (n), which is reordered (Hoare's find, after Wirth). */
-static float smallest(float *a, size_t n, size_t k)
+/* Hoare's find, after Wirth. */
+float at_floor_smallest(float *a, size_t n, size_t k)
 {
     ptrdiff_t lo = 0, hi = (ptrdiff_t)n - 1, want = (ptrdiff_t)k;
     while (lo < hi) {
@@ -154,7 +160,7 @@ static float smallest(float *a, size_t n, size_t k)
 
 static float quantile(float *a, size_t n, double q)
 {
-    return smallest(a, n, (size_t)(q * (double)(n - 1) + 0.5));
+    return at_floor_smallest(a, n, (size_t)(q * (double)(n - 1) + 0.5));
 }
 
 static int silent(const struct at_floor *f, const float *row)

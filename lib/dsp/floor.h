@@ -15,6 +15,9 @@
 double at_floor_gamma_quantile(double k, double prob);
 /* The same for a probability p of exceeding, down to 1e-30. */
 double at_floor_gamma_threshold(double k, double p);
+/* The same in two steps, where many have one p: tail is what the first makes of p. */
+double at_floor_tail(double p);
+double at_floor_gamma_above(double k, double tail);
 
 #define AT_FLOOR_HISTORY 64 /* epochs */
 #define AT_FLOOR_GAINS   8  /* of which the floor is remembered */
@@ -39,7 +42,7 @@ struct at_floor {
     bool has_end;   /* it is there */
     float *column;  /* scratch */
     float *sums;    /* (column_size, n) means of groups, scratch */
-    int32_t *bits;  /* (column_size, AT_LOOPS_COLUMNS), scratch */
+    int16_t *bits;  /* (2, column_size, AT_LOOPS_COLUMNS), scratch */
     int32_t *rank;  /* (n), scratch */
     float *upper;   /* (n), scratch */
     const struct at_loops *loops;
@@ -84,6 +87,8 @@ void at_floor_set_repeats(struct at_floor *f, float density);
  * shape of the noise for 5 s, or any other for 5 minutes, counts as the floor. RT-safe. */
 void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks,
                      const uint8_t *gated, bool clipped);
+/* k-th smallest of a (n), from 0; a is reordered. */
+float at_floor_smallest(float *a, size_t n, size_t k);
 /* Relative error of a bin's figure: large while it is young. */
 float at_floor_doubt(const struct at_floor *f);
 /* Interpolated to m bins over the same band: out (m). RT-safe. */

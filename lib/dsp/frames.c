@@ -190,14 +190,22 @@ float at_framer_ratio(const struct at_framer *f)
     return f->ratio;
 }
 
+/* Bins [from, to), rising frequency, of b (2 half, 2), which is in FFT order, to 0. */
+static void clear(float *b, unsigned half, unsigned from, unsigned to)
+{
+    unsigned low = to < half ? to : half, high = from > half ? from : half;
+    if (from < low)
+        memset(b + 2 * (from + half), 0, (size_t)(low - from) * 2 * sizeof *b);
+    if (high < to)
+        memset(b + 2 * (high - half), 0, (size_t)(to - high) * 2 * sizeof *b);
+}
+
 /* b: the frame's windowed FFT. Leaves in a the windowed IQ between the edges. */
 static void band_pass(struct at_framer *f)
 {
     unsigned n = f->n, half = n / 2;
-    for (unsigned k = 0; k < f->lo; k++)
-        f->b[2 * (k ^ half)] = f->b[2 * (k ^ half) + 1] = 0;
-    for (unsigned k = f->hi; k < n; k++)
-        f->b[2 * (k ^ half)] = f->b[2 * (k ^ half) + 1] = 0;
+    clear(f->b, half, 0, f->lo);
+    clear(f->b, half, f->hi, n);
     at_plan_run(f->inverse, f->b, f->a);
 }
 

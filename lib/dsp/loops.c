@@ -275,29 +275,56 @@ static void sift(float *restrict rows, size_t t, unsigned n, int32_t *restrict u
         }
 }
 
-/* Bit by bit: a value that as many as `rank` stand below is not above the one looked for. The bits
- * of floats that are not negative rise as they do. */
-static void smallest_of_some(const float *rows, size_t t, unsigned n, unsigned some,
-                             const int32_t *rank, int32_t *restrict bits, float *out)
+/* Bit by bit from bit `top` on: a value that as many as `rank` stand below is not above the one looked for. Codes are
+ * `found` with `flip`. */
+static inline void find_half(const int16_t *restrict half, size_t t, int top, int flip, const int16_t *restrict rank,
+                             uint16_t *restrict found)
 {
-    int32_t found[AT_LOOPS_COLUMNS] = {0}, wanted[AT_LOOPS_COLUMNS] = {0};
-    memcpy(wanted, rank, some * sizeof *rank);
-    for (size_t i = 0; i < t; i++)
-        memcpy(bits + i * AT_LOOPS_COLUMNS, rows + i * n, some * sizeof *rows);
-    for (uint32_t bit = 1u << 30; bit; bit >>= 1) {
-        int32_t below[AT_LOOPS_COLUMNS] = {0}, tried[AT_LOOPS_COLUMNS];
+    for (int bit = 1 << top; bit; bit >>= 1) {
+        int16_t below[AT_LOOPS_COLUMNS] = {0}, tried[AT_LOOPS_COLUMNS];
         for (size_t k = 0; k < AT_LOOPS_COLUMNS; k++)
-            tried[k] = found[k] | (int32_t)bit;
+            tried[k] = (int16_t)((found[k] | bit) ^ flip);
         for (size_t i = 0; i < t; i++)
             for (size_t k = 0; k < AT_LOOPS_COLUMNS; k++)
-                below[k] += bits[i * AT_LOOPS_COLUMNS + k] < tried[k];
+                below[k] = (int16_t)(below[k] + (half[i * AT_LOOPS_COLUMNS + k] < tried[k]));
         for (size_t k = 0; k < AT_LOOPS_COLUMNS; k++)
-            found[k] = below[k] <= wanted[k] ? tried[k] : found[k];
+            found[k] = below[k] <= rank[k] ? (uint16_t)(found[k] | bit) : found[k];
     }
-    memcpy(out, found, some * sizeof *out);
 }
 
-static void smallest(const float *rows, size_t t, unsigned n, const int32_t *rank, int32_t *scratch,
+/* The bits of floats that are not negative rise as they do. By halves of 16 bits, of which a register holds twice as
+ * many: lower ones count where the upper is the one found, else as less or more than any. They are taken less 2^15,
+ * since numbers with a sign are compared faster. */
+static void smallest_of_some(const float *rows, size_t t, unsigned n, unsigned some,
+                             const int32_t *rank, int16_t *restrict scratch, float *out)
+{
+    enum { MANY = AT_LOOPS_COLUMNS, LEAST = INT16_MIN, MOST = INT16_MAX };
+    uint16_t upper[MANY] = {0}, lower[MANY] = {0};
+    int16_t wanted[MANY] = {0}, *restrict low = scratch + t * MANY;
+    int32_t bits[MANY] = {0};
+    for (size_t k = 0; k < some; k++)
+        wanted[k] = (int16_t)rank[k];
+    for (size_t i = 0; i < t; i++) {
+        memcpy(bits, rows + i * n, some * sizeof *rows);
+        for (size_t k = 0; k < MANY; k++) {
+            scratch[i * MANY + k] = (int16_t)(bits[k] >> 16);
+            low[i * MANY + k] = (int16_t)(bits[k] ^ 0x8000);
+        }
+    }
+    find_half(scratch, t, 14, 0, wanted, upper);
+    for (size_t i = 0; i < t; i++)
+        for (size_t k = 0; k < MANY; k++) {
+            int16_t high = scratch[i * MANY + k], found = (int16_t)upper[k], there = low[i * MANY + k];
+            there = high < found ? LEAST : there;
+            low[i * MANY + k] = high > found ? MOST : there;
+        }
+    find_half(low, t, 15, 0x8000, wanted, lower);
+    for (size_t k = 0; k < MANY; k++)
+        bits[k] = (int32_t)upper[k] << 16 | lower[k];
+    memcpy(out, bits, some * sizeof *out);
+}
+
+static void smallest(const float *rows, size_t t, unsigned n, const int32_t *rank, int16_t *scratch,
                      float *out)
 {
     for (unsigned k = 0; k < n; k += AT_LOOPS_COLUMNS)
@@ -395,6 +422,17 @@ static void turn_bins(const float *restrict x, const float *restrict filter, uns
         float re = x[2 * k] * filter[k], im = x[2 * k + 1] * filter[k];
         out[2 * k] = re * cs - im * sn;
         out[2 * k + 1] = re * sn + im * cs;
+    }
+}
+
+/* Sums alone: of a difference beside a sum gcc 12 makes a contraction, asked or not. */
+static void turn(const float *restrict x, const float *restrict by, const float *restrict across, unsigned n,
+                 float *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        float re = x[2 * i], im = x[2 * i + 1];
+        out[2 * i] = re * by[2 * i] + im * across[2 * i];
+        out[2 * i + 1] = re * by[2 * i + 1] + im * across[2 * i + 1];
     }
 }
 
@@ -574,6 +612,7 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .below = below,
     .standing = standing,
     .turn_bins = turn_bins,
+    .turn = turn,
     .decimate = decimate,
     .frame = frame,
     .powers = powers,

@@ -59,9 +59,9 @@ struct at_loops {
     void (*sum_rows)(const float *rows, size_t t, unsigned n, float *out);
     /* floor: values of rows (t, n) outside (0, 1e30) become infinite, used (n) is how many are not;
      * out (n): the rank-th (n, from 0) smallest of each column, none of which is negative;
-     * scratch (t, AT_LOOPS_COLUMNS). */
+     * scratch (2, t, AT_LOOPS_COLUMNS), t below 32768. */
     void (*sift)(float *rows, size_t t, unsigned n, int32_t *used);
-    void (*smallest)(const float *rows, size_t t, unsigned n, const int32_t *rank, int32_t *scratch,
+    void (*smallest)(const float *rows, size_t t, unsigned n, const int32_t *rank, int16_t *scratch,
                      float *out);
     /* detector, of values that are not negative: out (n / per) = sums of `per` bins (a power of two, up to 16) of x (n)
      * times y (n), of which it returns the highest; best (n) = highest; hit (n) where x (n) > limit; mask and weight (n) 0 where there is a
@@ -84,10 +84,12 @@ struct at_loops {
      * product at least off (n) times per_off; else 0. Returns how many are left. */
     unsigned (*standing)(const float *level, const float *sum, const float *off, const float *floor, unsigned n,
                          float per, float per_off, float least, float *out);
-    /* channelizer: out (m, 2) = x (m, 2) filter (m) (cs + i sn); decimation by d of line with taps
+    /* channelizer: out (m, 2) = x (m, 2) filter (m) (cs + i sn); out (n, 2) = x (n, 2) by (n, 2), of
+     * which across is i times by; decimation by d of line with taps
      * pairs (n_taps, 2 alike), n_taps - 1 a multiple of 8, n_out samples out. */
     void (*turn_bins)(const float *x, const float *filter, unsigned m, float cs, float sn,
                       float *out);
+    void (*turn)(const float *x, const float *by, const float *across, unsigned n, float *out);
     void (*decimate)(const float *line, const float *pairs, unsigned n_taps, unsigned d,
                      unsigned n_out, float *out);
     /* framer: b (n, 2) FFT -> power (n) and frame (n) of clipped log10 ratios, rising frequency. */

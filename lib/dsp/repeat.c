@@ -5,9 +5,9 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "lib/dsp/floor.h"
 #include "lib/dsp/loops.h"
 #include "lib/dsp/plan.h"
 
@@ -130,12 +130,6 @@ static float power(const float *z)
     return z[0] * z[0] + z[1] * z[1];
 }
 
-static int by_size(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 /* Mean of what noise gives at lags around this one. */
 static double noise_at(const struct at_repeat *r, unsigned lag)
 {
@@ -144,8 +138,7 @@ static double noise_at(const struct at_repeat *r, unsigned lag)
     from = from + LAGS <= r->n / 2 ? from : r->n / 2 - LAGS;
     for (unsigned i = 0; i < LAGS; i++)
         x[i] = power(r->lags + 2 * (from + i));
-    qsort(x, LAGS, sizeof *x, by_size);
-    return (double)x[LAGS / 2] / MEDIAN;
+    return (double)at_floor_smallest(x, LAGS, LAGS / 2) / MEDIAN;
 }
 
 /* The lag that stands out most, and *ret_over: how far. */

@@ -14,7 +14,7 @@
 #include "lib/dsp/loops.h"
 #include "tests/support/signals.h"
 
-enum { N = 512, PARTS = 26, TAPS = 65, D = 4 };
+enum { N = 512, PARTS = 27, TAPS = 65, D = 4 };
 
 /* What one variant makes of x (4 N): all outputs one after the other. */
 struct outputs {
@@ -86,6 +86,7 @@ static void run_tokens(const struct at_loops *l, const float *x, struct outputs 
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         pairs[i] = x[i / 2];
     l->turn_bins(x, x + 2 * N, N - 3, 0.6f, -0.8f, o->part[10]);
+    l->turn(x, x + 2 * N, x + N, N - 3, o->part[26]);
     l->decimate(line, pairs, (TAPS - 1) * D + 1, D, 31, o->part[11]);
     l->frame(x, o->part[1], N, o->part[12], o->part[13]);
     l->powers(x, o->part[1], N, o->part[14], o->part[15]);
@@ -265,7 +266,8 @@ static void test_the_smallest_is_that_of_a_sorted_column(void **state)
 {
     enum { TALL = 37, COLUMNS = 77 };
     static float rows[TALL * COLUMNS], column[TALL], out[COLUMNS];
-    static int32_t used[COLUMNS], rank[COLUMNS], bits[TALL * AT_LOOPS_COLUMNS];
+    static int32_t used[COLUMNS], rank[COLUMNS];
+    static int16_t bits[2 * TALL * AT_LOOPS_COLUMNS];
     for (size_t v = 0; at_loops_at(v); v++) {
         const struct at_loops *l = at_loops_at(v);
         memset(rows, 0, sizeof rows);
