@@ -58,6 +58,7 @@ struct follower {
 struct catcher {
     double rate_hz, short_bin_hz;
     size_t max_tokens, n;
+    const struct at_place *places;
     bool failed; /* no memory */
     uint64_t by_hand[AT_DRAFT_MAX];
     bool only_by_hand[AT_DRAFT_MAX]; /* whatever the detector says */
@@ -93,13 +94,6 @@ static void on_opened(void *ctx, const struct at_emission *e)
         place = c->by_hand[i] == e->id ? i : place;
     if (c->n < MAX_FOLLOWED)
         c->f[c->n++] = new_run(e, place);
-}
-
-static size_t on_room(void *ctx, uint64_t id)
-{
-    struct catcher *c = ctx;
-    const struct follower *f = find(c, id);
-    return f ? c->max_tokens - f->n : 0;
 }
 
 static bool make_room(struct catcher *c, struct follower *f, size_t n)
@@ -219,6 +213,17 @@ static struct follower *best(struct catcher *c, const struct at_place *p)
         }
     }
     return found;
+}
+
+/* What was opened by hand is not wanted where the detector has made up its mind since, which it does at a scene's end:
+ * its tokens come first. */
+static size_t on_room(void *ctx, uint64_t id)
+{
+    struct catcher *c = ctx;
+    const struct follower *f = find(c, id);
+    if (f && f->place >= 0 && !c->only_by_hand[f->place] && best(c, &c->places[f->place]))
+        return 0;
+    return f ? c->max_tokens - f->n : 0;
 }
 
 /* Edges as the detector would have put them, had it seen the signal: its jitter is some 10 % of the
@@ -463,7 +468,8 @@ int32_t at_examples_make(const struct at_example_spec *spec, int32_t max_example
     struct at_signal_truth truth[64] = {0};
     struct catcher c = {.rate_hz = d.scene.rate_hz,
                         .short_bin_hz = at_band_short_bin_hz(d.scene.rate_hz),
-                        .max_tokens = spec->max_tokens};
+                        .max_tokens = spec->max_tokens,
+                        .places = d.places};
     struct harvest h = {&d, spec->max_tokens, 0, max_examples, frames, ret};
     e = iq ? at_scene_render(&d.scene, 0, iq, truth) : -ENOMEM;
     if (e == 0) {
@@ -514,8 +520,10 @@ int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *fr
                                        .by_hand = cut->by_hand != 0},
                          .n_places = 1,
                          .n_emitters = 1};
-    struct catcher c = {
-        .rate_hz = rate, .short_bin_hz = at_band_short_bin_hz(rate), .max_tokens = cut->max_tokens};
+    struct catcher c = {.rate_hz = rate,
+                        .short_bin_hz = at_band_short_bin_hz(rate),
+                        .max_tokens = cut->max_tokens,
+                        .places = d.places};
     struct harvest h = {&d, cut->max_tokens, 0, 1, frames, ret};
     ret->n_tokens = 0;
     memset(frames, 0, (size_t)cut->max_tokens * COLUMNS * sizeof *frames);

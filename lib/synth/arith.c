@@ -69,8 +69,7 @@ static void noise(struct at_rng *r, float *out, size_t n, float sigma, int add)
     float z[2 * PIECE];
     for (size_t k = 0; k < n; k += 2 * PIECE) {
         size_t m = n - k < 2 * PIECE ? n - k : 2 * PIECE;
-        for (size_t i = 0; 2 * i < m; i++)
-            draws[i] = at_rng_next(r);
+        at_rng_some(r, draws, (m + 1) / 2);
         w->normals(draws, (m + 1) / 2, z);
         w->scale(z, m, sigma, add, out + k);
     }

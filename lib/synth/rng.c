@@ -25,9 +25,9 @@ static inline uint64_t rotl(uint64_t x, int k)
     return (x << k) | (x >> (64 - k));
 }
 
-uint64_t at_rng_next(struct at_rng *r)
+static inline uint64_t next(uint64_t s[4])
 {
-    uint64_t *s = r->s, result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+    uint64_t result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
     s[2] ^= s[0];
     s[3] ^= s[1];
     s[1] ^= s[2];
@@ -35,6 +35,20 @@ uint64_t at_rng_next(struct at_rng *r)
     s[2] ^= t;
     s[3] = rotl(s[3], 45);
     return result;
+}
+
+uint64_t at_rng_next(struct at_rng *r)
+{
+    return next(r->s);
+}
+
+void at_rng_some(struct at_rng *r, uint64_t *ret, size_t n)
+{
+    uint64_t s[4] = {r->s[0], r->s[1], r->s[2], r->s[3]}; /* in registers meanwhile */
+    for (size_t i = 0; i < n; i++)
+        ret[i] = next(s);
+    for (int i = 0; i < 4; i++)
+        r->s[i] = s[i];
 }
 
 double at_rng_uniform(struct at_rng *r, double lo, double hi)

@@ -26,6 +26,7 @@ int at_class_from_name(const char *name); /* -1: none */
 struct at_rng { uint64_t s[4]; double spare; int has_spare; };
 void at_rng_seed(struct at_rng *r, uint64_t seed);
 uint64_t at_rng_next(struct at_rng *r);
+void at_rng_some(struct at_rng *r, uint64_t *ret, size_t n); /* the next n */
 double at_rng_uniform(struct at_rng *r, double lo, double hi);
 double at_rng_log_uniform(struct at_rng *r, double lo, double hi);
 double at_rng_normal(struct at_rng *r);
