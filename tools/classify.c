@@ -303,7 +303,7 @@ const struct at_command at_command_classify = {
     .usage = "[OPTION]... FILE|-",
     .details =
         "FILE: raw .cu8 .cs8 .cs16 .cf32 or another name of theirs (.cfile, .complex16u, .sc16, "
-        "...; beside a PortaPack's .C16 or .C8 its .TXT is read), SigMF, two-channel WAV, or "
+        "...; beside a PortaPack's .C16 or .C8 its .TXT is read), SigMF (an archive too), two-channel WAV, or "
         "SDRangel's .sdriq; - reads raw samples from standard input. The summary's class is that "
         "of the emission with the most energy. An "
         "emission that makes more than 4096 tokens a second is read in part; share_seen says "

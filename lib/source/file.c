@@ -130,12 +130,11 @@ static int open_recording(const char *path, const struct at_file_options *o, int
     rec->format = format >= 0 ? (enum at_iq_format)format : AT_IQ_CU8;
     if (meta[0])
         return at_sigmf_open(meta, o, err, rec);
-    if (has_suffix(path, ".sigmf"))
-        return at_error_set(err, -EINVAL, "%s: a SigMF archive; unpack it first: tar xf %s", path,
-                            path);
     int r = at_recording_open_fd(path, err, &rec->fd, &size, &rec->stream);
     if (r < 0)
         return r;
+    if (!rec->stream && has_suffix(path, ".sigmf"))
+        return at_sigmf_open_archive(path, size, o, err, rec);
     struct at_iq_name name;
     at_iq_name_parse(path, &name);
     parse_header *parse = rec->stream || o->format ? NULL : find_header(path, rec, name.format);

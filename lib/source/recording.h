@@ -45,6 +45,9 @@ int at_recording_pread(int fd, void *buf, size_t n, uint64_t offset);
 
 /* meta: path of the .sigmf-meta. Flags that the caller gave win; ret is filled and owns the data's descriptor. */
 int at_sigmf_open(const char *meta, const struct at_file_options *flags, struct at_error *err, struct at_recording *ret);
+/* ret->fd is open on a SigMF archive of size bytes; fills the rest. Likewise. */
+int at_sigmf_open_archive(const char *path, uint64_t size, const struct at_file_options *flags, struct at_error *err,
+                          struct at_recording *ret);
 /* r->fd is open on a file that begins with RIFF or RF64; fills the rest. */
 int at_wav_parse(const char *path, uint64_t size, struct at_error *err, struct at_recording *r);
 

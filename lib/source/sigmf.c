@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/source/archive.h"
 #include "lib/source/recording.h"
 
 #define META_MAX (16u << 20)
@@ -16,29 +17,19 @@ struct parser {
     const struct at_file_options *flags;
     struct at_error *err;
     struct at_recording *r;
-    uint64_t size; /* of the data, bytes */
+    uint64_t offset, size; /* of the data in its file, bytes */
 };
 
-static int load_json(const char *meta, struct at_error *err, json_t **ret)
+/* The size bytes from offset on of fd, which meta names. */
+static int parse_json(const char *meta, int fd, uint64_t offset, uint64_t size,
+                      struct at_error *err, json_t **ret)
 {
-    int fd;
-    uint64_t size;
-    bool stream;
-    int r = at_recording_open_fd(meta, err, &fd, &size, &stream);
-    if (r < 0)
-        return r;
-    struct at_recording owner = {.fd = fd};
-    char *text = NULL;
-    if (stream || size == 0) {
-        r = at_error_set(err, -EINVAL, "%s: empty or no regular file", meta);
-        goto done;
-    }
-    if (size > META_MAX) {
-        r = at_error_set(err, -E2BIG, "%s: metadata above 16 MiB; take out annotations", meta);
-        goto done;
-    }
-    text = at_mem_alloc(NULL, AT_MEM_OTHER, (size_t)size);
-    r = text ? at_recording_pread(fd, text, (size_t)size, 0) : -ENOMEM;
+    if (size == 0)
+        return at_error_set(err, -EINVAL, "%s: empty or no regular file", meta);
+    if (size > META_MAX)
+        return at_error_set(err, -E2BIG, "%s: metadata above 16 MiB; take out annotations", meta);
+    char *text = at_mem_alloc(NULL, AT_MEM_OTHER, (size_t)size);
+    int r = text ? at_recording_pread(fd, text, (size_t)size, offset) : -ENOMEM;
     if (r < 0) {
         at_error_set(err, r, "%s: %s", meta, strerror(-r));
         goto done;
@@ -50,6 +41,17 @@ static int load_json(const char *meta, struct at_error *err, json_t **ret)
                          je.text);
 done:
     at_mem_free(NULL, text);
+    return r;
+}
+
+static int load_json(const char *meta, struct at_error *err, json_t **ret)
+{
+    struct at_recording owner = {.fd = -1};
+    uint64_t size;
+    bool stream;
+    int r = at_recording_open_fd(meta, err, &owner.fd, &size, &stream);
+    if (r == 0)
+        r = parse_json(meta, owner.fd, 0, stream ? 0 : size, err, ret);
     at_recording_finish(&owner);
     return r;
 }
@@ -240,7 +242,7 @@ static int parse_captures(const struct parser *p, const json_t *captures, uint64
         if (next.sample_start < c.sample_start)
             return at_error_set(p->err, -EINVAL, "%s: captures[%zu] and the next are out of order",
                                 p->meta, i);
-        struct at_segment s = {.offset = header + c.sample_start * size,
+        struct at_segment s = {.offset = p->offset + header + c.sample_start * size,
                                .n = next.sample_start - c.sample_start,
                                .center_hz = c.center_hz,
                                .utc_ns = c.utc_ns};
@@ -254,30 +256,61 @@ static int parse_captures(const struct parser *p, const json_t *captures, uint64
     return r;
 }
 
+/* The samples are where p->offset and p->size say, or beside the metadata where p->r has no file yet. */
+static int parse_root(struct parser *p, const json_t *root)
+{
+    const json_t *global = json_object_get(root, "global"),
+                 *captures = json_object_get(root, "captures");
+    uint64_t trailing = 0;
+    int r = parse_global(p, global);
+    if (r == 0 && captures && !json_is_array(captures))
+        r = at_error_set(p->err, -EINVAL, "%s: \"captures\" must be a list", p->meta);
+    if (r == 0)
+        r = get_count(p, global, "core:trailing_bytes", 0, &trailing);
+    if (r == 0 && p->r->fd < 0)
+        r = open_data(p, global);
+    if (r == 0)
+        r = parse_captures(p, captures, trailing);
+    if (r == 0) {
+        p->r->center_hz = p->r->segments[0].center_hz;
+        p->r->start_utc_ns = p->r->segments[0].utc_ns;
+    }
+    return r;
+}
+
 int at_sigmf_open(const char *meta, const struct at_file_options *flags, struct at_error *err,
                   struct at_recording *ret)
 {
     json_t *root = NULL;
+    struct parser p = {.meta = meta, .flags = flags, .err = err, .r = ret};
     int r = load_json(meta, err, &root);
+    if (r == 0)
+        r = parse_root(&p, root);
+    json_decref(root);
+    return r;
+}
+
+int at_sigmf_open_archive(const char *path, uint64_t size, const struct at_file_options *flags,
+                          struct at_error *err, struct at_recording *ret)
+{
+    json_t *root = NULL;
+    struct at_archive a;
+    int r = at_archive_find(path, ret->fd, size, err, &a);
     if (r < 0)
         return r;
-    struct parser p = {.meta = meta, .flags = flags, .err = err, .r = ret};
-    const json_t *global = json_object_get(root, "global"),
-                 *captures = json_object_get(root, "captures");
-    uint64_t trailing = 0;
-    r = parse_global(&p, global);
-    if (r == 0 && captures && !json_is_array(captures))
-        r = at_error_set(err, -EINVAL, "%s: \"captures\" must be a list", meta);
+    struct parser p = {.meta = path,
+                       .flags = flags,
+                       .err = err,
+                       .r = ret,
+                       .offset = a.data.offset,
+                       .size = a.data.size};
+    r = parse_json(path, ret->fd, a.meta.offset, a.meta.size, err, &root);
     if (r == 0)
-        r = get_count(&p, global, "core:trailing_bytes", 0, &trailing);
-    if (r == 0)
-        r = open_data(&p, global);
-    if (r == 0)
-        r = parse_captures(&p, captures, trailing);
-    if (r == 0) {
-        ret->center_hz = ret->segments[0].center_hz;
-        ret->start_utc_ns = ret->segments[0].utc_ns;
-    }
+        r = parse_root(&p, root);
+    if (r == 0 && a.missing)
+        snprintf(ret->message, sizeof ret->message,
+                 "the archive promises %llu bytes of samples, it holds %llu: cut short",
+                 (unsigned long long)(a.data.size + a.missing), (unsigned long long)a.data.size);
     json_decref(root);
     return r;
 }

@@ -118,9 +118,10 @@ struct at_file_options {
     bool loop;           /* begin again at the end (seamless index) */
 };
 
-/* Opens raw .cu8 .cs8 .cs16 .cs24 .cs32 .cf32 (.cfile .complex .data .complex16s .complex16u), SigMF (-meta, -data or the
- * stem), two-channel WAV, SDRangel's .sdriq, a PortaPack's .C16 or .C8 with its .TXT, or "-" (standard input, raw, needs
- * format and rate). Owner: the caller, who calls ops->destroy. -ENOENT, -EINVAL (names what is missing: "say --rate 250k"), -E2BIG. Thread: any, one at a time. */
+/* Opens raw .cu8 .cs8 .cs16 .cs24 .cs32 .cf32 (.cfile .complex .data .complex16s .complex16u), SigMF (-meta, -data, the
+ * stem or an archive), two-channel WAV, SDRangel's .sdriq, a PortaPack's .C16 or .C8 with its .TXT, or "-" (standard
+ * input, raw, needs format and rate). Owner: the caller, who calls ops->destroy. -ENOENT, -EINVAL (names what is missing:
+ * "say --rate 250k"), -E2BIG. Thread: any, one at a time. */
 int at_source_open_file(const char *path, const struct at_file_options *options, struct at_error *err,
                         struct at_source **ret_source);
 

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test_classify.py ATTUNE SOURCE_ROOT: attune classify and listen from outside, with a model of random weights."""
+import io
 import json
 import os
 import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 import zlib
@@ -254,6 +256,55 @@ class Classify(Case):
             for args in ([], ["--json"]):
                 r = self.attune("classify", *args, self.dir / name)
                 self.assertEqual((r.returncode, r.stderr.decode()), (0, f"attune classify: {self.dir / name}: {said}\n" if said else ""), name)
+
+    def test_each_kind_of_file_gives_the_same(self):
+        tone = np.frombuffer((self.dir / "tone_433.92M_250k.cu8").read_bytes(), np.uint8)
+        x = ((tone.astype(np.int32) - 128) * 256).astype("<i2")
+        wide = x.astype("<i4") << 16
+        packed = wide.view(np.uint8).reshape(-1, 4)[:, 1:].tobytes()
+        center = int(433.92e6)
+
+        def wav(bits, data):
+            auxi = struct.pack("<16H5I", 2024, 1, 1, 1, 0, 0, 0, 0, *[0] * 8, center, 0, 0, 0, 0)
+            head = struct.pack("<4sIHHIIHH4sI", b"fmt ", 16, 1, 2, RATE, RATE * bits // 4, bits // 4, bits, b"auxi", len(auxi))
+            body = b"WAVE" + head + auxi + struct.pack("<4sI", b"data", len(data)) + data
+            return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+        def sdriq(bits, data):
+            head = struct.pack("<IQQII", RATE, center, 1704067200, bits, 0)
+            return head + struct.pack("<I", zlib.crc32(head)) + data
+
+        head = {"core:datatype": "ci16_le", "core:sample_rate": RATE, "core:version": "1.0.0"}
+        capture = {"core:sample_start": 0, "core:frequency": center, "core:datetime": "2024-01-01T00:00:00Z"}
+        meta = json.dumps({"global": head, "captures": [capture], "annotations": []}).encode()
+        for kind in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+            with tarfile.open(self.dir / f"same{kind}.sigmf", "w", format=kind) as tar:
+                for end, data in (("meta", meta), ("data", x.tobytes())):
+                    member = tarfile.TarInfo(f"{'long' * 30}/same.sigmf-{end}")
+                    member.size, member.mtime = len(data), 1704067200.5
+                    tar.addfile(member, io.BytesIO(data))
+        files = {"same16.wav": wav(16, x.tobytes()), "same24.wav": wav(24, packed), "same32.wav": wav(32, wide.tobytes()),
+                 "same16.sdriq": sdriq(16, x.tobytes()), "same24.sdriq": sdriq(24, (wide >> 8).astype("<i4").tobytes()),
+                 "gqrx_20240101_000000_433920000_250000_fc.raw": (x / 32768).astype("<f4").tobytes()}
+        for name, data in files.items():
+            (self.dir / name).write_bytes(data)
+        said = {}
+        for name in [*files, *(f"same{kind}.sigmf" for kind in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT))]:
+            r = self.attune("classify", "--json", self.dir / name)
+            self.assertEqual((r.returncode, r.stderr), (0, b""), name)
+            lines = [json.loads(line) for line in r.stdout.splitlines()[:-1]]
+            self.assertGreater(len(lines), 0, name)
+            said[name] = [{k: v for k, v in line.items() if k not in ("id", "recording", "file", "radio")} for line in lines]
+        first = said["same16.wav"]
+        for name, lines in said.items():
+            self.assertEqual(lines, first, name)
+
+        (self.dir / "BBD_0001.C16").write_bytes(x.tobytes())  # knows no time
+        (self.dir / "BBD_0001.TXT").write_bytes(f"center_frequency={center}\r\nsample_rate={RATE}\r\n".encode())
+        r = self.attune("classify", "--json", self.dir / "BBD_0001.C16")
+        self.assertEqual((r.returncode, r.stderr), (0, b""))
+        lines = [json.loads(line) for line in r.stdout.splitlines()[:-1]]
+        self.assertEqual([line["center_hz"] for line in lines], [line["center_hz"] for line in first])
 
     def test_captures_tuned_apart_are_no_one_band(self):
         data = self.dir / "two.sigmf-data"

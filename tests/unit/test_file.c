@@ -54,7 +54,7 @@ static void bad_files_say_what_to_do(void **state)
     open_bad(put("half_250k.cs16", "abc", 3), NULL, -EINVAL, "empty");
     open_bad(put("norate.cu8", "abcd", 4), NULL, -EINVAL, "say --rate 250k");
     open_bad(put("what_250k.bin", "abcd", 4), NULL, -EINVAL, "say --format cu8");
-    open_bad(put("archive.sigmf", "abcd", 4), NULL, -EINVAL, "tar xf");
+    open_bad(put("archive.sigmf", "abcd", 4), NULL, -EINVAL, "tar -xf");
     snprintf(name, sizeof name, "%s", folder);
     open_bad(name, &raw_cu8, -EISDIR, "name a recording");
     struct at_file_options o = {.format = "cu9", .rate_hz = 1e6};
