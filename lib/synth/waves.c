@@ -223,17 +223,18 @@ static inline float pulse_at(const float *restrict sym, long n_sym, long k, cons
     return v;
 }
 
+typedef float two __attribute__((vector_size(8)));
+typedef float two_u __attribute__((vector_size(8), aligned(4), may_alias));
+
+/* I and Q side by side: neither sum waits for the other's values. */
 static inline void pulse2_at(const float *restrict sym, long n_sym, long k, const float *restrict g,
                              int span, float *restrict out)
 {
-    float re = 0, im = 0;
+    two v = {0, 0};
     long lo = k < 0 ? -k : 0, hi = n_sym - k < span ? n_sym - k : span;
-    for (long j = lo; j < hi; j++) {
-        re += sym[2 * (k + j)] * g[j];
-        im += sym[2 * (k + j) + 1] * g[j];
-    }
-    out[0] = re;
-    out[1] = im;
+    for (long j = lo; j < hi; j++)
+        v += *(const two_u *)(sym + 2 * (k + j)) * g[j];
+    *(two_u *)out = v;
 }
 
 static void pulse(const struct at_taps *t, const float *restrict sym, size_t n_sym, double t0,
