@@ -13,6 +13,7 @@
 #define CUTOFF      0.46 /* -6 dB point in channel rates */
 #define ATTENUATION 72.0
 #define LINE        32   /* blocks after which the delay line, far longer than one, is moved */
+#define SOME        32   /* values on the stack */
 #define MIN_INVERSE 128 /* so that TAPS fit into half of it */
 
 struct at_channel {
@@ -91,9 +92,16 @@ static void make_filter(struct at_channel *c)
     double gain = 1.0 / c->shape.n_block;
     at_window_lowpass(c->proto, TAPS, CUTOFF, ATTENUATION);
     bool whole = c->n == c->shape.n_block;
-    for (unsigned k = 0; k <= c->n / 2; k++) { /* symmetric */
-        double r = whole ? 1 : at_window_zero_phase(c->proto, TAPS, (double)k / c->n);
-        c->filter[k] = c->filter[(c->n - k) % c->n] = (float)(gain * r);
+    for (unsigned at = 0; at <= c->n / 2; at += SOME) { /* symmetric */
+        double f[SOME], r[SOME];
+        for (unsigned i = 0; i < SOME; i++) {
+            f[i] = (double)(at + i) / c->n;
+            r[i] = 1;
+        }
+        if (!whole)
+            at_window_zero_phases(c->proto, TAPS, f, SOME, r);
+        for (unsigned i = 0, k = at; i < SOME && k <= c->n / 2; i++, k++)
+            c->filter[k] = c->filter[(c->n - k) % c->n] = (float)(gain * r[i]);
     }
 }
 
@@ -220,12 +228,19 @@ void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const
     }
 }
 
-double at_channel_response(const struct at_channel *c, double f_hz)
+void at_channel_responses(const struct at_channel *c, const double *f_hz, unsigned n, double *ret)
 {
-    if (c->shape.decimation > 1)
-        return at_window_response(c->taps, c->n_taps,
-                                  f_hz / c->shape.rate_hz / c->shape.decimation);
-    if (c->n == c->shape.n_block)
-        return 1;
-    return at_window_response(c->proto, TAPS, f_hz / c->shape.rate_hz);
+    bool two = c->shape.decimation > 1, whole = c->n == c->shape.n_block;
+    for (unsigned at = 0; at < n; at += SOME) {
+        unsigned m = n - at < SOME ? n - at : SOME;
+        double f[SOME], r[SOME];
+        for (unsigned i = 0; i < m; i++) {
+            f[i] = f_hz[at + i] / c->shape.rate_hz / (two ? c->shape.decimation : 1);
+            r[i] = 1;
+        }
+        if (two || !whole)
+            at_window_zero_phases(two ? c->taps : c->proto, two ? c->n_taps : TAPS, f, m, r);
+        for (unsigned i = 0; i < m; i++)
+            ret[at + i] = r[i] * r[i];
+    }
 }

@@ -51,7 +51,7 @@ unsigned at_channel_lag(const struct at_channel *c);
  * rate. RT-safe. */
 void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const float *dc,
                     float *out);
-/* Power response at f_hz in the channel. */
-double at_channel_response(const struct at_channel *c, double f_hz);
+/* Power response at f_hz (n) in the channel: ret (n), which may be f_hz. */
+void at_channel_responses(const struct at_channel *c, const double *f_hz, unsigned n, double *ret);
 
 #endif

@@ -48,14 +48,20 @@ struct at_feed {
 static int make_framer(struct at_feed *f)
 {
     const struct at_feed_config *c = &f->config;
+    unsigned half = c->n_bins / 2;
     float *response = at_mem_array(f->mem, AT_MEM_FRAMES, c->n_bins, sizeof(float));
-    if (!response)
+    double *r = at_mem_array(f->mem, AT_MEM_FRAMES, half + 1, sizeof *r);
+    if (!response || !r) {
+        at_mem_free(f->mem, response);
+        at_mem_free(f->mem, r);
         return -ENOMEM;
-    for (unsigned k = 0; k <= c->n_bins / 2; k++) { /* symmetric */
-        float r = (float)at_channel_response(f->channel,
-                                             ((double)k / c->n_bins - 0.5) * c->shape.rate_hz);
-        response[k] = response[(c->n_bins - k) % c->n_bins] = r;
     }
+    for (unsigned k = 0; k <= half; k++) /* symmetric */
+        r[k] = ((double)k / c->n_bins - 0.5) * c->shape.rate_hz;
+    at_channel_responses(f->channel, r, half + 1, r);
+    for (unsigned k = 0; k <= half; k++)
+        response[k] = response[(c->n_bins - k) % c->n_bins] = (float)r[k];
+    at_mem_free(f->mem, r);
     struct at_framer_config fc = {.n_bins = c->n_bins,
                                   .rate_hz = c->shape.rate_hz,
                                   .f_lo_hz = c->f_lo_hz - c->shape.center_hz,

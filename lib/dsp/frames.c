@@ -213,18 +213,15 @@ static void band_pass(struct at_framer *f)
 _Static_assert(FREQ_STEPS == 2 * AT_AUX_HIST + 1, "a column is an eighth of the bandwidth");
 
 /* Sums of weights by bucket into out (n_out), times share; bucket numbers count from `first`, those
- * outside go to the ends. Four sums, so that neighbours in one bucket need not wait for one
- * another. n: a multiple of 4. */
-static void histogram(const int32_t *restrict bucket, const float *restrict weight, unsigned n,
-                      unsigned first, float share, float *restrict out)
+ * outside go to the ends. */
+static void histogram(const struct at_framer *f, const float *weight, unsigned n_buckets, unsigned first, float share,
+                      float *out)
 {
-    float h[4][FREQ_STEPS] = {0};
-    for (unsigned i = 0; i < n; i += 4)
-        for (unsigned k = 0; k < 4; k++)
-            h[k][bucket[i + k]] += weight[i + k];
-    for (unsigned k = 0; k < FREQ_STEPS; k++) {
+    float sums[FREQ_STEPS];
+    f->loops->histogram(f->bucket, weight, f->n, n_buckets, sums);
+    for (unsigned k = 0; k < n_buckets; k++) {
         unsigned to = k < first ? 0 : k - first < AT_AUX_HIST ? k - first : AT_AUX_HIST - 1;
-        out[to] += ((h[0][k] + h[1][k]) + (h[2][k] + h[3][k])) * share;
+        out[to] += sums[k] * share;
     }
 }
 
@@ -240,7 +237,7 @@ static void envelope(struct at_framer *f, float *aux)
     float rms2 = s2 / s0, kurtosis = s4 / s0 / (rms2 * rms2), share = 1 / s0;
     aux[AT_AUX_KURTOSIS] = fminf(fmaxf(log2f(kurtosis), -1), 5);
     f->loops->buckets(f->power, n, 16 / rms2, AT_AUX_HIST - 1, f->bucket);
-    histogram(f->bucket, f->in_w2, n, 0, share, aux + AT_AUX_ENV);
+    histogram(f, f->in_w2, AT_AUX_HIST, 0, share, aux + AT_AUX_ENV);
 }
 
 /* A line near the border of two columns, such as a carrier amid its own edges, would fall into one
@@ -277,7 +274,7 @@ static void frequency(struct at_framer *f, float *aux)
     float std = sqrtf(fmaxf(s[2] * share - mean * mean, 0));
     aux[AT_AUX_FREQ_STD] = std;
     keep_home(f, mean, std);
-    histogram(f->bucket, weight, n, AT_AUX_HIST / 2, share, aux + AT_AUX_FREQ);
+    histogram(f, weight, FREQ_STEPS, AT_AUX_HIST / 2, share, aux + AT_AUX_FREQ);
 }
 
 static void make_frame(struct at_framer *f, float *frame)

@@ -557,6 +557,73 @@ static void frequency(const float *restrict re, const float *restrict im, unsign
     }
 }
 
+/* Four sums of each, one for every fourth value, so that neighbours in one bucket need not wait for one another. */
+static void scatter(const int32_t *restrict bucket, const float *restrict weight, unsigned n, unsigned n_buckets,
+                    float *restrict sums)
+{
+    float h[4][AT_LOOPS_FREQ_STEPS] = {0};
+    for (unsigned i = 0; i < n; i += 4)
+        for (unsigned k = 0; k < 4; k++)
+            h[k][bucket[i + k]] += weight[i + k];
+    for (unsigned k = 0; k < n_buckets; k++)
+        sums[k] = (h[0][k] + h[1][k]) + (h[2][k] + h[3][k]);
+}
+
+#ifdef __AVX2__
+#define EACH (HELD / 4) /* buckets of a register, four sums each */
+#define SOME 8          /* buckets: each looks at all values, which is faster than to wait for one sum after the other */
+typedef int32_t held_bits __attribute__((vector_size(4 * HELD)));
+typedef int32_t four_bits __attribute__((vector_size(16)));
+typedef int32_t four_bits_u __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Four values to each bucket of a register. */
+INLINE held_bits four(const void *x)
+{
+    four_bits v = *(const four_bits_u *)x;
+#if HELD == 16
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+#else
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3, 0, 1, 2, 3);
+#endif
+}
+
+static void few(const int32_t *restrict bucket, const float *restrict weight, unsigned n, float *restrict lane)
+{
+    held sum[SOME / EACH] = {{0}};
+    held_bits which[SOME / EACH];
+    UNROLL
+    for (size_t s = 0; s < SOME / EACH; s++)
+        for (size_t k = 0; k < HELD; k++)
+            which[s][k] = (int32_t)(s * EACH + k / 4);
+    for (size_t i = 0; i < n; i += 4) {
+        held_bits at = four(bucket + i), w = four(weight + i);
+        UNROLL
+        for (size_t s = 0; s < SOME / EACH; s++)
+            sum[s] += (held)((held_bits)(at == which[s]) & w);
+    }
+    UNROLL
+    for (size_t s = 0; s < SOME / EACH; s++)
+        *(held_u *)(lane + s * HELD) = sum[s];
+}
+#else
+#define SOME 0
+static void few(const int32_t *bucket, const float *weight, unsigned n, float *lane)
+{
+}
+#endif
+
+static void histogram(const int32_t *bucket, const float *weight, unsigned n, unsigned n_buckets, float *sums)
+{
+    float lane[4 * SOME + 4] = {0};
+    if (n_buckets > SOME) {
+        scatter(bucket, weight, n, n_buckets, sums);
+        return;
+    }
+    few(bucket, weight, n, lane);
+    for (unsigned k = 0; k < n_buckets; k++)
+        sums[k] = (lane[4 * k] + lane[4 * k + 1]) + (lane[4 * k + 2] + lane[4 * k + 3]);
+}
+
 static void sums2(const float *restrict p, const float *restrict q, const float *restrict w,
                   unsigned n, float ret[2])
 {
@@ -619,6 +686,7 @@ const struct at_loops CAT(loops, AT_ISA) = {
     .buckets = buckets,
     .turns = turns,
     .frequency = frequency,
+    .histogram = histogram,
     .sums2 = sums2,
     .sums3 = sums3,
 };

@@ -104,6 +104,8 @@ struct at_loops {
      * AT_LOOPS_FREQ_STEPS it falls into. */
     void (*frequency)(const float *re, const float *im, unsigned n, float mid, float inv, float *v,
                       float *weight, int32_t *bucket);
+    /* sums (n_buckets): of weight (n, a multiple of 4) by bucket (n), each below n_buckets. */
+    void (*histogram)(const int32_t *bucket, const float *weight, unsigned n, unsigned n_buckets, float *sums);
     /* Sums over n (a multiple of 8) in lanes of eight: p q, w p; and w, w v, w v v. */
     void (*sums2)(const float *p, const float *q, const float *w, unsigned n, float ret[2]);
     void (*sums3)(const float *w, const float *v, unsigned n, float ret[3]);

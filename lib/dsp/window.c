@@ -2,8 +2,11 @@
 #include "lib/dsp/window.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "lib/base/bessel.h"
+
+#define AT_ONCE 8 /* sums that need not wait for one another */
 
 static const struct {
     const char *name;
@@ -86,17 +89,33 @@ void at_window_lowpass(float *h, unsigned n_taps, double cutoff, double attenuat
         h[i] = (float)(h[i] / sum);
 }
 
+void at_window_zero_phases(const float *h, unsigned n_taps, const double *f, unsigned n, double *ret)
+{
+    const float *mid = h + n_taps / 2;
+    double c1[AT_ONCE], before[AT_ONCE], now[AT_ONCE], r[AT_ONCE];
+    for (unsigned at = 0; at < n; at += AT_ONCE) {
+        unsigned m = n - at < AT_ONCE ? n - at : AT_ONCE;
+        for (unsigned k = 0; k < AT_ONCE; k++) {
+            /* cos of multiples by Chebyshev's recurrence: one cosine a frequency */
+            c1[k] = now[k] = k < m ? cos(2 * M_PI * f[at + k]) : 0;
+            before[k] = 1;
+            r[k] = (double)mid[0];
+        }
+        for (unsigned i = 1; i <= n_taps / 2; i++)
+            for (unsigned k = 0; k < AT_ONCE; k++) {
+                r[k] += (double)(2 * mid[i]) * now[k];
+                double next = 2 * c1[k] * now[k] - before[k];
+                before[k] = now[k];
+                now[k] = next;
+            }
+        memcpy(ret + at, r, m * sizeof *ret);
+    }
+}
+
 double at_window_zero_phase(const float *h, unsigned n_taps, double f)
 {
-    /* cos of multiples by Chebyshev's recurrence: one cosine a frequency */
-    const float *mid = h + n_taps / 2;
-    double c1 = cos(2 * M_PI * f), before = 1, now = c1, r = mid[0];
-    for (unsigned i = 1; i <= n_taps / 2; i++) {
-        r += 2 * mid[i] * now;
-        double next = 2 * c1 * now - before;
-        before = now;
-        now = next;
-    }
+    double r;
+    at_window_zero_phases(h, n_taps, &f, 1, &r);
     return r;
 }
 

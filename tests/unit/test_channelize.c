@@ -36,7 +36,7 @@ static float *cut(const float *iq, const struct at_channel_shape *shape, size_t 
     }
     if (ret_response)
         for (int i = 0; i < 2; i++)
-            (*ret_response)[i] = at_channel_response(c, (*ret_response)[i]);
+            at_channel_responses(c, &(*ret_response)[i], 1, &(*ret_response)[i]);
     memmove(out, out + 2 * (size_t)lag, (n - lag) * 8);
     *ret_n = n - lag;
     at_channel_destroy(c);

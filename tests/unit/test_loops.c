@@ -91,8 +91,10 @@ static void run_tokens(const struct at_loops *l, const float *x, struct outputs 
     l->frame(x, o->part[1], N, o->part[12], o->part[13]);
     l->powers(x, o->part[1], N, o->part[14], o->part[15]);
     l->buckets(o->part[14], N, 20, 7, o->bucket[0]);
+    l->histogram(o->bucket[0], o->part[15], N, 8, o->part[20] + 8);
     l->turns(x, N, o->part[16], o->part[17]);
     l->frequency(o->part[16], o->part[17], N, 0.1f, 5, o->part[18], o->part[19], o->bucket[1]);
+    l->histogram(o->bucket[1], o->part[19], N, AT_LOOPS_FREQ_STEPS, o->part[20] + 16);
     l->sums2(o->part[14], o->part[15], o->part[1], N, o->part[20]);
     l->sums3(o->part[19], o->part[18], N, o->part[21]);
 }
