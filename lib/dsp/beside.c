@@ -5,6 +5,7 @@
 
 #include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
+#include "lib/dsp/product.h"
 
 #define FAR_STRONGER 20.0 /* 13 dB */
 #define NEXT         1.0  /* widths to either side in which a far stronger one makes a new one doubtful */
@@ -221,7 +222,7 @@ bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const st
         double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
         /* What is next to a strong one shares short bins with it: there it looks stronger than it is. */
         bool next = gap < fmax(NEXT * width, 2.5 * t->rate_hz / t->n_fast) && r[j].peak > FAR_STRONGER * r[i].peak;
-        if ((e->clipped && (ratio > AT_LINK_WEAKER_FAR || next)) ||
+        if ((e->clipped && (next || (ratio > AT_LINK_WEAKER_FAR && at_product_of(t, e, r, i, j)))) ||
             (!r[j].steady && ratio > AT_LINK_WEAKER && gap < REACH * width) ||
             (ratio > FAR_STRONGER && gap < REACH * width && is_click(t, e, &r[j], first, end)))
             return true;

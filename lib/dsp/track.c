@@ -599,7 +599,7 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
             k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
         if (!k)
             return -ENOMEM;
-        k->fringe = is_new ? regions[i].over > 0 || at_beside_fringe(t, epoch, regions, i) || at_beside_lobe(t, epoch, regions, n, i, true)
+        k->fringe = is_new ? regions[i].over > 0 || at_beside_product(epoch, regions, i) || at_beside_fringe(t, epoch, regions, i) || at_beside_lobe(t, epoch, regions, n, i, true)
                           : k->fringe;
         k->faint = is_new ? regions[i].faint : k->faint;
         see(k, &regions[i]);

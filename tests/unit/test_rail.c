@@ -10,7 +10,7 @@
 #include "tests/support/band_log.h"
 #include "tests/support/signals.h"
 
-enum { N = 20480, PER = 128, CELLS = N / PER, SEEDS = 8, LONG = 600000, UNIT = 400 };
+enum { N = 20480, PER = 128, CELLS = N / PER, SEEDS = 8, FEW = 4, LONG = 600000, UNIT = 400 };
 
 static void clip(float *iq, size_t n, float rail)
 {
@@ -130,12 +130,46 @@ static void test_products_are_none(void **state)
     assert_true(far <= 1);
 }
 
+/* Scenes, of FEW, in which one of 20 kHz at weak_hz, on until `end`, is found beside a carrier at 120 kHz that is there from `from`
+ * on, 20 dB stronger, and clips by 4 dB all along; and nothing else is. */
+static unsigned weak_found(double weak_hz, size_t end, size_t from)
+{
+    unsigned found = 0;
+    for (uint64_t seed = 0; seed < FEW; seed++) {
+        struct band_log l = {0};
+        float *iq = sig_noise(LONG, -45, seed + 1);
+        bool there = false;
+        sig_add_wide(iq, 0, end, weak_hz / 1e6, 0.02, -34, seed);
+        sig_add_tone(iq, from, LONG, 0.12, -14);
+        clip(iq, LONG, 0.12f);
+        quantise(iq, LONG, 0.12f / 127);
+        assert_int_equal(log_run(&l, iq, LONG, 1e6), 0);
+        for (unsigned i = 0; i < l.n; i++)
+            there |= l.e[i].f_lo_hz < weak_hz && l.e[i].f_hi_hz > weak_hz && (double)l.e[i].end > 0.95 * (double)end;
+        found += there && l.n == 2;
+        free(l.frames);
+        free(iq);
+    }
+    return found;
+}
+
+/* What lies where no product does is another, though samples clip all along; and so is what was there before. */
+static void test_weak_ones_are_not_lost(void **state)
+{
+    (void)state;
+    unsigned beside = weak_found(-230e3, LONG, 0), before = weak_found(-360e3, 180000, 200000);
+    print_message("weak ones: found where no product lies in %u, and at -3 f, before it clips, in %u of %d scenes (all)\n", beside, before, FEW);
+    assert_int_equal(beside, FEW);
+    assert_int_equal(before, FEW);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_pile_up_at_a_rail),
         cmocka_unit_test(test_what_does_not_clip_does_not),
         cmocka_unit_test(test_products_are_none),
+        cmocka_unit_test(test_weak_ones_are_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
