@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""count.py TESTLOG.json: what a meson test run passed and failed, in cases where a program says them, else programs.
+"""What a meson test run passed and failed, in cases where a program says them, else programs.
 
 Prints "PASSED FAILED"; names what failed on stderr with the end of its output.
 SPDX-License-Identifier: GPL-3.0-or-later
 """
+import argparse
 import json
 import re
 import sys
@@ -25,8 +26,11 @@ def cases(test):
 
 
 def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("testlog", help="such as build/meson-logs/testlog.json")
+    a = p.parse_args()
     passed = failed = skipped = 0
-    with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
+    with open(a.testlog, encoding="utf-8", errors="replace") as log:
         for line in log:
             test = json.loads(line)
             if test["result"] == "SKIP":

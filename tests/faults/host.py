@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Faults of the host, one row each: what is done to a running attuned, what it counts, what it logs, how it comes back.
 Each row is asserted; samples must go on through all but the frozen stage. Rows of receivers: receiver.py.
-Usage: host.py ATTUNED MODULES (as root: disk full and the frozen stage need mounts and ptrace)"""
+As root: disk full and the frozen stage need mounts and ptrace."""
+import argparse
 import ctypes
 import json
 import os
@@ -15,10 +16,17 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../support"))
-import attuned  # noqa: E402
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("attuned", help="the program, such as build/daemon/attuned")
+parser.add_argument("modules", help="the folder of the simulated radio's module, such as build/soapy-sim")
+parser.add_argument("row", nargs="*", help="these faults alone, such as no_memory")
+a = parser.parse_args()
+
+import attuned  # noqa: E402  (reads the program's path from argv too)
 from attuned import Daemon, check, write_model  # noqa: E402
 
-MODULES = os.path.abspath(sys.argv[2])
+MODULES = os.path.abspath(a.modules)
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 running = []
 LIMIT_S = 300  # a loaded machine is slow, not wrong
@@ -282,13 +290,16 @@ ROWS = [clock_jumps, descriptors, no_memory, full_disk, read_only_cache, two_ins
 
 
 def main():
-    only = sys.argv[3:]
+    names = [f.__name__ for f in ROWS]
+    unknown = [name for name in a.row if name not in names]
+    if unknown:
+        parser.error(f"no row {unknown[0]}; there are {', '.join(names)}")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_model("model.safetensors")
         try:
             for f in ROWS:
-                if not only or f.__name__ in only:
+                if not a.row or f.__name__ in a.row:
                     f()
         finally:
             for p in running:

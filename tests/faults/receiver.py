@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every fault of the simulated receiver, and of its helper process, under a whole attuned: what it counts, what it shows
-and logs, how it comes back. One row each, four radios to a daemon (the log lets 20 lines of a kind pass in 10 s).
-Usage: receiver.py ATTUNED MODULES [ROW...]"""
+and logs, how it comes back. One row each, four radios to a daemon (the log lets 20 lines of a kind pass in 10 s)."""
+import argparse
 import json
 import os
 import re
@@ -14,11 +14,18 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../support"))
-import attuned  # noqa: E402
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("attuned", help="the program, such as build/daemon/attuned")
+parser.add_argument("modules", help="the folder of the simulated radio's module, such as build/soapy-sim")
+parser.add_argument("row", nargs="*", help="these faults alone, such as unplug")
+a = parser.parse_args()
+
+import attuned  # noqa: E402  (reads the program's path from argv too)
 from attunesim import counts  # noqa: E402
 from attuned import Daemon, check, write_model  # noqa: E402
 
-MODULES = os.path.abspath(sys.argv[2])
+MODULES = os.path.abspath(a.modules)
 RATE = 64000
 AT = f"@{3 * RATE}"  # three seconds after the start
 LIMIT_S = 400  # a loaded machine is slow, not wrong
@@ -183,7 +190,11 @@ class Group(threading.Thread):
 
 
 def main():
-    rows = [r for r in ROWS if not sys.argv[3:] or r.name in sys.argv[3:]]
+    names = [r.name for r in ROWS]
+    unknown = [name for name in a.row if name not in names]
+    if unknown:
+        parser.error(f"no row {unknown[0]}; there are {', '.join(names)}")
+    rows = [r for r in ROWS if not a.row or r.name in a.row]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         write_model("model.safetensors")
