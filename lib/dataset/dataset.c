@@ -98,9 +98,7 @@ static void on_opened(void *ctx, const struct at_emission *e)
 
 static bool make_room(struct catcher *c, struct follower *f, size_t n)
 {
-    size_t room = f->room ? f->room : FIRST_ROOM;
-    while (room < n)
-        room *= 2;
+    size_t room = n > FIRST_ROOM ? c->max_tokens : FIRST_ROOM;
     float *more = room > f->room ? realloc(f->frames, room * COLUMNS * sizeof *more) : f->frames;
     c->failed = c->failed || !more;
     if (!more)

@@ -115,6 +115,27 @@ static void spread(const uint8_t *restrict from, unsigned n, uint8_t *restrict t
     }
 }
 
+static void widen(const uint8_t *restrict from, unsigned n, uint8_t *restrict to)
+{
+    for (size_t j = 0; j < n; j++)
+        to[2 * j] = to[2 * j + 1] = from[j];
+}
+
+/* Marks the bins of cells (n / per) with a flag; scratch (n). */
+static void mark_bins(const uint8_t *flag, unsigned n, unsigned per, uint8_t *scratch, uint8_t *restrict hit)
+{
+    for (unsigned h = per; h > 2; h /= 2) {
+        unsigned count = n / h;
+        widen(flag, count, scratch);
+        flag = scratch;
+        scratch += 2 * (size_t)count;
+    }
+    if (per > 1)
+        spread(flag, n / 2, hit);
+    for (size_t k = 0; per == 1 && k < n; k++)
+        hit[k] |= flag[k];
+}
+
 static void join(const float *restrict from, unsigned n, float *restrict to)
 {
     for (size_t j = 0; j < n; j++)
@@ -179,12 +200,7 @@ static void boxes(const struct at_loops_boxes *b, const float *cells, const floa
             memset(flag[width - 1], 0, 2 * (size_t)count);
         spread(flag[width], count, flag[width - 1]);
     }
-    if (b->per == 1)
-        for (size_t k = 0; k < b->n; k++)
-            b->hit[k] |= flag[0][k];
-    for (size_t j = 0; b->per > 1 && j < b->n / b->per; j++)
-        if (flag[0][j])
-            memset(b->hit + j * b->per, 1, b->per);
+    mark_bins(flag[0], b->n, b->per, b->flags + 2 * (size_t)(b->n / b->per), b->hit);
 }
 
 static void mark(const struct at_loops_pass *p, const float *cells, float top, size_t level)

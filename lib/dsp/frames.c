@@ -179,10 +179,14 @@ static void spectrum(struct at_framer *f, float *out)
 
 static void occupied(struct at_framer *f)
 {
-    float s = 0;
-    for (unsigned k = f->lo; k < f->hi; k++)
-        s += f->power[k] * f->scale[k];
-    f->ratio = s / (float)(f->hi - f->lo);
+    float s[4] = {0}; /* each waits for itself */
+    unsigned k = f->lo;
+    for (; k + 4 <= f->hi; k += 4)
+        for (unsigned i = 0; i < 4; i++)
+            s[i] += f->power[k + i] * f->scale[k + i];
+    for (; k < f->hi; k++)
+        s[0] += f->power[k] * f->scale[k];
+    f->ratio = ((s[0] + s[1]) + (s[2] + s[3])) / (float)(f->hi - f->lo);
 }
 
 float at_framer_ratio(const struct at_framer *f)
@@ -257,7 +261,8 @@ static void keep_home(struct at_framer *f, float mean, float std)
     float shift = (off < 0 ? -inner : inner) - off + 1;
     for (unsigned i = 0; i < f->n; i++) {
         float v = (f->phase[i] + shift) * AT_AUX_HIST;
-        f->bucket[i] = (int32_t)fminf(fmaxf(v, 0), FREQ_STEPS - 1);
+        v = v > 0 ? v : 0;
+        f->bucket[i] = (int32_t)(v < FREQ_STEPS - 1 ? v : FREQ_STEPS - 1);
     }
 }
 

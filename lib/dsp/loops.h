@@ -17,7 +17,7 @@ struct at_loops_boxes {
     unsigned n, per, most; /* bins; of a cell: half the narrowest box; widest box */
     const float *room;     /* per width, n / half of it values: what a box's sum is compared with */
     float *sums;           /* (n / per) scratch */
-    uint8_t *flags;        /* (2, n / per) scratch */
+    uint8_t *flags;        /* (2, n) scratch */
     uint8_t *hit;          /* (n) set to 1 where a box stands out */
 };
 

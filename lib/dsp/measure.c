@@ -20,6 +20,8 @@
 #define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
 #define RUN_LEVEL   0.5f /* of the level of two while on */
 #define RUN_ROWS    12   /* for which both together are on at least */
+#define ROWS        8    /* summed together */
+#define SOME        256  /* values on the stack */
 #define LEAD        0.4f /* of their sum, by which one stands above the other */
 #define TURNS       4
 #define BOTH_ON     0.45f /* of the level: no row in which FSK changes over shows that of both */
@@ -53,27 +55,31 @@ static double noise_between(const struct at_map *m, unsigned lo, unsigned hi)
     return s;
 }
 
-/* Per row: power between lo and hi in full-scale^2. Several rows at a time, as each sum waits for itself. */
+/* Sums of bins lo to hi of rows t on, up to ROWS of them: as each sum waits for itself. Returns how many. */
+static size_t row_sums(const struct at_map *m, unsigned lo, unsigned hi, size_t t, float *s)
+{
+    const float *row = m->rows + t * m->n;
+    size_t some = m->t - t < ROWS ? m->t - t : ROWS;
+    memset(s, 0, ROWS * sizeof *s);
+    if (some == ROWS)
+        for (unsigned k = lo; k < hi; k++)
+            for (size_t i = 0; i < ROWS; i++)
+                s[i] += row[i * m->n + k];
+    else
+        for (size_t i = 0; i < some; i++)
+            for (unsigned k = lo; k < hi; k++)
+                s[i] += row[i * m->n + k];
+    return some;
+}
+
+/* Per row: power between lo and hi in full-scale^2. */
 static void row_power(const struct at_map *m, double rate_hz, unsigned lo, unsigned hi, float *out)
 {
-    enum { ROWS = 8 };
-    float bin = (float)(rate_hz / m->n);
-    size_t t = 0;
-    for (; t + ROWS <= m->t; t += ROWS) {
-        const float *row = m->rows + t * m->n;
-        float s[ROWS] = {0};
-        for (unsigned k = lo; k < hi; k++)
-            for (unsigned i = 0; i < ROWS; i++)
-                s[i] += row[(size_t)i * m->n + k];
-        for (unsigned i = 0; i < ROWS; i++)
+    float bin = (float)(rate_hz / m->n), s[ROWS];
+    for (size_t t = 0, some; t < m->t; t += some) {
+        some = row_sums(m, lo, hi, t, s);
+        for (size_t i = 0; i < some; i++)
             out[t + i] = s[i] * bin;
-    }
-    for (; t < m->t; t++) {
-        const float *row = m->rows + t * m->n;
-        float s = 0;
-        for (unsigned k = lo; k < hi; k++)
-            s += row[k];
-        out[t] = s * bin;
     }
 }
 
@@ -129,15 +135,19 @@ double at_measure_alike(const struct at_map *m, double rate_hz, const struct at_
 /* Level of a + b while on: mean of what is above the mean. */
 static float level_of_both(const float *a, const float *b, size_t t)
 {
+    const struct at_loops *l = at_loops_best();
     float level = 0;
     for (int pass = 0; pass < 2; pass++) {
         double s = 0;
         size_t n = 0;
-        for (size_t i = 0; i < t; i++)
-            if (a[i] + b[i] >= level) {
-                s += (double)(a[i] + b[i]);
-                n++;
-            }
+        for (size_t i = 0; i < t; i += SOME) {
+            size_t m = t - i < SOME ? t - i : SOME, above;
+            float both[SOME];
+            for (size_t k = 0; k < m; k++)
+                both[k] = a[i + k] + b[i + k];
+            s += l->sum_from(both, m, level, &above);
+            n += above;
+        }
         level = n ? (float)(s / (double)n) : level;
     }
     return level;
@@ -162,7 +172,7 @@ static void add_run(const float *a, const float *b, size_t n, float level, struc
         return;
     for (size_t k = 0; k < n; k++) {
         float lead = (a[k] - b[k]) / (a[k] + b[k]);
-        both += fminf(a[k], b[k]) > BOTH_ON * level;
+        both += (a[k] < b[k] ? a[k] : b[k]) > BOTH_ON * level;
         if (fabsf(lead) < LEAD)
             continue;
         turns += lead * before < 0;
@@ -327,15 +337,15 @@ double at_measure_quiet(const struct at_map *m, double rate_hz, double f_lo_hz, 
     unsigned lo, hi;
     at_measure_bins(m, rate_hz, f_lo_hz, f_hi_hz, &lo, &hi);
     double noise = noise_between(m, lo, hi), level = 0;
+    float s[ROWS];
     size_t n_quiet = 0;
     for (int pass = 0; pass < 3; pass++) {
         double sum = 0;
         size_t n = 0;
         for (size_t t = 0; t < m->t; t++) {
-            float s = 0;
-            for (unsigned k = lo; k < hi; k++)
-                s += m->rows[t * m->n + k];
-            double over = (double)s - noise;
+            if (t % ROWS == 0)
+                row_sums(m, lo, hi, t, s);
+            double over = (double)s[t % ROWS] - noise;
             if (pass == 2) {
                 n_quiet += over < 0.1 * level;
             } else if (over >= level) {
