@@ -114,12 +114,18 @@ static bool whiten(struct at_repeat *r)
         for (unsigned k = 0; k < n; k++)
             even[k] = fminf(even[k], CUT * around[k]);
     }
+    for (unsigned k = 0; k < n; k++)
+        even[k] = r->mean[k] <= LINE * around[k] ? 0 : 1;
     for (unsigned k = 0; k < n; k++) {
-        bool line = false;
-        for (unsigned i = k > BESIDE ? k - BESIDE : 0; i <= k + BESIDE && i < n; i++)
-            line = line || !(r->mean[i] <= LINE * around[i]);
-        lines += line;
-        r->white[2 * k] = line ? 0 : r->mean[k] / around[k] - 1;
+        float over = 0; /* of its neighbours */
+        if (k >= BESIDE && k + BESIDE < n)
+            for (unsigned i = 0; i <= 2 * BESIDE; i++)
+                over += even[k - BESIDE + i];
+        else
+            for (unsigned i = k > BESIDE ? k - BESIDE : 0; i <= k + BESIDE && i < n; i++)
+                over += even[i];
+        lines += over > 0;
+        r->white[2 * k] = over > 0 ? 0 : r->mean[k] / around[k] - 1;
         r->white[2 * k + 1] = 0;
     }
     return lines < MOST_LINES * n;
