@@ -503,11 +503,11 @@ def run_reload(path=None):
         check("its annotation", note["core:sample_start"] + note["core:sample_count"] <= len(data) // 4
               and note["attune:emission"]["id"] == got[0]["id"], (note, len(data)))
         check("IQ is not empty", len(data) > 1000 and any(data), len(data))
-        open("one.tar", "wb").write(got[2])
-        subprocess.run(["tar", "xf", "one.tar"], check=True)
-        if ATTUNE:
-            p = subprocess.run([ATTUNE, "classify", names[1], "--json", "--model", "model.safetensors"], capture_output=True)
-            check("attune reads it back", p.returncode == 0 and b"summary" in p.stdout, p.stderr)
+        open("one.sigmf", "wb").write(got[2])
+        subprocess.run(["tar", "xf", "one.sigmf"], check=True)
+        for name in (names[1], "one.sigmf") if ATTUNE else ():
+            p = subprocess.run([ATTUNE, "classify", name, "--json", "--model", "model.safetensors"], capture_output=True)
+            check(f"attune reads {name} back", p.returncode == 0 and b"summary" in p.stdout, p.stderr)
     check("IQ of none", d.get("/api/v1/emissions/x/iq")[0] == 404)
     code, took = d.stop()
     check("clean end after reloads", code == 0 and took < SOON_S, (code, took))

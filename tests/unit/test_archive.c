@@ -92,7 +92,7 @@ static void both_files_are_found(void **state)
         add(&t, "x/notes.txt", '0', meta_text, 700 % sizeof meta_text);
         if (i)
             add_meta(&t);
-        add(&t, "x/x.sigmf-data", i ? '0' : 0, samples, 8);
+        add_member(&t, "x/x.sigmf-data", i ? '0' : 0, i ? "00000000010" : "        10 ", samples, 8);
         if (!i)
             add_meta(&t);
         see(put_tar(&t, "x.sigmf", i ? 2 * BLOCK : 0));
