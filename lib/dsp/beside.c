@@ -7,6 +7,7 @@
 #include "lib/dsp/measure.h"
 #include "lib/dsp/product.h"
 
+#define DRIVERS      8
 #define FAR_STRONGER 20.0 /* 13 dB */
 #define NEXT         1.0  /* widths to either side in which a far stronger one makes a new one doubtful */
 #define REACH        30.0 /* widths of what comes and goes, over which it splatters */
@@ -210,6 +211,12 @@ bool at_beside_lobe(const struct at_tracker *t, const struct at_epoch *e, const 
     return false;
 }
 
+/* What samples clip by. */
+static bool drives(const struct at_region *r, size_t j)
+{
+    return j < DRIVERS && r[j].level * AT_LINK_WEAKER_FAR > r[0].level;
+}
+
 bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
                         size_t n, size_t i)
 {
@@ -222,7 +229,7 @@ bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const st
         double gap = at_link_gap_hz(r[j].f_lo_hz, r[j].f_hi_hz, r[i].f_lo_hz, r[i].f_hi_hz);
         /* What is next to a strong one shares short bins with it: there it looks stronger than it is. */
         bool next = gap < fmax(NEXT * width, 2.5 * t->rate_hz / t->n_fast) && r[j].peak > FAR_STRONGER * r[i].peak;
-        if ((e->clipped && (next || (ratio > AT_LINK_WEAKER_FAR && at_product_of(t, e, r, i, j)))) ||
+        if ((e->clipped && (next || (ratio > AT_LINK_WEAKER_FAR && drives(r, j) && at_product_of(t, e, r, i, j)))) ||
             (!r[j].steady && ratio > AT_LINK_WEAKER && gap < REACH * width) ||
             (ratio > FAR_STRONGER && gap < REACH * width && is_click(t, e, &r[j], first, end)))
             return true;
