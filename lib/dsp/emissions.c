@@ -9,6 +9,7 @@
 #include "lib/dsp/sure.h"
 #include "lib/dsp/whole.h"
 
+#define TURN_S   0.1 /* of silence: longer than a sweep takes to come back */
 #define FAINT_S    0.2   /* so long one that an average shows may be lost from sight before it was sure */
 #define UPDATE_S   0.1   /* "updated" comes at most ten times a second */
 #define MIN_TOKENS 64    /* a short emission's channel is widened to bring so many */
@@ -231,6 +232,17 @@ int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on
                 continue;
             }
             if (whole && life < m->config->hang_s) { /* it may show yet what it is */
+                i++;
+                continue;
+            }
+            bool sure = false;
+            struct at_track *other = at_whole_turns(m->tracker, k, &sure);
+            if (other && sure) {
+                at_whole_join(other, k);
+                drop_track(m, k);
+                continue;
+            }
+            if (other && !last && quiet < TURN_S && life < m->config->hang_s) { /* likewise */
                 i++;
                 continue;
             }
