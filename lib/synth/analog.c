@@ -161,21 +161,23 @@ static const struct at_variant *ssb_at(size_t i)
 /* Butterworth low-pass of order 12 on complex samples, as six biquads (bilinear transform). */
 static void butterworth(float *iq, size_t m, double corner)
 {
+    enum { SECTIONS = 6 };
     double w = tan(M_PI * corner);
-    for (int s = 0; s < 6; s++) {
+    float b0[SECTIONS], a1[SECTIONS], a2[SECTIONS], z[SECTIONS][4] = {{0}};
+    for (int s = 0; s < SECTIONS; s++) {
         double q = 2 * cos(M_PI * (2 * s + 1) / 24), d = 1 + q * w + w * w;
-        float b0 = (float)(w * w / d), a1 = (float)(2 * (w * w - 1) / d),
-              a2 = (float)((1 - q * w + w * w) / d);
-        float z[4] = {0};
-        for (size_t i = 0; i < m; i++) {
+        b0[s] = (float)(w * w / d);
+        a1[s] = (float)(2 * (w * w - 1) / d);
+        a2[s] = (float)((1 - q * w + w * w) / d);
+    }
+    for (size_t i = 0; i < m; i++) /* sections one after the other: each waits for itself alone */
+        for (int s = 0; s < SECTIONS; s++)
             for (int c = 0; c < 2; c++) {
-                float x = iq[2 * i + c], y = b0 * x + z[c];
-                z[c] = 2 * b0 * x - a1 * y + z[2 + c];
-                z[2 + c] = b0 * x - a2 * y;
+                float x = iq[2 * i + c], y = b0[s] * x + z[s][c];
+                z[s][c] = 2 * b0[s] * x - a1[s] * y + z[s][2 + c];
+                z[s][2 + c] = b0[s] * x - a2[s] * y;
                 iq[2 * i + c] = y;
             }
-        }
-    }
 }
 
 /* Weaver: shift speech down by its middle, keep the low side, mirror it for the lower sideband. */

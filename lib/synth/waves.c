@@ -251,13 +251,51 @@ static inline void pulse2_at(const float *restrict sym, long n_sym, long k, cons
     *(two_u *)out = v;
 }
 
+/* Two at once, all of whose taps have values: neither sum waits for the other. */
+static inline void pulse2_both(const float *restrict x, const float *restrict g, const float *restrict y,
+                               const float *restrict h, int span, float *restrict out)
+{
+    two v = {0, 0}, w = {0, 0};
+    for (long j = 0; j < span; j++) {
+        v += *(const two_u *)(x + 2 * j) * g[j];
+        w += *(const two_u *)(y + 2 * j) * h[j];
+    }
+    *(two_u *)out = v;
+    *(two_u *)(out + 2) = w;
+}
+
+static inline void pulse_both(const float *restrict x, const float *restrict g, const float *restrict y,
+                              const float *restrict h, int span, float *restrict out)
+{
+    float v = 0, w = 0;
+    for (long j = 0; j < span; j++) {
+        v += x[j] * g[j];
+        w += y[j] * h[j];
+    }
+    out[0] = v;
+    out[1] = w;
+}
+
+/* Whether all taps from value k on have values. */
+static inline int is_whole(long k, long n, int span)
+{
+    return k >= 0 && k + span <= n;
+}
+
 static void pulse(const struct at_taps *t, const float *restrict sym, size_t n_sym, double t0,
                   double step, float *restrict out, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        size_t row;
+        size_t row, next;
         long k = place(((double)i + 0.5 - t0) * step, t->rows, &row) - t->before;
-        out[i] = pulse_at(sym, (long)n_sym, k, t->tab + row * (size_t)t->span, t->span);
+        const float *g = t->tab + row * (size_t)t->span;
+        long l = place(((double)(i + 1) + 0.5 - t0) * step, t->rows, &next) - t->before;
+        if (i + 1 < n && is_whole(k, (long)n_sym, t->span) && is_whole(l, (long)n_sym, t->span)) {
+            pulse_both(sym + k, g, sym + l, t->tab + next * (size_t)t->span, t->span, out + i);
+            i++;
+        } else {
+            out[i] = pulse_at(sym, (long)n_sym, k, g, t->span);
+        }
     }
 }
 
@@ -275,9 +313,16 @@ static void resample(const struct at_taps *t, const float *restrict in, size_t m
                      double step, float *restrict out, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        size_t row;
+        size_t row, next;
         long k = place(start + (double)i * step, t->rows, &row) - t->before;
-        pulse2_at(in, (long)m, k, t->tab + row * (size_t)t->span, t->span, out + 2 * i);
+        const float *g = t->tab + row * (size_t)t->span;
+        long l = place(start + (double)(i + 1) * step, t->rows, &next) - t->before;
+        if (i + 1 < n && is_whole(k, (long)m, t->span) && is_whole(l, (long)m, t->span)) {
+            pulse2_both(in + 2 * k, g, in + 2 * l, t->tab + next * (size_t)t->span, t->span, out + 2 * i);
+            i++;
+        } else {
+            pulse2_at(in, (long)m, k, g, t->span, out + 2 * i);
+        }
     }
 }
 
