@@ -160,11 +160,12 @@ static int refresh(struct at_emissions *m, struct at_track *k)
 
 void at_emissions_hear(struct at_emissions *m, bool drain)
 {
-    for (unsigned i = 0; i < m->tracker->n_tracks; i++) {
-        struct at_track *k = m->tracker->tracks[i];
-        if (!k->pending)
-            at_feed_run(user_of(k)->feed, m->blocks, m->sink, &k->e, m->stats, drain);
-    }
+    for (int hand = 0; hand < 2; hand++) /* those opened by hand last: where the detector has found one since, no tokens of it are wanted */
+        for (unsigned i = 0; i < m->tracker->n_tracks; i++) {
+            struct at_track *k = m->tracker->tracks[i];
+            if (!k->pending && k->by_hand == (hand > 0))
+                at_feed_run(user_of(k)->feed, m->blocks, m->sink, &k->e, m->stats, drain);
+        }
 }
 
 static void make_tokens(void *ctx, size_t i)
