@@ -21,6 +21,7 @@
 #define CELL_BINS    6    /* of the long spectra: in such cells they are compared */
 #define CELLS        12   /* at most */
 #define CELL_EVEN    2.0  /* 3 dB */
+#define LIFE_ROWS    8    /* of the long spectra */
 #define SIGMAS       3.0  /* of the scatter of both */
 
 bool at_beside_fringe(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
@@ -162,6 +163,17 @@ static bool is_far_lobe(const struct at_epoch *e, const struct at_region *strong
     return 4 * even >= 3 * cells;
 }
 
+/* Highest ratio to the floor between two frequencies. */
+static float highest(const struct at_epoch *e, double lo_hz, double hi_hz)
+{
+    unsigned lo, hi;
+    float most = 0;
+    at_measure_bins(&e->slow, e->rate_hz, lo_hz, hi_hz, &lo, &hi);
+    for (unsigned k = lo; k < hi; k++)
+        most = fmaxf(most, e->slow.sum[k] / (e->slow.floor[k] * (float)e->slow.t));
+    return most;
+}
+
 /* The same, or, where the mirror image lies off the band, beyond one that is: no higher, and half as far again at most. */
 static bool is_outer_lobe(const struct at_epoch *e, const struct at_region *strong, const struct at_region *r, size_t n, size_t i,
                           bool roughly)
@@ -240,4 +252,26 @@ bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const st
 bool at_beside_product(const struct at_epoch *e, const struct at_region *r, size_t i)
 {
     return e->clipped && i > 0 && r[0].level > AT_LINK_WEAKER_FAR * r[i].level;
+}
+
+bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, const float *floor)
+{
+    const struct at_spectra *s = &k->slow;
+    struct at_epoch e = {.rate_hz = t->rate_hz,
+                         .slow = {.n = s->n, .t = (size_t)s->rows, .sum = s->sum, .floor = floor, .looks = 1}};
+    struct at_region r = {.f_lo_hz = k->e.f_lo_hz, .f_hi_hz = k->e.f_hi_hz, .peak_hz = k->peak_hz};
+    if (s->rows < LIFE_ROWS || k->over > 0)
+        return false;
+    r.peak = highest(&e, r.f_lo_hz, r.f_hi_hz);
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        const struct at_track *j = t->tracks[i];
+        struct at_region strong = {.f_lo_hz = j->e.f_lo_hz, .f_hi_hz = j->e.f_hi_hz, .peak_hz = j->peak_hz};
+        if (j == k || j->pending || j->by_hand || j->dropped || j->over > 0 ||
+            j->power_s * k->on_s <= AT_LINK_WEAKER_FAR * k->power_s * j->on_s)
+            continue;
+        strong.peak = highest(&e, strong.f_lo_hz, strong.f_hi_hz);
+        if (is_far_lobe(&e, &strong, &r, false))
+            return true;
+    }
+    return false;
 }

@@ -23,6 +23,9 @@ bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const st
  * image about the middle. roughly: it may be one. n: of all regions. */
 bool at_beside_lobe(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r, size_t n, size_t i,
                     bool roughly);
+/* The same of an emission before it is reported, by all of its life: one epoch shows little of a weak lobe. floor: of the long
+ * spectra. */
+bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, const float *floor);
 /* While samples clip, what is far weaker than the strongest region is most likely made by it. */
 bool at_beside_product(const struct at_epoch *e, const struct at_region *r, size_t i);
 

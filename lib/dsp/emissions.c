@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "lib/dsp/beside.h"
 #include "lib/dsp/feed.h"
 #include "lib/dsp/image.h"
 #include "lib/dsp/sure.h"
@@ -222,7 +223,7 @@ int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on
             bool small = over && (life < m->config->min_duration_s || is_doubtful(m, k, on) ||
                                   at_sure_is_speck(m->tracker, k, m->view->looks_fast) ||
                                   at_sure_is_lost(m->tracker, k));
-            if (!k->by_hand && (small || at_image_was(k))) {
+            if (!k->by_hand && (small || at_image_was(k) || at_beside_was_lobe(m->tracker, k, m->view->floor_slow))) {
                 drop_track(m, k);
                 continue;
             }

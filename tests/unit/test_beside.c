@@ -146,7 +146,9 @@ static void test_weak_sounds_are_the_carriers(void **state)
 /* What is left are lines that only the average of many epochs shows. */
 static void test_far_lobes_are_the_senders(void **state)
 {
-    assert_true(emissions(add_sonde) <= 8 * SEEDS); /* 95 by their heights alone */
+    unsigned found = emissions(add_sonde);
+    print_message("far lobes: %u emissions in %d scenes (3 each at most)\n", found, SEEDS);
+    assert_true(found <= 3 * SEEDS); /* 95 by their heights alone */
 }
 
 /* Two stations among the lobes, at the same distance on both sides, one of them 6 dB weaker. */
