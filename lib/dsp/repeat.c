@@ -112,7 +112,7 @@ static bool whiten(struct at_repeat *r)
     for (int pass = 0; pass < PASSES; pass++) {
         smooth(even, n, around);
         for (unsigned k = 0; k < n; k++)
-            even[k] = fminf(even[k], CUT * around[k]);
+            even[k] = even[k] < CUT * around[k] ? even[k] : CUT * around[k];
     }
     for (unsigned k = 0; k < n; k++)
         even[k] = r->mean[k] <= LINE * around[k] ? 0 : 1;
