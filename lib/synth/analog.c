@@ -4,12 +4,6 @@
 #include "lib/base/mem.h"
 #include "lib/synth/gen.h"
 
-/* Not zeroed. */
-static float *scratch(size_t n)
-{
-    return at_mem_array_raw(NULL, AT_MEM_OTHER, n, sizeof(float));
-}
-
 /* --- AM --- */
 static const struct at_variant am_list[] = {
     {"am_voice", 4600, 7400, 0, 0},        {"am_music", 7100, 9900, 0, 0},
@@ -105,7 +99,7 @@ static int am_render(struct at_gen *g, size_t k)
         return am_navigation(g, k == AM_VOR);
     double corner = at_gen_u(g, corner_lo[k], corner_hi[k] + 1);
     int rc = at_gen_begin(g, 1.7 * corner);
-    float *m = scratch(2 * g->n);
+    float *m = at_mem_array_raw(NULL, AT_MEM_OTHER, 2 * g->n, sizeof *m);
     if (rc < 0 || !m) {
         at_mem_free(NULL, m);
         return rc < 0 ? rc : -ENOMEM;
@@ -191,7 +185,7 @@ static int ssb_render(struct at_gen *g, size_t k)
         return rc;
     double fa = 8000, step = fa / g->fs;
     size_t m = (size_t)((double)g->n * step) + 40;
-    float *a = scratch(3 * m), *b = a ? a + m : NULL;
+    float *a = at_mem_array_raw(NULL, AT_MEM_OTHER, 3 * m, sizeof *a), *b = a ? a + m : NULL;
     if (!a)
         return -ENOMEM;
     at_audio_make(g, at_gen_p(g, 0.1) ? AT_AUDIO_MUSIC : AT_AUDIO_VOICE, fa, compressed, a, m);

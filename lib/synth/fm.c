@@ -12,6 +12,21 @@ static float *scratch(size_t n)
 }
 
 /* --- narrow FM --- */
+
+/* Frequency f (n), which is freed, on a carrier off by a share of the bandwidth, in amp (n) or all
+ * the time. */
+static void send(struct at_gen *g, double share, float *f, const float *amp)
+{
+    struct at_osc osc;
+    at_osc_draw(g, share * g->bw_hz, 1, &osc);
+    osc.drift_hz_s = 0;
+    at_osc_add(&osc, g->fs, f, 0, (long)g->n, 0);
+    uint32_t phase = (uint32_t)at_rng_next(&g->rng);
+    at_gen_fm(f, amp, g->n, g->fs, &phase, g->iq);
+    at_mem_free(NULL, f);
+    g->edges = AT_EDGES_HOLD;
+}
+
 static const struct at_variant nfm_list[] = {
     {"nfm_5k", 7200, 1e4, 0, 0},     {"nfm_2k5", 4500, 6600, 0, 0},
     {"nfm_ctcss", 4800, 9100, 0, 0}, {"nfm_ptt", 4800, 9500, 1, 6},
@@ -78,14 +93,7 @@ static int nfm_picture(struct at_gen *g, int apt)
     }
     if (!apt)
         at_gen_lowpass(f, g->n, g->fs, 1500);
-    struct at_osc osc;
-    at_osc_draw(g, 0.1 * g->bw_hz, 1, &osc);
-    osc.drift_hz_s = 0;
-    at_osc_add(&osc, g->fs, f, 0, (long)g->n, 0);
-    uint32_t phase = (uint32_t)at_rng_next(&g->rng);
-    at_gen_fm(f, NULL, g->n, g->fs, &phase, g->iq);
-    at_mem_free(NULL, f);
-    g->edges = AT_EDGES_HOLD;
+    send(g, 0.1, f, NULL);
     return 0;
 }
 
@@ -129,14 +137,7 @@ static int nfm_render(struct at_gen *g, size_t k)
     at_gen_lowpass(f, g->n, g->fs, 2.5 * corner);
     if (k == 3 || k == 5)
         at_audio_talk(g, amp, 1, 6);
-    struct at_osc osc;
-    at_osc_draw(g, 0.15 * g->bw_hz, 1, &osc);
-    osc.drift_hz_s = 0;
-    at_osc_add(&osc, g->fs, f, 0, (long)g->n, 0);
-    uint32_t phase = (uint32_t)at_rng_next(&g->rng);
-    at_gen_fm(f, amp, g->n, g->fs, &phase, g->iq);
-    at_mem_free(NULL, f);
-    g->edges = AT_EDGES_HOLD;
+    send(g, 0.15, f, amp);
     return rc;
 }
 const struct at_family at_family_nfm = {AT_CLASS_NFM, sizeof nfm_list / sizeof *nfm_list, nfm_at,
