@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "lib/base/cpu.h"
-#include "lib/dsp/boxes.h"
+#include "lib/dsp/boxes_tmpl.h"
 #include "lib/dsp/lanes.h"
 
 #define CAT_(a, b) at_##a##_##b

@@ -1,6 +1,6 @@
 /* The detector's part of loops.c, which alone includes this. SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef AT_DSP_BOXES_H
-#define AT_DSP_BOXES_H
+#ifndef AT_DSP_BOXES_TMPL_H
+#define AT_DSP_BOXES_TMPL_H
 
 #include <math.h>
 #include <stddef.h>
