@@ -135,20 +135,21 @@ static int send(struct at_gen *g, struct at_ofdm *o, double cp, float *in, size_
 
 #define CUT_TAPS 33
 
-/* The receiver's filter (windowed sinc) bounds the band to `share` of the rate. */
-static int cut(struct at_gen *g, double share)
+/* The receiver's filter (windowed sinc of an odd number of taps) bounds the band to `share` of the
+ * rate. */
+static int cut(struct at_gen *g, double share, int taps)
 {
     float h[CUT_TAPS], *copy = at_mem_array(NULL, AT_MEM_IQ, 2 * (g->n + CUT_TAPS), sizeof *copy);
     if (!copy)
         return -ENOMEM;
-    for (int k = 0; k < CUT_TAPS; k++) {
-        double x = k - CUT_TAPS / 2, w = 0.54 + 0.46 * cos(AT_TAU * x / (CUT_TAPS + 1));
+    for (int k = 0; k < taps; k++) {
+        double x = k - taps / 2, w = 0.54 + 0.46 * cos(AT_TAU * x / (taps + 1));
         h[k] = (float)(w * (x == 0 ? share : sin(M_PI * share * x) / (M_PI * x)));
     }
-    memcpy(copy + 2 * (CUT_TAPS / 2), g->iq, 2 * g->n * sizeof *copy);
+    memcpy(copy + 2 * (taps / 2), g->iq, 2 * g->n * sizeof *copy);
     for (size_t i = 0; i < g->n; i++) {
         float re = 0, im = 0;
-        for (size_t k = 0; k < CUT_TAPS; k++) {
+        for (size_t k = 0; k < (size_t)taps; k++) {
             re += h[k] * copy[2 * (i + k)];
             im += h[k] * copy[2 * (i + k) + 1];
         }
@@ -159,6 +160,14 @@ static int cut(struct at_gen *g, double share)
     g->edges = AT_EDGES_SAID;
     g->bw_hz = share * g->fs;
     return 0;
+}
+
+/* Steep behind a decimator; a tuner's own filter is round, and often far narrower than the rate. */
+static int cut_somehow(struct at_gen *g)
+{
+    if (at_gen_p(g, 0.5))
+        return cut(g, at_gen_u(g, 0.78, 0.94), CUT_TAPS);
+    return cut(g, at_gen_u(g, 0.45, 0.9), 2 * at_rng_int(&g->rng, 2, CUT_TAPS / 2) + 1);
 }
 
 static int ofdm_render(struct at_gen *g, size_t i)
@@ -207,7 +216,7 @@ static int ofdm_render(struct at_gen *g, size_t i)
         at_gen_mix(g->iq, g->n, at_gen_u(g, -0.01, 0.01) * g->bw_hz / g->fs, at_gen_u(g, 0, 1));
     g->edges = AT_EDGES_P99;
     if (rc == 0 && m->cut)
-        rc = cut(g, at_gen_u(g, 0.78, 0.94));
+        rc = cut_somehow(g);
     else if (m->system == AT_OFDM_LTE || m->system == AT_OFDM_LTE_TDD || m->system == AT_OFDM_HD)
         g->edges = AT_EDGES_SAID; /* sparse blocks move the quantiles, not the band */
     return rc;

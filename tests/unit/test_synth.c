@@ -287,6 +287,29 @@ static double power_at(const float *iq, size_t n, double middle)
     return sum;
 }
 
+/* Part of a wide carrier comes through a steep filter that holds four fifths of the rate, or through a
+ * round one that bends it far within. */
+static void test_filters_before_parts(void **state)
+{
+    enum { N = 1 << 14, SEEDS = 24 };
+    int steep = 0, round = 0;
+    float *iq = malloc(2 * N * sizeof *iq);
+    assert_non_null(iq);
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct at_signal_spec s = make_spec(AT_CLASS_OFDM, "dvbt_cut", 6e6, 0, N, seed);
+        struct at_signal_truth t;
+        assert_int_equal(at_signal_render(&s, iq, &t), 0);
+        double middle = power_at(iq, N, 0),
+               bend = 10 * log10(middle / fmin(power_at(iq, N, 0.36), power_at(iq, N, -0.36)));
+        steep += bend < 3 && t.bandwidth_hz > 0.78 * 6e6;
+        round += bend > 6 && t.bandwidth_hz < 0.78 * 6e6;
+    }
+    print_message("of %d filters %d are steep, %d bend their ends by 6 dB\n", SEEDS, steep, round);
+    assert_in_range(steep, SEEDS / 4, SEEDS);
+    assert_in_range(round, SEEDS / 8, SEEDS);
+    free(iq);
+}
+
 /* What a supply keys is flat up to edges that fall within an eighth of its width, or over the whole
  * rate, and comes at 100 to 240 Hz for 5 to 60 % of the time, however wide it is asked for. */
 static void test_mains_noise(void **state)
@@ -430,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_natural_bandwidth_is_as_told),
         cmocka_unit_test(test_same_seed_same_samples),
         cmocka_unit_test(test_bandwidth_truth),
+        cmocka_unit_test(test_filters_before_parts),
         cmocka_unit_test(test_mains_noise),
         cmocka_unit_test(test_rolloff),
         cmocka_unit_test(test_channel_filter),
