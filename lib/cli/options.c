@@ -58,6 +58,18 @@ static void print_option(const struct at_option *o, unsigned width, FILE *out)
     at_text_wrap(out, doc, (unsigned)n, COLUMN, width);
 }
 
+/* Each line of text, indented; the last may end without \n. */
+static void print_lines(const char *text, FILE *out)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        fputs("  ", out);
+        fwrite(text, 1, n, out);
+        fputc('\n', out);
+        text += text[n] ? n + 1 : n;
+    }
+}
+
 void at_command_help(const struct at_command *c, FILE *out)
 {
     static const struct at_option help = {"help", 'h',  AT_OPTION_FLAG,
@@ -81,8 +93,7 @@ void at_command_help(const struct at_command *c, FILE *out)
         print_option(o, width, out);
     print_option(&help, width, out);
     fprintf(out, "\n%sExamples:%s\n", at_sgr(out, "1"), at_sgr(out, "0"));
-    for (const char *line = c->examples; *line; line += strcspn(line, "\n") + 1)
-        fprintf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
+    print_lines(c->examples, out);
 }
 
 static const struct at_option *find_long(const struct at_option *options, const char *name,
@@ -178,7 +189,7 @@ static int store(const struct at_command *c, const struct at_option *o, void *va
         *(bool *)member = true;
         return 0;
     }
-    if (!text)
+    if (!text || (!*text && o->kind != AT_OPTION_TEXT))
         return at_fail(c, AT_EXIT_USAGE, "--%s needs a value (%s)", o->name, o->what);
     if (o->kind == AT_OPTION_CHOICE && !is_choice(o->choices, text)) {
         char shown[48];
