@@ -261,7 +261,7 @@ static int work(struct job *j)
 #define OF(m) offsetof(struct job, m)
 static const struct at_option options[] = {
     {"format", 'F', AT_OPTION_CHOICE, OF(file.format), "NAME",
-     "sample format cu8, cs8, cs16, cs24, cs32 or cf32; wins over what the file says",
+     "sample format " AT_IQ_FORMAT_NAMES "; wins over what the file says",
      .choices = "cu8,cs8,cs16,cs24,cs32,cf32"},
     {"rate", 's', AT_OPTION_NUMBER, OF(file.rate_hz), "HZ", "samples a second, such as 250k", 1,
      1e9},

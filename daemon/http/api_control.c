@@ -12,12 +12,6 @@
 
 #define BLOCK 65536
 
-static const struct {
-    const char *name;
-    enum at_iq_format format;
-} datatypes[] = {
-    {"cu8", AT_IQ_CU8}, {"ci8", AT_IQ_CS8}, {"ci16_le", AT_IQ_CS16}, {"cf32_le", AT_IQ_CF32}};
-
 struct upload {
     enum at_iq_format format;
     double rate_hz, center_hz;
@@ -51,14 +45,16 @@ static void on_result(void *ctx, const struct at_result *result)
 static int read_upload(const struct at_request *q, struct upload *u, struct at_reply *r)
 {
     const char *name = at_request_param(q, "datatype");
-    size_t i = 0, n = sizeof datatypes / sizeof *datatypes;
-    while (i < n && (!name || strcmp(name, datatypes[i].name)))
-        i++;
-    if (i == n) {
-        at_reply_error(r, 400, "bad_parameter", "datatype: give cu8, ci8, ci16_le or cf32_le");
+    int format = at_iq_format_from_sigmf(name);
+    if (format < 0)
+        format = at_iq_format_from_name(name);
+    if (format < 0) {
+        at_reply_error(r, 400, "bad_parameter",
+                       "datatype: give " AT_IQ_SIGMF_NAMES "; or " AT_IQ_FORMAT_NAMES);
         return -EINVAL;
     }
-    *u = (struct upload){.format = datatypes[i].format, .data = q->body, .cancelled = q->cancelled};
+    *u = (struct upload){
+        .format = (enum at_iq_format)format, .data = q->body, .cancelled = q->cancelled};
     if (at_request_number(q, "rate_hz", 8e3, 61.44e6, &u->rate_hz, r) ||
         at_request_number(q, "center_hz", 0, 300e9, &u->center_hz, r))
         return -EINVAL;

@@ -14,7 +14,9 @@
 #define STATE    "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
 #define JSON     "application/json"
 #define BINARY   "application/octet-stream"
-#define DATATYPE "{\"type\":\"string\",\"enum\":[\"cu8\",\"ci8\",\"ci16_le\",\"cf32_le\"]}"
+#define DATATYPE                                                                                   \
+    "{\"type\":\"string\",\"enum\":[\"cu8\",\"ci8\",\"ci16_le\",\"ci32_le\",\"cf32_le\",\"cs8\","               \
+    "\"cs16\",\"cs24\",\"cs32\",\"cf32\"]}"
 
 #define FORMAT_PARAM                                                                               \
     {                                                                                              \
@@ -213,7 +215,7 @@ const struct at_route at_routes[] = {
      "Classified",
      "The emissions in the IQ of the body, with decisions; one request at a time",
      "400,413,415,503",
-     {{"datatype", DATATYPE, "Format of the samples, as SigMF names it", true},
+     {{"datatype", DATATYPE, "Format of the samples, as SigMF or attune classify names it", true},
       {"rate_hz", NUMBER, "Samples a second", true},
       {"center_hz", NUMBER, "Centre frequency; 0, the default: unknown"}},
      .method = "POST",

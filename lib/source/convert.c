@@ -11,22 +11,30 @@
 #define LARGEST 1e10f
 
 static const struct {
-    const char *name;
+    const char *name, *sigmf;
     size_t size;
     double full_scale;
 } formats[AT_IQ_FORMATS] = {
-    [AT_IQ_CU8] = {"cu8", 2, 128},
-    [AT_IQ_CS8] = {"cs8", 2, 128},
-    [AT_IQ_CS16] = {"cs16", 4, 32768},
-    [AT_IQ_CF32] = {"cf32", 8, 1},
-    [AT_IQ_CS24] = {"cs24", 6, 8388608},
-    [AT_IQ_CS32] = {"cs32", 8, 2147483648.0},
+    [AT_IQ_CU8] = {"cu8", "cu8", 2, 128},
+    [AT_IQ_CS8] = {"cs8", "ci8", 2, 128},
+    [AT_IQ_CS16] = {"cs16", "ci16_le", 4, 32768},
+    [AT_IQ_CF32] = {"cf32", "cf32_le", 8, 1},
+    [AT_IQ_CS24] = {"cs24", NULL, 6, 8388608},
+    [AT_IQ_CS32] = {"cs32", "ci32_le", 8, 2147483648.0},
 };
 
 int at_iq_format_from_name(const char *name)
 {
     for (int i = 0; name && i < AT_IQ_FORMATS; i++)
         if (strcasecmp(name, formats[i].name) == 0)
+            return i;
+    return -1;
+}
+
+int at_iq_format_from_sigmf(const char *datatype)
+{
+    for (int i = 0; datatype && i < AT_IQ_FORMATS; i++)
+        if (formats[i].sigmf && strcmp(datatype, formats[i].sigmf) == 0)
             return i;
     return -1;
 }

@@ -11,6 +11,10 @@ enum at_iq_format { AT_IQ_CU8, AT_IQ_CS8, AT_IQ_CS16, AT_IQ_CF32, AT_IQ_CS24, AT
 
 /* "cu8", "cs8", "cs16", "cs24", "cs32", "cf32"; any case, and SoapySDR's capitals. -1: none of them. Any thread. */
 int at_iq_format_from_name(const char *name);
+#define AT_IQ_FORMAT_NAMES "cu8, cs8, cs16, cs24, cs32 or cf32" /* for messages */
+/* SigMF's core:datatype, which has none for cs24. -1: none of them. Any thread. */
+int at_iq_format_from_sigmf(const char *datatype);
+#define AT_IQ_SIGMF_NAMES "cu8, ci8, ci16_le, ci32_le or cf32_le"
 const char *at_iq_format_name(enum at_iq_format format);
 /* Bytes of one complex sample: 2, 2, 4, 8, 6, 8. */
 size_t at_iq_format_size(enum at_iq_format format);

@@ -87,7 +87,7 @@ static int take_raw(const char *path, uint64_t size, int format, struct at_error
                     struct at_recording *r)
 {
     if (format < 0)
-        return at_error_set(err, -EINVAL, "%s: unknown format; say --format cu8, cs8, cs16, cs24, cs32 or cf32",
+        return at_error_set(err, -EINVAL, "%s: unknown format; say --format " AT_IQ_FORMAT_NAMES,
                             path);
     r->format = (enum at_iq_format)format;
     if (!r->stream)
@@ -216,7 +216,7 @@ int at_source_open_file(const char *path, const struct at_file_options *options,
     struct at_file_options o = options ? *options : (struct at_file_options){.center_hz = NAN};
     int format = at_iq_format_from_name(o.format);
     if (o.format && format < 0)
-        return at_error_set(err, -EINVAL, "format \"%.20s\" is unknown; say cu8, cs8, cs16, cs24, cs32 or cf32",
+        return at_error_set(err, -EINVAL, "format \"%.20s\" is unknown; say " AT_IQ_FORMAT_NAMES,
                             o.format);
     if (o.rate_hz < 0 || isnan(o.rate_hz) || isinf(o.center_hz))
         return at_error_set(err, -EINVAL, "%s: rate and frequency must be finite and positive",

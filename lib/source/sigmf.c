@@ -58,28 +58,16 @@ static int load_json(const char *meta, struct at_error *err, json_t **ret)
 
 static int parse_datatype(const struct parser *p, const json_t *global)
 {
-    static const struct {
-        const char *name;
-        enum at_iq_format format;
-    } known[] = {
-        {"cu8", AT_IQ_CU8},
-        {"ci8", AT_IQ_CS8},
-        {"ci16_le", AT_IQ_CS16},
-        {"ci32_le", AT_IQ_CS32},
-        {"cf32_le", AT_IQ_CF32},
-    };
     if (p->flags->format)
         return 0;
     const char *type = json_string_value(json_object_get(global, "core:datatype"));
-    for (size_t i = 0; type && i < sizeof known / sizeof *known; i++) {
-        if (strcmp(type, known[i].name) == 0) {
-            p->r->format = known[i].format;
-            return 0;
-        }
-    }
-    return at_error_set(p->err, -EINVAL,
-                        "%s: core:datatype \"%.40s\" is not read (cu8, ci8, ci16_le, ci32_le, cf32_le are)",
-                        p->meta, type ? type : "missing");
+    int format = at_iq_format_from_sigmf(type);
+    if (format < 0)
+        return at_error_set(p->err, -EINVAL,
+                            "%s: core:datatype \"%.40s\" is not read; write " AT_IQ_SIGMF_NAMES,
+                            p->meta, type ? type : "missing");
+    p->r->format = (enum at_iq_format)format;
+    return 0;
 }
 
 /* A number within (lo, hi], or *ret unchanged where the key is missing. */

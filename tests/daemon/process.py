@@ -405,6 +405,19 @@ def run_control():
     items = json.loads(body).get("items", []) if status == 200 else []
     check("classify finds the carrier", any(abs(e["center_hz"] - 433.96e6) < 3000 and "class" in e for e in items), body)
     check("classify: summary", json.loads(body)["summary"]["seconds"] == 3.0, body)
+    datatype = next(p["schema"]["enum"] for p in d.json("/api/v1/openapi.json")["paths"]["/api/v1/classify"]["post"]["parameters"]
+                    if p["name"] == "datatype")
+    said = d.get(where.replace("cu8", "cf64"), "POST", b"xx", CU8)[2].decode()
+    check("classify: what is described and what is said are the same names", set(datatype) == set(re.findall(r"\bc[a-z]+\d+\w*", said)), (datatype, said))
+    wide = [(b - 127.5) / 128 for b in iq]  # the same samples in each format
+    for name, data in (("ci8", bytes(b ^ 0x80 for b in iq)), ("cs16", struct.pack(f"<{len(iq)}h", *(round(32767 * x) for x in wide))),
+                       ("cs24", b"".join(round(8388607 * x).to_bytes(3, "little", signed=True) for x in wide)),
+                       ("ci32_le", struct.pack(f"<{len(iq)}i", *(round(2147483647 * x) for x in wide))),
+                       ("cf32_le", struct.pack(f"<{len(iq)}f", *wide))):
+        status, _, body = d.get(where.replace("cu8", name), "POST", data[:2000000 // 24 * 24], CU8)
+        check(f"classify: {name}", status == 200 and any(abs(e["center_hz"] - 433.96e6) < 3000 for e in json.loads(body)["items"]), body)
+    for name in datatype:
+        check(f"classify: {name} is known", b"bad_body" in d.get(where.replace("cu8", name), "POST", b"x", CU8)[2])
     for what, args, want in (("GET", (where,), 405), ("no type", (where, "POST", b"xx", {"Content-Type": "text/plain"}), 415),
                              ("odd", (where, "POST", b"xxx", CU8), 400), ("empty", (where, "POST", b"", CU8), 400),
                              ("no rate", ("/api/v1/classify?datatype=cu8", "POST", b"xx", CU8), 400),

@@ -88,9 +88,37 @@ static void names_and_sizes(void **state)
     assert_int_equal(at_iq_format_from_name(NULL), -1);
     for (int f = 0; f < AT_IQ_FORMATS; f++)
         assert_int_equal(at_iq_format_from_name(at_iq_format_name((enum at_iq_format)f)), f);
+    assert_int_equal(at_iq_format_from_sigmf("ci16_le"), AT_IQ_CS16);
+    assert_int_equal(at_iq_format_from_sigmf("ci16_be"), -1);
+    assert_int_equal(at_iq_format_from_sigmf(NULL), -1);
     assert_int_equal(at_iq_format_size(AT_IQ_CF32), 8);
     assert_int_equal(at_iq_format_size(AT_IQ_CS24), 6);
     assert_int_equal(at_iq_format_size(AT_IQ_CS32), 8);
+}
+
+/* Each word of a list "a, b or c" is a format of its own, and all but without are there. */
+static void expect_list(const char *list, int (*from)(const char *), unsigned without)
+{
+    char copy[128], *next = copy;
+    unsigned seen = 0;
+    assert_true(strlen(list) < sizeof copy);
+    strcpy(copy, list);
+    for (char *word; (word = strtok_r(next, ", ", &next));) {
+        if (!strcmp(word, "or"))
+            continue;
+        int format = from(word);
+        if (format < 0 || seen >> format & 1)
+            fail_msg("%s of \"%s\": format %d", word, list, format);
+        seen |= 1u << format;
+    }
+    if (seen != (((1u << AT_IQ_FORMATS) - 1) & ~without))
+        fail_msg("\"%s\" names the formats %x", list, seen);
+}
+
+static void messages_name_every_format(void **state)
+{
+    expect_list(AT_IQ_FORMAT_NAMES, at_iq_format_from_name, 0);
+    expect_list(AT_IQ_SIGMF_NAMES, at_iq_format_from_sigmf, 1u << AT_IQ_CS24);
 }
 
 /* A rounded-off signal's error has the power that the floor says: 8 bits at 1 MS/s. */
@@ -122,6 +150,7 @@ int main(void)
         cmocka_unit_test(wide_integers_are_exact_unaligned),
         cmocka_unit_test(what_is_not_finite_is_masked_and_counted),
         cmocka_unit_test(names_and_sizes),
+        cmocka_unit_test(messages_name_every_format),
         cmocka_unit_test(floor_is_the_quantisers_noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
