@@ -1,12 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""debian/ says what the rest of the tree says: packages that a build needs, the version. Usage: test_control.py TOP VERSION"""
+"""debian/ says what the rest of the tree says: packages that a build needs, the version."""
+import os
 import re
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
 
 def main():
-    top, version = sys.argv[1:3]
+    top, version = arguments("TOP", "VERSION")
     with open(f"{top}/scripts/packages.txt", encoding="utf-8") as f:
         wanted = {line.split()[1] for line in f if line.startswith("build ")}
     with open(f"{top}/debian/control", encoding="utf-8") as f:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Debian packages: built, looked at by lintian, installed in a bare Debian under a booted systemd, run, removed and
-purged without a trace. Needs root and Debian's mirror. Usage: test_package.py [FOLDER of finished packages]"""
+purged without a trace. FOLDER: of finished packages. Needs root and Debian's mirror."""
 import glob
 import os
 import re
@@ -11,6 +11,9 @@ import sys
 import tempfile
 
 from machine import HERE, Machine, Refused
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
 
 CONFIG = """radios:
   - {name: sim, device: "driver=attunesim,scene=demo,duration=5", bands: [{name: demo, center: 433.92M, rate: 1.024M}]}
@@ -105,7 +108,7 @@ def remove(m, before):
 
 
 def main():
-    work = sys.argv[1] if len(sys.argv) > 1 else None
+    (work,) = arguments("[FOLDER]")
     folder = tempfile.mkdtemp(prefix="attune-package-")
     try:
         if not work:

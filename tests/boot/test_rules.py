@@ -1,8 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The udev rules read as udev reads them: which USB numbers get the group plugdev. Usage: test_rules.py RULES"""
+"""The udev rules read as udev reads them: which USB numbers get the group plugdev."""
+import os
 import re
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
 
 WANTED = """0bda:2838 rtl-sdr v3; 0bda:2832 rtl-sdr; 1d50:60a1 Airspy R2, Mini; 03eb:800c Airspy HF+; 1d50:6089 HackRF One;
 1d50:604b HackRF Jawbreaker; 2cf0:5246 bladeRF; 2cf0:5250 bladeRF 2.0; 1d50:6066 bladeRF, old number; 1d50:6108 LimeSDR-USB;
@@ -40,7 +44,7 @@ def run(rules, event):
 
 def main():
     failed = passed = 0
-    with open(sys.argv[1], encoding="ascii") as f:
+    with open(*arguments("RULES"), encoding="ascii") as f:
         lines = [line.strip() for line in f if line.strip() and not line.startswith("#")]
     given = {"GROUP": "plugdev", "MODE": "0660"}
     cases = [(x.split()[0], x, given) for x in re.split(r";\s*", WANTED)] + [(k, v, {}) for k, v in OTHERS.items()]

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The units under a real systemd: start, stop, hang, crash, reload, what they may touch, HTTP through a passed socket.
-Usage: test_unit.py BUILD"""
+"""The units under a real systemd: start, stop, hang, crash, reload, what they may touch, HTTP through a passed socket."""
 import json
 import os
 import re
@@ -10,7 +9,10 @@ import time
 
 from machine import Machine, Refused
 
-BUILD = os.path.abspath(sys.argv[1])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+BUILD = os.path.abspath(*arguments("BUILD"))
 CONFIG = """log: {level: debug}
 http: {listen: "127.0.0.1:%d"}
 radios:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""test_answers.py ATTUNE: tail, emissions and top against a server that answers whatever a test wants."""
+"""tail, emissions and top against a server that answers whatever a test wants."""
 import http.server
 import json
 import os
@@ -17,8 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import terminal  # noqa: E402
 from terminal import LONG_S  # noqa: E402
+from usage import arguments  # noqa: E402
 
-ATTUNE = sys.argv[1]
+(ATTUNE,) = arguments("ATTUNE")
 
 EMISSION = {"id": "a-1", "state": "active", "radio": "r", "band": "b", "start": "2026-11-23T19:05:11.123456789Z", "center_hz": 433.92e6,
             "bandwidth_hz": 12.5e3, "snr_db": 14.25, "class": "ook", "group": "digital", "confidence": 0.91, "service": "remote \"control\"",

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""test_cli.py ATTUNE SOURCE_ROOT: the command line's words, exit codes and output."""
+"""The command line's words, exit codes and output."""
 import json
 import os
 import re
@@ -13,7 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-ATTUNE, ROOT = sys.argv[1], Path(sys.argv[2])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from usage import arguments  # noqa: E402
+
+ATTUNE, ROOT = arguments("ATTUNE", "SOURCE_ROOT")
+ROOT = Path(ROOT)
 GOLDEN = ROOT / "tests/golden"
 sys.path.insert(0, str(ROOT / "tests/reference"))
 import reference  # noqa: E402

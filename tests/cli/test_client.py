@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""test_client.py ATTUNE ATTUNED SOURCE_ROOT: tail, emissions and top against a running attuned."""
+"""tail, emissions and top against a running attuned."""
 import json
 import os
 import pty
@@ -17,8 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import terminal  # noqa: E402
+from usage import arguments  # noqa: E402
 
-ATTUNE, ATTUNED, ROOT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+ATTUNE, ATTUNED, ROOT = arguments("ATTUNE", "ATTUNED", "SOURCE_ROOT")
+ROOT = Path(ROOT)
 
 
 def free_port():

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""test_docs.py ATTUNE FOLDER: manual pages and completions of the build say what --help says, and their readers take them."""
+"""Manual pages and completions of the build say what --help says, and their readers take them."""
 import re
 import shutil
 import subprocess
@@ -8,7 +8,11 @@ import sys
 import unittest
 from pathlib import Path
 
-ATTUNE, DOCS = sys.argv[1], Path(sys.argv[2])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from usage import arguments  # noqa: E402
+
+ATTUNE, DOCS = arguments("ATTUNE", "FOLDER")
+DOCS = Path(DOCS)
 
 
 def run(*args, **more):

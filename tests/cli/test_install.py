@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""test_install.py SCRIPT: a configuration that its owner changed outlives `ninja install`."""
+"""A configuration that its owner changed outlives `ninja install`."""
 import os
 import subprocess
 import sys
@@ -8,7 +8,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
-SCRIPT = sys.argv[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from usage import arguments  # noqa: E402
+
+(SCRIPT,) = arguments("SCRIPT")
 
 
 class Install(unittest.TestCase):

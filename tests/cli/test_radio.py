@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""test_radio.py ATTUNE SOURCE_ROOT MODULES: attune devices and listen on the simulated radio, through SoapySDR."""
+"""attune devices and listen on the simulated radio, through SoapySDR."""
 import csv
 import json
 import os
@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-from test_classify import ATTUNE, Case, reference  # noqa: E402
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[1] / "support")]
+from usage import arguments  # noqa: E402
 
-MODULES = sys.argv[3]
+MODULES = arguments("ATTUNE", "SOURCE_ROOT", "MODULES")[2]
+from test_classify import ATTUNE, Case, reference  # noqa: E402
 
 
 class Radio(Case):

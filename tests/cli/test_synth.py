@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""test_synth.py ATTUNE: files of attune synth hold what the truth beside them says."""
+"""Files of attune synth hold what the truth beside them says."""
 import json
 import subprocess
 import sys
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-ATTUNE = sys.argv[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from usage import arguments  # noqa: E402
+
+(ATTUNE,) = arguments("ATTUNE")
 
 
 def synth(*args):

@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned with a simulated radio that visits several bands: emissions that live across visits, what each band keeps, the
-ledger, a band that the radio refuses, a reload, a floor without noise. Usage: bands.py ATTUNED MODULES"""
+ledger, a band that the radio refuses, a reload, a floor without noise."""
 import array, datetime, math, os, signal, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+MODULES = os.path.abspath(arguments("ATTUNED", "MODULES")[1])
 import attuned  # noqa: E402
 from attunesim import counts  # noqa: E402
 from attuned import Daemon, check, until, write_model  # noqa: E402
 
-MODULES = os.path.abspath(sys.argv[2])
 RATE = 250e3
 LOW, HIGH = 433.92e6, 868.3e6
 SAMPLES = 4.5e6  # 18 s, then silence: 8 visits each of 1 s

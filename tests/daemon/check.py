@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned --check: each thing that would not work is one BAD line that names the key, all of them at once, exit 1; a
-configuration that works has none. Nothing secret stands in its output. Usage: check.py ATTUNED"""
+configuration that works has none. Nothing secret stands in its output."""
 import os
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+arguments("ATTUNED")
 import attuned  # noqa: E402
 
 TOKEN = "a-token-of-more-than-sixteen"

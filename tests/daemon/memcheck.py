@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned from start to stop under valgrind: no error, nothing lost. A recording as its radio, a model of random weights,
-a history, requests of each kind, a reload. Usage: memcheck.py ATTUNED"""
+a history, requests of each kind, a reload."""
 import json, os, re, signal, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+ATTUNED = os.path.abspath(*arguments("ATTUNED"))
 from attuned import write_config, write_iq, write_model  # noqa: E402  (reads the program's path from argv too)
 
-ATTUNED = os.path.abspath(sys.argv[1])
 PATHS = ("/", "/healthz", "/metrics", "/api/v1/status", "/api/v1/radios", "/api/v1/bands", "/api/v1/model",
          "/api/v1/backends", "/api/v1/selector", "/api/v1/emissions?limit=5", "/api/v1/emissions/none", "/api/v1/waterfall",
          "/api/v1/openapi.json", "/api/v1/status?what=1")

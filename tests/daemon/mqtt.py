@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""mqtt.py ATTUNED SOURCE_ROOT ATTUNE: attuned beside a real broker, which is killed and comes back. 77 without mosquitto."""
+"""attuned beside a real broker, which is killed and comes back. 77 without mosquitto."""
 import json
 import os
 import re
@@ -15,7 +15,11 @@ import time
 import urllib.request
 from pathlib import Path
 
-ATTUNED, ROOT, ATTUNE = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from usage import arguments  # noqa: E402
+
+ATTUNED, ROOT, ATTUNE = arguments("ATTUNED", "SOURCE_ROOT", "ATTUNE")
+ROOT = Path(ROOT)
 BROKER = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
 passed = failed = 0
 

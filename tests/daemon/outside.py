@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The running server as others see it: its description under npm's @seriousme/openapi-schema-validator, its metrics
 under promtool, each name of the design, the alert rules and the Grafana board by the same names.
-Usage: outside.py ATTUNED SOURCE. What has no tool is said and fails, unless --skip-missing is given."""
+What has no tool is said and fails, unless --skip-missing is given."""
 import json, os, re, shutil, subprocess, sys, tempfile
 
-ATTUNED, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-LENIENT = "--skip-missing" in sys.argv
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+ATTUNED, SOURCE, LENIENT = arguments("ATTUNED", "SOURCE_ROOT", "--skip-missing")
+ATTUNED, SOURCE = os.path.abspath(ATTUNED), os.path.abspath(SOURCE)
 WANTED = """attune_samples_total attune_samples_processed_total attune_samples_lost_total attune_radio_up attune_radio_state
 attune_radio_reconnects_total attune_frames_total attune_tokens_skipped_total attune_noise_floor_dbfs_per_hz
 attune_occupancy_ratio attune_emissions_total attune_emissions_active attune_decisions_total
@@ -16,7 +19,6 @@ attune_selector_changes_total attune_queue_depth attune_http_requests_total attu
 attune_config_last_reload_successful attune_build_info process_cpu_seconds_total process_resident_memory_bytes""".split()
 sys.argv = ["attuned.py", ATTUNED]
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import attuned  # noqa: E402  the daemon, its model and its IQ
 
 

@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole daemon: a file as its radio, a model of random weights, every route, bad starts, a quick end.
-Usage: process.py ATTUNED [ATTUNE]"""
+"""The whole daemon: a file as its radio, a model of random weights, every route, bad starts, a quick end."""
 import gzip, io, json, os, re, signal, socket, ssl, struct, subprocess, sys, tarfile, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+ATTUNE = arguments("ATTUNED", "[ATTUNE]")[1]
 from attuned import ATTUNED, LABELS, Daemon, check, until, verdict, write_config, write_iq, write_model  # noqa: E402
 
 SOON_S = 30  # 0.1 s where the machine has time
-ATTUNE = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
+ATTUNE = ATTUNE and os.path.abspath(ATTUNE)
 
 
 def binary_rows(d):

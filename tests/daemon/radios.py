@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """attuned with simulated radios that go wrong: the ledger against what was injected, and radios that do not disturb each
-other. Usage: radios.py ATTUNED MODULES"""
+other."""
 import os, re, signal, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+MODULES = os.path.abspath(arguments("ATTUNED", "MODULES")[1])
 import attuned  # noqa: E402
 from attunesim import counts  # noqa: E402
 from attuned import check, until, write_model  # noqa: E402
 
-MODULES = os.path.abspath(sys.argv[2])
 started = []
 
 

@@ -1,8 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bad requests over a bare socket: each gets the right status, and no byte behind a doubtful request runs as a second
-one. Usage: raw_http.py SERVE_VIEW [MUTANTS]"""
+one. MUTANTS: how many requests
+are changed at random (3000)."""
 import base64, os, random, re, shutil, socket, struct, subprocess, sys, tempfile, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
 
 H = b"Host: 127.0.0.1\r\n"
 SECOND = b"GET /api/v1/smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -339,10 +343,10 @@ def run_token(exe):
 
 
 def main():
-    exe = sys.argv[1]
+    exe, mutants = arguments("SERVE_VIEW", "[MUTANTS]")
     server = Server(exe)
     run_cases(server)
-    run_mutants(server, int(sys.argv[2]) if len(sys.argv) > 2 else 3000)
+    run_mutants(server, int(mutants or 3000))
     run_events(server)
     check("clean end", server.stop() == 0, "exit code")
     server = Server(exe, "127.0.0.1", "", str(SLOW_S))

@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A radio on another machine: attuned receives from SoapySDRServer over UDP and TCP, inside a network of its own that has
-nothing but a loopback; the server is killed and comes back. Usage: remote.py ATTUNED MODULES
+nothing but a loopback; the server is killed and comes back.
 SoapySDRServer is taken from the PATH, else out of its Debian package without installing it (it would be a service that
 root runs for everybody)."""
 import glob, json, os, shutil, subprocess, sys, tempfile, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
+
+MODULES = os.path.abspath(arguments("ATTUNED", "MODULES")[1])
 if os.environ.get("ATTUNE_ALONE") != "1":
     os.environ["ATTUNE_ALONE"] = "1"
     if not shutil.which("SoapySDRServer"):
@@ -20,12 +24,10 @@ if os.environ.get("ATTUNE_ALONE") != "1":
         sys.exit(77)
     os.execvp("unshare", [*ALONE, sys.executable, *sys.argv])
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import attuned  # noqa: E402
 from attunesim import counts  # noqa: E402
 from attuned import Daemon, check, write_model  # noqa: E402
 
-MODULES = os.path.abspath(sys.argv[2])
 URL = "tcp://127.0.0.1:55132"
 LIMIT_S = 300
 

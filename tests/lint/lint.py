@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """Checks the house: include arrows, one file per foreign library, sizes of files and functions, blanks, licences.
 
-lint.py [ROOT]: prints FILE:LINE: what, and "N passed, N failed"; exit 1 where anything is wrong.
+Prints FILE:LINE: what, and "N passed, N failed"; exit 1 where anything is wrong. ROOT: this folder where not given.
 SPDX-License-Identifier: GPL-3.0-or-later
 """
 import os
 import re
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from usage import arguments  # noqa: E402
 
 MAX_FILE, MAX_FUNCTION = 700, 120
 
@@ -152,8 +155,11 @@ RULES = ["text", "blanks", "tabs", "file-size", "function-size", "licence", "mar
 
 
 def main():
-    lint = Lint(sys.argv[1] if len(sys.argv) > 1 else ".")
-    for path in walk(lint.root):
+    lint = Lint(arguments("[ROOT]")[0] or ".")
+    paths = list(walk(lint.root))
+    if not any(path.endswith(SOURCE) for path in paths):
+        sys.exit(f"{lint.root}: no sources there; name the top of the tree")
+    for path in paths:
         lint.file(path)
     lint.finish()
     failed = len(lint.failures)

@@ -6,6 +6,7 @@ SPDX-License-Identifier: GPL-3.0-or-later
 import contextlib
 import io
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -41,6 +42,11 @@ class Rules(unittest.TestCase):
         tree |= includes("backends/mha/mha.c", "lib/attn/attn_backend.h", "lib/base/a.h")
         tree |= includes("lib/model/c.c", "lib/attn/attn_backend.h", "lib/dsp/b.h")
         self.assertEqual(found(tree), [])
+
+    def test_a_folder_without_sources_is_no_clean_tree(self):
+        with tempfile.TemporaryDirectory() as root:
+            r = subprocess.run([sys.executable, lint.__file__, root], capture_output=True, text=True, check=False)
+        self.assertEqual((r.returncode, "no sources" in r.stderr), (1, True), r)
 
     def test_arrows(self):
         tree = {"lib/base/a.h": HEAD, "lib/model/c.h": HEAD, "lib/attn/attn.h": HEAD, "daemon/d.h": HEAD}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a soak's samples say: a slope of memory with its confidence, what must be constant, and a picture (SVG).
-Usage: report.py report.json soak.svg"""
+As a program: judges REPORT, a report.json of soak.py, anew and draws its SVG."""
 import json
 import math
+import os
 import sys
 
 BLOCKS = 20
@@ -178,9 +179,12 @@ def picture(report):
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as source:
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+    from usage import arguments
+    report, drawing = arguments("REPORT", "SVG")
+    with open(report, encoding="utf-8") as source:
         data = json.load(source)
     data["verdict"] = judge(data)
-    with open(sys.argv[2], "w", encoding="utf-8") as target:
+    with open(drawing, "w", encoding="utf-8") as target:
         target.write(picture(data))
     print(words(data))

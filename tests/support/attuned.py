@@ -19,8 +19,6 @@ import urllib.request
 
 from child import bound
 
-if len(sys.argv) < 2:
-    sys.exit(f"usage: {os.path.basename(sys.argv[0])} ATTUNED [...]\n{sys.modules['__main__'].__doc__}")
 ATTUNED = os.path.abspath(sys.argv[1])
 LABELS = ("noise carrier cw ook am ssb nfm wfm fsk2 gfsk fsk4 afsk psk_qam ofdm css ppm chirp").split()
 failed = passed = 0

@@ -37,6 +37,8 @@ def by_program(backend, logits, snr, share, tokens):
 
 
 def main():
+    if "RULE" not in os.environ:
+        sys.exit("RULE is not set: name the program, such as RULE=build/tests/train/rule")
     meta = reference.read_safetensors(MODEL)[1]
     labels = json.loads(meta["labels"])
     fixed = {k: json.loads(meta[k]) for k in ("calibration", "unknown", "weak")}
