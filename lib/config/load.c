@@ -401,6 +401,12 @@ static int finish(struct loader *l, struct at_error *err)
     return 0;
 }
 
+/* A folder that is not there is none; one that can't be read may hold what counts. */
+static int is_trouble(const char *path, int code)
+{
+    return code != ENOENT && code != ENOTDIR;
+}
+
 /* The files of conf.d beside path, in the order of their names. */
 static int find_more(const char *path, glob_t *found, struct at_error *err)
 {
@@ -417,10 +423,13 @@ static int find_more(const char *path, glob_t *found, struct at_error *err)
         pattern[k++] = path[i];
     }
     memcpy(pattern + k, tail, sizeof tail);
-    int r = glob(pattern, 0, NULL, found);
+    int r = glob(pattern, 0, is_trouble, found), code = errno;
     free(pattern);
     if (r == GLOB_NOSPACE)
         return at_error_set(err, -ENOMEM, "out of memory");
+    if (r == GLOB_ABORTED)
+        return at_error_set(err, -code, "%.*sconf.d: %s; let attuned read it, or remove it", (int)n,
+                            path, strerror(code));
     if (r == 0 && found->gl_pathc > MAX_FILES)
         return at_error_set(err, -E2BIG,
                             "%.255s: more than %d files in conf.d beside it; remove some", path,

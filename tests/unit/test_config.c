@@ -411,6 +411,25 @@ static void test_conf_d_overrides_values_and_adds_lists(void **state)
     assert_int_equal(system(name), 0);
 }
 
+/* A link to itself can't be opened by anybody, root included. */
+static void test_a_conf_d_that_cannot_be_read_is_refused(void **state)
+{
+    char name[96], want[200];
+    struct at_error err = {""};
+    struct at_config *c = NULL;
+    at_config_destroy(load_ok(RADIO));
+    snprintf(name, sizeof name, "%s/conf.d", dir);
+    assert_int_equal(symlink("conf.d", name), 0);
+    assert_int_equal(at_config_load(path, &err, &c), -ELOOP);
+    snprintf(want, sizeof want,
+             "%s: Too many levels of symbolic links; let attuned read it, or remove it", name);
+    assert_string_equal(err.text, want);
+    assert_int_equal(unlink(name), 0);
+    write_bytes(name, "", 0); /* no folder */
+    at_config_destroy(load_ok(RADIO));
+    assert_int_equal(unlink(name), 0);
+}
+
 static void test_bands_have_a_ceiling(void **state)
 {
     char text[4096] = "radios:\n  - {device: file=x.cu8, name: a, bands: [";
@@ -535,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_size_depth_and_number_have_ceilings),
         cmocka_unit_test(test_only_a_regular_file_is_read),
         cmocka_unit_test(test_conf_d_overrides_values_and_adds_lists),
+        cmocka_unit_test(test_a_conf_d_that_cannot_be_read_is_refused),
         cmocka_unit_test(test_bands_have_a_ceiling),
         cmocka_unit_test(test_conf_d_is_found_by_its_name_alone),
         cmocka_unit_test(test_what_is_printed_loads_to_the_same),
