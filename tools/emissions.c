@@ -24,13 +24,13 @@ struct values {
     bool json;
 };
 
-/* "2h" ago or RFC 3339, as RFC 3339. 0 or -EINVAL. */
+/* "2h" ago (from 1970 on) or RFC 3339, as RFC 3339. 0 or -EINVAL. */
 static int read_time(const char *text, char out[AT_RFC3339_SIZE])
 {
     double seconds;
     int64_t ns;
     if (at_value_duration(text, &seconds) == 0)
-        ns = at_clock_utc_ns() - (int64_t)(seconds * 1e9);
+        ns = (int64_t)fmax((double)at_clock_utc_ns() - seconds * 1e9, 0);
     else if (at_clock_parse_utc(text, &ns) < 0)
         return -EINVAL;
     at_clock_format_utc(ns, out);

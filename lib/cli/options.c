@@ -13,6 +13,7 @@
 
 #define MAX_WIDTH 100 /* longer lines read badly, however wide the terminal */
 #define COLUMN    30
+#define MAX_S     1e9 /* of a duration: its nanoseconds fit 64 bits, added to any clock */
 
 /* "attune verify", "attuned" or "attune". */
 static void title(const struct at_command *c, char out[64])
@@ -143,6 +144,8 @@ static int store_number(const struct at_option *o, void *member, const char *tex
     double max = o->min == 0 && o->max == 0 ? HUGE_VAL : o->max;
     if (o->kind == AT_OPTION_COUNT)
         max = fmin(max, UINT32_MAX);
+    if (o->kind == AT_OPTION_DURATION)
+        max = fmin(max, MAX_S);
     int r = o->kind == AT_OPTION_DURATION ? at_value_duration(text, &v)
                                           : at_value_number(text, true, &v);
     if (r < 0 || v < o->min || v > max || (o->kind == AT_OPTION_COUNT && v != floor(v)))

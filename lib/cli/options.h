@@ -18,7 +18,8 @@ enum at_option_kind {
     AT_OPTION_CHOICE,   /* const char *: one of choices */
     AT_OPTION_NUMBER,   /* double: 433.92M, 250k, 2_400_000, 2.4e6 */
     AT_OPTION_COUNT,    /* uint32_t: likewise, an integer */
-    AT_OPTION_DURATION, /* double: seconds, from 500ms, 10s, 2m; a bare number is refused */
+    AT_OPTION_DURATION, /* double: seconds, at most 1e9, from 500ms, 10s, 2m; a bare number is
+                           refused */
 };
 
 /* One row; the last has name NULL. */

@@ -191,6 +191,8 @@ class Emissions(Case):
         self.assertEqual({k: v for k, v in asked.items() if k not in ("since", "until")},
                          {"band": ["a & b"], "radio": ["r/1"], "class": ["ook"], "min_snr": ["-3.5"], "state": ["ended"], "limit": ["100"]})
         self.assertRegex(asked["since"][0], r"^2026-11-23T19:05:11(\.0+)?Z$")
+        self.ok("emissions", "--since", "1000000d")  # longer ago than a clock of 64 bits goes
+        self.assertRegex(parse_qs(urlsplit(self.server.asked[-1][0]).query)["since"][0], r"^1970-01-01T00:00:00(\.0+)?Z$")
         for wrong, word in [(["--min-snr", "loud"], "no number of decibels"), (["--until", "soon"], "--until: write 2h"), (["--band", "&" * 400], "filters are too long"),
                             (["--radio", "x" * 1000], "filters are too long"), (["x"], "no argument expected")]:
             self.refused(2, word, "emissions", *wrong)

@@ -99,6 +99,7 @@ static void test_what_is_wrong_ends_the_run(void **state)
         {"--rat", "1M"},     {"-x", NULL},        {"--rate", "0"},    {"--rate", "2G"},     {"--rate", NULL},
         {"--loud=1", NULL},  {"--mode", "quick"}, {"--mode", "fas"},  {"--wait", "5"},      {"--count", "1.5"},
         {"--count", "1e10"}, {"--rate=", NULL},   {"--rate", "fast"}, {"--count", "-1"},
+        {"--wait", "1e6d"}, /* its nanoseconds fit no int64_t */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct values v;
