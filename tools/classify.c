@@ -28,9 +28,7 @@ struct job {
     struct at_spectrogram *spectrogram;
     float *iq;
     /* what came out */
-    unsigned n_emissions;
-    double best_energy;
-    struct at_answer best;
+    struct at_summary summary;
     struct at_picture_box *boxes; /* (MAX_BOXES) */
     size_t n_boxes;
     uint64_t end; /* samples, gaps included */
@@ -58,7 +56,7 @@ static void keep_box(struct job *j, const struct at_result *r)
 static void print_row(const struct job *j, const struct at_result *r)
 {
     char line[320];
-    if (j->n_emissions == 1)
+    if (j->summary.emissions == 1)
         printf("%s%10s %9s  %14s  %10s  %8s  %-8s %5s  %-6s %9s%s\n", at_sgr(stdout, "2"),
                "start s", "length s", "centre", "bandwidth", "SNR", "class", "conf", "via", "cost",
                at_sgr(stdout, "0"));
@@ -71,11 +69,7 @@ static void on_result(void *ctx, const struct at_result *r)
     struct job *j = ctx;
     if (!r->emission.ended)
         return;
-    j->n_emissions++;
-    if (r->has_answer && r->emission.energy >= j->best_energy) {
-        j->best_energy = r->emission.energy;
-        j->best = r->answer;
-    }
+    at_summary_add(&j->summary, r);
     keep_box(j, r);
     if (!j->json) {
         print_row(j, r);
@@ -156,29 +150,22 @@ static int write_picture(struct job *j, struct at_error *err)
 
 static int print_summary(struct job *j, double wall_s)
 {
-    const char *class_name = j->n_emissions == 0 ? "none"
-                             : j->best.label[0]  ? j->best.label
-                                                 : "weak";
+    const struct at_summary *all = &j->summary;
     double seconds = (double)j->end / j->info.rate_hz;
     if (!j->json) {
-        printf("%s%s%s", at_sgr(stdout, "1"), class_name, at_sgr(stdout, "0"));
-        if (j->best.label[0])
-            printf(" (%.0f %%)", 100 * (double)j->best.confidence);
-        printf(": %u emission%s in %.4g s, %.2f s of work\n", j->n_emissions,
-               j->n_emissions == 1 ? "" : "s", seconds, wall_s);
+        printf("%s%s%s", at_sgr(stdout, "1"), at_summary_class(all), at_sgr(stdout, "0"));
+        if (all->best.label[0])
+            printf(" (%.0f %%)", 100 * (double)all->best.confidence);
+        printf(": %u emission%s in %.4g s, %.2f s of work\n", all->emissions,
+               all->emissions == 1 ? "" : "s", seconds, wall_s);
         return ferror(stdout) ? -1 : 0;
     }
-    json_t *s =
-        json_pack("{s:s,s:i,s:f,s:f}", "class", class_name, "emissions", (int)j->n_emissions,
-                  "seconds", seconds, "wall_s", round(wall_s * 1e4) / 1e4);
-    if (s && j->best.label[0])
-        json_object_set_new(s, "confidence",
-                            json_real(round((double)j->best.confidence * 1e4) / 1e4));
+    json_t *s = at_summary_to_json(all, seconds, wall_s);
     return at_json_line(stdout, s ? json_pack("{s:o}", "summary", s) : NULL);
 }
 
 /* What the file is not: cut short, odd bytes at its end; what was lost in it. */
-static void warn_lost(const struct job *j)
+static void warn_lost(struct job *j)
 {
     struct at_ledger ledger;
     char text[sizeof j->info.message];
@@ -187,6 +174,7 @@ static void warn_lost(const struct job *j)
     if (text[0])
         fprintf(stderr, "attune classify: %s: %s\n", j->path, text);
     j->source->ops->get_ledger(j->source, &ledger);
+    j->summary.corrupt = ledger.lost[AT_LOST_CORRUPT];
     for (int i = 0; i < AT_LOST_REASONS; i++)
         if (ledger.lost[i] > 0)
             fprintf(stderr, "attune classify: %s: %llu samples left out (%s)\n", j->path,
@@ -302,7 +290,7 @@ const struct at_command at_command_classify = {
     .summary = "Name the emissions of a recording",
     .usage = "[OPTION]... FILE|-",
     .details =
-        "FILE: raw .cu8 .cs8 .cs16 .cf32 or another name of theirs (.cfile, .complex16u, .sc16, "
+        "FILE: raw .cu8 .cs8 .cs16 .cs24 .cs32 .cf32 or another name of theirs (.cfile, .complex16u, .sc16, "
         "...; beside a PortaPack's .C16 or .C8 its .TXT is read), SigMF (an archive too), two-channel WAV, or "
         "SDRangel's .sdriq; - reads raw samples from standard input. The summary's class is that "
         "of the emission with the most energy. An "

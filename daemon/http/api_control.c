@@ -8,6 +8,7 @@
 #include "daemon/http/api.h"
 #include "daemon/reload.h"
 #include "lib/base/clock.h"
+#include "lib/config/value.h"
 #include "lib/source/convert.h"
 
 #define BLOCK 65536
@@ -23,9 +24,7 @@ struct upload {
 /* What came out: the newest AT_API_MAX_ITEMS emissions at most. */
 struct found {
     json_t *items;
-    unsigned n;
-    double best_energy;
-    struct at_answer best;
+    struct at_summary summary;
 };
 
 static void on_result(void *ctx, const struct at_result *result)
@@ -33,11 +32,7 @@ static void on_result(void *ctx, const struct at_result *result)
     struct found *f = ctx;
     if (!result->emission.ended)
         return;
-    f->n++;
-    if (result->has_answer && result->emission.energy >= f->best_energy) {
-        f->best_energy = result->emission.energy;
-        f->best = result->answer;
-    }
+    at_summary_add(&f->summary, result);
     if (json_array_size(f->items) < AT_API_MAX_ITEMS)
         json_array_append_new(f->items, at_result_to_json(result));
 }
@@ -62,6 +57,11 @@ static int read_upload(const struct at_request *q, struct upload *u, struct at_r
         at_reply_error(r, 400, "bad_parameter", "rate_hz: say how many samples a second");
         return -EINVAL;
     }
+    if (at_value_lacks_unit(u->center_hz)) {
+        at_reply_error(r, 400, "bad_parameter", "center_hz: %.10g Hz is no centre; in Hz it is %.15g",
+                       u->center_hz, 1e6 * u->center_hz);
+        return -EINVAL;
+    }
     size_t size = at_iq_format_size(u->format);
     u->n = q->body_n / size;
     if (!u->n || q->body_n % size) {
@@ -72,7 +72,8 @@ static int read_upload(const struct at_request *q, struct upload *u, struct at_r
     return 0;
 }
 
-static int push_all(const struct upload *u, struct at_receiver *receiver, float *iq)
+static int push_all(const struct upload *u, struct at_receiver *receiver, float *iq,
+                    uint64_t *corrupt)
 {
     size_t size = at_iq_format_size(u->format);
     double scale = at_iq_format_full_scale(u->format);
@@ -81,7 +82,7 @@ static int push_all(const struct upload *u, struct at_receiver *receiver, float 
         size_t n = u->n - at < BLOCK ? u->n - at : BLOCK;
         if (u->cancelled && atomic_load(u->cancelled))
             return -ECANCELED;
-        at_iq_convert(u->format, scale, u->data + at * size, n, iq);
+        *corrupt += at_iq_convert(u->format, scale, u->data + at * size, n, iq);
         rc = at_receiver_push(receiver, iq, n, at, at_clock_mono_ns(), 0);
     }
     return rc ? rc : at_receiver_flush(receiver);
@@ -106,25 +107,13 @@ static int classify(struct at_classifier *c, const struct upload *u, struct foun
     int rc = iq ? at_receiver_create(c, &config, &sink, err, &receiver)
                 : at_error_set(err, -ENOMEM, "out of memory");
     if (!rc) {
-        rc = push_all(u, receiver, iq);
+        rc = push_all(u, receiver, iq, &f->summary.corrupt);
         if (rc)
             at_error_set(err, rc, "%s", strerror(-rc));
     }
     at_receiver_destroy(receiver);
     free(iq);
     return rc;
-}
-
-static json_t *summary_json(const struct found *f, const struct upload *u, double wall_s)
-{
-    json_t *o = json_object();
-    at_json_set_text(o, "class", f->best.label[0] ? f->best.label : "none");
-    if (f->best.label[0])
-        at_json_set_real(o, "confidence", (double)f->best.confidence);
-    json_object_set_new(o, "emissions", json_integer(f->n));
-    at_json_set_real(o, "seconds", (double)u->n / u->rate_hz);
-    at_json_set_real(o, "wall_s", wall_s);
-    return o;
 }
 
 void at_api_classify(const struct at_api *api, const struct at_request *q, struct at_reply *r)
@@ -156,7 +145,7 @@ void at_api_classify(const struct at_api *api, const struct at_request *q, struc
     double wall_s = 1e-9 * (double)(at_clock_mono_ns() - began);
     at_reply_json(r, 200,
                   json_pack("{s:o, s:n, s:o}", "items", f.items, "next", "summary",
-                            summary_json(&f, &u, wall_s)));
+                            at_summary_to_json(&f.summary, (double)u.n / u.rate_hz, wall_s)));
 }
 
 /* A number of the body within bounds; *ret untouched where it is not there. */

@@ -40,6 +40,10 @@ static int read_query(const struct at_request *q, struct at_store_query *query, 
         at_request_count(q, "limit", 1, AT_API_MAX_ITEMS, ret_limit, r) ||
         at_request_count(q, "cursor", 1, AT_API_MAX_SEQ, &query->cursor, r))
         return -EINVAL;
+    if (query->since_utc_ns && query->until_utc_ns && query->since_utc_ns > query->until_utc_ns) {
+        at_reply_error(r, 400, "bad_parameter", "since: lies after until; nothing can be between");
+        return -EINVAL;
+    }
     return 0;
 }
 

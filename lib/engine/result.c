@@ -146,3 +146,39 @@ int at_result_format_line(const struct at_result *r, char *out, size_t n)
                     r->backend, cost, r->answer.group[0] ? "  " : "", r->answer.group,
                     r->service[0] ? "  " : "", r->service);
 }
+
+void at_summary_add(struct at_summary *s, const struct at_result *r)
+{
+    if (!r->emission.ended)
+        return;
+    s->emissions++;
+    if (r->has_answer && r->emission.energy >= s->best_energy) {
+        s->best_energy = r->emission.energy;
+        s->best = r->answer;
+    }
+}
+
+const char *at_summary_class(const struct at_summary *s)
+{
+    return s->emissions == 0 ? "none" : s->best.label[0] ? s->best.label : "weak";
+}
+
+json_t *at_summary_to_json(const struct at_summary *s, double seconds, double wall_s)
+{
+    struct object o = {.json = json_object()};
+    if (!o.json)
+        return NULL;
+    put_text(&o, "class", at_summary_class(s));
+    if (s->best.label[0])
+        put_real(&o, "confidence", s->best.confidence, 4);
+    put(&o, "emissions", json_integer(s->emissions));
+    put_real(&o, "seconds", seconds, 6);
+    put_real(&o, "wall_s", wall_s, 4);
+    if (s->corrupt)
+        put(&o, "corrupt", json_integer((json_int_t)s->corrupt));
+    if (o.failed) {
+        json_decref(o.json);
+        return NULL;
+    }
+    return o.json;
+}

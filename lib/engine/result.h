@@ -36,4 +36,18 @@ json_t *at_result_to_json(const struct at_result *r);
 /* One line for a terminal: centre, bandwidth, SNR, class, confidence, backend, latency. Returns length as snprintf. */
 int at_result_format_line(const struct at_result *r, char *out, size_t n);
 
+/* What a recording came to: zero-initialised, then fed with its results. One thread at a time. */
+struct at_summary {
+    unsigned emissions;
+    double best_energy;
+    struct at_answer best; /* of the ended emission with the most energy that has one; label empty: none */
+    uint64_t corrupt;      /* samples left out since they were not finite; the caller's to set */
+};
+/* Counts an emission that has ended, passes over others. */
+void at_summary_add(struct at_summary *s, const struct at_result *r);
+/* "none" without emissions, "weak" where no emission got an answer, else the best one's class. */
+const char *at_summary_class(const struct at_summary *s);
+/* A new object; seconds: of samples, wall_s: of work. NULL: no memory. Caller owns it. */
+json_t *at_summary_to_json(const struct at_summary *s, double seconds, double wall_s);
+
 #endif

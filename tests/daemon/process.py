@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole daemon: a file as its radio, a model of random weights, every route, bad starts, a quick end."""
-import gzip, io, json, os, re, signal, socket, ssl, struct, subprocess, sys, tarfile, tempfile, time
+import gzip, io, json, os, random, re, signal, socket, ssl, struct, subprocess, sys, tarfile, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 from usage import arguments  # noqa: E402
@@ -418,6 +418,13 @@ def run_control():
                        ("cf32_le", struct.pack(f"<{len(iq)}f", *wide))):
         status, _, body = d.get(where.replace("cu8", name), "POST", data[:2000000 // 24 * 24], CU8)
         check(f"classify: {name}", status == 200 and any(abs(e["center_hz"] - 433.96e6) < 3000 for e in json.loads(body)["items"]), body)
+    holes = struct.pack(f"<{len(iq)}f", *(float("nan") if i < 50 else x for i, x in enumerate(wide)))
+    body = d.get(where.replace("cu8", "cf32"), "POST", holes[:2000000 // 8 * 8], CU8)[2]
+    check("classify: what is not finite is counted", json.loads(body)["summary"].get("corrupt") == 25, body)
+    noise = random.Random(1).randbytes(200000)
+    body = d.get(where, "POST", noise, CU8)[2]
+    check("classify: nothing there", json.loads(body)["summary"]["class"] == "none", body)
+    check("classify: a centre without its unit", b"in Hz it is 433920000" in d.get(where.replace("433920000", "433.92"), "POST", b"xx", CU8)[2])
     for name in datatype:
         check(f"classify: {name} is known", b"bad_body" in d.get(where.replace("cu8", name), "POST", b"x", CU8)[2])
     for what, args, want in (("GET", (where,), 405), ("no type", (where, "POST", b"xx", {"Content-Type": "text/plain"}), 415),

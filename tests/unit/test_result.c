@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -143,12 +144,51 @@ static void test_line_for_people(void **state)
     assert_int_equal(strlen(cut), 9);
 }
 
+static void expect_summary(const struct at_summary *s, const char *class_name, const char *want)
+{
+    assert_string_equal(at_summary_class(s), class_name);
+    json_t *j = at_summary_to_json(s, 2.5, 0.125), *expected = json_loads(want, 0, NULL);
+    char *text = json_dumps(j, JSON_SORT_KEYS);
+    if (!expected || !json_equal(j, expected))
+        fail_msg("%s, expected %s", text, want);
+    free(text);
+    json_decref(j);
+    json_decref(expected);
+}
+
+static void test_a_recording_is_what_its_strongest_emission_is(void **state)
+{
+    struct at_summary s = {0};
+    struct at_result r = make();
+    r.emission.ended = false;
+    at_summary_add(&s, &r);
+    expect_summary(&s, "none",
+                   "{\"class\": \"none\", \"emissions\": 0, \"seconds\": 2.5, \"wall_s\": 0.125}");
+    r.emission.ended = true;
+    r.has_answer = 0;
+    r.emission.energy = 100;
+    at_summary_add(&s, &r);
+    expect_summary(&s, "weak",
+                   "{\"class\": \"weak\", \"emissions\": 1, \"seconds\": 2.5, \"wall_s\": 0.125}");
+    r.has_answer = 1;
+    r.emission.energy = 5;
+    at_summary_add(&s, &r);
+    strcpy(r.answer.label, "ook");
+    r.emission.energy = 4;
+    at_summary_add(&s, &r);
+    s.corrupt = 7;
+    expect_summary(&s, "gfsk",
+                   "{\"class\": \"gfsk\", \"confidence\": 0.9876, \"emissions\": 3, \"seconds\": 2.5, "
+                   "\"wall_s\": 0.125, \"corrupt\": 7}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_keys_and_no_others),
         cmocka_unit_test(test_unknown_is_left_out),
         cmocka_unit_test(test_line_for_people),
+        cmocka_unit_test(test_a_recording_is_what_its_strongest_emission_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
