@@ -23,6 +23,10 @@
 #define CELL_EVEN    2.0  /* 3 dB */
 #define LIFE_ROWS    8    /* of the long spectra */
 #define SIGMAS       3.0  /* of the scatter of both */
+#define KEYING       2.0  /* 3 dB: what keying makes beside a carrier is so much weaker than all of it */
+#define ITS_SHARE    0.5  /* of its carrier's level: it is on */
+#define STEADY       0.9f /* of its life on: it hardly ever is off */
+#define SEEN_SIGMAS  2.5  /* of noise: what has so much is there */
 
 bool at_beside_fringe(struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
                       size_t i)
@@ -271,6 +275,62 @@ bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, co
             continue;
         strong.peak = highest(&e, strong.f_lo_hz, strong.f_hi_hz);
         if (is_far_lobe(&e, &strong, &r, false))
+            return true;
+    }
+    return false;
+}
+
+/* Where its carrier stands, between the bins around its peak. */
+static double carrier_of(const struct at_track *k, double bin)
+{
+    const struct at_spectra *s = &k->slow;
+    double sum = 0, at = 0;
+    int peak = (int)lrint(k->peak_hz / bin + 0.5 * s->n);
+    for (int i = peak > 0 ? peak - 1 : 0; i <= peak + 1 && i < (int)s->n; i++) {
+        sum += (double)s->sum[i];
+        at += (double)s->sum[i] * (i - peak);
+    }
+    return k->peak_hz + (sum > 0 ? at / sum * bin : 0);
+}
+
+/* Mean power in one bin over the rows of a life. */
+static double power_at(const struct at_spectra *s, double bin, double f_hz)
+{
+    long i = lrint(f_hz / bin + 0.5 * s->n);
+    return i >= 0 && i < (long)s->n && s->rows > 0 ? (double)s->sum[i] / s->rows : 0;
+}
+
+/* What stands over the noise is there at its mirror image as well, and as much, as far as noise lets one tell. */
+static bool is_balanced(const struct at_epoch *e, double mid_hz, double lo_hz, double hi_hz)
+{
+    double n, here = ratio_in(e, lo_hz, hi_hz, &n) - 1, there = ratio_in(e, 2 * mid_hz - hi_hz, 2 * mid_hz - lo_hz, &n) - 1,
+              scatter = sqrt(2 * (1 + fmax(here, 0) + fmax(there, 0)) / n);
+    return there * sqrt(n) > SEEN_SIGMAS && fabs(here - there) < (EVEN - 1) * fmin(here, there) + SIGMAS * scatter;
+}
+
+/* k was on while j was, and that says something: j was off as well, or was heard to come, and k with it. */
+static bool is_meanwhile(const struct at_track *k, const struct at_track *j, uint64_t since, uint64_t slack)
+{
+    bool apart = j->e.start > k->e.start + slack || k->e.end > j->e.end + slack,
+         came = j->e.start >= since && k->e.start <= j->e.start + slack;
+    return !apart && (j->e.duty < STEADY || came);
+}
+
+bool at_beside_was_keying(const struct at_tracker *t, const struct at_track *k, const float *floor, uint64_t since, uint64_t slack)
+{
+    const struct at_spectra *s = &k->slow;
+    double bin = t->rate_hz / s->n, lo = k->e.f_lo_hz - bin, hi = k->e.f_hi_hz + bin;
+    struct at_epoch e = {.rate_hz = t->rate_hz,
+                         .slow = {.n = s->n, .t = (size_t)s->rows, .sum = s->sum, .floor = floor, .looks = 1}};
+    for (unsigned i = 0; i < t->n_tracks && e.slow.t && !(k->over > 0); i++) {
+        const struct at_track *j = t->tracks[i];
+        if (j == k || !is_meanwhile(k, j, since, slack) || (j->pending && !j->sure) || j->by_hand || j->dropped || j->over > 0 ||
+            j->power_s * k->on_s < KEYING * k->power_s * j->on_s)
+            continue;
+        double mid = carrier_of(j, bin);
+        struct at_region carrier = {.f_lo_hz = mid, .f_hi_hz = mid}, r = {.f_lo_hz = lo, .f_hi_hz = hi};
+        bool beside = lo > mid || hi < mid, was_on = power_at(s, bin, mid) > ITS_SHARE * power_at(&j->slow, bin, mid);
+        if (beside && was_on && mirror_is_seen(&e, &carrier, &r) && is_balanced(&e, mid, lo, hi))
             return true;
     }
     return false;

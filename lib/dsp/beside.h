@@ -26,6 +26,11 @@ bool at_beside_lobe(const struct at_tracker *t, const struct at_epoch *e, const 
 /* The same of an emission before it is reported, by all of its life: one epoch shows little of a weak lobe. floor: of the long
  * spectra. */
 bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, const float *floor);
+/* The same of what is over, or comes and goes: a line or another piece of a stronger one's keying. It was on only while that
+ * was, and at its mirror image about that one's carrier is as much. since: what began before that sample may have been there
+ * for ever; slack: samples by which their ends may differ. */
+bool at_beside_was_keying(const struct at_tracker *t, const struct at_track *k, const float *floor, uint64_t since,
+                          uint64_t slack);
 /* While samples clip, what is far weaker than the strongest region is most likely made by it. */
 bool at_beside_product(const struct at_epoch *e, const struct at_region *r, size_t i);
 

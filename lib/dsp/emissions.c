@@ -14,6 +14,7 @@
 #define FAINT_S    0.2   /* so long one that an average shows may be lost from sight before it was sure */
 #define UPDATE_S   0.1   /* "updated" comes at most ten times a second */
 #define MIN_TOKENS 64    /* a short emission's channel is widened to bring so many */
+#define BURSTY     0.7f  /* of its life on at most: it comes and goes */
 #define WANDERED   0.125 /* of the rate: a channel of the whole band is turned anew */
 
 /* What an emission has beside its track. */
@@ -203,6 +204,15 @@ static bool is_doubtful(const struct at_emissions *m, const struct at_track *k, 
     return !k->sure && (on != AT_ENDS || late);
 }
 
+/* Not one: a stronger one makes it, as its image, lobe or keying. over: it has ended. */
+static bool is_made(const struct at_emissions *m, const struct at_track *k, bool over)
+{
+    const float *floor = m->view->floor_slow;
+    uint64_t slack = m->view->epoch, since = m->view->stretch + slack;
+    return at_image_was(k) || at_beside_was_lobe(m->tracker, k, floor) ||
+           ((over || k->e.duty < BURSTY) && at_beside_was_keying(m->tracker, k, floor, since, slack));
+}
+
 int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on)
 {
     double rate = m->config->rate_hz;
@@ -223,7 +233,7 @@ int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on
             bool small = over && (life < m->config->min_duration_s || is_doubtful(m, k, on) ||
                                   at_sure_is_speck(m->tracker, k, m->view->looks_fast) ||
                                   at_sure_is_lost(m->tracker, k));
-            if (!k->by_hand && (small || at_image_was(k) || at_beside_was_lobe(m->tracker, k, m->view->floor_slow))) {
+            if (!k->by_hand && (small || is_made(m, k, over))) {
                 drop_track(m, k);
                 continue;
             }

@@ -115,6 +115,35 @@ static void add_sonde(float *iq, uint64_t seed)
     }
 }
 
+static double remote; /* its amplitude */
+
+static void add_carrier(float *iq, size_t from, size_t to, double f_hz, double amplitude)
+{
+    for (size_t k = from; k < to; k++) {
+        iq[2 * k] += (float)(amplitude * cos(2 * M_PI * f_hz * (double)k / RATE));
+        iq[2 * k + 1] += (float)(amplitude * sin(2 * M_PI * f_hz * (double)k / RATE));
+    }
+}
+
+/* Eight bursts of a remote: a preamble of 100 dots, which makes lines, then bits of a dot or a dash; rests of 25 ms. */
+static void add_remote(float *iq, uint64_t seed)
+{
+    double dot_s = 70e-6 + 10e-6 * (double)(seed % 4);
+    for (size_t burst = 0, i = 40000; burst < 8; burst++, i += 6250)
+        for (unsigned bit = 0; bit < 160; bit++) {
+            double on = bit < 100 || sig_uniform(&seed) < 0.5 ? 1 : 2, all = bit < 100 ? 2 : 3;
+            add_carrier(iq, i, i + (size_t)lrint(on * dot_s * RATE), 31.4e3, remote);
+            i += (size_t)lrint(all * dot_s * RATE);
+        }
+}
+
+/* Another one's tone for 50 ms, in the midst of its bursts, 11.3 kHz above it: it has no mirror image. */
+static void add_remote_and_tone(float *iq, uint64_t seed)
+{
+    add_remote(iq, seed);
+    add_carrier(iq, 80000, 92500, 42.7e3, 0.5 * remote);
+}
+
 static bool is_at(const struct band_log *l, double f_hz)
 {
     bool found = false;
@@ -172,6 +201,24 @@ static void test_keyers_beside_a_carrier_are_others(void **state)
     assert_int_equal(emissions(add_keyers), 3 * SEEDS);
 }
 
+static void test_weak_remotes_lines_are_its_own(void **state)
+{
+    static const double amplitudes[] = {0.006, 0.004, 0.003};
+    unsigned found = 0;
+    for (int k = 0; k < 3; k++) {
+        remote = amplitudes[k];
+        found += emissions(add_remote);
+    }
+    print_message("weak remotes: %u emissions of %d\n", found, 3 * SEEDS);
+    assert_int_equal(found, 3 * SEEDS); /* 21 where lines are emissions of their own */
+}
+
+static void test_tone_beside_a_remote_is_another(void **state)
+{
+    remote = 0.004;
+    assert_int_equal(emissions(add_remote_and_tone), 2 * SEEDS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_strong_fsk_is_one),
@@ -180,6 +227,8 @@ int main(void)
                                        cmocka_unit_test(test_weak_sounds_are_the_carriers),
                                        cmocka_unit_test(test_far_lobes_are_the_senders),
                                        cmocka_unit_test(test_stations_among_lobes_are_others),
-                                       cmocka_unit_test(test_keyers_beside_a_carrier_are_others)};
+                                       cmocka_unit_test(test_keyers_beside_a_carrier_are_others),
+                                       cmocka_unit_test(test_weak_remotes_lines_are_its_own),
+                                       cmocka_unit_test(test_tone_beside_a_remote_is_another)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
