@@ -389,7 +389,7 @@ size_t at_link_regions(struct at_tracker *t, const struct at_epoch *e, struct at
         struct at_on on = {.rows = t->on, .energy = t->energy};
         at_measure_on(e, t->rate_hz, r[i].f_lo_hz, r[i].f_hi_hz, 0, &on);
         r[i].steady = on.steady;
-        r[i].level = on.n_on ? (float)fmax(on.power, 1e-30) : 1e-30f;
+        r[i].level = on.n_on ? fmaxf((float)on.power, AT_LINK_NO_LEVEL) : AT_LINK_NO_LEVEL;
     }
     for (size_t i = 0; i < n; i++) /* what stands on a wide one is none of its power */
         for (size_t j = 0; j < n; j++)

@@ -10,6 +10,7 @@
     10.0                    /* 10 dB, where it stands at the mirror frequency or samples clip      \
                              */
 #define AT_LINK_FADING 30.0 /* 15 dB: levels that one emission may have at different times */
+#define AT_LINK_NO_LEVEL 1e-30f /* no row of the epoch shows it on */
 #define AT_LINK_MARGIN 0.15 /* of its width: what lies so close belongs to it */
 
 /* Hz from the end of the lower band to the beginning of the upper one; negative: they overlap. */

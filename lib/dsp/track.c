@@ -178,8 +178,8 @@ bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
     double like = at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
     double ratio = r->level / fmax(k->power_s / fmax(k->on_s, 1e-12), 1e-30);
     bool same_peak = fabs(r->peak_hz - k->peak_hz) <= 1.5 * bin;
-    if (like > 0.5 || same_peak)
-        return ratio > 1 / FADING_SAME;
+    if (like > 0.5 || same_peak) /* of a burst that an epoch shows the first row of no level is known */
+        return ratio > 1 / FADING_SAME || r->level <= AT_LINK_NO_LEVEL;
     if (ratio < 1 / AT_LINK_FADING || ratio > AT_LINK_FADING)
         return false;
     if (-gap > 0.5 * (r->f_hi_hz - r->f_lo_hz) - 2.5 * bin &&

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "lib/dsp/link.h"
 #include "lib/dsp/track.h"
 #include "lib/dsp/whole.h"
 #include "tests/support/signals.h"
@@ -189,6 +190,26 @@ static void test_a_joint_beyond_the_edges_parts_nothing(void **state)
     at_tracker_finish(&t);
 }
 
+/* The next burst begins with the last row of an epoch, which shows where it is but not how strong: its place tells whose it is. What
+ * is far weaker there is none of it. */
+static void test_the_first_row_of_a_burst_is_its_own(void **state)
+{
+    struct at_track k = {.on_s = 0.02,
+                         .power_s = 0.02 * 5e-6,
+                         .peak_hz = 42.75e3,
+                         .e = {.f_lo_hz = 28.6e3, .f_hi_hz = 64.9e3}};
+    struct at_tracker t = {.rate_hz = 1.024e6, .n_fast = 64, .n_slow = 4096};
+    struct at_region r = {.f_lo_hz = 24e3, .f_hi_hz = 72e3, .peak_hz = 31e3, .level = AT_LINK_NO_LEVEL};
+    assert_true(at_track_matches(&t, &r, &k));
+    r.level = 1e-9f;
+    assert_false(at_track_matches(&t, &r, &k));
+    r.level = AT_LINK_NO_LEVEL;
+    r.f_lo_hz = 96e3;
+    r.f_hi_hz = 128e3;
+    r.peak_hz = 112e3;
+    assert_false(at_track_matches(&t, &r, &k));
+}
+
 /* A strong burst's skirt, wider and found after it, holds the burst's band and takes it in: what is left is sure,
  * and not dropped with the skirts that do not stay. */
 static void test_a_skirt_that_takes_in_what_is_sure_is_none(void **state)
@@ -244,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_a_part_that_is_gone_leaves_none),
         cmocka_unit_test(test_parts_that_were_there_all_along),
         cmocka_unit_test(test_a_joint_beyond_the_edges_parts_nothing),
+        cmocka_unit_test(test_the_first_row_of_a_burst_is_its_own),
         cmocka_unit_test(test_a_skirt_that_takes_in_what_is_sure_is_none),
         cmocka_unit_test(test_a_short_tail_does_not_widen_the_edges),
     };
