@@ -3,69 +3,106 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/cpu.h"
 
-#define SPINS 64
+#define REST  400  /* some 10 us: more comes at once */
+#define AWAIT 2000 /* what the owner waits for is nearly done */
 
 struct at_aside {
     struct at_mem *mem;
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool (*job)(void *ctx); /* NULL: idle */
+    pthread_mutex_t lock; /* for sleeping alone */
+    pthread_cond_t more, done;
+    void (*part)(void *ctx, size_t i);
     void *ctx;
-    void (*part)(void *ctx, size_t i); /* of what is shared */
-    void *part_ctx;
-    size_t next, n;   /* parts taken, and of how many */
-    unsigned running; /* parts that this thread is at */
-    bool stepping; /* the thread is at the job */
-    bool stop;
+    _Alignas(64) _Atomic uint64_t left; /* parts not taken: the first, and one past the last << 32 */
+    _Alignas(64) atomic_size_t helped;  /* parts that the thread has done */
+    atomic_bool asleep, waiting;        /* the thread; the owner */
+    atomic_bool stop;
 };
 
-/* Takes a part and does it; lock held, let go of meanwhile. False: none is left. */
-static bool do_part(struct at_aside *a)
+static bool any_left(uint64_t left)
 {
-    if (a->next >= a->n)
-        return false;
-    size_t i = a->next++;
-    pthread_mutex_unlock(&a->lock);
-    a->part(a->part_ctx, i);
+    return (uint32_t)left < left >> 32;
+}
+
+static bool take_first(struct at_aside *a, size_t *ret)
+{
+    uint64_t left = atomic_load(&a->left);
+    while (any_left(left))
+        if (atomic_compare_exchange_weak(&a->left, &left, left + 1)) {
+            *ret = (uint32_t)left;
+            return true;
+        }
+    return false;
+}
+
+static bool take_last(struct at_aside *a, size_t *ret)
+{
+    uint64_t left = atomic_load(&a->left);
+    while (any_left(left))
+        if (atomic_compare_exchange_weak(&a->left, &left, left - ((uint64_t)1 << 32))) {
+            *ret = (size_t)(left >> 32) - 1;
+            return true;
+        }
+    return false;
+}
+
+static bool has_work(struct at_aside *a)
+{
+    return any_left(atomic_load(&a->left)) || atomic_load(&a->stop);
+}
+
+/* Until there is something to do. */
+static void rest(struct at_aside *a)
+{
+    for (unsigned i = 0; i < REST && !has_work(a); i++)
+        at_cpu_relax();
+    if (has_work(a))
+        return;
     pthread_mutex_lock(&a->lock);
-    return true;
+    atomic_store(&a->asleep, true); /* then a look: the owner does it the other way round */
+    while (!has_work(a))
+        pthread_cond_wait(&a->more, &a->lock);
+    atomic_store(&a->asleep, false);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void wake(struct at_aside *a, atomic_bool *sleeps, pthread_cond_t *cond)
+{
+    if (!atomic_load(sleeps))
+        return;
+    pthread_mutex_lock(&a->lock);
+    pthread_cond_signal(cond);
+    pthread_mutex_unlock(&a->lock);
 }
 
 static void *run(void *arg)
 {
     struct at_aside *a = arg;
     at_cpu_flush_denormals();
-    pthread_mutex_lock(&a->lock);
-    for (;;) {
-        while (!a->job && a->next >= a->n && !a->stop)
-            pthread_cond_wait(&a->changed, &a->lock);
-        if (a->next < a->n) { /* somebody waits for these */
-            a->running++;
-            do_part(a);
-            a->running--;
-            pthread_cond_broadcast(&a->changed);
-            continue;
+    while (!atomic_load(&a->stop)) {
+        size_t i;
+        rest(a);
+        while (take_last(a, &i)) {
+            a->part(a->ctx, i);
+            atomic_fetch_add(&a->helped, 1); /* the owner may go on from here */
+            wake(a, &a->waiting, &a->done);
         }
-        if (!a->job)
-            break;
-        a->stepping = true;
-        bool (*job)(void *ctx) = a->job;
-        pthread_mutex_unlock(&a->lock);
-        bool more = job(a->ctx); /* the owner leaves that alone until it is NULL and not stepping */
-        pthread_mutex_lock(&a->lock);
-        a->stepping = false;
-        if (more && a->job)
-            continue;
-        a->job = NULL;
-        pthread_cond_broadcast(&a->changed);
     }
-    pthread_mutex_unlock(&a->lock);
     return NULL;
+}
+
+static void finish(struct at_aside *a)
+{
+    pthread_cond_destroy(&a->done);
+    pthread_cond_destroy(&a->more);
+    pthread_mutex_destroy(&a->lock);
+    at_mem_free(a->mem, a);
 }
 
 int at_aside_create(struct at_mem *mem, struct at_aside **ret)
@@ -75,12 +112,11 @@ int at_aside_create(struct at_mem *mem, struct at_aside **ret)
         return -ENOMEM;
     a->mem = mem;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->changed, NULL);
+    pthread_cond_init(&a->more, NULL);
+    pthread_cond_init(&a->done, NULL);
     int e = pthread_create(&a->thread, NULL, run, a);
     if (e != 0) {
-        pthread_cond_destroy(&a->changed);
-        pthread_mutex_destroy(&a->lock);
-        at_mem_free(mem, a);
+        finish(a);
         return -e;
     }
     pthread_setname_np(a->thread, "dsp aside");
@@ -92,60 +128,40 @@ void at_aside_destroy(struct at_aside *a)
 {
     if (!a)
         return;
-    pthread_mutex_lock(&a->lock);
-    a->stop = true;
-    pthread_cond_broadcast(&a->changed);
-    pthread_mutex_unlock(&a->lock);
+    atomic_store(&a->stop, true);
+    wake(a, &a->asleep, &a->more);
     pthread_join(a->thread, NULL);
-    pthread_cond_destroy(&a->changed);
-    pthread_mutex_destroy(&a->lock);
-    at_mem_free(a->mem, a);
+    finish(a);
 }
 
-static void wait_idle(struct at_aside *a)
+/* Until the thread has done so many. */
+static void await(struct at_aside *a, size_t wanted)
 {
-    while (a->job || a->stepping)
-        pthread_cond_wait(&a->changed, &a->lock);
-}
-
-void at_aside_start(struct at_aside *a, bool (*job)(void *ctx), void *ctx)
-{
+    for (unsigned i = 0; i < AWAIT && atomic_load(&a->helped) < wanted; i++)
+        at_cpu_relax();
+    if (atomic_load(&a->helped) >= wanted)
+        return;
     pthread_mutex_lock(&a->lock);
-    wait_idle(a);
-    a->job = job;
-    a->ctx = ctx;
-    pthread_cond_broadcast(&a->changed);
-    pthread_mutex_unlock(&a->lock);
-}
-
-void at_aside_wait(struct at_aside *a)
-{
-    pthread_mutex_lock(&a->lock);
-    wait_idle(a);
+    atomic_store(&a->waiting, true);
+    while (atomic_load(&a->helped) < wanted)
+        pthread_cond_wait(&a->done, &a->lock);
+    atomic_store(&a->waiting, false);
     pthread_mutex_unlock(&a->lock);
 }
 
 void at_aside_parts(struct at_aside *a, void (*part)(void *ctx, size_t i), void *ctx, size_t n)
 {
+    size_t own = 0, next;
     for (size_t i = 0; i < n && (!a || n == 1); i++)
         part(ctx, i);
     if (!a || n <= 1)
         return;
-    pthread_mutex_lock(&a->lock);
     a->part = part;
-    a->part_ctx = ctx;
-    a->next = 0;
-    a->n = n;
-    pthread_cond_broadcast(&a->changed);
-    while (do_part(a))
-        ;
-    for (unsigned i = 0; i < SPINS && a->running; i++) { /* its last part is nearly done */
-        pthread_mutex_unlock(&a->lock);
-        for (unsigned k = 0; k < 32; k++)
-            at_cpu_relax();
-        pthread_mutex_lock(&a->lock);
-    }
-    while (a->running)
-        pthread_cond_wait(&a->changed, &a->lock);
-    pthread_mutex_unlock(&a->lock);
+    a->ctx = ctx;
+    atomic_store(&a->helped, 0);
+    atomic_store(&a->left, (uint64_t)n << 32);
+    wake(a, &a->asleep, &a->more);
+    for (; take_first(a, &next); own++)
+        part(ctx, next);
+    await(a, n - own);
 }

@@ -39,6 +39,7 @@ struct at_band {
     struct at_tracker tracker;
     struct at_emissions emissions;
     struct at_waterfall waterfall;
+    struct at_intake intake;
     uint64_t next;   /* index that goes on without a gap, less what the gate holds */
     bool begun, gap; /* something was pushed; this stretch begins after a gap */
     bool paused;     /* the last stretch has been ended, the radio is elsewhere */
@@ -226,17 +227,22 @@ static void mirror(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, dou
 }
 
 struct search {
-    struct at_detector *detector;
-    const struct at_map *map;
-    struct at_region regions[AT_TRACK_MAX_REGIONS];
-    size_t n;
+    struct at_band *b;
+    const struct at_epoch *e;
+    struct at_region *regions[2]; /* (AT_TRACK_MAX_REGIONS) long, short */
+    size_t n[2];
 };
 
-static bool search_short(void *ctx)
+static void search_one(void *ctx, size_t i)
 {
     struct search *s = ctx;
-    s->n = at_detector_run(s->detector, s->map, NULL, 0, s->regions, AT_TRACK_MAX_REGIONS);
-    return false;
+    struct at_view *v = &s->b->view;
+    struct at_detector *d = i == 0 ? &s->b->over_long : &s->b->over_short;
+    bool average = i == 0 && v->n_average;
+    s->n[i] = at_detector_run(d, i == 0 ? &s->e->slow : &s->e->fast, average ? v->average : NULL,
+                              average ? v->average_rows : 0, s->regions[i], AT_TRACK_MAX_REGIONS);
+    if (i == 0)
+        at_view_average(v, &s->e->slow, d);
 }
 
 /* Regions of the long rows, then of the short ones that they do not explain: (2
@@ -244,20 +250,13 @@ static bool search_short(void *ctx)
 static size_t search(struct at_band *b, struct at_epoch *e, struct at_region *regions)
 {
     struct at_view *v = &b->view;
-    struct search s = {.detector = &b->over_short, .map = &e->fast};
+    struct at_region brief[AT_TRACK_MAX_REGIONS];
+    struct search s = {b, e, {regions, brief}, {0}};
     b->over_long.doubt = b->over_short.doubt = at_floor_doubt(&b->floor);
     b->over_long.clipped = e->clipped;
-    if (v->aside)
-        at_aside_start(v->aside, search_short, &s);
-    size_t n = at_detector_run(&b->over_long, &e->slow, v->n_average ? v->average : NULL,
-                               v->average_rows, regions, AT_TRACK_MAX_REGIONS);
-    at_view_average(v, &e->slow, &b->over_long);
-    if (v->aside)
-        at_aside_wait(v->aside);
-    else
-        search_short(&s);
-    memcpy(regions + n, s.regions, s.n * sizeof *regions);
-    return at_view_choose(v, e, regions, n, s.n);
+    at_aside_parts(v->aside, search_one, &s, 2);
+    memcpy(regions + s.n[0], brief, s.n[1] * sizeof *regions);
+    return at_view_choose(v, e, regions, s.n[0], s.n[1]);
 }
 
 static int end_epoch(struct at_band *b, bool last)
@@ -315,38 +314,69 @@ static void begin_stretch(struct at_band *b, uint64_t index)
 /* What is to be made and looked at now. */
 struct making {
     struct at_band *b;
-    size_t pairs; /* of blocks; behind them, what is to be looked at */
+    size_t pairs, looks; /* parts of either: blocks in pairs, and what is to be looked at */
 };
 
+static void make_pair(struct at_band *b, size_t i)
+{
+    const struct at_blocks *s = &b->blocks;
+    size_t from, to;
+    at_view_pair(&b->view, i, &from, &to);
+    for (; from < to; from++) {
+        uint64_t end = (s->count + from) * s->advance + s->n - s->advance / 2;
+        at_intake_need(&b->intake, end < s->n ? 0 : end - s->n, end);
+        at_blocks_make_one(s, from);
+    }
+}
+
+static void look(struct at_band *b, size_t i)
+{
+    uint64_t from, to;
+    at_view_look_span(&b->view, i, &from, &to);
+    at_intake_need(&b->intake, from, to);
+    at_view_look(&b->view, i);
+}
+
+/* A pair, then what is to be looked at of about the same samples, then the next: they are written for the first of
+ * these and stand in the cache for the others. */
 static void make_part(void *ctx, size_t i)
 {
     const struct making *m = ctx;
-    struct at_band *b = m->b;
-    size_t from, to;
-    if (i >= m->pairs) {
-        at_view_look(&b->view, i - m->pairs);
-        return;
-    }
-    at_view_pair(&b->view, i, &from, &to);
-    for (; from < to; from++)
-        at_blocks_make_one(&b->blocks, from);
+    size_t n = m->pairs > 0 ? m->pairs : 1, k = i * n / (m->pairs + m->looks + 1);
+    while (k + 1 < n && k + 1 + (k + 1) * m->looks / n <= i)
+        k++;
+    i -= k + k * m->looks / n;
+    if (m->pairs > 0 && i == 0)
+        make_pair(m->b, k);
+    else
+        look(m->b, k * m->looks / n + i - (m->pairs > 0));
+}
+
+static void add_columns(struct at_band *b)
+{
+    for (size_t i = 0; i < at_view_columns(&b->view); i++)
+        at_view_add_columns(&b->view, i);
 }
 
 /* The samples that have come: looked at, and the blocks that are there now, one after the other. */
 static void take_blocks(struct at_band *b)
 {
     uint64_t first = b->blocks.count;
-    struct making m = {b, at_view_begin_blocks(&b->view, at_blocks_begin_making(&b->blocks))};
-    at_aside_parts(b->view.aside, make_part, &m,
-                   m.pairs + at_view_begin_look(&b->view, &b->blocks));
+    struct making m = {.b = b};
+    m.pairs = at_view_begin_blocks(&b->view, at_blocks_begin_making(&b->blocks));
+    m.looks = at_view_begin_look(&b->view, &b->blocks);
+    at_aside_parts(b->view.aside, make_part, &m, m.pairs + m.looks);
+    at_intake_end(&b->intake, &b->view);
     at_view_end_look(&b->view);
     at_blocks_end_making(&b->blocks);
-    at_view_end_blocks(&b->view);
+    if (!b->view.aside)
+        add_columns(b);
     while (at_blocks_next(&b->blocks))
         if (!b->view.aside)
             at_emissions_hear(&b->emissions, false);
     if (b->view.aside)
         at_emissions_hear_together(&b->emissions, first);
+    at_view_end_blocks(&b->view);
 }
 
 static int take_samples(void *ctx, const struct at_input *input, size_t from, size_t n)
@@ -356,15 +386,13 @@ static int take_samples(void *ctx, const struct at_input *input, size_t from, si
         size_t part = at_view_room(&b->view) < n ? at_view_room(&b->view) : n;
         part = part < at_blocks_room(&b->blocks) ? part : at_blocks_room(&b->blocks);
         part = part < AT_INTAKE_MOST ? part : AT_INTAKE_MOST;
-        at_intake_run(&b->view, &b->blocks, input, from, part);
+        at_intake_begin(&b->intake, &b->view, &b->blocks, input, from, part);
         from += part;
         n -= part;
         b->next += part;
         b->stats.samples += part;
-        bool whole = at_view_room(&b->view) == 0;
-        if (whole || n == 0 || at_blocks_room(&b->blocks) == 0)
-            take_blocks(b);
-        if (!whole)
+        take_blocks(b);
+        if (at_view_room(&b->view) > 0)
             continue;
         int ret = end_epoch(b, false);
         b->gap = false;

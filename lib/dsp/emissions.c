@@ -170,9 +170,14 @@ void at_emissions_hear(struct at_emissions *m, bool drain)
         }
 }
 
-static void make_tokens(void *ctx, size_t i)
+/* Tokens of the i-th emission, and behind them the columns of long rows, which nobody waits for. */
+static void make_part(void *ctx, size_t i)
 {
     struct at_emissions *m = ctx;
+    if (i >= m->tracker->n_tracks) {
+        at_view_add_columns(m->view, i - m->tracker->n_tracks);
+        return;
+    }
     struct at_track *k = m->tracker->tracks[i];
     if (!k->pending)
         user_of(k)->stopped = at_feed_make(user_of(k)->feed, m->blocks, true, false);
@@ -180,9 +185,9 @@ static void make_tokens(void *ctx, size_t i)
 
 void at_emissions_hear_together(struct at_emissions *m, uint64_t first)
 {
-    while (first < m->blocks->count) {
+    for (size_t columns = at_view_columns(m->view); first < m->blocks->count; columns = 0) {
         uint64_t end = m->blocks->count;
-        at_aside_parts(m->view->aside, make_tokens, m, m->tracker->n_tracks);
+        at_aside_parts(m->view->aside, make_part, m, m->tracker->n_tracks + columns);
         for (unsigned i = 0; i < m->tracker->n_tracks; i++) {
             const struct at_track *k = m->tracker->tracks[i];
             if (!k->pending && user_of(k)->stopped < end)

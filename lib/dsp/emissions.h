@@ -37,7 +37,8 @@ enum at_goes_on {
 int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on);
 /* Tokens of the blocks that are there, to the sink. drain: the stretch has ended, what the filters hold comes too. */
 void at_emissions_hear(struct at_emissions *m, bool drain);
-/* The same of the blocks from `first` on: made in both threads, handed over in the order of one, block by block. */
+/* The same of the blocks from `first` on: made in both threads, which add the view's columns meanwhile, and handed over
+ * in the order of one, block by block. */
 void at_emissions_hear_together(struct at_emissions *m, uint64_t first);
 /* A stretch begins at this index, after a gap: those that are open go on in a new run. */
 void at_emissions_begin(struct at_emissions *m, uint64_t index);

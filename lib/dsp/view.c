@@ -293,10 +293,13 @@ void at_view_pair(const struct at_view *v, size_t i, size_t *ret_from, size_t *r
     *ret_to = to < v->making ? to : v->making;
 }
 
-/* The k-th part of the columns of those made now, into their long rows. */
-static void add_columns(void *ctx, size_t k)
+size_t at_view_columns(const struct at_view *v)
 {
-    const struct at_view *v = ctx;
+    return v->shared && v->making > 0 ? (v->n_slow + COLUMNS - 1) / COLUMNS : 0;
+}
+
+void at_view_add_columns(const struct at_view *v, size_t k)
+{
     unsigned n = v->n_slow, from = (unsigned)k * COLUMNS, m = n - from < COLUMNS ? n - from : COLUMNS;
     float *sum = v->partial + from;
     size_t t = v->t_slow;
@@ -320,7 +323,6 @@ void at_view_end_blocks(struct at_view *v)
     size_t ended = (v->next_look + v->making) / v->looks_slow, skipped = v->blocks == 0 && v->looks_slow > 1;
     if (!v->shared || v->making == 0)
         return;
-    at_aside_parts(v->aside, add_columns, v, (v->n_slow + COLUMNS - 1) / COLUMNS);
     v->t_slow += ended - skipped;
     v->t_slow = v->t_slow < v->max_slow ? v->t_slow : v->max_slow;
     v->at_half ^= v->looks_slow > 1 && !is_second(v, v->making - 1);
@@ -375,17 +377,40 @@ size_t at_view_begin_look(struct at_view *v, const struct at_blocks *b)
     return rows > cells ? rows : cells;
 }
 
+/* Of the i-th part: short rows [t[0], t[1]) and cells [c[0], c[1]) of the epoch. */
+static void part_of(const struct at_view *v, size_t i, size_t *t, size_t *c)
+{
+    size_t rows, cells;
+    part_sizes(v, &rows, &cells);
+    t[0] = v->t_fast + i * rows;
+    t[1] = v->next_fast < t[0] + rows ? v->next_fast : t[0] + rows;
+    c[0] = v->n_sums + i * cells;
+    c[1] = v->next_sums < c[0] + cells ? v->next_sums : c[0] + cells;
+}
+
+void at_view_look_span(const struct at_view *v, size_t i, uint64_t *ret_from, uint64_t *ret_to)
+{
+    size_t t[2], c[2], hop = v->n_fast / 2, row = v->looks_fast * hop;
+    part_of(v, i, t, c);
+    uint64_t first = v->index - v->stretch, from = first + c[0] * hop, to = c[0] < c[1] ? first + c[1] * hop : from;
+    if (t[0] < t[1]) {
+        uint64_t a = (v->rows_fast + t[0]) * row, b = (v->rows_fast + t[1]) * row + hop;
+        from = c[0] < c[1] && from < a ? from : a;
+        to = c[0] < c[1] && to > b ? to : b;
+    }
+    *ret_from = from;
+    *ret_to = to;
+}
+
 void at_view_look(struct at_view *v, size_t i)
 {
-    size_t rows, cells, hop = v->n_fast / 2, looks = v->looks_fast;
-    part_sizes(v, &rows, &cells);
-    size_t t = v->t_fast + i * rows, end = v->next_fast < t + rows ? v->next_fast : t + rows;
-    for (; t < end; t++)
-        at_stft_row(&v->stft_fast, at_blocks_sample(v->looked, (v->rows_fast + t) * looks * hop),
-                    v->fast + t * v->n_fast, v->stft_fast.middle + 6 * t * looks);
-    size_t from = v->n_sums + i * cells, to = v->next_sums < from + cells ? v->next_sums : from + cells;
-    if (from < to)
-        look_at_cells(v, at_blocks_sample(v->looked, v->index - v->stretch + from * hop), from, to);
+    size_t t[2], c[2], hop = v->n_fast / 2, looks = v->looks_fast;
+    part_of(v, i, t, c);
+    for (; t[0] < t[1]; t[0]++)
+        at_stft_row(&v->stft_fast, at_blocks_sample(v->looked, (v->rows_fast + t[0]) * looks * hop),
+                    v->fast + t[0] * v->n_fast, v->stft_fast.middle + 6 * t[0] * looks);
+    if (c[0] < c[1])
+        look_at_cells(v, at_blocks_sample(v->looked, v->index - v->stretch + c[0] * hop), c[0], c[1]);
 }
 
 void at_view_end_look(struct at_view *v)
@@ -397,11 +422,15 @@ void at_view_end_look(struct at_view *v)
     v->stft_fast.n_middles = v->t_fast * v->looks_fast;
 }
 
-void at_view_push(struct at_view *v, size_t n, size_t clipped)
+void at_view_push(struct at_view *v, size_t n)
 {
-    v->n_clipped += clipped;
     v->fill += n;
     v->end += n;
+}
+
+void at_view_clipped(struct at_view *v, size_t n)
+{
+    v->n_clipped += n;
 }
 
 /* The first block of long row t of this epoch. */

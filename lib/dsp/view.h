@@ -76,21 +76,27 @@ void at_view_begin(struct at_view *v, uint64_t index);
 size_t at_view_room(const struct at_view *v);
 /* Where they are to be put; NULL: nowhere. */
 float *at_view_space(const struct at_view *v);
-/* n samples have come, clipped of whose values are at full scale. */
-void at_view_push(struct at_view *v, size_t n, size_t clipped);
+/* n samples have come, or are about to; n of their values are at full scale. */
+void at_view_push(struct at_view *v, size_t n);
+void at_view_clipped(struct at_view *v, size_t n);
 /* Values at full scale of n samples. *ret_bad: one is not finite. Any thread. */
 size_t at_view_survey(const struct at_view *v, const float *iq, size_t n, int *ret_bad);
 /* Looks at those that came since the last time, which stand in b: short rows, gates, means. In parts: how many there are;
- * each of them, in any thread and order; and the end, when all are. b stays as it is until then. */
+ * which samples of the stretch one is of; each of them, in any thread and order; and the end, when all are. b stays as
+ * it is until then. */
 size_t at_view_begin_look(struct at_view *v, const struct at_blocks *b);
+void at_view_look_span(const struct at_view *v, size_t i, uint64_t *ret_from, uint64_t *ret_to);
 void at_view_look(struct at_view *v, size_t i);
 void at_view_end_look(struct at_view *v);
 /* at_blocks.seen of a view. */
 void at_view_see(void *view, size_t i, const float *block);
 /* n blocks are being made, of whose samples none is padding: in parts of one or two, which go together into their long
- * row. How many parts; which blocks are one's; and the end, when all were seen, some of it in both threads. */
+ * row. How many parts; which blocks are one's. When all were seen they are added to their rows, in parts of columns: how
+ * many; each of them, in any thread and order; and the end, when all are. */
 size_t at_view_begin_blocks(struct at_view *v, size_t n);
 void at_view_pair(const struct at_view *v, size_t i, size_t *ret_from, size_t *ret_to);
+size_t at_view_columns(const struct at_view *v);
+void at_view_add_columns(const struct at_view *v, size_t i);
 void at_view_end_blocks(struct at_view *v);
 /* Makes the epoch's spectra. */
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
