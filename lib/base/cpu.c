@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/base/cpu.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
+
+#define TURN_NS 100000 /* the shortest that Linux gives */
 
 static _Atomic uint32_t forced_mask;
 
@@ -146,6 +149,24 @@ void at_cpu_flush_denormals(void)
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (1u << 24)));
 #endif
+}
+
+/* sched_setattr(2): for a thread of the usual policy runtime is what it asks to run in a turn. */
+int at_cpu_short_turns(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline_ns, period_ns;
+    } attr = {.size = sizeof attr};
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) < 0)
+        return -errno;
+    if (attr.policy != 0 /* SCHED_OTHER */)
+        return 0;
+    attr.runtime_ns = TURN_NS;
+    return syscall(SYS_sched_setattr, 0, &attr, 0) < 0 ? -errno : 0;
 }
 
 void at_cpu_relax(void)

@@ -32,6 +32,9 @@ const char *at_cpu_level_name(enum at_cpu_level level);
 void at_cpu_model(char *out, size_t n);
 /* Denormals off for the calling thread (FTZ and DAZ): a run of zeros must not slow the FFT. */
 void at_cpu_flush_denormals(void);
+/* Short turns of the processor for the calling thread, whose niceness stays: where it wakes it need not wait until the
+ * longer turn of a less urgent one is over. 0, or a negative errno: Linux before 6.12 knows of no turns and says 0. */
+int at_cpu_short_turns(void);
 /* Inside a loop that waits for another thread: leaves the core's units to its neighbour. RT-safe. */
 void at_cpu_relax(void);
 

@@ -85,6 +85,7 @@ static void *run(void *arg)
 {
     struct at_aside *a = arg;
     at_cpu_flush_denormals();
+    at_cpu_short_turns();
     while (!atomic_load(&a->stop)) {
         size_t i;
         rest(a);

@@ -6,6 +6,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
@@ -92,6 +96,36 @@ static void test_cpu_mask_takes_levels_away(void **state)
     assert_int_equal(at_cpu_levels(), all);
 }
 
+/* What sched_getattr(2) says of this thread; 48 bytes of it. */
+static uint64_t turn_ns(void)
+{
+    uint64_t attr[6] = {0};
+    assert_int_equal(syscall(SYS_sched_getattr, 0, attr, sizeof attr, 0), 0);
+    return attr[3];
+}
+
+static void *take_short_turns(void *ctx)
+{
+    id_t me = (id_t)syscall(SYS_gettid);
+    assert_int_equal(setpriority(PRIO_PROCESS, me, getpriority(PRIO_PROCESS, me) + 3), 0);
+    int nice = getpriority(PRIO_PROCESS, me);
+    uint64_t before = turn_ns();
+    assert_int_equal(at_cpu_short_turns(), 0);
+    print_message("a turn lasts %.1f ms, %.1f before\n", 1e-6 * (double)turn_ns(), 1e-6 * (double)before);
+    assert_int_equal(getpriority(PRIO_PROCESS, me), nice);
+    assert_true(before == 0 /* Linux before 6.12 */ || turn_ns() == 100000);
+    return NULL;
+}
+
+static void test_cpu_turns_are_the_threads_own(void **state)
+{
+    pthread_t thread;
+    uint64_t before = turn_ns();
+    assert_int_equal(pthread_create(&thread, NULL, take_short_turns, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(turn_ns() == before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_errors_are_one_line),
         cmocka_unit_test(test_utc_goes_out_and_back),
         cmocka_unit_test(test_cpu_mask_takes_levels_away),
+        cmocka_unit_test(test_cpu_turns_are_the_threads_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
