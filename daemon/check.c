@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/http/access.h"
+#include "daemon/http/http.h"
 #include "daemon/http/listen.h"
 #include "daemon/log.h"
 #include "daemon/pipeline.h"
@@ -67,12 +68,14 @@ static int check_tls(const struct at_config *config, struct at_error *err)
 {
     const char *const pems[][2] = {{"http.tls.cert", config->http.tls_cert},
                                    {"http.tls.key", config->http.tls_key}};
+    char *pem[2] = {NULL};
     int rc = at_check_tls_pair(config, err);
-    for (int i = 0; !rc && config->http.tls_cert[0] && i < 2; i++) {
-        char *pem = NULL;
-        rc = at_check_read_file(pems[i][0], pems[i][1], &pem, err);
-        free(rc ? NULL : pem);
-    }
+    for (int i = 0; !rc && config->http.tls_cert[0] && i < 2; i++)
+        rc = at_check_read_file(pems[i][0], pems[i][1], &pem[i], err);
+    if (!rc && config->http.tls_cert[0])
+        rc = at_http_check_tls(pem[0], pem[1], err);
+    free(pem[0]);
+    free(pem[1]);
     return rc;
 }
 

@@ -232,9 +232,14 @@ static void look_at_reload(struct daemon *d)
     d->reload_again = false;
     at_systemd_reloading();
     atomic_store(&d->reload_done, false);
-    d->reload_runs = !pthread_create(&d->reload_thread, NULL, run_reload, d);
-    if (!d->reload_runs)
+    int rc = pthread_create(&d->reload_thread, NULL, run_reload, d);
+    d->reload_runs = !rc;
+    if (rc) {
+        at_metrics_set_reload(d->outlets.metrics, false);
+        at_log(AT_LOG_ERROR, NULL, "reload: no thread: %s (the old configuration stays)",
+               strerror(rc));
         at_systemd_ready();
+    }
 }
 
 static void stop(struct daemon *d)

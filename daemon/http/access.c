@@ -16,6 +16,7 @@ enum role { ROLE_NONE, ROLE_READ, ROLE_FULL };
 
 struct token {
     const char *path; /* NULL: none */
+    const char *key;  /* of the configuration, for messages */
     char text[AT_TOKEN_SIZE];
     struct timespec changed;
     ino_t inode;
@@ -28,16 +29,16 @@ struct at_access {
     int64_t looked_ns;
 };
 
-int at_access_read_token(const char *path, char *out, size_t n, struct at_error *err)
+int at_access_read_token(const char *key, const char *path, char *out, size_t n,
+                         struct at_error *err)
 {
     struct stat st;
     *out = 0;
     FILE *f = fopen(path, "re");
     if (!f)
-        return at_error_set(err, -errno, "http.token_file: cannot read %s: %s", path,
-                            strerror(errno));
+        return at_error_set(err, -errno, "%s: cannot read %s: %s", key, path, strerror(errno));
     if (!fstat(fileno(f), &st) && (st.st_mode & S_IROTH))
-        at_log(AT_LOG_WARN, NULL, "http.token_file: every user can read %s; chmod 600 it", path);
+        at_log(AT_LOG_WARN, NULL, "%s: every user can read %s; chmod 600 it", key, path);
     bool ok = fgets(out, (int)n, f) != NULL;
     bool whole = ok && (strchr(out, '\n') || strlen(out) < n - 1);
     fclose(f);
@@ -45,9 +46,9 @@ int at_access_read_token(const char *path, char *out, size_t n, struct at_error 
     if (!ok || !whole || strlen(out) < 16) {
         *out = 0;
         return at_error_set(err, -EINVAL,
-                            "http.token_file: %s should hold one line of 16 to %zu characters "
+                            "%s: %s should hold one line of 16 to %zu characters "
                             "(openssl rand -hex 32)",
-                            path, n - 2);
+                            key, path, n - 2);
     }
     return 0;
 }
@@ -66,7 +67,7 @@ static int refresh(struct token *t, struct at_error *err)
         t->inode = st.st_ino;
         t->changed = st.st_mtim;
     }
-    int rc = at_access_read_token(t->path, text, sizeof text, err);
+    int rc = at_access_read_token(t->key, t->path, text, sizeof text, err);
     if (rc)
         return rc;
     memcpy(t->text, text, sizeof text);
@@ -84,7 +85,7 @@ static void refresh_both(struct at_access *a)
         struct at_error err;
         int rc = refresh(both[i], &err);
         if (rc > 0)
-            at_log(AT_LOG_INFO, NULL, "http.token_file: %s was read anew", both[i]->path);
+            at_log(AT_LOG_INFO, NULL, "%s: %s was read anew", both[i]->key, both[i]->path);
         else if (rc < 0)
             at_log(AT_LOG_WARN, NULL, "%s; the old token stays", err.text);
     }
@@ -98,6 +99,8 @@ int at_access_create(const struct at_access_config *config, struct at_error *err
         return at_error_set(err, -ENOMEM, "http: out of memory");
     a->config = *config;
     pthread_mutex_init(&a->lock, NULL);
+    a->full.key = "http.token_file";
+    a->read.key = "http.read_token_file";
     if (config->token_file && config->token_file[0])
         a->full.path = config->token_file;
     if (config->read_token_file && config->read_token_file[0])

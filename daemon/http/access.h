@@ -37,7 +37,9 @@ bool at_access_check(struct at_access *a, const struct at_guard *g, bool changes
 /* Whether pages of this origin may read answers (CORS). */
 bool at_access_is_cors(const struct at_access *a, const char *origin);
 
-/* One line of 16 to n - 2 characters. Warns where every user can read the file. */
-int at_access_read_token(const char *path, char *out, size_t n, struct at_error *err);
+/* One line of 16 to n - 2 characters. key: of the configuration, for messages. Warns where every user can
+ * read the file. */
+int at_access_read_token(const char *key, const char *path, char *out, size_t n,
+                         struct at_error *err);
 
 #endif

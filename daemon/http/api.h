@@ -96,7 +96,7 @@ struct at_api {
     struct at_page_cache *pages; /* of /metrics; NULL: none */
 };
 
-/* Pages that many ask for at once are written once in a while only (pages.c). */
+/* Pages that many ask for at once are written once in a while only (answer.c). */
 struct at_page_cache;
 struct at_page_cache *at_page_cache_create(void);
 void at_page_cache_destroy(struct at_page_cache *c);

@@ -476,6 +476,21 @@ static void on_library_log(void *ctx, const char *format, va_list ap)
     at_log(AT_LOG_DEBUG, NULL, "http library: %s", text);
 }
 
+/* The library says no more than that it does not start: one that serves nobody tells what is TLS's. */
+int at_http_check_tls(const char *cert, const char *key, struct at_error *err)
+{
+    struct MHD_Daemon *d = MHD_start_daemon(
+        MHD_USE_TLS | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, NULL,
+        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_HTTPS_MEM_CERT, cert,
+        MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_END);
+    if (!d)
+        return at_error_set(err, -EINVAL,
+                            "http.tls: cert and key are no pair; `openssl x509 -noout -in CERT` and "
+                            "`openssl pkey -noout -in KEY` show whether each is PEM");
+    MHD_stop_daemon(d);
+    return 0;
+}
+
 static int start_daemon(struct at_http *h, const struct at_http_config *config, int fd)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
@@ -524,6 +539,8 @@ static int start_all(struct at_http *h, const struct at_http_config *config, str
     access.local = config->listener > 0 ? at_listen_is_local(config->listener)
                                         : at_listen_is_loopback(config->host);
     int rc = at_access_create(&access, err, &h->access);
+    if (!rc && config->tls_cert)
+        rc = at_http_check_tls(config->tls_cert, config->tls_key, err);
     if (rc)
         return rc;
     rc = at_jobs_create(2, 16, before_job, run_job, h, &h->jobs);
@@ -542,8 +559,7 @@ static int start_all(struct at_http *h, const struct at_http_config *config, str
     if (rc) {
         close(fd);
         return at_error_set(
-            err, rc, "http: the server does not start%s; raise the limit of open files (ulimit -n)",
-            config->tls_cert ? ": http.tls.cert and key do not fit each other, or" : "");
+            err, rc, "http: the server does not start; raise the limit of open files (ulimit -n)");
     }
     rc = -pthread_create(&h->pump, NULL, run_pump, h);
     if (rc)

@@ -29,6 +29,9 @@ struct at_http_config {
 
 struct at_http;
 
+/* Whether a server would start with these (PEM text). 0, or -EINVAL with err. */
+int at_http_check_tls(const char *cert, const char *key, struct at_error *err);
+
 /* Listens and serves at once. err: one line with the remedy (port taken, address not ours). api:
  * borrowed. */
 int at_http_start(const struct at_http_config *config, const struct at_api *api,

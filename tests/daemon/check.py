@@ -29,7 +29,7 @@ CASES = [
     ("no token file", ", token_file: none", "", {}, 1, ["BAD http: http.token_file: cannot read @/none"]),
     ("a short token", ", token_file: short", "", {}, 1, ["BAD http: http.token_file: @/short should hold one line"]),
     ("a token that only reads", ", read_token_file: token", "", {}, 0, ["ok  http: 127.0.0.1:0, with a token"]),
-    ("no file of the token that only reads", ", token_file: token, read_token_file: none", "", {}, 1, ["BAD http: http.token_file: cannot read @/none"]),
+    ("no file of the token that only reads", ", token_file: token, read_token_file: none", "", {}, 1, ["BAD http: http.read_token_file: cannot read @/none"]),
     ("metrics for other machines", ", metrics_listen: \"0.0.0.0:0\"", "", {}, 1, ["BAD http: http.metrics_listen: http.listen: 0.0.0.0:0 is reachable from other machines"]),
     ("metrics for other machines, with a token", ", token_file: token, metrics_listen: \"0.0.0.0:0\"", "", {}, 0, ["ok  http: 127.0.0.1:0, with a token"]),
     ("a key without its certificate", ", tls: {key: token}", "", {}, 1, ["BAD http: http.tls: set both cert and key"]),
@@ -38,6 +38,9 @@ CASES = [
      ["BAD http: http.tls.cert: cannot read @/none"]),
     ("an empty key", ", tls: {cert: token, key: empty}", "", {}, 1, ["BAD http: http.tls.key: @/empty is no PEM file"]),
     ("a key that does not end", ", tls: {cert: token, key: long}", "", {}, 1, ["BAD http: http.tls.key: @/long is no PEM file"]),
+    ("no certificate at all", ", tls: {cert: token, key: key.pem}", "", {}, 1, ["BAD http: http.tls: cert and key are no pair"]),
+    ("another certificate's key", ", tls: {cert: cert.pem, key: other.pem}", "", {}, 1, ["BAD http: http.tls: cert and key are no pair"]),
+    ("a certificate and its key", ", tls: {cert: cert.pem, key: key.pem}", "", {}, 0, ["ok  http: 127.0.0.1:0, this machine only"]),
     ("no memory for the caches", "", "budget: {kv_mb: 1, latency_ms: 60000}\nmodel: {path: model.safetensors, window: 16384, backend: flash}", {}, 1,
      ["BAD budget: nothing fits 60000 ms and 1 MB on this host"]),
     ("a broker without a password", "", "publish: {mqtt: {broker: \"mqtt://127.0.0.1\", username: u, password_file: none}}",
@@ -88,6 +91,9 @@ def main():
         for name, text in (("token", TOKEN), ("http-token", TOKEN), ("short", "short"), ("empty", ""), ("long", "x" * (1 << 20))):
             with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
                 f.write(text)
+        for key, cert in (("key.pem", "cert.pem"), ("other.pem", "unused.pem")):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                            "-keyout", key, "-out", cert], capture_output=True, check=True)
         for what, http, extra, env, code, words in CASES:
             p = run(http, extra, env)
             bad = [line for line in p.stdout.splitlines() if line.startswith("BAD")]

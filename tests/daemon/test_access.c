@@ -87,16 +87,16 @@ static void token_files(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_token(full_path, cases[i].text, cases[i].n, 0600);
-        int rc = at_access_read_token(full_path, token, sizeof token, &err);
+        int rc = at_access_read_token("http.token_file", full_path, token, sizeof token, &err);
         if (!rc != cases[i].good || !!token[0] != cases[i].good)
             fail_msg("case %zu: %d, \"%s\"", i, rc, token);
     }
     assert_string_equal(logged(), "");
     write_token(full_path, FULL, sizeof FULL - 1, 0644);
-    assert_int_equal(at_access_read_token(full_path, token, sizeof token, &err), 0);
+    assert_int_equal(at_access_read_token("http.token_file", full_path, token, sizeof token, &err), 0);
     assert_non_null(strstr(logged(), "every user can read"));
-    assert_int_equal(at_access_read_token(folder, token, sizeof token, &err), -EINVAL);
-    assert_int_equal(at_access_read_token("/nowhere", token, sizeof token, &err), -ENOENT);
+    assert_int_equal(at_access_read_token("http.token_file", folder, token, sizeof token, &err), -EINVAL);
+    assert_int_equal(at_access_read_token("http.token_file", "/nowhere", token, sizeof token, &err), -ENOENT);
     assert_string_equal(err.text,
                         "http.token_file: cannot read /nowhere: No such file or directory");
 }
