@@ -31,11 +31,6 @@ struct at_events {
 static const char *const names[AT_EVENT_TYPES] = {"emission", "decision", "selector", "radio",
                                                   "spectrum"};
 
-const char *at_event_name(enum at_event_type type)
-{
-    return names[type];
-}
-
 unsigned at_event_mask(const char *list)
 {
     if (!list)

@@ -21,7 +21,6 @@ enum at_event_type {
     AT_EVENT_SPECTRUM,
     AT_EVENT_TYPES
 };
-const char *at_event_name(enum at_event_type type);
 /* Mask from "emission,decision"; 0: a name that is none. NULL: all. */
 unsigned at_event_mask(const char *names);
 

@@ -19,8 +19,6 @@
 extern const struct at_command at_command_top;
 #define SELF (&at_command_top)
 
-#define MAX_TEXT 65536
-
 struct values {
     struct at_client_options client;
     double interval_s;

@@ -7,7 +7,6 @@
 #include <stddef.h>
 
 #define AT_PRINTF(f, a) __attribute__((format(printf, f, a)))
-#define AT_MUST_CHECK   __attribute__((warn_unused_result))
 
 /* Exit codes of the programs (sysexits: 78 is EX_CONFIG). */
 enum at_exit { AT_EXIT_OK = 0, AT_EXIT_FAILED = 1, AT_EXIT_USAGE = 2, AT_EXIT_CONFIG = 78 };

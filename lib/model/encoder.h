@@ -72,6 +72,5 @@ void at_session_logits(const struct at_session *s, float *logits);
 void at_session_reset(struct at_session *s);
 uint64_t at_session_tokens(const struct at_session *s); /* since reset */
 void at_session_get_report(const struct at_session *s, struct at_attn_report *ret);
-void at_session_seed(struct at_session *s, uint64_t seed); /* dropout */
 
 #endif

@@ -343,9 +343,3 @@ void at_session_get_report(const struct at_session *s, struct at_attn_report *re
     at_attn_get_report(s->layers[0], ret);
     ret->cache_bytes *= s->encoder->model->config.n_layers;
 }
-
-void at_session_seed(struct at_session *s, uint64_t seed)
-{
-    for (size_t i = 0; i < s->encoder->model->config.n_layers; i++)
-        at_attn_seed(s->layers[i], (seed + i + 1) * UINT64_C(0x9E3779B97F4A7C15));
-}
