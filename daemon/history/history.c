@@ -14,6 +14,7 @@
 
 #include "daemon/log.h"
 #include "lib/base/clock.h"
+#include "lib/base/path.h"
 
 #define QUEUE        4096
 #define BATCH        512
@@ -65,30 +66,43 @@ struct at_history {
 
 /* ---- the file ---- */
 
-/* Out of the way with a damaged file, its log and its index; of earlier ones none is kept: they
- * would add up. */
-static void move_aside(struct at_history *h, const char *why)
+/* Of earlier damaged files none is kept beside to: they would add up. */
+static void remove_older(const struct at_history *h, const char *to)
 {
-    static const char *const tails[] = {"", "-wal", "-shm"};
-    char pattern[sizeof h->path + 16], from[sizeof h->path + 8], to[sizeof h->path + 64];
+    char pattern[2 * sizeof h->path + 16];
     glob_t old = {0};
-    snprintf(pattern, sizeof pattern, "%s.corrupt-*", h->path);
+    at_path_quote(h->path, strlen(h->path), pattern);
+    strcat(pattern, ".corrupt-*");
     if (!glob(pattern, 0, NULL, &old))
         for (size_t i = 0; i < old.gl_pathc; i++)
-            unlink(old.gl_pathv[i]);
+            if (strncmp(old.gl_pathv[i], to, strlen(to)))
+                unlink(old.gl_pathv[i]);
     globfree(&old);
-    int64_t now_s = at_clock_utc_ns() / AT_NS_PER_S;
-    for (int i = 0; i < 3; i++) {
+}
+
+/* Out of the way with a damaged file, its log and its index. 0, or negative errno with err: it is
+ * where it was. */
+static int move_aside(struct at_history *h, const char *why, struct at_error *err)
+{
+    static const char *const tails[] = {"-wal", "-shm"};
+    char from[sizeof h->path + 8], to[sizeof h->path + 64], tail[sizeof to + 8];
+    snprintf(to, sizeof to, "%s.corrupt-%lld", h->path,
+             (long long)(at_clock_utc_ns() / AT_NS_PER_S));
+    if (rename(h->path, to) < 0)
+        return at_error_set(err, -errno, "%.200s is damaged (%s) and cannot be moved aside: %s; move it away",
+                            h->path, why, strerror(errno));
+    for (int i = 0; i < 2; i++) {
         snprintf(from, sizeof from, "%s%s", h->path, tails[i]);
-        snprintf(to, sizeof to, "%s.corrupt-%lld%s", h->path, (long long)now_s, tails[i]);
-        rename(from, to);
+        snprintf(tail, sizeof tail, "%s%s", to, tails[i]);
+        rename(from, tail); /* not there after a checkpoint */
     }
+    remove_older(h, to);
     at_log(AT_LOG_ERROR, AT_FIELDS({"file", h->path}),
-           "history: %s is damaged (%s); moved to %s.corrupt-%lld, a new one begins", h->path, why,
-           h->path, (long long)now_s);
+           "history: %s is damaged (%s); moved to %s, a new one begins", h->path, why, to);
     pthread_mutex_lock(&h->lock);
     h->stats.moved_aside++;
     pthread_mutex_unlock(&h->lock);
+    return 0;
 }
 
 static int open_files(struct at_history *h, struct at_error *err)
@@ -106,7 +120,9 @@ static int open_files(struct at_history *h, struct at_error *err)
         h->out = NULL;
         if (rc != -EILSEQ || attempt)
             return rc;
-        move_aside(h, "it does not open");
+        rc = move_aside(h, "it does not open", err);
+        if (rc)
+            return rc;
     }
     if (last > h->last_seq)
         h->last_seq = last;
@@ -137,9 +153,13 @@ static int open_again(struct at_history *h)
 /* While it runs: damage that only shows now. */
 static int begin_anew(struct at_history *h, const char *why)
 {
+    struct at_error err;
     close_files(h);
-    move_aside(h, why);
-    return open_again(h);
+    int rc = move_aside(h, why, &err);
+    if (!rc)
+        return open_again(h);
+    at_log(AT_LOG_ERROR, AT_FIELDS({"file", h->path}), "history: %s", err.text);
+    return rc;
 }
 
 /* ---- the writer ---- */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/path.h"
 #include "lib/config/table.h"
 #include "lib/config/value.h"
 #include "lib/config/yaml.h"
@@ -416,13 +417,8 @@ static int find_more(const char *path, glob_t *found, struct at_error *err)
     char *pattern = malloc(2 * n + sizeof tail);
     if (!pattern)
         return at_error_set(err, -ENOMEM, "out of memory");
-    size_t k = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (strchr("*?[\\", path[i]))
-            pattern[k++] = '\\';
-        pattern[k++] = path[i];
-    }
-    memcpy(pattern + k, tail, sizeof tail);
+    at_path_quote(path, n, pattern);
+    strcat(pattern, tail);
     int r = glob(pattern, 0, is_trouble, found), code = errno;
     free(pattern);
     if (r == GLOB_NOSPACE)

@@ -391,6 +391,61 @@ static void damaged_while_it_runs(void **state)
     at_history_close(h);
 }
 
+/* A folder's name is no pattern: what another attuned has moved aside beside it stays. */
+static void damaged_in_a_folder_with_brackets(void **state)
+{
+    char other[96], file[160];
+    int64_t bytes;
+    for (int i = 0; i < 2; i++) {
+        snprintf(other, sizeof other, "%s/%s", folder, i ? "[x]" : "x");
+        assert_int_equal(mkdir(other, 0700), 0);
+    }
+    snprintf(file, sizeof file, "%s/x/h.db.corrupt-1", folder);
+    assert_int_equal(close(open(file, O_CREAT | O_WRONLY, 0600)), 0);
+    snprintf(path, sizeof path, "%s/[x]/h.db", folder);
+    struct at_history *h = open_it(1e9, 100);
+    put(h, 1, 300);
+    wait_written(h);
+    with_sql("DROP TABLE emissions");
+    put(h, 301, 301);
+    assert_int_equal(wait_written(h).moved_aside, 1);
+    at_history_close(h);
+    assert_return_code(access(file, F_OK), errno);
+    snprintf(path, sizeof path, "%s/x/h.db", folder);
+    assert_int_equal(count_aside(&bytes), 1);
+}
+
+/* Folders stand where the damaged file would go, for the next minute: it stays where it is, nothing that was kept
+ * of an earlier one is removed, and that is what is said. */
+static void damaged_and_cannot_be_moved(void **state)
+{
+    char name[160];
+    struct at_history_stats s = {0};
+    struct at_history *h = open_it(1e9, 100);
+    put(h, 1, 300);
+    wait_written(h);
+    with_sql("DROP TABLE emissions");
+    long long now_s = at_clock_utc_ns() / AT_NS_PER_S;
+    for (int i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "%s.corrupt-%lld", path, now_s + i);
+        assert_int_equal(mkdir(name, 0700), 0);
+    }
+    snprintf(name, sizeof name, "%s.corrupt-1", path);
+    assert_int_equal(close(open(name, O_CREAT | O_WRONLY, 0600)), 0);
+    log_open("info");
+    put(h, 301, 301);
+    for (int i = 0; i < 3000 && !s.error[0]; i++) {
+        usleep(10000);
+        at_history_get_stats(h, &s);
+    }
+    assert_int_equal(s.moved_aside, 0);
+    assert_true(log_says("is damaged (a write failed) and cannot be moved aside: Is a directory"));
+    assert_false(log_says("a new one begins"));
+    log_close();
+    assert_return_code(access(name, F_OK), errno);
+    at_history_close(h);
+}
+
 /* No room for a new one either: what was moved aside is all there is, and it stays. */
 static void damaged_on_a_full_disk(void **state)
 {
@@ -557,6 +612,8 @@ int main(void)
         CASE(refused),
         CASE(damaged_while_it_runs),
         CASE(damaged_on_a_full_disk),
+        CASE(damaged_in_a_folder_with_brackets),
+        CASE(damaged_and_cannot_be_moved),
         CASE(checked_after_a_crash),
         CASE(of_another_version),
         CASE(of_another_program),

@@ -16,6 +16,7 @@
 #include "lib/base/cpu.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/path.h"
 
 static void test_mem_counts_to_the_byte(void **state)
 {
@@ -64,6 +65,17 @@ static void test_errors_are_one_line(void **state)
     assert_string_equal(err.text, "a?b?[1m?\xc3\xa9: no");
     assert_int_equal(at_error_prefix(&err, -EIO, "x%cy", '\r'), -EIO);
     assert_string_equal(err.text, "x?y: a?b?[1m?\xc3\xa9: no");
+}
+
+static void test_a_quoted_path_is_no_pattern(void **state)
+{
+    char out[2 * 8 + 1];
+    at_path_quote("a*?[b]\\c", 8, out);
+    assert_string_equal(out, "a\\*\\?\\[b]\\\\c");
+    at_path_quote("ab/c", 3, out);
+    assert_string_equal(out, "ab/");
+    at_path_quote("a", 0, out);
+    assert_string_equal(out, "");
 }
 
 static void test_utc_goes_out_and_back(void **state)
@@ -133,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_mem_keeps_its_limit),
         cmocka_unit_test(test_buf_never_passes_its_ceiling),
         cmocka_unit_test(test_errors_are_one_line),
+        cmocka_unit_test(test_a_quoted_path_is_no_pattern),
         cmocka_unit_test(test_utc_goes_out_and_back),
         cmocka_unit_test(test_cpu_mask_takes_levels_away),
         cmocka_unit_test(test_cpu_turns_are_the_threads_own),
