@@ -235,8 +235,8 @@ static void folder_of(const char *path, char out[AT_CONFIG_PATH_SIZE])
     snprintf(out, AT_CONFIG_PATH_SIZE, "%.*s", n, path);
 }
 
-/* What a start does without, with a word in the log: most often a slip of the pen. The folder of
- * the default history is the unit's to make. */
+/* What a start does without, with a word in the log: most often a slip of the pen. The folders
+ * of the defaults are the unit's to make. */
 static void note_folders(const struct at_config *c)
 {
     char folder[AT_CONFIG_PATH_SIZE];
@@ -245,6 +245,11 @@ static void note_folders(const struct at_config *c)
         strcmp(c->history.path, at_config_table_find("history.path")->preset) &&
         access(folder, W_OK) < 0)
         printf("note history.path: %s: %s: emissions would be kept in memory only\n", folder,
+               strerror(errno));
+    folder_of(c->cache_dir, folder);
+    if (c->cache_dir[0] && strcmp(c->cache_dir, at_config_table_find("cache_dir")->preset) &&
+        access(c->cache_dir, W_OK) < 0 && (errno != ENOENT || access(folder, W_OK) < 0))
+        printf("note cache_dir: %s: %s: each start would measure again\n", c->cache_dir,
                strerror(errno));
     for (uint32_t i = 0; i < c->soapy.n_modules; i++)
         if (access(c->soapy.modules[i], R_OK | X_OK) < 0)

@@ -15,6 +15,7 @@ import attuned  # noqa: E402
 
 TOKEN = "a-token-of-more-than-sixteen"
 NO_PLAN = "bandplan: \"\"\n"
+CACHE = "cache_dir: cache\n"
 NO_HISTORY = "history: {path: \"\"}\n"
 MODEL = "model: {path: model.safetensors}\n"
 RADIO = "radios:\n  - {name: roof, device: \"driver=attunesim\", bands: [{center: 433.92M, rate: 250k}]}\n"
@@ -53,6 +54,7 @@ CASES = [
      ["note radio roof, band ism: ignore: 868.1 to 868.2 MHz lies outside", "note radio roof, band ism: watch: 0.0004331 to 0.0004332 MHz lies outside"]),
     ("folders that are not there", "", "history: {path: none/h.db}\nsoapy: {modules: [., nowhere]}", {}, 0,
      ["note history.path: @/none: No such file or directory: emissions would", "note soapy.modules: @/nowhere: No such file or directory"]),
+    ("a cache that cannot be made", "", "cache_dir: none/cache", {}, 0, ["note cache_dir: @/none/cache: No such file or directory: each start"]),
     ("one device for two", "", "radios: [{name: a, device: \"driver=x\", bands: [{center: 1M, rate: 1M}]}, {name: b, device: \"driver=x\", bands: [{center: 1M, rate: 1M}]}, "
      "{name: c, device: \"driver=x\", channel: 1, bands: [{center: 1M, rate: 1M}]}]", {}, 0, ["note radio b: the device is that of radio a too"]),
     ("a broker of another kind", "", "publish: {mqtt: {broker: \"http://127.0.0.1\"}}", {}, 1, ["BAD publish.mqtt.broker"]),
@@ -65,7 +67,7 @@ CASES = [
 def run(http, extra, env):
     with open("c.yaml", "w", encoding="utf-8") as f:
         f.write(f"{'' if 'model:' in extra else MODEL}http: {{listen: \"127.0.0.1:0\"{http}}}\n{'' if 'bandplan:' in extra else NO_PLAN}"
-                f"cache_dir: cache\n{'' if 'history:' in extra else NO_HISTORY}{extra}\n{'' if 'radios:' in extra else RADIO}")
+                f"{'' if 'cache_dir:' in extra else CACHE}{'' if 'history:' in extra else NO_HISTORY}{extra}\n{'' if 'radios:' in extra else RADIO}")
     return subprocess.run([attuned.ATTUNED, "-c", "c.yaml", "--check"], capture_output=True, timeout=300, text=True, check=False,
                           env={**os.environ, **env})
 
