@@ -154,6 +154,7 @@ CASES = [
     ("HEAD of events", get(b"/api/v1/events", method=b"HEAD"), {200}, True),
     ("limit 1e400", get(b"/api/v1/emissions?limit=1e400"), {400}, True),
     ("cursor negative", get(b"/api/v1/emissions?cursor=-1"), {400}, True),
+    ("a number in hex", get(b"/api/v1/emissions?min_snr=0x10"), {400}, True),
     ("since after until", get(b"/api/v1/emissions?since=2026-02-03T00:00:00Z&until=2026-02-02T00:00:00Z"), {400}, True),
     ("since no time", get(b"/api/v1/emissions?since=yesterday"), {400}, True),
     ("state unknown", get(b"/api/v1/emissions?state=dead"), {400}, True),
