@@ -268,8 +268,12 @@ static int end_epoch(struct at_band *b, bool last)
     const float *rows;
     size_t t = at_view_long(v, &rows);
     at_floor_see_ends(&b->floor, rows, t, v->n_slow);
+    const struct at_passband *seen = &b->floor.passband;
+    at_repeat_within(&b->repeat, (double)seen->from / v->n_fast, (double)seen->to / v->n_fast);
     at_floor_set_repeats(&b->floor, at_repeat_see(&b->repeat, rows, t));
     at_floor_update(&b->floor, v->fast, v->t_fast, v->looks_fast, v->gated, v->clipped);
+    if (b->floor.passband.fresh)
+        at_tracker_drop(&b->tracker);
     struct at_epoch e = {.rate_hz = b->config.rate_hz,
                          .mirror = mirror,
                          .share = share,

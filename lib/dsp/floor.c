@@ -107,11 +107,12 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
     f->learned = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->gains = at_mem_array(mem, AT_MEM_IQ, (size_t)AT_FLOOR_GAINS * n, sizeof(float));
     f->ratio = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
+    f->around = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->gain = NAN;
     for (unsigned i = 0; i < AT_FLOOR_GAINS; i++)
         f->gain_db[i] = NAN;
     if (!f->history || !f->ends || !f->end || !f->end_now || !f->column || !f->sums || !f->local || !f->density || !f->bits || !f->rank ||
-        !f->upper || !f->learned || !f->gains || !f->ratio) {
+        !f->upper || !f->learned || !f->gains || !f->ratio || !f->around || at_passband_init(&f->passband, mem, n) < 0) {
         at_floor_finish(f);
         return -ENOMEM;
     }
@@ -123,11 +124,12 @@ void at_floor_finish(struct at_floor *f)
 {
     void *list[] = {f->history, f->column, f->sums,    f->local, f->density, f->bits,
                     f->rank,    f->upper,  f->learned, f->gains, f->ratio,
-                    f->ends,    f->end,    f->end_now};
+                    f->ends,    f->end,    f->end_now, f->around};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(f->mem, list[i]);
     f->history = f->column = f->sums = f->local = f->density = f->upper = NULL;
-    f->learned = f->gains = f->ratio = f->ends = f->end = f->end_now = NULL;
+    f->learned = f->gains = f->ratio = f->ends = f->end = f->end_now = f->around = NULL;
+    at_passband_finish(&f->passband);
     f->bits = NULL;
     f->rank = NULL;
 }
@@ -367,6 +369,25 @@ static bool levels_of_sections(struct at_floor *f, float *level)
     return by_sides;
 }
 
+/* The noise around each bin, by what was seen of the passband or by sections. True: by the sides alone. */
+static bool look_around(struct at_floor *f, const struct at_passband_epoch *e)
+{
+    if (at_passband_see(&f->passband, e)) {
+        at_passband_around(&f->passband, f->local, f->around);
+        return false;
+    }
+    float level[SECTIONS];
+    bool by_sides = levels_of_sections(f, level);
+    unsigned per = f->n / SECTIONS;
+    for (unsigned k = 0; k < f->n; k++) {
+        float x = ((float)k + 0.5f) / (float)per - 0.5f;
+        x = fminf(fmaxf(x, 0), SECTIONS - 1);
+        unsigned i = x >= SECTIONS - 1 ? SECTIONS - 2 : (unsigned)x;
+        f->around[k] = level[i] + (level[i + 1] - level[i]) * (x - (float)i);
+    }
+    return by_sides;
+}
+
 /* A bin's figure, while all that was seen is so short that a weak narrow burst may have been there all along: no more
  * than what stands beside it, as a skirt or a ripple does. */
 static float without_burst(const struct at_floor *f, unsigned k)
@@ -550,17 +571,20 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
         f->n_history++;
     over_epochs(f, f->history, f->n, f->local);
     over_epochs(f, f->ends, ENDS, f->end);
-    float level[SECTIONS];
     bool below = f->source == AT_FLOOR_ASSUMED;
-    bool by_sides = levels_of_sections(f, level);
-    unsigned per = f->n / SECTIONS;
+    const struct at_passband_epoch seen = {.rows = rows,
+                                           .t = whole == t ? t : 0,
+                                           .groups = (double)whole * looks / GROUP,
+                                           .newest = newest,
+                                           .local = f->local,
+                                           .doubt = at_floor_doubt(f),
+                                           .repeats = f->repeats > 0};
+    bool by_sides = look_around(f, &seen);
     float trust = (float)(f->groups / (f->groups + KNOWN));
     for (unsigned k = 0; k < f->n; k++) {
-        float x = ((float)k + 0.5f) / (float)per - 0.5f;
-        x = fminf(fmaxf(x, 0), SECTIONS - 1);
-        unsigned i = x >= SECTIONS - 1 ? SECTIONS - 2 : (unsigned)x;
-        float around = level[i] + (level[i + 1] - level[i]) * (x - (float)i);
-        float here = f->n_history < LASTING ? without_burst(f, k) : f->local[k];
+        float around = f->around[k], here = f->passband.known          ? at_passband_here(&f->passband, f->local, k)
+                                            : f->n_history < LASTING ? without_burst(f, k)
+                                                                     : f->local[k];
         float own = around + trust * (here - around);
         float d = here <= around * (float)LOCAL ? own : around;
         f->density[k] = d > TINY ? d : TINY;
@@ -572,7 +596,7 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
         assume_below(f);
         return;
     }
-    if (f->n_history < LEARN || by_sides)
+    if (f->n_history < LEARN || by_sides || (f->passband.from < f->passband.to && !f->passband.known))
         return;
     memcpy(f->learned, f->density, f->n * sizeof(float));
     f->has_learned = true;

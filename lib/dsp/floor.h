@@ -9,6 +9,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/dsp/emission.h"
+#include "lib/dsp/passband.h"
 
 /* Value that the mean of k independent exponentials of mean 1 stays below with probability prob
  * (Wilson and Hilferty 1931; within 1 dB for k 1, better above). RT-safe. */
@@ -53,6 +54,8 @@ struct at_floor {
     float *learned; /* (n) floor while noise was to be seen; at a new gain no more than it can be */
     float *gains;   /* (AT_FLOOR_GAINS, n) learned, by gain */
     float *ratio;   /* (n) scratch */
+    float *around;  /* (n) scratch: the noise around each bin */
+    struct at_passband passband;
     double gain_db[AT_FLOOR_GAINS]; /* of these; NAN: free */
     double gain;                    /* now; NAN: not said */
     unsigned next_gain;

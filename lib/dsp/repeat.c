@@ -128,6 +128,10 @@ static bool whiten(struct at_repeat *r)
         r->white[2 * k] = over > 0 ? 0 : r->mean[k] / around[k] - 1;
         r->white[2 * k + 1] = 0;
     }
+    if (r->to) { /* the step at its ends is no part of it */
+        memset(r->white, 0, (size_t)2 * r->from * sizeof *r->white);
+        memset(r->white + (size_t)2 * r->to, 0, (size_t)2 * (n - r->to) * sizeof *r->white);
+    }
     return lines < MOST_LINES * n;
 }
 
@@ -181,21 +185,22 @@ static bool comes_once(const struct at_repeat *r, unsigned lag)
     return noise < SHARP * most && (double)power(r->lags + 2 * ((2 * lag) % r->n)) < AGAIN * most;
 }
 
-/* Each section of the middle of the band has its part in it: none of them is noise. */
+/* Each section of the middle of the band, or of what it is looked for in, has its part in it: none of them is noise. */
 static bool is_everywhere(const struct at_repeat *r, unsigned lag)
 {
-    unsigned per = r->n / SECTIONS;
-    double sum[SECTIONS][2] = {{0}}, all[2] = {0};
-    for (unsigned k = 0; k < r->n; k++) {
+    enum { INNER = SECTIONS - 2 };
+    unsigned from = r->to ? r->from : r->n / SECTIONS, to = r->to ? r->to : r->n - r->n / SECTIONS, per = (to - from) / INNER;
+    double sum[INNER][2] = {{0}}, all[2] = {0};
+    for (unsigned k = from; k < from + INNER * per; k++) {
         double turn = 2 * M_PI * (double)((uint64_t)k * lag % r->n) / r->n;
-        sum[k / per][0] += (double)r->white[2 * k] * cos(turn);
-        sum[k / per][1] += (double)r->white[2 * k] * sin(turn);
+        sum[(k - from) / per][0] += (double)r->white[2 * k] * cos(turn);
+        sum[(k - from) / per][1] += (double)r->white[2 * k] * sin(turn);
     }
-    for (unsigned i = 1; i + 1 < SECTIONS; i++)
+    for (unsigned i = 0; i < INNER; i++)
         for (int j = 0; j < 2; j++)
-            all[j] += sum[i][j] / (SECTIONS - 2);
+            all[j] += sum[i][j] / INNER;
     double part = all[0] * all[0] + all[1] * all[1];
-    for (unsigned i = 1; i + 1 < SECTIONS; i++)
+    for (unsigned i = 0; i < INNER; i++)
         if (sum[i][0] * all[0] + sum[i][1] * all[1] < EVEN * part)
             return false;
     return true;
@@ -212,6 +217,14 @@ static void look(struct at_repeat *r)
     else if (over < SURE)
         lag = 0;
     r->lag = even && lag && comes_once(r, lag) && is_everywhere(r, lag) ? lag : 0;
+}
+
+void at_repeat_within(struct at_repeat *r, double from, double to)
+{
+    unsigned lo = (unsigned)(from * r->n) + r->n / SHAPES / 2, hi = (unsigned)(to * r->n) - r->n / SHAPES / 2;
+    bool part = from < to && lo + LAGS < hi;
+    r->from = part ? lo : 0;
+    r->to = part ? hi : 0;
 }
 
 float at_repeat_see(struct at_repeat *r, const float *rows, size_t t)
