@@ -332,8 +332,8 @@ static void test_yaml_is_kept_within_limits(void **state)
 
 static void test_size_depth_and_number_have_ceilings(void **state)
 {
-    size_t n = 1024 * 1024 + 1;
-    char *big = malloc(n);
+    static char big[1024 * 1024 + 1];
+    const size_t n = sizeof big;
     memset(big, '#', n);
     refuse_bytes(big, n, -E2BIG, ": larger than 1 MiB; this is no configuration");
     write_bytes(path, big, n - 1);
@@ -355,7 +355,6 @@ static void test_size_depth_and_number_have_ceilings(void **state)
     for (int i = 0; i < 17; i++)
         at += (size_t)sprintf(big + at, "- {}\n");
     refuse_bytes(big, at, -EINVAL, ":18:3: radios: more than 16; remove some");
-    free(big);
 }
 
 static void test_only_a_regular_file_is_read(void **state)
