@@ -80,7 +80,8 @@ static void test_depth_has_a_ceiling(void **state)
 static void test_values_are_counted(void **state)
 {
     struct counts c;
-    char message[512], *text = malloc(100000);
+    static char text[100000];
+    char message[512];
     for (int n = 4093; n <= 4094;
          n++) { /* with the two mappings' worth of root, key and list: 4096 and 4097 */
         size_t at = (size_t)sprintf(text, "a: [");
@@ -95,7 +96,6 @@ static void test_values_are_counted(void **state)
     const char laughs[] = "a: &a [x]\nb: [*a, *a]\n";
     assert_int_equal(read_text(laughs, strlen(laughs), &c, message), -EINVAL);
     assert_int_equal(c.scalars, 0);
-    free(text);
 }
 
 static void test_the_sink_can_end_it(void **state)
