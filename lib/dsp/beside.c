@@ -167,14 +167,20 @@ static bool is_far_lobe(const struct at_epoch *e, const struct at_region *strong
     return 4 * even >= 3 * cells;
 }
 
-/* Highest ratio to the floor between two frequencies. */
-static float highest(const struct at_epoch *e, double lo_hz, double hi_hz)
+/* Highest ratio to the floor between two frequencies; ret_hz: where, or NULL. */
+static float highest(const struct at_epoch *e, double lo_hz, double hi_hz, double *ret_hz)
 {
-    unsigned lo, hi;
+    unsigned lo, hi, at;
     float most = 0;
     at_measure_bins(&e->slow, e->rate_hz, lo_hz, hi_hz, &lo, &hi);
-    for (unsigned k = lo; k < hi; k++)
-        most = fmaxf(most, e->slow.sum[k] / (e->slow.floor[k] * (float)e->slow.t));
+    at = lo;
+    for (unsigned k = lo; k < hi; k++) {
+        float ratio = e->slow.sum[k] / (e->slow.floor[k] * (float)e->slow.t);
+        at = ratio > most ? k : at;
+        most = fmaxf(most, ratio);
+    }
+    if (ret_hz)
+        *ret_hz = (at - 0.5 * e->slow.n) * e->rate_hz / e->slow.n;
     return most;
 }
 
@@ -258,23 +264,51 @@ bool at_beside_product(const struct at_epoch *e, const struct at_region *r, size
     return e->clipped && i > 0 && r[0].level > AT_LINK_WEAKER_FAR * r[i].level;
 }
 
+/* Cut to what of it lies outside the strong one's band, on one side, and has its mirror image in the receiver's band. False: that is
+ * nothing, or what lies farther is higher. */
+static bool cut_to_seen(const struct at_epoch *e, const struct at_region *strong, struct at_region *r)
+{
+    double mid = middle(strong), half = (strong->f_hi_hz - strong->f_lo_hz) / 2, bin = e->rate_hz / e->slow.n;
+    bool below = middle(r) < mid;
+    double nearest = fmax(below ? mid - r->f_hi_hz : r->f_lo_hz - mid, half), farthest = below ? mid - r->f_lo_hz : r->f_hi_hz - mid,
+           other = below ? r->f_hi_hz - mid : mid - r->f_lo_hz, seen = fmin(farthest, e->rate_hz / 2 - fabs(mid) - bin);
+    if (seen - nearest < CELL_BINS * bin || other > half + bin)
+        return false;
+    double sign = below ? -1 : 1, a = mid + sign * nearest, b = mid + sign * seen, c = mid + sign * farthest;
+    r->f_lo_hz = fmin(a, b);
+    r->f_hi_hz = fmax(a, b);
+    r->peak = highest(e, r->f_lo_hz, r->f_hi_hz, &r->peak_hz);
+    return farthest - seen < bin || highest(e, fmin(b, c), fmax(b, c), NULL) < EVEN * r->peak;
+}
+
+/* The strong one's band: as its edges say, or as far to either side of its peak. */
+static struct at_region band_of(const struct at_epoch *e, const struct at_track *j, bool around_peak)
+{
+    struct at_region r = {.f_lo_hz = j->e.f_lo_hz, .f_hi_hz = j->e.f_hi_hz, .peak_hz = j->peak_hz};
+    r.peak = highest(e, r.f_lo_hz, r.f_hi_hz, NULL);
+    if (around_peak) {
+        double half = fmax(r.f_hi_hz - r.peak_hz, r.peak_hz - r.f_lo_hz);
+        r.f_lo_hz = r.peak_hz - half;
+        r.f_hi_hz = r.peak_hz + half;
+    }
+    return r;
+}
+
 bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, const float *floor)
 {
     const struct at_spectra *s = &k->slow;
     struct at_epoch e = {.rate_hz = t->rate_hz,
                          .slow = {.n = s->n, .t = (size_t)s->rows, .sum = s->sum, .floor = floor, .looks = 1}};
-    struct at_region r = {.f_lo_hz = k->e.f_lo_hz, .f_hi_hz = k->e.f_hi_hz, .peak_hz = k->peak_hz};
     if (s->rows < LIFE_ROWS || k->over > 0)
         return false;
-    r.peak = highest(&e, r.f_lo_hz, r.f_hi_hz);
-    for (unsigned i = 0; i < t->n_tracks; i++) {
-        const struct at_track *j = t->tracks[i];
-        struct at_region strong = {.f_lo_hz = j->e.f_lo_hz, .f_hi_hz = j->e.f_hi_hz, .peak_hz = j->peak_hz};
+    for (unsigned i = 0; i < 2 * t->n_tracks; i++) {
+        const struct at_track *j = t->tracks[i / 2];
         if (j == k || j->pending || j->by_hand || j->dropped || j->over > 0 ||
             j->power_s * k->on_s <= AT_LINK_WEAKER_FAR * k->power_s * j->on_s)
             continue;
-        strong.peak = highest(&e, strong.f_lo_hz, strong.f_hi_hz);
-        if (is_far_lobe(&e, &strong, &r, false))
+        struct at_region strong = band_of(&e, j, i % 2), r = {.f_lo_hz = k->e.f_lo_hz, .f_hi_hz = k->e.f_hi_hz, .peak_hz = k->peak_hz};
+        r.peak = highest(&e, r.f_lo_hz, r.f_hi_hz, NULL);
+        if (is_far_lobe(&e, &strong, &r, false) || (cut_to_seen(&e, &strong, &r) && is_far_lobe(&e, &strong, &r, false)))
             return true;
     }
     return false;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/dsp/beside.h"
 #include "tests/support/band_log.h"
 #include "tests/support/signals.h"
 
@@ -196,6 +197,33 @@ static void test_stations_among_lobes_are_others(void **state)
     }
 }
 
+/* Of lobes that reach from 30 kHz down to -100 kHz, of one at 60 kHz, only those above -5 kHz have their mirror image in a band of
+ * 250 kHz. extra: power over the noise from extra_hz on, over 10 kHz, beside them. */
+static bool is_lobe(double extra_hz, float extra)
+{
+    enum { BINS = 1024, ROWS = 48 };
+    float sum[BINS], floor[BINS];
+    for (unsigned i = 0; i < BINS; i++) {
+        double f = (i - 0.5 * BINS) * RATE / BINS, away = fabs(f - 60e3) / 10e3;
+        floor[i] = 1;
+        sum[i] = (float)ROWS * (1 + (float)(1e4 * (away < 1 ? 1 : 1e-3 / (away * away))));
+        sum[i] += f >= extra_hz && f < extra_hz + 10e3 ? (float)ROWS * extra : 0;
+    }
+    struct at_track strong = {.on_s = 1, .power_s = 1, .peak_hz = 60e3, .e = {.f_lo_hz = 50e3, .f_hi_hz = 70e3}},
+                    lobe = {.on_s = 1, .power_s = 0.001, .peak_hz = 29e3, .pending = true, .e = {.f_lo_hz = -100e3, .f_hi_hz = 30e3}};
+    lobe.slow = (struct at_spectra){.n = BINS, .rows = ROWS, .sum = sum};
+    struct at_track *alive[] = {&strong, &lobe};
+    struct at_tracker t = {.rate_hz = RATE, .n_slow = BINS, .n_tracks = 2, .tracks = alive};
+    return at_beside_was_lobe(&t, &lobe, floor);
+}
+
+static void test_lobes_beyond_the_mirror_are_the_senders(void **state)
+{
+    assert_true(is_lobe(0, 0));
+    assert_false(is_lobe(-80e3, 10)); /* another, where no mirror image is seen: higher than what lies nearer */
+    assert_false(is_lobe(5e3, 10));   /* and where one is: on that side only */
+}
+
 static void test_keyers_beside_a_carrier_are_others(void **state)
 {
     assert_int_equal(emissions(add_keyers), 3 * SEEDS);
@@ -227,6 +255,7 @@ int main(void)
                                        cmocka_unit_test(test_weak_sounds_are_the_carriers),
                                        cmocka_unit_test(test_far_lobes_are_the_senders),
                                        cmocka_unit_test(test_stations_among_lobes_are_others),
+                                       cmocka_unit_test(test_lobes_beyond_the_mirror_are_the_senders),
                                        cmocka_unit_test(test_keyers_beside_a_carrier_are_others),
                                        cmocka_unit_test(test_weak_remotes_lines_are_its_own),
                                        cmocka_unit_test(test_tone_beside_a_remote_is_another)};
