@@ -144,8 +144,11 @@ void at_tracker_absent(struct at_tracker *t, uint64_t n)
 
 void at_tracker_drop(struct at_tracker *t)
 {
-    for (unsigned i = 0; i < t->n_tracks; i++)
-        t->tracks[i]->dropped = !t->tracks[i]->by_hand;
+    for (unsigned i = 0; i < t->n_tracks; i++) {
+        struct at_track *k = t->tracks[i];
+        k->dropped = !k->by_hand;
+        k->e.energy = k->by_hand ? k->e.energy : 0;
+    }
 }
 
 bool at_tracker_over(const struct at_tracker *t, const struct at_track *k, uint64_t now)

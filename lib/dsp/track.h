@@ -114,7 +114,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
 /* The radio was elsewhere for n samples: they count as no silence, and as no time that it was off.
  */
 void at_tracker_absent(struct at_tracker *t, uint64_t n);
-/* All that were not added by hand are over: they were found over another noise than there is. RT-safe. */
+/* All that were not added by hand are over, and their energy is none: they were found over another noise than there is.
+ * RT-safe. */
 void at_tracker_drop(struct at_tracker *t);
 /* A track by hand. NULL: no memory or too many. */
 struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_hi_hz,
