@@ -272,7 +272,7 @@ static int end_epoch(struct at_band *b, bool last)
     at_repeat_within(&b->repeat, (double)seen->from / v->n_fast, (double)seen->to / v->n_fast);
     at_floor_set_repeats(&b->floor, at_repeat_see(&b->repeat, rows, t));
     at_floor_update(&b->floor, v->fast, v->t_fast, v->looks_fast, v->gated, v->clipped);
-    if (b->floor.passband.fresh)
+    if (b->floor.other)
         at_tracker_drop(&b->tracker);
     struct at_epoch e = {.rate_hz = b->config.rate_hz,
                          .mirror = mirror,

@@ -45,6 +45,7 @@
 #define END_CELLS   3 /* of the long spectra's: 0.6 % of the band, as flat, beside a corner ... */
 #define END_CORNER  6.0f /* ... of 8 dB within so many cells: a filter as steep had 500 taps */
 #define END_STEEP   3
+#define ANOTHER     2.0f /* 3 dB: what was found over such a floor was not */
 #define ENDS        ((size_t)2 * AT_FLOOR_ENDS)
 
 /* Inverse of the normal distribution's upper tail, to 5e-4 (Abramowitz and Stegun 26.2.23). */
@@ -539,9 +540,16 @@ static void assume_below(struct at_floor *f)
     f->groups = 0;
 }
 
+/* Of the middle of the band. */
+static float middle(const struct at_floor *f)
+{
+    return f->loops->total(f->density + f->n / 4, f->n / 2);
+}
+
 void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned looks,
                      const uint8_t *gated, bool clipped)
 {
+    f->other = false;
     size_t loud = 0, whole = 0;
     for (size_t i = 0; i < t; i++) {
         bool is_loud = !silent(f, rows + i * f->n);
@@ -579,7 +587,8 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
                                            .local = f->local,
                                            .doubt = at_floor_doubt(f),
                                            .repeats = f->repeats > 0};
-    bool by_sides = look_around(f, &seen);
+    bool known = f->passband.known, by_sides = look_around(f, &seen);
+    float before = middle(f);
     float trust = (float)(f->groups / (f->groups + KNOWN));
     for (unsigned k = 0; k < f->n; k++) {
         float around = f->around[k], here = f->passband.known          ? at_passband_here(&f->passband, f->local, k)
@@ -589,6 +598,8 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
         float d = here <= around * (float)LOCAL ? own : around;
         f->density[k] = d > TINY ? d : TINY;
     }
+    float over = middle(f) / before;
+    f->other = f->passband.known != known && (over > ANOTHER || over * ANOTHER < 1);
     memcpy(f->column, f->density, f->n * sizeof(float));
     f->median = quantile(f->column, f->n, 0.5);
     f->source = AT_FLOOR_MEASURED;

@@ -56,6 +56,7 @@ struct at_floor {
     float *ratio;   /* (n) scratch */
     float *around;  /* (n) scratch: the noise around each bin */
     struct at_passband passband;
+    bool other; /* with the newest epoch the passband's noise came to be the floor, or ceased to, far from what it was */
     double gain_db[AT_FLOOR_GAINS]; /* of these; NAN: free */
     double gain;                    /* now; NAN: not said */
     unsigned next_gain;

@@ -8,15 +8,16 @@
 #include "lib/dsp/floor.h"
 #include "lib/dsp/loops.h"
 
-#define MIDDLE     0.4   /* of the band, where its level is read ... */
+#define MOST_OF    0.4   /* of the band it fills, around 0 Hz, where its level is read ... */
+#define LEAST_OF   0.2   /* ... or this much, if that is not it ... */
 #define QUIET      0.3   /* ... at this quantile: the rest may be occupied */
 #define QUIETEST   0.1
 #define END        0.5f  /* it reaches down to 3 dB below that */
 #define DIPS       2     /* bins of it that may lie lower: a notch at 0 Hz */
-#define BELOW      0.25f /* the sides lie 6 dB lower at least */
+#define BELOW      0.25f /* the sides lie 6 dB lower at least, and once it is known ... */
+#define STILL      0.5f  /* ... 3 dB */
 #define SIDE       32    /* of the band's bins (a part of them) show a side */
 #define EVEN       32    /* a filter's middle is 0 Hz, to a part of the band's bins */
-#define LEAST      0.4   /* of the band's bins */
 #define FLAT       1.4f  /* between these quantiles */
 #define NOISE_LIKE 1.25  /* mean over low quantile: speech, packets and symbols of pilots leave more */
 #define ENOUGH     7.0   /* groups of rows that tell */
@@ -77,19 +78,29 @@ static bool measure(struct at_passband *p, const float *local, float flat)
     float most = flat * quantile(p, local, p->from + edge, p->to - edge, QUIETEST);
     p->level = fminf(quiet, most);
     float low = quantile(p, local, 0, side, 0.5), high = quantile(p, local, n - side, n, 0.5);
-    return fmaxf(low, high) < BELOW * p->level && (p->known || quiet < most);
+    return fmaxf(low, high) < (p->known ? STILL : BELOW) * p->level && (p->known || quiet < most);
 }
 
-/* Is there what a filter leaves: flat, around 0 Hz, between two far lower sides? */
-static bool find(struct at_passband *p, const float *local, float flat)
+/* Is there what a filter leaves: flat, around 0 Hz, between two far lower sides? Its level is that of the bins up to
+ * `inner` from 0 Hz. */
+static bool find(struct at_passband *p, const float *local, float flat, unsigned inner)
 {
-    unsigned n = p->n, half = n / 2, slack = n / EVEN > 2 ? n / EVEN : 2, inner = (unsigned)(MIDDLE * half);
+    unsigned n = p->n, half = n / 2, slack = n / EVEN > 2 ? n / EVEN : 2;
     float level = quantile(p, local, half - inner, half + inner, QUIET);
     unsigned below = reach(p, local, -1, END * level), above = reach(p, local, 1, END * level);
     p->from = half - below;
     p->to = half + above + 1;
-    return (below > above ? below - above : above - below) <= slack && p->to - p->from >= LEAST * n &&
+    return (below > above ? below - above : above - below) <= slack && p->to - p->from >= 2 * inner &&
            measure(p, local, flat);
+}
+
+/* As it is known, or found by more or less of the band's middle. */
+static bool is_there(struct at_passband *p, const struct at_passband_epoch *e)
+{
+    float flat = FLAT * (1 + 2 * e->doubt);
+    if (p->known)
+        return measure(p, e->local, FLAT);
+    return find(p, e->local, flat, (unsigned)(MOST_OF / 2 * p->n)) || find(p, e->local, flat, (unsigned)(LEAST_OF / 2 * p->n));
 }
 
 /* The same power in any few rows, where nothing else is on. */
@@ -137,7 +148,6 @@ static bool something_stands(const struct at_passband *p, const struct at_passba
 
 static void forget(struct at_passband *p)
 {
-    p->fresh = p->known;
     p->known = false;
     p->from = p->to = 0;
     p->groups = 0;
@@ -146,8 +156,7 @@ static void forget(struct at_passband *p)
 bool at_passband_see(struct at_passband *p, const struct at_passband_epoch *e)
 {
     unsigned n = p->n;
-    p->fresh = false;
-    if (e->repeats || !(p->known ? measure(p, e->local, FLAT) : find(p, e->local, FLAT * (1 + 2 * e->doubt)))) {
+    if (e->repeats || !is_there(p, e)) {
         forget(p);
         return false;
     }
@@ -164,7 +173,7 @@ bool at_passband_see(struct at_passband *p, const struct at_passband_epoch *e)
         p->low[k] += e->newest[k];
     }
     p->groups += e->groups;
-    p->known = p->fresh = p->groups >= ENOUGH && something_stands(p, e, p->now) && is_noise_like(p);
+    p->known = p->groups >= ENOUGH && something_stands(p, e, p->now) && is_noise_like(p);
     return p->known;
 }
 

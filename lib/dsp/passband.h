@@ -22,7 +22,6 @@ struct at_passband {
     unsigned from, to; /* the bins that it fills; alike: there is none */
     float level;       /* of its noise, power per Hz */
     bool known;        /* something stood on it */
-    bool fresh;        /* that changed with the newest epoch: what was found before was found over another noise */
 };
 
 /* An epoch of short spectra for at_passband_see(). */

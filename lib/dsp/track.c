@@ -149,6 +149,7 @@ void at_tracker_drop(struct at_tracker *t)
         k->dropped = !k->by_hand;
         k->e.energy = k->by_hand ? k->e.energy : 0;
     }
+    t->has_before = false; /* what begins now was there before */
 }
 
 bool at_tracker_over(const struct at_tracker *t, const struct at_track *k, uint64_t now)

@@ -48,8 +48,12 @@ static void check_filter(double share, double below, uint64_t seed)
     for (size_t i = 0; i < 3; i++)
         sig_add_wide(iq, i == 2 ? N / 3 : 0, i == 2 ? N / 2 : N, at[i] * share, wide[i], -20 + 10 * log10(wide[i]), seed + 2 + i);
     assert_int_equal(log_run(&l, iq, N, RATE), 0);
-    print_message("a filter that passes %.0f %%, %.0f dB over the rest: %u emissions (3)\n", 100 * share, below, l.n);
-    assert_int_equal(l.n, 3);
+    unsigned n = 0;
+    for (unsigned i = 0; i < l.n; i++)
+        n += l.e[i].energy > 0; /* what was found before the noise was known has none */
+    print_message("a filter that passes %.0f %%, %.0f dB over the rest: %u emissions (3), %u before\n", 100 * share, below, n, l.n - n);
+    assert_int_equal(n, 3);
+    assert_in_range(l.n, 3, 4);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(near(&l, at[i] * share * RATE, wide[i] * RATE, &snr), 1);
         assert_true(fabs((double)snr - 20) < 2);
@@ -61,10 +65,27 @@ static void check_filter(double share, double below, uint64_t seed)
 static void test_noise_through_a_filter(void **state)
 {
     (void)state;
-    static const double shares[] = {0.5, 0.6, 0.7, 0.8};
+    static const double shares[] = {0.4, 0.5, 0.7, 0.8};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
         for (double below = 12; below <= 60; below += 24)
             check_filter(shares[i], below, 10 * i + 1);
+}
+
+/* A filter of one pole falls by so little that its sides are now far enough below and now not: stations live on. */
+static void test_a_shallow_filter(void **state)
+{
+    (void)state;
+    float *iq = sig_noise(N, -40, 21);
+    struct band_log l = {0};
+    for (size_t i = 0; i < 3; i++)
+        sig_add_wide(iq, 0, N, 0.13 * (double)i - 0.15, 0.015, -38, 22 + i);
+    for (size_t i = 2; i < (size_t)2 * N; i++) /* 20 log10((1 + 0.38) / (1 - 0.38)) = 6.9 dB down at half the rate */
+        iq[i] += 0.38f * iq[i - 2];
+    assert_int_equal(log_run(&l, iq, N, RATE), 0);
+    print_message("a shallow filter: %u emissions (3)\n", l.n);
+    assert_int_equal(l.n, 3);
+    free(l.frames);
+    free(iq);
 }
 
 /* Until something stands on it, it may as well be a signal, and is reported as one, which is over then. */
@@ -140,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_noise_through_a_filter),
+        cmocka_unit_test(test_a_shallow_filter),
         cmocka_unit_test(test_it_shows_when_something_comes),
         cmocka_unit_test(test_a_signal_stays_one),
     };
