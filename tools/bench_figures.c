@@ -1,15 +1,14 @@
 /* The report's figures, its table and its data, from what was measured. SPDX-License-Identifier:
  * GPL-3.0-or-later */
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/cpu.h"
+#include "lib/base/newfile.h"
 #include "lib/kernels/kernels.h"
 #include "tools/bench_report.h"
 #include "tools/chart.h"
@@ -32,29 +31,13 @@ static const struct {
 /* Whole or not at all; takes what is in b. */
 static int write_file(const char *dir, const char *name, struct at_buf *b, struct at_error *err)
 {
-    char path[4096], part[4096 + 8];
+    char path[4096];
     int r = b->failed;
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    snprintf(part, sizeof part, "%s.part", path);
-    int fd = r == 0 ? open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
-    if (r == 0 && fd < 0)
-        r = -errno;
-    for (size_t at = 0; r == 0 && at < b->len;) {
-        ssize_t n = write(fd, b->data + at, b->len - at);
-        if (n < 0)
-            r = errno == EINTR ? 0 : -errno;
-        else
-            at += (size_t)n;
-    }
-    if (fd >= 0 && close(fd) < 0 && r == 0)
-        r = -errno;
-    if (r == 0 && rename(part, path) < 0)
-        r = -errno;
-    if (r < 0) {
-        if (fd >= 0)
-            unlink(part);
+    if (r == 0)
+        r = at_newfile_write(path, b->data, b->len);
+    if (r < 0)
         at_error_set(err, r, "%s: %s", path, strerror(-r));
-    }
     at_buf_finish(b);
     return r;
 }

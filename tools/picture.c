@@ -4,10 +4,12 @@
 #include <cairo.h>
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "lib/base/newfile.h"
 
 #define WIDTH    1280
 #define HEIGHT   800
@@ -361,22 +363,23 @@ static void draw_frame(struct scene *s)
     cairo_set_line_width(cr, 1);
 }
 
+static cairo_status_t put(void *ctx, const unsigned char *data, unsigned len)
+{
+    return fwrite(data, 1, len, (FILE *)ctx) == len ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
+}
+
 static int save(cairo_surface_t *surface, const char *path, struct at_error *err)
 {
-    char tmp[4096];
-    int n = snprintf(tmp, sizeof(tmp), "%s.%ld.part", path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof(tmp))
-        return at_error_set(err, -ENAMETOOLONG, "the picture's path is too long");
-    errno = 0;
-    cairo_status_t status = cairo_surface_write_to_png(surface, tmp);
-    if (status == CAIRO_STATUS_SUCCESS && rename(tmp, path) == 0)
-        return 0;
-    int system = status == CAIRO_STATUS_SUCCESS || status == CAIRO_STATUS_WRITE_ERROR;
-    int code = system && errno ? -errno : -EIO;
-    at_error_set(err, code, "%s: cannot be written: %s", path,
-                 system ? strerror(-code) : cairo_status_to_string(status));
-    unlink(tmp);
-    return code;
+    struct at_newfile file;
+    int code = at_newfile_open(&file, path);
+    cairo_status_t status = CAIRO_STATUS_SUCCESS;
+    if (code == 0) {
+        errno = EIO;
+        status = cairo_surface_write_to_png_stream(surface, put, file.f);
+        code = at_newfile_close(&file, status == CAIRO_STATUS_SUCCESS ? 0 : -errno);
+    }
+    bool ours = status != CAIRO_STATUS_SUCCESS && status != CAIRO_STATUS_WRITE_ERROR;
+    return code == 0 ? 0 : at_error_set(err, code, "%s: cannot be written: %s", path, ours ? cairo_status_to_string(status) : strerror(-code));
 }
 
 int at_picture_write(struct at_picture *p, const char *path, struct at_error *err)

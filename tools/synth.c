@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "lib/base/newfile.h"
 #include "lib/synth/synth.h"
 #include "tools/tools.h"
 
@@ -82,26 +82,15 @@ static int write_samples(FILE *f, enum format format, const float *iq, size_t n)
     return 0;
 }
 
-/* Writes to path.part and renames it when all is on disk. */
+/* Text, or without it samples. */
 static int write_whole(const char *path, enum format format, const float *iq, size_t n,
                        const char *text)
 {
-    char part[4096];
-    if ((size_t)snprintf(part, sizeof part, "%s.part", path) >= sizeof part)
-        return -ENAMETOOLONG;
-    FILE *f = fopen(part, "wb");
-    if (!f)
-        return -errno;
-    int rc = text ? (fputs(text, f) < 0 ? -EIO : 0) : write_samples(f, format, iq, 2 * n);
-    if (fflush(f) != 0 || fsync(fileno(f)) != 0)
-        rc = rc ? rc : -errno;
-    if (fclose(f) != 0 && !rc)
-        rc = -errno;
-    if (!rc && rename(part, path) != 0)
-        rc = -errno;
-    if (rc)
-        unlink(part);
-    return rc;
+    struct at_newfile file;
+    if (text)
+        return at_newfile_write(path, text, strlen(text));
+    int error = at_newfile_open(&file, path);
+    return error < 0 ? error : at_newfile_close(&file, write_samples(file.f, format, iq, 2 * n));
 }
 
 static json_t *annotation(const struct at_scene *scene, const struct at_emitter *e,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/newfile.h"
 #include "lib/dsp/band.h"
 
 #define PATIENCE_S 8.0 /* 16384 points take six */
@@ -74,16 +75,12 @@ int at_dsp_wisdom_save(const char *path)
 {
     if (!path)
         return 0;
-    char part[4096];
-    if ((size_t)snprintf(part, sizeof part, "%s.part", path) >= sizeof part)
-        return -ENAMETOOLONG;
+    struct at_newfile file;
+    int error = at_newfile_open(&file, path);
+    if (error < 0)
+        return error;
     pthread_mutex_lock(&planner);
-    int ok = fftwf_export_wisdom_to_filename(part);
+    fftwf_export_wisdom_to_file(file.f);
     pthread_mutex_unlock(&planner);
-    if (!ok || rename(part, path) < 0) {
-        int code = errno ? -errno : -EIO;
-        remove(part);
-        return code;
-    }
-    return 0;
+    return at_newfile_close(&file, 0);
 }

@@ -2,17 +2,16 @@
  * extrapolated by flops for what is left, and kept in a file by CPU, kernel and model. What a busy
  * host left unmeasured is tried again at the next starts, CALIBRATE_STARTS in all.
  * SPDX-License-Identifier: GPL-3.0-or-later */
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/cpu.h"
+#include "lib/base/newfile.h"
 #include "lib/engine/internal.h"
 
 #define CALIBRATE_MS     1500.0 /* in all */
@@ -99,7 +98,6 @@ static unsigned load(struct at_classifier *c, const char *path, const char *key)
  * start measures again. */
 static void save(const struct at_classifier *c, const char *path, const char *key, unsigned starts)
 {
-    char tmp[4096 + 32];
     json_t *items = json_array();
     for (size_t i = 0; i < c->state.n_candidates; i++) {
         const struct at_candidate *k = &c->state.candidates[i];
@@ -113,12 +111,7 @@ static void save(const struct at_classifier *c, const char *path, const char *ke
     json_decref(root);
     if (!text)
         return;
-    snprintf(tmp, sizeof(tmp), "%s.%ld", path, (long)getpid());
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    size_t n = strlen(text);
-    bool ok = fd >= 0 && write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
-    if (fd >= 0 && (close(fd) < 0 || !ok || rename(tmp, path) < 0))
-        unlink(tmp);
+    at_newfile_write(path, text, strlen(text));
     free(text);
 }
 

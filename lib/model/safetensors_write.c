@@ -1,13 +1,11 @@
 /* Writing safetensors: the header is made by jansson, the file appears complete or not at all.
  * SPDX-License-Identifier: GPL-3.0-or-later */
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "lib/base/newfile.h"
 #include "lib/model/weights.h"
 
 static size_t stored_bytes(const struct at_tensor *t)
@@ -76,52 +74,20 @@ static int write_all(FILE *f, const char *header, const struct at_tensor *tensor
     for (size_t i = 0; i < n; i++)
         if (write_tensor(f, &tensors[i]) < 0)
             return -1;
-    return fflush(f) == 0 && fsync(fileno(f)) == 0 ? 0 : -1;
-}
-
-/* A name of its own beside path, readable by all as far as the umask lets. */
-static FILE *open_temporary(const char *path, char *tmp, size_t tmp_size)
-{
-    if ((size_t)snprintf(tmp, tmp_size, "%s.XXXXXX", path) >= tmp_size) {
-        errno = ENAMETOOLONG;
-        return NULL;
-    }
-    int fd = mkostemp(tmp, O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    mode_t mask = umask(0);
-    umask(mask);
-    FILE *f = fchmod(fd, 0666 & ~mask) == 0 ? fdopen(fd, "wb") : NULL;
-    if (!f) {
-        close(fd);
-        unlink(tmp);
-    }
-    return f;
+    return 0;
 }
 
 int at_safetensors_write(const char *path, const struct at_tensor *tensors, size_t n,
                          const struct at_meta *meta, size_t n_meta, struct at_error *err)
 {
-    char tmp[4096];
     char *header = make_header(tensors, n, meta, n_meta);
     if (!header)
         return at_error_set(
             err, -EINVAL, "%s: the header cannot be made (no memory, or metadata not UTF-8)", path);
-    FILE *f = open_temporary(path, tmp, sizeof tmp);
-    if (!f) {
-        int r = at_error_set(err, -errno, "%s: %s", path, strerror(errno));
-        free(header);
-        return r;
-    }
-    int r = write_all(f, header, tensors, n) < 0 ? -errno : 0;
+    struct at_newfile file;
+    int r = at_newfile_open(&file, path);
+    if (r == 0)
+        r = at_newfile_close(&file, write_all(file.f, header, tensors, n) < 0 ? -errno : 0);
     free(header);
-    if (fclose(f) != 0 && r == 0)
-        r = -errno;
-    if (r == 0 && rename(tmp, path) < 0)
-        r = -errno;
-    if (r < 0) {
-        unlink(tmp);
-        return at_error_set(err, r, "%s: %s", path, strerror(-r));
-    }
-    return 0;
+    return r < 0 ? at_error_set(err, r, "%s: %s", path, strerror(-r)) : 0;
 }

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from full_disk import room_for  # noqa: E402
 from usage import arguments  # noqa: E402
 
 (ATTUNE,) = arguments("ATTUNE")
 
 
-def synth(*args):
-    return subprocess.run([ATTUNE, "synth", *map(str, args)], capture_output=True, text=True, timeout=600)
+def synth(*args, preexec_fn=None):
+    return subprocess.run([ATTUNE, "synth", *map(str, args)], capture_output=True, text=True, timeout=600, preexec_fn=preexec_fn)
 
 
 def read(path):
@@ -93,11 +94,15 @@ class Synth(unittest.TestCase):
                 self.assertEqual((meta["captures"][0]["core:frequency"], len(meta["annotations"])), (center, 0))
 
     def test_a_full_disk_leaves_no_half_of_a_file(self):
-        for full, left in (("x.cf32", []), ("x.sigmf-meta", ["x.cf32"])):  # samples whose truth has no room are whole
-            (self.at / f"{full}.part").symlink_to("/dev/full")
-            r = synth("-c", "ook", "-s", "250k", "-t", "1", self.at / "x.cf32")
-            self.assertEqual((r.returncode, r.stderr), (1, f"attune synth: {self.at}/x.cf32: No space left on device\n"))
-            self.assertEqual([p.name for p in self.at.iterdir()], left)
+        r = synth("-c", "ook", "-s", "250k", "-t", "1", self.at / "x.cf32", preexec_fn=room_for(1000000))
+        self.assertEqual((r.returncode, r.stderr), (1, f"attune synth: {self.at}/x.cf32: File too large\n"))
+        self.assertEqual(list(self.at.iterdir()), [])
+        (self.at / "x.sigmf-meta").mkdir()  # samples whose truth has no room are whole
+        r = synth("-c", "ook", "-s", "250k", "-t", "1", self.at / "x.cf32")
+        self.assertEqual((r.returncode, r.stderr), (1, f"attune synth: {self.at}/x.cf32: Is a directory\n"))
+        self.assertEqual(sorted(p.name for p in self.at.iterdir()), ["x.cf32", "x.sigmf-meta"])
+        self.assertEqual((self.at / "x.cf32").stat().st_size, 2000000)
+        (self.at / "x.sigmf-meta").rmdir()
         (self.at / "x.cf32").unlink()
         (self.at / "x.cf32").mkdir()  # nor where the name is taken
         r = synth("-c", "ook", "-s", "250k", "-t", "0.1", self.at / "x.cf32")

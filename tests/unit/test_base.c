@@ -6,8 +6,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,6 +20,7 @@
 #include "lib/base/cpu.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/newfile.h"
 #include "lib/base/path.h"
 
 static void test_mem_counts_to_the_byte(void **state)
@@ -76,6 +81,42 @@ static void test_a_quoted_path_is_no_pattern(void **state)
     assert_string_equal(out, "ab/");
     at_path_quote("a", 0, out);
     assert_string_equal(out, "");
+}
+
+static char read_first(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    int c = f ? fgetc(f) : '-';
+    if (f)
+        fclose(f);
+    return (char)c;
+}
+
+static void test_a_new_file_is_there_whole_or_not_at_all(void **state)
+{
+    char folder[] = "/tmp/test_base.XXXXXX", path[64], too_long[5000];
+    struct at_newfile a, b;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/x", folder);
+    assert_int_equal(at_newfile_write(path, "old", 3), 0);
+    assert_int_equal(at_newfile_open(&a, path), 0);
+    assert_int_equal(at_newfile_open(&b, path), 0); /* two at once do not meet */
+    fputs("a", a.f);
+    fputs("b", b.f);
+    assert_int_equal(read_first(path), 'o');
+    assert_int_equal(at_newfile_close(&a, 0), 0);
+    assert_int_equal(read_first(path), 'a');
+    assert_int_equal(at_newfile_close(&b, -ENOSPC), -ENOSPC); /* given up */
+    assert_int_equal(read_first(path), 'a');
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(at_newfile_write(path, "c", 1), -EISDIR);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(folder), 0); /* nothing is left in it */
+    assert_int_equal(at_newfile_write(path, "c", 1), -ENOENT);
+    memset(too_long, 'x', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = 0;
+    assert_int_equal(at_newfile_open(&a, too_long), -ENAMETOOLONG);
 }
 
 static void test_utc_goes_out_and_back(void **state)
@@ -146,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_buf_never_passes_its_ceiling),
         cmocka_unit_test(test_errors_are_one_line),
         cmocka_unit_test(test_a_quoted_path_is_no_pattern),
+        cmocka_unit_test(test_a_new_file_is_there_whole_or_not_at_all),
         cmocka_unit_test(test_utc_goes_out_and_back),
         cmocka_unit_test(test_cpu_mask_takes_levels_away),
         cmocka_unit_test(test_cpu_turns_are_the_threads_own),
