@@ -121,8 +121,8 @@ static float mirrored(const struct at_passband *p, const float *mean, unsigned k
     return high;
 }
 
-/* What stands on it in this epoch and is not as even as the parts of one signal are: a burst (the same bins showed the noise at other times), something wider
- * than a line, or more than one. */
+/* What stands on it in this epoch and is not as even as the parts of one signal are: a burst (the same bins showed the
+ * noise at other times), something wider than a line, or more than one. */
 static bool something_stands(const struct at_passband *p, const struct at_passband_epoch *e, const float *mean)
 {
     unsigned edge = (p->to - p->from) / MARGIN, wide = (p->to - p->from) / WIDE + 2 * SMEAR + 1;
