@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/limits.h"
 #include "tools/picture.h"
 #include "tools/receive.h"
 #include "tools/spectrogram.h"
@@ -254,7 +255,7 @@ static const struct at_option options[] = {
     {"rate", 's', AT_OPTION_NUMBER, OF(file.rate_hz), "HZ", "samples a second, such as 250k", 1,
      1e9},
     {"freq", 'f', AT_OPTION_NUMBER, OF(file.center_hz), "HZ", "centre frequency, such as 433.92M",
-     0, 1e12},
+     0, AT_CENTER_MAX_HZ},
     AT_RECEPTION_OPTIONS(struct job, reception),
     {"picture", 'o', AT_OPTION_TEXT, OF(picture), "FILE.png",
      "write the waterfall with every emission boxed, as PNG"},

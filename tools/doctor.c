@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/limits.h"
 #include "tools/bench.h"
 #include "tools/doctor.h"
 #include "tools/receive.h"
@@ -262,9 +263,9 @@ static int tell_config(const struct doctor *d)
 #define OF(m) offsetof(struct doctor, m)
 static const struct at_option options[] = {
     {"device", 'd', AT_OPTION_TEXT, OF(radio.device), "ARGS", "SoapySDR device to measure too"},
-    {"freq", 'f', AT_OPTION_NUMBER, OF(center_hz), "HZ", "its centre frequency", 0, 1e12,
+    {"freq", 'f', AT_OPTION_NUMBER, OF(center_hz), "HZ", "its centre frequency", 0, AT_CENTER_MAX_HZ,
      "433.92M"},
-    {"rate", 's', AT_OPTION_NUMBER, OF(radio.rate_hz), "HZ", "its samples a second", 8e3, 61.44e6,
+    {"rate", 's', AT_OPTION_NUMBER, OF(radio.rate_hz), "HZ", "its samples a second", AT_RATE_MIN_HZ, AT_RATE_MAX_HZ,
      "1.024M"},
     {"modules", 0, AT_OPTION_TEXT, OF(modules), "DIR", "extra folder of SoapySDR modules"},
     {"time", 'T', AT_OPTION_DURATION, OF(seconds), "TIME", "to read from it", 0.1, 600, "5s"},

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/limits.h"
 #include "lib/config/value.h"
 #include "tools/receive.h"
 #include "tools/tools.h"
@@ -242,9 +243,9 @@ static const struct at_option options[] = {
     {"device", 'd', AT_OPTION_TEXT, OF(radio.device), "ARGS",
      "SoapySDR device, such as driver=rtlsdr"},
     {"freq", 'f', AT_OPTION_NUMBER, OF(center_hz), "HZ", "centre frequency, such as 433.92M", 0,
-     1e12},
+     AT_CENTER_MAX_HZ},
     {"rate", 's', AT_OPTION_NUMBER, OF(radio.rate_hz), "HZ", "samples a second, such as 1.024M",
-     8e3, 61.44e6},
+     AT_RATE_MIN_HZ, AT_RATE_MAX_HZ},
     {"gain", 'g', AT_OPTION_TEXT, OF(gain), "DB", "auto, decibels, or LNA=20,VGA=12", 0, 0, "auto"},
     {"antenna", 'a', AT_OPTION_TEXT, OF(radio.antenna), "NAME",
      "antenna; else the device's own choice"},

@@ -8,6 +8,7 @@
 #include "daemon/http/api.h"
 #include "daemon/reload.h"
 #include "lib/base/clock.h"
+#include "lib/base/limits.h"
 #include "lib/config/value.h"
 #include "lib/source/convert.h"
 
@@ -50,8 +51,8 @@ static int read_upload(const struct at_request *q, struct upload *u, struct at_r
     }
     *u = (struct upload){
         .format = (enum at_iq_format)format, .data = q->body, .cancelled = q->cancelled};
-    if (at_request_number(q, "rate_hz", 8e3, 61.44e6, &u->rate_hz, r) ||
-        at_request_number(q, "center_hz", 0, 300e9, &u->center_hz, r))
+    if (at_request_number(q, "rate_hz", AT_RATE_MIN_HZ, AT_RATE_MAX_HZ, &u->rate_hz, r) ||
+        at_request_number(q, "center_hz", 0, AT_CENTER_MAX_HZ, &u->center_hz, r))
         return -EINVAL;
     if (u->rate_hz <= 0) {
         at_reply_error(r, 400, "bad_parameter", "rate_hz: say how many samples a second");

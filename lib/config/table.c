@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/limits.h"
 #include "lib/config/value.h"
 
 #define IN(level, s, m) level, offsetof(struct s, m), sizeof(((struct s *)0)->m)
@@ -139,10 +140,10 @@ const struct at_config_key at_config_table[] = {
      "how long the tuner takes to settle after a change of band; what comes meanwhile is dropped and counted"},
     {"radios[].bands[].name", AT_CONFIG_NAME, BAND(name), FREE, NULL, "", "ism433",
      "name in results and metrics; band1, band2, ... where not given", true},
-    {"radios[].bands[].center", AT_CONFIG_HZ, BAND(center_hz), 0, 300e9, NULL, NULL, "433.92M",
+    {"radios[].bands[].center", AT_CONFIG_HZ, BAND(center_hz), 0, AT_CENTER_MAX_HZ, NULL, NULL, "433.92M",
      "centre frequency", true},
-    {"radios[].bands[].rate", AT_CONFIG_HZ, BAND(rate_hz), 8e3, 61.44e6, NULL, NULL, "1.024M",
-     "samples a second", true},
+    {"radios[].bands[].rate", AT_CONFIG_HZ, BAND(rate_hz), AT_RATE_MIN_HZ, AT_RATE_MAX_HZ, NULL, NULL,
+     "1.024M", "samples a second", true},
     {"radios[].bands[].gain", AT_CONFIG_GAIN, BAND(gain), -100, 200, NULL, "auto", NULL,
      "auto, dB in all, or by element (\"LNA=20,VGA=12\")"},
     {"radios[].bands[].lo_offset", AT_CONFIG_HZ, BAND(lo_offset_hz), -30e6, 30e6, NULL, "0", NULL,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/base/cpu.h"
+#include "lib/base/limits.h"
 #include "lib/dataset/draft.h"
 #include "lib/dsp/band.h"
 #include "lib/dsp/frames.h"
@@ -502,7 +503,7 @@ int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *fr
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     double rate = cut->rate_hz;
-    if (!(rate >= 8e3 && rate <= 61.44e6) || !(cut->f_lo_hz < cut->f_hi_hz) ||
+    if (!(rate >= AT_RATE_MIN_HZ && rate <= AT_RATE_MAX_HZ) || !(cut->f_lo_hz < cut->f_hi_hz) ||
         cut->f_lo_hz < -rate / 2 || cut->f_hi_hz > rate / 2 || cut->first >= cut->last ||
         cut->last > cut->n || cut->max_tokens == 0)
         return -EINVAL;

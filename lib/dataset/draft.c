@@ -6,13 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/limits.h"
 #include "lib/dsp/frames.h"
 
 #define FEW_SAMPLES  130e3 /* of one scene, drawn in between: bounds its cost */
 #define MOST_SAMPLES 400e3
 #define BRIEFEST     4e3 /* and of one with a line alone */
-#define MIN_RATE_HZ  8000.0
-#define MAX_RATE_HZ  61.44e6
 #define HOP          (AT_FRAME_BINS / 2)
 #define CLEAN        0.12 /* share of the scenes that no fault of air or receiver touches, */
 #define CLEAN_LINES  0.24 /* and of those with a carrier */
@@ -68,7 +67,7 @@ static double draw_rate(struct at_rng *r, double bw_hz)
     double rate = near_common_rate(r, bw_hz / share);
     if (rate < bw_hz / 0.93)
         rate = bw_hz / 0.93;
-    return fmin(fmax(rate, MIN_RATE_HZ), MAX_RATE_HZ);
+    return fmin(fmax(rate, AT_RATE_MIN_HZ), AT_RATE_MAX_HZ);
 }
 
 /* The converter and what comes before it. level_dbfs: of the wanted signal while on. */
@@ -176,7 +175,7 @@ static void add_neighbour(struct at_rng *r, const struct at_draft_spec *spec, st
     int class_id = draw_class(r);
     const struct at_variant *v = draw_variant(r, class_id);
     double bw = v ? at_rng_log_uniform(r, v->bw_lo_hz, v->bw_hi_hz) : 0, middle;
-    double channel = fmin(fmax(3 * bw, MIN_RATE_HZ), d->scene.rate_hz);
+    double channel = fmin(fmax(3 * bw, AT_RATE_MIN_HZ), d->scene.rate_hz);
     if (!v || fills_band(v) || d->scene.duration_s * channel < least_tokens * HOP ||
         bw > 0.4 * d->scene.rate_hz || !find_room(r, d, bw, &middle))
         return;
@@ -206,14 +205,14 @@ static void draw_window(struct at_rng *r, const struct at_draft_spec *spec, doub
         return;
     }
     s->rate_hz = draw_rate(r, bw_hz);
-    double channel_rate = fmax(MIN_RATE_HZ, fmin(3 * bw_hz, s->rate_hz));
+    double channel_rate = fmax(AT_RATE_MIN_HZ, fmin(3 * bw_hz, s->rate_hz));
     double tokens_s = (spec->max_tokens + 4) * HOP / channel_rate;
     double most =
         fmax(at_rng_log_uniform(r, FEW_SAMPLES, MOST_SAMPLES), 2.0 * HOP * spec->max_tokens);
     /* a signal wants its time: give up share before time */
     if (tokens_s * s->rate_hz > most && spec->max_tokens >= 64) {
-        s->rate_hz = fmax(fmax(most / tokens_s, bw_hz / 0.5), MIN_RATE_HZ);
-        s->rate_hz = fmin(s->rate_hz, MAX_RATE_HZ);
+        s->rate_hz = fmax(fmax(most / tokens_s, bw_hz / 0.5), AT_RATE_MIN_HZ);
+        s->rate_hz = fmin(s->rate_hz, AT_RATE_MAX_HZ);
     }
     s->duration_s = fmin(tokens_s, most / s->rate_hz);
 }
@@ -224,7 +223,7 @@ static int draw_wanted(struct at_rng *r, const struct at_draft_spec *spec, struc
     const struct at_variant *v = draw_variant(r, spec->class_id);
     if (!v)
         return -EINVAL;
-    double asked = 0, bw = fmin(draw_bandwidth(r, v, &asked), 0.93 * MAX_RATE_HZ);
+    double asked = 0, bw = fmin(draw_bandwidth(r, v, &asked), 0.93 * AT_RATE_MAX_HZ);
     draw_window(r, spec, bw, s);
     if (fills_band(v))
         bw = 0.9 * s->rate_hz;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/cpu.h"
+#include "lib/base/limits.h"
 #include "lib/dsp/detect.h"
 #include "lib/dsp/emissions.h"
 #include "lib/dsp/floor.h"
@@ -19,8 +20,6 @@
 #include "lib/dsp/view.h"
 #include "lib/dsp/waterfall.h"
 
-#define MIN_RATE   8e3
-#define MAX_RATE   61.44e6
 #define KEEP_BYTES (4u << 20) /* the look-back is made longer where it costs no more than this */
 
 #define TOGETHER 8 /* blocks that two threads make */
@@ -49,7 +48,7 @@ static int take_samples(void *ctx, const struct at_input *input, size_t from, si
 
 static int bad_config(const struct at_band_config *c, struct at_error *err)
 {
-    if (!(c->rate_hz >= MIN_RATE && c->rate_hz <= MAX_RATE))
+    if (!(c->rate_hz >= AT_RATE_MIN_HZ && c->rate_hz <= AT_RATE_MAX_HZ))
         return at_error_set(err, -EINVAL, "rate %g Hz: must lie between 8 kHz and 61.44 MHz",
                             c->rate_hz);
     if (c->n_bins < 32 || c->n_bins > 512 || (c->n_bins & (c->n_bins - 1)))

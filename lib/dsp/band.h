@@ -18,7 +18,7 @@
 #define AT_BAND_WIDE_HZ 20e6 /* from here on one thread may be too little for a band */
 
 struct at_band_config {
-    double rate_hz;               /* 8e3 .. 61.44e6 */
+    double rate_hz;               /* AT_RATE_MIN_HZ .. AT_RATE_MAX_HZ */
     unsigned n_bins;              /* of a frame; 0: AT_FRAME_BINS */
     unsigned max_emissions;       /* alive at once; 0: 256 */
     double lookback_s;            /* at least 0.1; 0: 0.1 */

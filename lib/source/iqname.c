@@ -10,11 +10,11 @@
 #include <time.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/limits.h"
 #include "lib/source/convert.h"
 
 #define MAX_TOKENS    32
 #define LAST_YEAR     2199 /* 64 bits of nanoseconds end in 2262 */
-#define LARGEST_HZ    1e12
 #define RATE_BELOW_HZ 25e6
 
 static int format_of_extension(const char *ext)
@@ -90,7 +90,7 @@ static double parse_frequency(const char *token, enum suffix *ret_suffix)
         return 0;
     *ret_suffix = suffix;
     value *= unit != 0 ? unit : 1;
-    return value < LARGEST_HZ ? value : 0;
+    return value < AT_CENTER_MAX_HZ ? value : 0;
 }
 
 static bool all_digits(const char *s, size_t least, size_t most)
