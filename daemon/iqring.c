@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/pages.h"
 #include "lib/dsp/loops.h"
 
 #define STEP 1024
@@ -34,6 +35,7 @@ struct at_iqring *at_iqring_create(size_t n)
         at_iqring_destroy(r);
         return NULL;
     }
+    at_pages_bring(r->iq, r->size * 2 * sizeof *r->iq);
     return r;
 }
 

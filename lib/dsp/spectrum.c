@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/base/pages.h"
 #include "lib/dsp/loops.h"
 #include "lib/dsp/plan.h"
 #include "lib/dsp/window.h"
@@ -20,6 +21,7 @@ int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned
         at_blocks_finish(b);
         return -ENOMEM;
     }
+    at_pages_bring(b->spec, (size_t)(n_keep + ahead) * n * 2 * sizeof(float));
     at_blocks_begin(b, 0);
     return 0;
 }

@@ -24,7 +24,7 @@ static size_t queue_bytes(const struct at_classifier *c)
 static void take_queue(struct at_classifier *c, struct stream *s)
 {
     if (!s->frames && (c->n_streams <= 1 || at_sessions_affords(c, (double)queue_bytes(c))))
-        s->frames = at_mem_alloc(c->mem, AT_MEM_FRAMES, queue_bytes(c));
+        s->frames = at_mem_array_raw(c->mem, AT_MEM_FRAMES, QUEUE_TOKENS, c->columns * sizeof(float));
     c->lacks |= !s->frames;
 }
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/base/err.h"
+#include "lib/base/pages.h"
 #include "lib/source/process.h"
 #include "lib/source/recording.h"
 
@@ -35,12 +35,11 @@ static struct at_radio_page *map_page(size_t *ret_size)
     struct stat st;
     if (fstat(AT_HELPER_MEMORY, &st) < 0 || st.st_size < (off_t)AT_PAGE_SIZE)
         return NULL;
-    void *memory =
-        mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, AT_HELPER_MEMORY, 0);
+    struct at_radio_page *page = at_pages_map(AT_HELPER_MEMORY, (size_t)st.st_size);
     close(AT_HELPER_MEMORY);
-    struct at_radio_page *page = memory;
-    if (memory == MAP_FAILED || page->magic != AT_PAGE_MAGIC)
+    if (!page || page->magic != AT_PAGE_MAGIC)
         return NULL;
+    at_pages_bring(page, (size_t)st.st_size);
     *ret_size = (size_t)st.st_size;
     return page;
 }

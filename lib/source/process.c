@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/pages.h"
 #include "lib/source/recording.h"
 
 #define ABOVE        16 /* descriptors on their way stand above those that the helper is born with */
@@ -32,12 +33,13 @@ int at_process_init(struct at_process *p, size_t ring_bytes, struct at_error *er
     if (ftruncate(fd, (off_t)p->size) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         r = -errno;
-    void *memory = r ? MAP_FAILED : mmap(NULL, p->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) {
+    void *memory = r ? NULL : at_pages_map(fd, p->size);
+    if (!memory) {
         r = r ? r : -errno;
         close(fd);
         return at_error_set(err, r, "no shared memory: %s", strerror(-r));
     }
+    at_pages_bring(memory, p->size);
     p->page = memory;
     p->page->magic = AT_PAGE_MAGIC;
     p->page->orders.parent = getpid();
