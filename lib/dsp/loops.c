@@ -10,6 +10,10 @@
 #include "lib/dsp/boxes_tmpl.h"
 #include "lib/dsp/lanes.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 #define CAT_(a, b) at_##a##_##b
 #define CAT(a, b)  CAT_(a, b)
 #define TEXT_(x)   #x
@@ -573,17 +577,14 @@ static void scatter(const int32_t *restrict bucket, const float *restrict weight
 #define EACH (HELD / 4) /* buckets of a register, four sums each */
 #define SOME 8          /* buckets: each looks at all values, which is faster than to wait for one sum after the other */
 typedef int32_t held_bits __attribute__((vector_size(4 * HELD)));
-typedef int32_t four_bits __attribute__((vector_size(16)));
-typedef int32_t four_bits_u __attribute__((vector_size(16), aligned(4), may_alias));
 
-/* Four values to each bucket of a register. */
+/* Four values to each bucket of a register: of a shuffle gcc 12 makes a store and a wider load, which waits. */
 INLINE held_bits four(const void *x)
 {
-    four_bits v = *(const four_bits_u *)x;
 #if HELD == 16
-    return __builtin_shufflevector(v, v, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+    return (held_bits)_mm512_broadcast_i32x4(_mm_loadu_si128(x));
 #else
-    return __builtin_shufflevector(v, v, 0, 1, 2, 3, 0, 1, 2, 3);
+    return (held_bits)_mm256_broadcastsi128_si256(_mm_loadu_si128(x));
 #endif
 }
 
