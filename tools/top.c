@@ -81,9 +81,17 @@ static void end_line(struct screen *s)
     s->row++;
 }
 
+/* A terminal of fewer rows has none to spare for blank lines and hints. */
+#define LOW 20
+
+static bool is_low(const struct screen *s)
+{
+    return s->rows && s->rows < LOW;
+}
+
 static void blank(struct screen *s)
 {
-    if (has_room(s, 1))
+    if (!is_low(s) && has_room(s, 1))
         end_line(s);
 }
 
@@ -334,14 +342,33 @@ static void show_candidate(struct screen *s, const json_t *o, double limit_ms)
     row(s, active ? "1;32" : NULL, backend_columns, N_BACKEND, cells);
 }
 
+/* All of them, or where they have no room the one that runs. */
+static void show_candidates(struct screen *s, const json_t *candidates, double limit_ms)
+{
+    const json_t *o;
+    size_t i, n = json_array_size(candidates), shown = 0;
+    bool all = has_room(s, (unsigned)n + 1);
+    if (!has_room(s, 3))
+        return;
+    row(s, "1", backend_columns, N_BACKEND, NULL);
+    json_array_foreach(candidates, i, o)
+    {
+        if (!all && !json_is_true(json_object_get(o, "active")))
+            continue;
+        show_candidate(s, o, limit_ms);
+        shown++;
+    }
+    if (shown < n)
+        say(s, NULL, "  and %zu more", n - shown);
+}
+
 static void show_backends(struct screen *s, const struct look *l)
 {
-    const json_t *o, *budget = json_object_get(l->status, "budget"),
-                     *d = json_object_get(l->status, "decisions");
+    const json_t *budget = json_object_get(l->status, "budget"),
+                 *d = json_object_get(l->status, "decisions");
     double limit_ms = at_show_number(budget, "latency_ms"),
            limit_mb = at_show_number(budget, "kv_mb"), ms = at_show_number(d, "latency_p95_ms");
     char p95[24], latency[24] = "-";
-    size_t i;
     bar(ms, limit_ms, p95);
     if (isfinite(ms))
         snprintf(latency, sizeof latency, "%.1f ms", ms);
@@ -358,9 +385,7 @@ static void show_backends(struct screen *s, const struct look *l)
     say(s, NULL, "%s: %s", at_show_text(l->selector, "backend"),
         at_show_text(l->selector, "reason"));
     blank(s);
-    row(s, "1", backend_columns, N_BACKEND, NULL);
-    json_array_foreach(json_object_get(l->selector, "candidates"), i, o)
-        show_candidate(s, o, limit_ms);
+    show_candidates(s, json_object_get(l->selector, "candidates"), limit_ms);
 }
 
 static void show_emissions(struct screen *s, const struct look *l)
@@ -392,13 +417,17 @@ static void show(struct screen *s, const struct look *l, const char *url)
     double up_s = at_show_number(l->status, "uptime_s");
     say(s, "1", "attuned %s at %s   up %.0f:%02.0f   %.0f emissions now, %.0f ended%s",
         at_show_text(l->status, "version"), url, floor(up_s / 60), fmod(floor(up_s), 60),
-        at_show_number(e, "active"), at_show_number(e, "ended"), s->live ? "   (q quits)" : "");
+        at_show_number(e, "active"), at_show_number(e, "ended"),
+        s->live && !is_low(s) ? "   (q quits)" : "");
     if (*why)
         say(s, "33", "not ready: %s", why);
     blank(s);
     show_radios(s, l);
     blank(s);
+    unsigned rows = s->rows;
+    s->rows -= rows / 3; /* for what is on the air, whatever stands above it */
     show_backends(s, l);
+    s->rows = rows;
     blank(s);
     show_emissions(s, l);
 }
@@ -541,9 +570,10 @@ const struct at_command at_command_top = {
     .usage = "[OPTION]...",
     .details =
         "Radios with their losses, each backend's p50 and p95 against the budget (as calibrated "
-        "until it has run), and what is on the air. In a narrow terminal the least important "
+        "until it has run), and what is on the air. In a small terminal the least important "
         "columns "
-        "are left out. q quits; any other key looks again at once.",
+        "and the backends that do not run are left out. q quits; any other key looks again at "
+        "once.",
     .examples = "attune top\n"
                 "attune top --once | less -S\n"
                 "attune top --json | jq .selector.reason\n",

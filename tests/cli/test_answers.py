@@ -326,6 +326,22 @@ class Top(Case):
         self.assertIn("\x1b[?25h", out)  # the cursor is back
         self.assertEqual(terminal.finish(pid, fd), 1)
 
+    def test_a_low_terminal_keeps_room_for_what_is_on_the_air(self):
+        candidates = [dict(SELECTOR["candidates"][1], backend=f"other{i}") for i in range(7)] + SELECTOR["candidates"][:1]
+        self.give(lambda path, query: dict(SELECTOR, candidates=candidates) if path.endswith("selector") else
+                  {"items": [RADIO]} if path.endswith("radios") else {"items": BANDS[2:]} if path.endswith("bands") else self.look(path, query))
+        for rows, columns, least in ((24, 80, 5), (12, 40, 2), (60, 80, 20)):
+            pid, fd = self.live(rows, columns, "-i", "1h")
+            lines = terminal.plain(self.read_until(fd, "\x1b\\[J")).splitlines()
+            os.write(fd, b"q")
+            self.assertEqual(terminal.finish(pid, fd), 0)
+            shown = sum(x.lstrip("+ ").startswith(("433.9200", "2026-")) for x in lines)
+            print(f"top: {shown} emissions, {sum('other' in x for x in lines)} idle backends in {rows} x {columns}")
+            self.assertGreaterEqual(shown, least, lines)
+            self.assertLess(len(lines), rows, lines)  # one more would scroll
+            self.assertEqual(sum("other" in x for x in lines), 7 if rows == 60 else 0)
+            self.assertTrue(rows == 12 or any(x.startswith("* flash") for x in lines), lines)
+
     def test_keys(self):
         self.give(self.look)
         for keys in (b"xQ", b"\x03"):

@@ -165,7 +165,7 @@ class Client(unittest.TestCase):
         out = terminal.read(fd, r"(?s)(\033\[J.*){4}")
         os.write(fd, b"q")
         frames = [f for f in out.split("\033[H") if "\033[J" in f]
-        lines = [re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", s) for s in frames[-1].split("\r\n")]
+        lines = terminal.plain(frames[-1]).split("\n")
         print(f"top: {len(frames)} frames, {len(lines)} lines, {max(map(len, lines))} columns (20, 72)")
         self.assertGreaterEqual(len(frames), 4)
         self.assertLessEqual(len(lines), 20)
@@ -186,7 +186,7 @@ class Client(unittest.TestCase):
             pass
         os.close(read)
         self.assertEqual(p.wait(), 0)
-        return re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", out.decode()).replace("\r", "").splitlines()
+        return terminal.plain(out.decode()).splitlines()
 
     def test_columns_give_way_on_narrow_terminals(self):
         titles = {}

@@ -38,6 +38,11 @@ def read(fd, word, seconds=LONG_S):
     return out
 
 
+def plain(text):
+    """What stands on the screen: text without its escape sequences, lines ended by a newline alone."""
+    return re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
+
+
 def finish(pid, fd):
     """Takes what it still writes until it has ended; its exit code."""
     try:
