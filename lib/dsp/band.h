@@ -30,8 +30,9 @@ struct at_band_config {
     size_t n_ignore;
     unsigned waterfall_bins; /* bins of a row; 0: 512 */
     double waterfall_rate;   /* rows a second; 0: 10 */
-    bool rest_when_full; /* what the sink has no room for is not made, nor counted as skipped; not with aside */
-    bool aside; /* short spectra in a thread of the band's own: for wide bands; the same results */
+    bool rest_when_full; /* what the sink has no room for is not made; it counts as skipped, by the emission's duty */
+    bool aside; /* short spectra in a thread of the band's own: for wide bands; the same results, but that the full rest
+                 * from push to push, not from block to block */
 };
 
 enum at_token_flags {

@@ -22,6 +22,7 @@ struct user {
     struct at_feed *feed;
     uint64_t updated, retuned;
     uint64_t stopped; /* block at which its feed has no room */
+    bool rests;       /* nobody wants its tokens now */
 };
 
 static struct user *user_of(const struct at_track *k)
@@ -179,12 +180,20 @@ static void make_part(void *ctx, size_t i)
         return;
     }
     struct at_track *k = m->tracker->tracks[i];
-    if (!k->pending)
+    if (!k->pending && !user_of(k)->rests)
         user_of(k)->stopped = at_feed_make(user_of(k)->feed, m->blocks, true, false);
 }
 
 void at_emissions_hear_together(struct at_emissions *m, uint64_t first)
 {
+    for (unsigned i = 0; i < m->tracker->n_tracks; i++) {
+        const struct at_track *k = m->tracker->tracks[i];
+        struct user *u = user_of(k);
+        if (k->pending)
+            continue;
+        u->rests = at_feed_rests(u->feed, m->blocks, m->sink, &k->e, m->stats);
+        u->stopped = UINT64_MAX;
+    }
     for (size_t columns = at_view_columns(m->view); first < m->blocks->count; columns = 0) {
         uint64_t end = m->blocks->count;
         at_aside_parts(m->view->aside, make_part, m, m->tracker->n_tracks + columns);

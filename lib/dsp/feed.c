@@ -42,7 +42,8 @@ struct at_feed {
     unsigned after;   /* silent ones still due after the burst */
     float threshold;  /* ratio from which a token is on */
     bool new_run;
-    bool asleep; /* full, and to make nothing then */
+    bool asleep;      /* full, and to make nothing then */
+    double missed;    /* tokens not made meanwhile, and not counted yet */
 };
 
 static int make_framer(struct at_feed *f)
@@ -289,18 +290,37 @@ uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool ea
     return f->next_block < stop ? f->next_block : UINT64_MAX;
 }
 
+/* What passed since it fell asleep, or was last counted. */
+static void count_missed(struct at_feed *f, const struct at_blocks *blocks, const struct at_emission *e,
+                         struct at_band_stats *stats)
+{
+    uint64_t now = blocks->count * at_channel_block_samples(f->channel);
+    if (now <= f->done)
+        return;
+    f->missed += (double)(now - f->done) / f->hop * (e->bursts > 1 ? (double)e->duty : 1.0);
+    f->done = now;
+    stats->tokens_skipped += (uint64_t)f->missed;
+    f->missed -= floor(f->missed);
+}
+
+bool at_feed_rests(struct at_feed *f, const struct at_blocks *blocks, const struct at_band_sink *sink,
+                   const struct at_emission *e, struct at_band_stats *stats)
+{
+    bool full = f->config.rest_when_full && sink->room(sink->ctx, e->id) == 0;
+    if (f->asleep)
+        count_missed(f, blocks, e, stats);
+    if (f->asleep && !full)
+        at_feed_begin(f, blocks, blocks->index + blocks->count * blocks->advance, true);
+    f->asleep = full;
+    return full;
+}
+
 void at_feed_run(struct at_feed *f, const struct at_blocks *blocks, const struct at_band_sink *sink,
                  const struct at_emission *e, struct at_band_stats *stats, bool drain)
 {
     for (bool more = true; more;) {
-        if (f->config.rest_when_full && sink->room(sink->ctx, e->id) == 0) {
-            f->asleep = true;
+        if (at_feed_rests(f, blocks, sink, e, stats))
             return;
-        }
-        if (f->asleep) {
-            at_feed_begin(f, blocks, blocks->index + blocks->count * blocks->advance, true);
-            f->asleep = false;
-        }
         more = at_feed_make(f, blocks, false, drain) != UINT64_MAX;
         at_feed_hand(f, UINT64_MAX, sink, e, stats);
     }
