@@ -1,6 +1,6 @@
 // The dashboard: follows the events, asks for the rest now and then, and hands each to the part that draws it.
 // SPDX-License-Identifier: GPL-3.0-or-later
-import { $, ask, count, hz, mhz, option, pill, seconds } from "./dom.js";
+import { $, ask, count, hz, inTurn, mhz, option, pill, seconds } from "./dom.js";
 import { drawBudget, drawSelector } from "./backend.js";
 import { kindLegend, paintScale } from "./colours.js";
 import { Details } from "./details.js";
@@ -10,7 +10,8 @@ import { airState, drawRadios } from "./radios.js";
 import { Stream } from "./stream.js";
 import { Waterfall } from "./waterfall.js";
 
-let radios = [], bands = [], link = "connecting", lastRow = 0, paused = false, boot = null, nClasses = 0, held = null;
+let radios = null, bands = [], link = "connecting", lastRow = 0, paused = false, boot = null, nClasses = 0, held = null;
+let missed = null;   // id -> emission, of what came while the list of them was asked for
 
 const details = new Details(() => choose(null));
 const emissions = new Emissions(id => openDetail(emissions.known.get(id)));
@@ -30,6 +31,7 @@ function openDetail(e) {
 
 function take(e) {
   emissions.take(e);
+  missed?.set(e.id, e);
   fall.dirty = true;
   if (details.id === e.id) details.show(e);
 }
@@ -38,7 +40,7 @@ function take(e) {
 
 function drawStatus(s) {
   if (boot && s.boot !== boot) {
-    emissions.clear();
+    loadEmissions();
     startFall();
   }
   boot = s.boot;
@@ -73,14 +75,14 @@ function takeRadios(list, listed) {
 }
 
 function drawAirState() {
-  const b = chosen(), r = b && radios.find(x => x.name === b.radio), waits = b?.state === "waiting";
-  const text = airState(r, b, link, paused ? 0 : Date.now() - lastRow, fall.newest);
+  const b = chosen(), r = b && radios?.find(x => x.name === b.radio), waits = b?.state === "waiting";
+  const text = link === "live" && !radios ? "waiting for attuned" : airState(r, b, link, paused ? 0 : Date.now() - lastRow, fall.newest);
   if ($("air-state").textContent !== text) $("air-state").textContent = text;
   $("air-state").hidden = !text;
   $("plot").classList.toggle("stale", link !== "live" || waits || Boolean(r && r.state !== "running" && r.state !== "ended"));
 }
 
-async function refresh() {
+const refresh = inTurn(async () => {
   if (link === "disconnected") return;
   try {
     const [status, list, listed] = await Promise.all([ask("api/v1/status"), ask("api/v1/radios"), ask("api/v1/bands")]);
@@ -89,9 +91,9 @@ async function refresh() {
     if (nClasses === 0) await loadClasses();
     drawSelector(await ask("api/v1/selector"));
   } catch (e) {
-    if (!(e instanceof TypeError)) $("why").textContent = e.message;   // no answer at all: the stream says so
+    if (!(e instanceof TypeError || e instanceof DOMException)) $("why").textContent = e.message;   // no answer at all: the stream says so
   }
-}
+});
 
 async function loadClasses() {
   const m = await ask("api/v1/model");
@@ -106,6 +108,7 @@ function onRow(row) {
   lastRow = Date.now();
   if (held) {
     held.push(row);
+    if (held.length > fall.height) held.shift();
     return;
   }
   fall.add(row);
@@ -137,10 +140,16 @@ async function startFall() {
   [...items, ...mine.filter(row => row.seq > last)].forEach(onRow);
 }
 
+// The list as the daemon has it, then what came while it answered: what ended meanwhile is not alive again.
 async function loadEmissions() {
-  const body = await ask("api/v1/emissions?limit=200");
+  const mine = missed = new Map();
+  let items = null;
+  try { items = (await ask("api/v1/emissions?limit=200")).items; } catch { /* what is shown stays */ }
+  if (missed !== mine) return;    // asked for again meanwhile
+  missed = null;
+  if (!items) return;
   emissions.clear();
-  body.items.forEach(take);
+  [...items, ...mine.values()].forEach(take);
 }
 
 function onEvent(type, object) {
@@ -159,7 +168,7 @@ function onState(state, wait_s) {
   if (state === "disconnected" && was !== state) $("ready").hidden = true;
   if (state === "live") {
     refresh();
-    loadEmissions().catch(() => {});
+    loadEmissions();
     past.load();
   }
   drawAirState();
@@ -194,7 +203,7 @@ fall.reset();
 new Stream("api/v1/events?types=emission,decision,selector,radio,spectrum", onEvent, onState);
 setInterval(refresh, 2000);
 setInterval(() => { emissions.draw(); drawTuned(); drawAirState(); }, 500);
-setInterval(() => { emissions.dirty = true; if (past.end === null && link === "live") past.load(); }, 10000);
+setInterval(() => { emissions.dirty = true; if (past.end === null && !past.turn && link === "live") past.load(); }, 10000);
 (function frame() {
   fall.draw(emissions.known);
   requestAnimationFrame(frame);

@@ -71,11 +71,32 @@ export function meter(share, limit, over) {
 // The address of a path beside the page, without a name and password of the page's own: fetch refuses those.
 export const beside = path => new URL(path, location.origin + location.pathname);
 
+const PATIENCE_MS = 30000;   // a search may take attuned ten seconds
+
 export async function ask(path) {
-  const r = await fetch(beside(path), { cache: "no-cache" });
+  const r = await fetch(beside(path), { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE_MS) });
   const body = await r.json();
   if (!r.ok) throw new Error(body.error ? body.error.message : r.status);
   return body;
+}
+
+// A job that is not begun again before it has ended: where answers are slow, questions do not pile up. What asks for it
+// meanwhile is served by one more turn.
+export function inTurn(job) {
+  let runs = false, again = false;
+  return async () => {
+    again = true;
+    if (runs) return;
+    runs = true;
+    try {
+      while (again) {
+        again = false;
+        await job();
+      }
+    } finally {
+      runs = false;
+    }
+  };
 }
 
 // A canvas in the size that it has on the screen: [context, width, height] in CSS pixels, emptied.

@@ -15,6 +15,7 @@ export class History {
     this.hits = [];
     this.span = SPANS["10 min"];
     this.end = null;                 // null: now
+    this.turn = null;                // of the question that is under way
     this.canvas = $("timeline");
     this.canvas.addEventListener("click", e => { const it = this.at(e); if (it) onPick(it); });
     this.canvas.addEventListener("mousemove", e => this.hover(e));
@@ -69,6 +70,7 @@ export class History {
       trouble = e.message;
     }
     if (this.turn !== turn) return;
+    this.turn = null;
     Object.assign(this, { items, begin, until: end });
     for (const e of items) { e.start_ms = Date.parse(e.start); e.end_ms = e.state === "active" ? end : Date.parse(e.end ?? e.start); }
     $("h-note").textContent = trouble || (next ? `the newest ${items.length}; there are more` : items.length ? `${items.length} emissions` : "nothing in this time");

@@ -44,7 +44,7 @@ export function drawRadios(list, bands) {
 // What stands over the waterfall while nothing moves in it; "" where all is well.
 export function airState(r, b, link, quiet_ms, hasRows) {
   if (link !== "live") return link === "connecting" ? "connecting to attuned" : "disconnected: what you see is not live";
-  if (!r) return "no radio is configured";
+  if (!r) return "no radio is configured: “attune devices” prints the lines for those that are there";
   if (r.state === "ended") return hasRows ? "" : "the file has ended";
   if (r.state !== "running") return `radio ${r.state}${r.error ? ": " + r.error : ""}`;
   if (b.error) return b.error;

@@ -165,7 +165,7 @@ export class Waterfall {
     const [g, w, h] = surface(this.overlay), row = this.newest;
     this.hits = [];
     if (!row) return;
-    const lo = row.center_hz - row.rate_hz / 2, oldest = this.times[this.times.length - 1], taken = [];
+    const lo = row.center_hz - row.rate_hz / 2, oldest = this.times[this.times.length - 1], ended = [], taken = [];
     const order = emissions.sort((p, q) => (p.state === "active" ? 1 : 0) - (q.state === "active" ? 1 : 0) || (q.snr_db ?? 0) - (p.snr_db ?? 0));
     for (const e of order) {
       const alive = e.state === "active", end = alive ? Infinity : e.end_ms, picked = e.id === this.picked;
@@ -175,8 +175,9 @@ export class Waterfall {
       g.lineWidth = picked ? 4.5 : 3; g.strokeStyle = "#0b0f1480"; g.strokeRect(x - 1, top + 0.5, width + 2, high);
       g.lineWidth = picked ? 2.5 : 1.2; g.strokeStyle = classColour(e.class) + (alive || picked ? "" : "c0"); g.strokeRect(x - 1, top + 0.5, width + 2, high);
       this.hits.push({ x: x - 3, y: top - 2, w: width + 6, h: Math.max(6, bottom - top + 4), e });
-      if (!alive) this.label(g, e, x, top, w, h, taken);
+      if (!alive) ended.push({ e, x, top });
     }
+    for (const { e, x, top } of ended) this.label(g, e, x, top, w, h, taken);   // above all boxes: their lines cross no name
     this.drawAbsences(g, w, h);
     if (this.mouse) this.drawMouse(g, w, h, lo, row);
     g.font = SMALL;

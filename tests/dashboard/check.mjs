@@ -127,6 +127,58 @@ async function restart(page, d) {
   check("nothing was thrown or refused", page.troubles.length === 0, page.troubles);
 }
 
+const sleep = ms => new Promise(r => setTimeout(r, ms));
+const bootOf = d => fetch(d.url + "api/v1/status").then(r => r.json()).then(s => s.boot, () => null);
+const rowsOf = (page, css) => page.locator(`#emissions tbody tr${css}`).evaluateAll(rows => rows.map(r => r.dataset.id));
+
+// Answers that come late: what ended meanwhile is not alive again, questions do not pile up, nothing is said that is not
+// known yet, and after a restart the list is whole, whichever answer comes first.
+async function slow(browser, d) {
+  const context = await browser.newContext(), page = await context.newPage();
+  const bodyOf = path => fetch(d.url + "api/v1/" + path).then(r => r.json());
+  const brief = e => e.state === "active" && Date.now() - Date.parse(e.start) < 1500;   // of the scene's bursts, which end within 2 s
+  let asks = 0, most = 0, answers = 0, late = true;
+  await page.route(/api\/v1\/emissions\?limit=200/, async route => {
+    const fresh = async () => { const { items } = await bodyOf("emissions?limit=200"); return items.some(brief) && { items, next: null }; };
+    const json = await until("slow: a burst is alive", fresh);
+    if (late) await sleep(8000);
+    await route.fulfill({ json });
+    answers++;
+  });
+  await page.route(/api\/v1\/status/, async route => {
+    most = Math.max(most, ++asks);
+    const response = await route.fetch();
+    await sleep(6000);
+    asks--;
+    await route.fulfill({ response });
+  });
+  await page.goto(d.url);
+  await until("slow: the link is live", async () => await text(page, "link") === "live");
+  await page.waitForTimeout(1000);
+  check("slow: nothing is said of radios before it is known", !(await text(page, "air-state")).includes("no radio"), await text(page, "air-state"));
+  await until("slow: the list has come", () => answers > 0);
+  await page.waitForTimeout(1500);    // and is drawn
+  const ended = await until("slow: some have ended", async () => { const ids = await rowsOf(page, ".ended"); return ids.length > 1 && ids; });
+  const alive = await rowsOf(page, ":not(.ended)");
+  await page.waitForTimeout(2000);
+  const still = (await rowsOf(page, ":not(.ended)")).filter(id => alive.includes(id)), wrong = [];
+  for (const id of still) if ((await bodyOf("emissions/" + id)).state === "ended") wrong.push(id);
+  await page.waitForTimeout(3000);
+  const stuck = (await rowsOf(page, ":not(.ended)")).filter(id => wrong.includes(id));
+  check("slow: what has ended is not alive", stuck.length === 0, { stuck, alive });
+  check("slow: one question at a time", most === 1, most);
+  late = false;
+  const boot = await bootOf(d);
+  await d.stop();
+  await d.start();
+  await until("slow: live again", async () => await text(page, "link") === "live" && await bootOf(d) !== boot);
+  await page.waitForTimeout(15000);   // two answers of its status
+  const kept = await rowsOf(page, ".ended");
+  check("slow: the list after a restart has what was before", ended.every(id => kept.includes(id)), { ended, kept });
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await context.close();
+}
+
 async function variants(browser, d) {
   const phone = await open(browser, d.url, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
   await until("phone: rows", async () => (await painted(phone)).rows > 5);
@@ -239,6 +291,7 @@ try {
   for (const [what, cost] of [["as it comes", await load(page)], ["30 rows/s", await fast(page)]])
     console.log(`${what}: main thread ${(100 * cost.task).toFixed(1)} % of a core, script ${(100 * cost.script).toFixed(1)} %, ${cost.layouts.toFixed(1)} layouts/s`);
   await restart(page, d);
+  await slow(browser, d);
   await variants(browser, d);
   await walks(browser, d);
   await names(browser, d);

@@ -33,13 +33,13 @@ export class Daemon {
     this.folder = mkdtempSync(join(tmpdir(), "attune-dashboard-"));
   }
 
-  // site: shown in the page's head. radios: lines of YAML; the demo scene where not given. tokens: by the key of the file
-  // that holds each; then it listens off loopback, where every request must bring one.
+  // site: shown in the page's head. radios: lines of YAML; the demo scene where not given, as short as in conf/demo.yaml.
+  // tokens: by the key of the file that holds each; then it listens off loopback, where every request must bring one.
   async configure(site, radios, tokens) {
     this.port ??= await freePort();
     this.url = `http://127.0.0.1:${this.port}/`;
     radios ??= `radios:
-  - {name: simulated, device: "driver=attunesim,scene=demo", bands: [{name: demo, center: 433.92M, rate: 2.4M}]}`;
+  - {name: simulated, device: "driver=attunesim,scene=demo,duration=2", bands: [{name: demo, center: 433.92M, rate: 2.4M}]}`;
     const files = Object.entries(tokens ?? {}).map(([key, token]) => {
       writeFileSync(join(this.folder, key), token + "\n", { mode: 0o600 });
       return `, ${key}: ${join(this.folder, key)}`;
