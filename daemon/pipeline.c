@@ -22,8 +22,8 @@
 struct seen {
     bool any;
     enum at_source_state state;
-    uint64_t lost;
-    int64_t lost_ns; /* when losses were logged last */
+    uint64_t lost[AT_LOST_REASONS]; /* as logged last */
+    int64_t lost_ns;                /* when that was */
 };
 
 /* A radio with what its thread reads: it owns its part of the configuration, so that a reload may
@@ -517,19 +517,35 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
 
 /* ---- the supervisor's look ---- */
 
+/* What was lost since the last such line, and for which reasons. */
+static void log_lost(struct seen *seen, const struct at_radio_view *v, int64_t now)
+{
+    uint64_t all = 0, fresh = 0;
+    char reasons[96] = "";
+    for (int k = 0; k < AT_LOST_REASONS; k++) {
+        uint64_t lost = v->ledger.lost[k];
+        if (k == AT_LOST_RETUNE) /* each change of band costs some */
+            continue;
+        all += lost;
+        if (lost <= seen->lost[k])
+            continue;
+        fresh += lost - seen->lost[k];
+        size_t at = strlen(reasons);
+        snprintf(reasons + at, sizeof reasons - at, "%s%s", at ? "," : "", at_lost_reason_name(k));
+    }
+    if (!fresh || now - seen->lost_ns <= LOST_EVERY_NS)
+        return;
+    at_log(AT_LOG_WARN, AT_FIELDS({"radio", v->name}, {"band", v->band}, {"reason", reasons}),
+           "radio %s: %llu samples lost (%llu in all): %s", v->name, (unsigned long long)fresh,
+           (unsigned long long)all, reasons);
+    memcpy(seen->lost, v->ledger.lost, sizeof seen->lost);
+    seen->lost_ns = now;
+}
+
 static void poll_radio(struct at_pipeline *p, size_t i, const struct at_radio_view *v, int64_t now)
 {
     struct seen *seen = &p->seen[i];
-    uint64_t lost = 0;
-    for (int k = 0; k < AT_LOST_REASONS; k++)
-        lost += k == AT_LOST_RETUNE ? 0 : v->ledger.lost[k]; /* each change of band costs some */
-    if (lost > seen->lost && now - seen->lost_ns > LOST_EVERY_NS) {
-        at_log(AT_LOG_WARN, AT_FIELDS({"radio", v->name}, {"band", v->band}),
-               "radio %s: %llu samples lost (%llu in all)", v->name,
-               (unsigned long long)(lost - seen->lost), (unsigned long long)lost);
-        seen->lost = lost;
-        seen->lost_ns = now;
-    }
+    log_lost(seen, v, now);
     if (seen->any && seen->state == v->state)
         return;
     seen->any = true;
