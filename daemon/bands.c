@@ -135,6 +135,7 @@ static int create_receiver(struct at_puller *r, size_t i, struct at_error *err)
         .watch = watch,
         .n_watch = b->conf->n_watch,
         .band_config = {.rate_hz = b->rate_hz,
+                        .blanker_db = b->conf->blanker_db,
                         .assumed_floor_dbfs_hz = assumed_floor(r, b),
                         .ignore = ignore,
                         .n_ignore = b->conf->n_ignore},

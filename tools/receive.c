@@ -148,6 +148,7 @@ int at_reception_start(struct at_reception *r, const struct at_source_info *info
         .live = r->live,
         .bandplan = r->bandplan,
         .band_config = {.rate_hz = info->rate_hz,
+                        .blanker_db = r->blanker_db,
                         .assumed_floor_dbfs_hz = info->assumed_floor_dbfs_hz},
     };
     return at_receiver_create(r->classifier, &config, sink, err, &r->receiver);

@@ -3,6 +3,7 @@
 #ifndef AT_TOOLS_RECEIVE_H
 #define AT_TOOLS_RECEIVE_H
 
+#include "lib/base/limits.h"
 #include "lib/cli/options.h"
 #include "lib/engine/engine.h"
 #include "lib/source/source.h"
@@ -19,6 +20,7 @@ bool at_cache_path(char *out, size_t n);
 struct at_reception {
     const char *model, *backend; /* NULL: default, auto */
     uint32_t window;             /* 0: the model's */
+    double blanker_db;           /* 0: none */
     bool live;
     struct at_mem mem;
     struct at_classifier *classifier;
@@ -41,6 +43,11 @@ struct at_reception {
     {                                                                                              \
         "window", 'w', AT_OPTION_COUNT, offsetof(type, member.window), "TOKENS",                   \
             "how far the model looks back; else as far as the model was made for", 32, 16384       \
+    },                                                                                             \
+    {                                                                                              \
+        "blanker", 'n', AT_OPTION_NUMBER, offsetof(type, member.blanker_db), "DB",                 \
+            "noise blanker: take out pulses of up to 0.5 ms that stand so far over the band's running median, 9 to 40; 12 " \
+            "is a good start", AT_BLANKER_MIN_DB, AT_BLANKER_MAX_DB                                                              \
     }
 
 /* Model and classifier. */

@@ -223,6 +223,8 @@ static json_t *band_json(const struct at_radio_view *v, const struct at_band_vie
     json_object_set_new(o, "frames", json_integer((json_int_t)s->frames));
     json_object_set_new(o, "tokens", json_integer((json_int_t)s->tokens));
     json_object_set_new(o, "tokens_skipped", json_integer((json_int_t)s->tokens_skipped));
+    json_object_set_new(o, "samples_blanked", json_integer((json_int_t)s->samples_blanked));
+    json_object_set_new(o, "pulses_blanked", json_integer((json_int_t)s->pulses_blanked));
     return o;
 }
 

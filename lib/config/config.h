@@ -47,6 +47,7 @@ struct at_config_band {
     double rate_hz;                 /* 0: from the file */
     struct at_config_gain gain;
     double lo_offset_hz; /* the radio is tuned this far above centre, so that DC falls aside */
+    double blanker_db;   /* noise blanker's threshold over the running median, 9 .. 40; 0: none */
     double dwell_s;      /* of each visit, where the radio has several bands */
     double ppm;          /* NAN: the radio's */
     char antenna[32];    /* empty: the radio's */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/limits.h"
 #include "lib/base/path.h"
 #include "lib/config/table.h"
 #include "lib/config/value.h"
@@ -269,6 +270,11 @@ static int finish_band(struct loader *l, struct at_config_radio *r, uint32_t i, 
             at_error_set(
                 err, -EINVAL,
                 "radios[].bands[].lo_offset: more than half the rate; choose a smaller one"));
+    if (b->blanker_db > 0 && b->blanker_db < AT_BLANKER_MIN_DB)
+        return fail_at(at, err,
+                       at_error_set(err, -EINVAL,
+                                    "radios[].bands[].blanker: %g dB would take noise itself for pulses; choose 9 to 40, or 0 for none",
+                                    b->blanker_db));
     return 0;
 }
 

@@ -148,6 +148,8 @@ const struct at_config_key at_config_table[] = {
      "auto, dB in all, or by element (\"LNA=20,VGA=12\")"},
     {"radios[].bands[].lo_offset", AT_CONFIG_HZ, BAND(lo_offset_hz), -30e6, 30e6, NULL, "0", NULL,
      "tune the radio this far above the centre, so that its DC spike falls aside"},
+    {"radios[].bands[].blanker", AT_CONFIG_NUMBER, BAND(blanker_db), 0, AT_BLANKER_MAX_DB, NULL, "0", NULL,
+     "noise blanker: take out pulses of up to 0.5 ms that stand so many dB over the band's running median, 9 or more, 12 is a good start; 0: off"},
     {"radios[].bands[].dwell", AT_CONFIG_DURATION, BAND(dwell_s), 0.2, 86400, NULL, "5s", NULL,
      "how long the radio stays at this band before it goes on to its next one"},
     {"radios[].bands[].ppm", AT_CONFIG_NUMBER, BAND(ppm), -1000, 1000, NULL, NULL, "0",

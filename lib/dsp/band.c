@@ -6,6 +6,7 @@
 
 #include "lib/base/cpu.h"
 #include "lib/base/limits.h"
+#include "lib/dsp/blanker.h"
 #include "lib/dsp/detect.h"
 #include "lib/dsp/emissions.h"
 #include "lib/dsp/floor.h"
@@ -29,6 +30,8 @@ struct at_band {
     struct at_band_config config;
     struct at_band_sink sink;
     struct at_band_stats stats;
+    struct at_blanker blanker;
+    uint64_t pulses; /* taken out before this epoch */
     struct at_gate gate;
     struct at_blocks blocks;
     struct at_view view;
@@ -39,18 +42,21 @@ struct at_band {
     struct at_emissions emissions;
     struct at_waterfall waterfall;
     struct at_intake intake;
-    uint64_t next;   /* index that goes on without a gap, less what the gate holds */
+    uint64_t next;   /* index that goes on without a gap, less what gate and blanker hold */
     bool begun, gap; /* something was pushed; this stretch begins after a gap */
     bool paused;     /* the last stretch has been ended, the radio is elsewhere */
 };
 
 static int take_samples(void *ctx, const struct at_input *input, size_t from, size_t n);
+static int take_blanked(void *ctx, const struct at_input *input, size_t from, size_t n);
 
 static int bad_config(const struct at_band_config *c, struct at_error *err)
 {
     if (!(c->rate_hz >= AT_RATE_MIN_HZ && c->rate_hz <= AT_RATE_MAX_HZ))
         return at_error_set(err, -EINVAL, "rate %g Hz: must lie between 8 kHz and 61.44 MHz",
                             c->rate_hz);
+    if (c->blanker_db != 0 && !(c->blanker_db >= AT_BLANKER_MIN_DB && c->blanker_db <= AT_BLANKER_MAX_DB))
+        return at_error_set(err, -EINVAL, "blanker %g dB: must lie between 9 and 40, or be 0", c->blanker_db);
     if (c->n_bins < 32 || c->n_bins > 512 || (c->n_bins & (c->n_bins - 1)))
         return at_error_set(err, -EINVAL, "n_bins %u: must be a power of two, 32 to 512", c->n_bins);
     if (!(c->lookback_s >= 0 && c->lookback_s <= 60) || !(c->hang_s >= 0) ||
@@ -138,6 +144,8 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     if (ret == 0)
         ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b),
                              b->view.ahead);
+    if (ret == 0 && c->blanker_db > 0)
+        ret = at_blanker_init(&b->blanker, b->mem, c->rate_hz, c->blanker_db);
     b->blocks.seen = at_view_see;
     b->blocks.seen_ctx = &b->view;
     if (ret == 0)
@@ -178,6 +186,8 @@ int at_band_create(struct at_mem *mem, const struct at_band_config *config,
     b->sink = *sink;
     b->gate.take = take_samples;
     b->gate.ctx = b;
+    b->blanker.take = take_blanked;
+    b->blanker.ctx = b;
     b->emissions = (struct at_emissions){.mem = mem,
                                          .config = &b->config,
                                          .sink = &b->sink,
@@ -210,6 +220,7 @@ void at_band_destroy(struct at_band *b)
     at_floor_finish(&b->floor);
     at_view_finish(&b->view);
     at_blocks_finish(&b->blocks);
+    at_blanker_finish(&b->blanker);
     at_mem_free(b->mem, b);
 }
 
@@ -281,7 +292,9 @@ static int end_epoch(struct at_band *b, bool last)
                          .gap = b->gap};
     at_view_epoch(v, &b->floor, &e);
     int ret = at_tracker_run(&b->tracker, &e, regions, search(b, &e, regions));
-    b->stats.n_artefacts = b->tracker.n_artefacts + v->has_dc;
+    b->stats.n_artefacts = b->tracker.n_artefacts + v->has_dc + (b->blanker.n_pulses > b->pulses);
+    b->pulses = b->stats.pulses_blanked = b->blanker.n_pulses;
+    b->stats.samples_blanked = b->blanker.n_samples;
     tell_floor(b);
     at_waterfall_run(&b->waterfall, &e, &b->sink, &b->stats, b->floor.median, last);
     at_view_next(v);
@@ -294,7 +307,9 @@ static int end_epoch(struct at_band *b, bool last)
 /* The stretch ends here: its tail is made and decided upon. last: and every emission closed. */
 static int end_stretch(struct at_band *b, bool last)
 {
-    int held = at_gate_flush(&b->gate);
+    int held = b->blanker.ratio > 0 ? at_blanker_flush(&b->blanker) : 0;
+    int shut = at_gate_flush(&b->gate);
+    held = held < 0 ? held : shut;
     while (at_blocks_pad(&b->blocks))
         ;
     int ret = end_epoch(b, true);
@@ -310,6 +325,7 @@ static void begin_stretch(struct at_band *b, uint64_t index)
     at_view_begin(&b->view, index);
     at_waterfall_begin(&b->waterfall);
     at_gate_begin(&b->gate);
+    at_blanker_begin(&b->blanker);
     b->next = index;
     at_emissions_begin(&b->emissions, index);
 }
@@ -405,10 +421,30 @@ static int take_samples(void *ctx, const struct at_input *input, size_t from, si
     return 0;
 }
 
+struct part {
+    const struct at_input *input;
+    size_t from;
+};
+
+static void write_part(const void *ctx, size_t from, size_t n, float *iq)
+{
+    const struct part *p = ctx;
+    p->input->write(p->input->ctx, p->from + from, n, iq);
+}
+
+/* What the blanker hands on. */
+static int take_blanked(void *ctx, const struct at_input *input, size_t from, size_t n)
+{
+    struct at_band *b = ctx;
+    struct part p = {input, from};
+    struct at_input part = {write_part, &p};
+    return at_gate_push(&b->gate, &part, n);
+}
+
 int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint64_t index)
 {
     at_cpu_flush_denormals();
-    if (!b->begun || b->paused || index != b->next + b->gate.held) {
+    if (!b->begun || b->paused || index != b->next + b->gate.held + at_blanker_held(&b->blanker)) {
         int ret = b->begun && !b->paused ? end_stretch(b, false) : 0;
         if (b->paused && index > b->next)
             at_tracker_absent(&b->tracker, index - b->next);
@@ -419,7 +455,7 @@ int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint
         if (ret < 0)
             return ret;
     }
-    return at_gate_push(&b->gate, input, n);
+    return b->blanker.ratio > 0 ? at_blanker_push(&b->blanker, input, n) : at_gate_push(&b->gate, input, n);
 }
 
 static void write_floats(const void *ctx, size_t from, size_t n, float *iq)

@@ -26,6 +26,7 @@ struct at_band_config {
     double assumed_floor_dbfs_hz; /* of the converter, where no noise is to be seen */
     double hang_s;                /* silence that ends an emission; 0: 0.5 s */
     double min_duration_s;        /* 0: as short as the detector sees */
+    double blanker_db; /* pulses so far over the running median of the power are taken out (blanker.h), 9 .. 40; 0: none */
     const double *ignore; /* (n_ignore, 2) f_lo, f_hi in baseband Hz, borrowed during create */
     size_t n_ignore;
     unsigned waterfall_bins; /* bins of a row; 0: 512 */
@@ -75,7 +76,8 @@ struct at_band_stats {
     unsigned active;
     float floor_dbfs_hz, occupancy;
     enum at_floor_source floor_source;
-    unsigned n_artefacts; /* DC spike, images, clipping products now told apart and not reported */
+    unsigned n_artefacts; /* DC spike, images, clipping products, pulses now told apart and not reported */
+    uint64_t samples_blanked, pulses_blanked; /* that the noise blanker took out, of `samples` */
 };
 
 /* Samples that somebody has in another form. */

@@ -564,7 +564,7 @@ static void test_every_allocation_may_fail(void **state)
     for (long i = 1;; i++) {
         struct at_mem mem = {.fail_at = i};
         struct band_log l = {0};
-        struct at_band_config c = {.rate_hz = RATE};
+        struct at_band_config c = {.rate_hz = RATE, .blanker_db = 12};
         struct at_band_sink sink = {&l,          log_opened, log_room, log_tokens,
                                     log_updated, log_closed, log_row};
         struct at_band *b = NULL;
