@@ -16,6 +16,11 @@
 #define EDGE         1e-3 /* 30 dB: so far below its peak lie the edges of a strong one */
 #define FALLING      4.0  /* 6 dB: lobes are no higher than that over the slowest that they fall off, as 1 / f^2 */
 #define BEYOND       1.5  /* times as far */
+#define HARD         0.15 /* 1 / pi^2 and a margin: of its peak, at its edge: lobes of hard steps of phase are no higher, falling as 1 / f^2 */
+#define NULL_GAP     0.35 /* of its width: what parts its first lobes from it */
+#define LOBE_WIDTHS  1.2  /* as wide are they at most */
+#define SMOOTH       5.0  /* times their mean: no carrier stands in them */
+#define TONE         0.01 /* of its width: so exactly two of its tones lie opposite */
 #define EVEN         1.4  /* 1.5 dB: both sides of a skirt */
 #define ROUGHLY      4.0  /* 6 dB */
 #define CELL_BINS    6    /* of the long spectra: in such cells they are compared */
@@ -145,26 +150,53 @@ static bool mirror_is_seen(const struct at_epoch *e, const struct at_region *str
     return (below ? middle(strong) + away : away - middle(strong)) < e->rate_hz / 2;
 }
 
+/* A region's band, or a cell around its peak, so that noise can be told from it. */
+static void around(const struct at_epoch *e, const struct at_region *r, double *ret_lo, double *ret_hi)
+{
+    double half = CELL_BINS / 2.0 * e->rate_hz / e->slow.n;
+    *ret_lo = fmin(r->f_lo_hz, r->peak_hz - half);
+    *ret_hi = fmax(r->f_hi_hz, r->peak_hz + half);
+}
+
+/* The same cell by cell: the shapes of two emissions on either side are not alike. */
+static bool is_mirrored(const struct at_epoch *e, double mid_hz, double lo_hz, double hi_hz)
+{
+    double n, here = ratio_in(e, lo_hz, hi_hz, &n) - 1, there = ratio_in(e, 2 * mid_hz - hi_hz, 2 * mid_hz - lo_hz, &n) - 1;
+    if (there < 0.5 * here || !is_even(e, mid_hz, lo_hz, hi_hz, EVEN))
+        return false;
+    double bin = e->rate_hz / e->slow.n;
+    unsigned cells = (unsigned)fmin(fmax((hi_hz - lo_hz) / (CELL_BINS * bin), 1), CELLS), even = 0;
+    double step = (hi_hz - lo_hz) / cells;
+    for (unsigned c = 0; c < cells; c++)
+        even += is_even(e, mid_hz, lo_hz + c * step, lo_hz + (c + 1) * step, CELL_EVEN);
+    return 4 * even >= 3 * cells;
+}
+
 /* Steps of frequency or phase that nothing rounds make lobes far beside a transmitter's band, as high on one side as on the
  * other, cell by cell, and lower the farther they are from it. Another emission is there on one side only. roughly: one
  * epoch, of few steps, may show less than that. */
 static bool is_far_lobe(const struct at_epoch *e, const struct at_region *strong, const struct at_region *r, bool roughly)
 {
-    double width = strong->f_hi_hz - strong->f_lo_hz, mid = middle(strong),
-           away = 2 * fabs(r->peak_hz - mid) / width, bin = e->rate_hz / e->slow.n, half = CELL_BINS / 2.0 * bin, n;
-    double lo = fmin(r->f_lo_hz, r->peak_hz - half), hi = fmax(r->f_hi_hz, r->peak_hz + half);
+    double width = strong->f_hi_hz - strong->f_lo_hz, mid = middle(strong), away = 2 * fabs(r->peak_hz - mid) / width, n, lo, hi;
     if (away < 1 || r->peak * away * away > EDGE * FALLING * strong->peak || !mirror_is_seen(e, strong, r))
         return false;
+    around(e, r, &lo, &hi);
     double here = ratio_in(e, lo, hi, &n) - 1, there = ratio_in(e, 2 * mid - hi, 2 * mid - lo, &n) - 1;
-    if (roughly)
-        return here < ROUGHLY * there && there < ROUGHLY * here;
-    if (there < 0.5 * here || !is_even(e, mid, lo, hi, EVEN))
+    return roughly ? here < ROUGHLY * there && there < ROUGHLY * here : is_mirrored(e, mid, lo, hi);
+}
+
+/* The lobes next to one whose steps nothing rounds: a null parts them from it, they are higher than those farther out, and smooth.
+ * meanwhile: it was there only while the strong one was, which was heard to be off as well; else it must stand next to it. */
+static bool is_near_lobe(const struct at_epoch *e, const struct at_region *strong, const struct at_region *r, bool meanwhile)
+{
+    double width = strong->f_hi_hz - strong->f_lo_hz, mid = middle(strong), away = 2 * fabs(middle(r) - mid) / width, n, lo, hi,
+           gap = at_link_gap_hz(strong->f_lo_hz, strong->f_hi_hz, r->f_lo_hz, r->f_hi_hz);
+    if (away < 1 || (!meanwhile && gap > NULL_GAP * width) || r->f_hi_hz - r->f_lo_hz > LOBE_WIDTHS * width ||
+        !mirror_is_seen(e, strong, r))
         return false;
-    unsigned cells = (unsigned)fmin(fmax((hi - lo) / (CELL_BINS * bin), 1), CELLS), even = 0;
-    double step = (hi - lo) / cells;
-    for (unsigned c = 0; c < cells; c++)
-        even += is_even(e, mid, lo + c * step, lo + (c + 1) * step, CELL_EVEN);
-    return 4 * even >= 3 * cells;
+    around(e, r, &lo, &hi);
+    double here = ratio_in(e, lo, hi, &n);
+    return (here - 1) * away * away < HARD * strong->peak && r->peak < SMOOTH * here && is_mirrored(e, mid, lo, hi);
 }
 
 /* Highest ratio to the floor between two frequencies; ret_hz: where, or NULL. */
@@ -281,34 +313,83 @@ static bool cut_to_seen(const struct at_epoch *e, const struct at_region *strong
     return farthest - seen < bin || highest(e, fmin(b, c), fmax(b, c), NULL) < EVEN * r->peak;
 }
 
-/* The strong one's band: as its edges say, or as far to either side of its peak. */
-static struct at_region band_of(const struct at_epoch *e, const struct at_track *j, bool around_peak)
+/* Centre of the power between two frequencies, noise taken off. */
+static double middle_of_power(const struct at_epoch *e, double lo_hz, double hi_hz)
+{
+    unsigned lo, hi;
+    double sum = 0, at = 0;
+    at_measure_bins(&e->slow, e->rate_hz, lo_hz, hi_hz, &lo, &hi);
+    for (unsigned k = lo; k < hi; k++) {
+        double power = fmax((double)e->slow.sum[k] - (double)e->slow.floor[k] * (double)e->slow.t, 0);
+        sum += power;
+        at += power * k;
+    }
+    return sum > 0 ? (at / sum - 0.5 * e->slow.n) * e->rate_hz / e->slow.n : (lo_hz + hi_hz) / 2;
+}
+
+/* The strong one's band: as its edges say; or as far to either side of its peak; or, where the lobe of one side was taken for
+ * a part of it, of the middle of its power. */
+enum { BY_EDGES, BY_PEAK, BY_POWER, BANDS };
+static struct at_region band_of(const struct at_epoch *e, const struct at_track *j, unsigned by)
 {
     struct at_region r = {.f_lo_hz = j->e.f_lo_hz, .f_hi_hz = j->e.f_hi_hz, .peak_hz = j->peak_hz};
     r.peak = highest(e, r.f_lo_hz, r.f_hi_hz, NULL);
-    if (around_peak) {
-        double half = fmax(r.f_hi_hz - r.peak_hz, r.peak_hz - r.f_lo_hz);
-        r.f_lo_hz = r.peak_hz - half;
-        r.f_hi_hz = r.peak_hz + half;
-    }
+    if (by == BY_EDGES)
+        return r;
+    double mid = by == BY_PEAK ? r.peak_hz : middle_of_power(e, r.f_lo_hz, r.f_hi_hz), above = r.f_hi_hz - mid, below = mid - r.f_lo_hz,
+           half = by == BY_PEAK ? fmax(above, below) : fmin(above, below);
+    r.f_lo_hz = mid - half;
+    r.f_hi_hz = mid + half;
     return r;
 }
 
-bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, const float *floor)
+/* k was on only while j was. */
+static bool is_within(const struct at_track *k, const struct at_track *j, uint64_t slack)
+{
+    return j->e.start <= k->e.start + slack && k->e.end <= j->e.end + slack;
+}
+
+/* And that says something: j was off as well, or was heard to come, and k with it. */
+static bool is_meanwhile(const struct at_track *k, const struct at_track *j, uint64_t since, uint64_t slack)
+{
+    bool came = j->e.start >= since && k->e.start <= j->e.start + slack;
+    return is_within(k, j, slack) && (j->e.duty < STEADY || came);
+}
+
+/* A line on a wide signal, at whose mirror image another stands, no weaker: two of its tones, whose steps are whole turns
+ * of phase. */
+static bool is_tone(const struct at_epoch *e, const struct at_region *wide, const struct at_track *k)
+{
+    double mid = middle(wide), width = wide->f_hi_hz - wide->f_lo_hz, apart = fmax(k->e.f_hi_hz - k->e.f_lo_hz, TONE * width),
+           mirror = 2 * mid - k->peak_hz;
+    float here = highest(e, k->e.f_lo_hz, k->e.f_hi_hz, NULL), there = highest(e, mirror - apart, mirror + apart, NULL);
+    return fabs(k->peak_hz - mid) > 2 * apart && here < CELL_EVEN * there;
+}
+
+bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, const float *floor, uint64_t since, uint64_t slack)
 {
     const struct at_spectra *s = &k->slow;
     struct at_epoch e = {.rate_hz = t->rate_hz,
                          .slow = {.n = s->n, .t = (size_t)s->rows, .sum = s->sum, .floor = floor, .looks = 1}};
-    if (s->rows < LIFE_ROWS || k->over > 0)
+    if (s->rows < LIFE_ROWS)
         return false;
-    for (unsigned i = 0; i < 2 * t->n_tracks; i++) {
-        const struct at_track *j = t->tracks[i / 2];
-        if (j == k || j->pending || j->by_hand || j->dropped || j->over > 0 ||
-            j->power_s * k->on_s <= AT_LINK_WEAKER_FAR * k->power_s * j->on_s)
+    for (unsigned i = 0; i < BANDS * t->n_tracks; i++) {
+        const struct at_track *j = t->tracks[i / BANDS];
+        if (j == k || j->pending || j->by_hand || j->dropped || j->over > 0)
             continue;
-        struct at_region strong = band_of(&e, j, i % 2), r = {.f_lo_hz = k->e.f_lo_hz, .f_hi_hz = k->e.f_hi_hz, .peak_hz = k->peak_hz};
+        struct at_region strong = band_of(&e, j, i % BANDS);
+        if (k->over > 0) {
+            if (k->e.f_lo_hz > j->e.f_lo_hz && k->e.f_hi_hz < j->e.f_hi_hz && is_tone(&e, &strong, k))
+                return true;
+            continue;
+        }
+        bool heard = j->e.duty < STEADY || j->e.start >= since; /* to be off as well */
+        if (j->power_s * k->on_s <= AT_LINK_WEAKER_FAR * k->power_s * j->on_s)
+            continue;
+        struct at_region r = {.f_lo_hz = k->e.f_lo_hz, .f_hi_hz = k->e.f_hi_hz, .peak_hz = k->peak_hz};
         r.peak = highest(&e, r.f_lo_hz, r.f_hi_hz, NULL);
-        if (is_far_lobe(&e, &strong, &r, false) || (cut_to_seen(&e, &strong, &r) && is_far_lobe(&e, &strong, &r, false)))
+        if (is_far_lobe(&e, &strong, &r, false) || is_near_lobe(&e, &strong, &r, heard && is_within(k, j, slack)) ||
+            (cut_to_seen(&e, &strong, &r) && is_far_lobe(&e, &strong, &r, false)))
             return true;
     }
     return false;
@@ -340,14 +421,6 @@ static bool is_balanced(const struct at_epoch *e, double mid_hz, double lo_hz, d
     double n, here = ratio_in(e, lo_hz, hi_hz, &n) - 1, there = ratio_in(e, 2 * mid_hz - hi_hz, 2 * mid_hz - lo_hz, &n) - 1,
               scatter = sqrt(2 * (1 + fmax(here, 0) + fmax(there, 0)) / n);
     return there * sqrt(n) > SEEN_SIGMAS && fabs(here - there) < (EVEN - 1) * fmin(here, there) + SIGMAS * scatter;
-}
-
-/* k was on while j was, and that says something: j was off as well, or was heard to come, and k with it. */
-static bool is_meanwhile(const struct at_track *k, const struct at_track *j, uint64_t since, uint64_t slack)
-{
-    bool apart = j->e.start > k->e.start + slack || k->e.end > j->e.end + slack,
-         came = j->e.start >= since && k->e.start <= j->e.start + slack;
-    return !apart && (j->e.duty < STEADY || came);
 }
 
 bool at_beside_was_keying(const struct at_tracker *t, const struct at_track *k, const float *floor, uint64_t since, uint64_t slack)

@@ -223,7 +223,7 @@ static bool is_made(const struct at_emissions *m, const struct at_track *k, bool
 {
     const float *floor = m->view->floor_slow;
     uint64_t slack = m->view->epoch, since = m->view->stretch + slack;
-    return at_image_was(k) || at_beside_was_lobe(m->tracker, k, floor) ||
+    return at_image_was(k) || at_beside_was_lobe(m->tracker, k, floor, since, slack) ||
            ((over || k->e.duty < BURSTY) && at_beside_was_keying(m->tracker, k, floor, since, slack));
 }
 

@@ -214,7 +214,83 @@ static bool is_lobe(double extra_hz, float extra)
     lobe.slow = (struct at_spectra){.n = BINS, .rows = ROWS, .sum = sum};
     struct at_track *alive[] = {&strong, &lobe};
     struct at_tracker t = {.rate_hz = RATE, .n_slow = BINS, .n_tracks = 2, .tracks = alive};
-    return at_beside_was_lobe(&t, &lobe, floor);
+    return at_beside_was_lobe(&t, &lobe, floor, 0, 0);
+}
+
+/* An AM station between two of the same raster, 20 dB weaker and alike but for what they say: each is its own. */
+static void test_stations_of_a_raster_are_no_lobes(void **state)
+{
+    enum { BINS = 1024, ROWS = 48 };
+    float sum[BINS], floor[BINS];
+    for (unsigned i = 0; i < BINS; i++) {
+        floor[i] = 1;
+        sum[i] = ROWS;
+        for (int k = -1; k <= 1; k++) {
+            double f = fabs((i - 0.5 * BINS) * RATE / BINS - k * 9e3);
+            sum[i] += (float)ROWS * (k ? 1 : 100) * (f < 200 ? 1000 : f < 4e3 ? 3 : 0);
+        }
+    }
+    struct at_track strong = {.on_s = 1, .power_s = 1, .e = {.f_lo_hz = -4e3, .f_hi_hz = 4e3, .end = 50000, .duty = 1}},
+                    next = {.on_s = 1, .power_s = 0.01, .peak_hz = 9e3, .pending = true, .e = {.f_lo_hz = 5e3, .f_hi_hz = 13e3, .end = 50000, .duty = 1}};
+    next.slow = (struct at_spectra){.n = BINS, .rows = ROWS, .sum = sum};
+    struct at_track *alive[] = {&strong, &next};
+    struct at_tracker t = {.rate_hz = RATE, .n_slow = BINS, .n_tracks = 2, .tracks = alive};
+    assert_false(at_beside_was_lobe(&t, &next, floor, 4000, 1000));
+}
+
+/* PSK of 20 kbaud at 0 Hz, whose steps nothing rounds, of 20 dB: is what lies from lo to hi its own?
+ * other: power over the noise there, beside the lobe. heard: it came within what is looked at. */
+static bool is_near_lobe(double lo_hz, double hi_hz, float other, bool heard)
+{
+    enum { BINS = 1024, ROWS = 48 };
+    float sum[BINS], floor[BINS];
+    for (unsigned i = 0; i < BINS; i++) {
+        double f = (i - 0.5 * BINS) * RATE / BINS, x = M_PI * f / 20e3, level = x != 0 ? pow(sin(x) / x, 2) : 1;
+        floor[i] = 1;
+        sum[i] = (float)ROWS * (1 + 100 * (float)level + (f >= lo_hz && f < hi_hz ? other : 0));
+    }
+    struct at_track strong = {.on_s = 1, .power_s = 1, .e = {.f_lo_hz = -17e3, .f_hi_hz = 17e3, .start = heard ? 5000 : 0, .end = 50000, .duty = 1}},
+                    lobe = {.on_s = 1, .power_s = 0.05, .peak_hz = (lo_hz + hi_hz) / 2, .pending = true,
+                            .e = {.f_lo_hz = lo_hz, .f_hi_hz = hi_hz, .start = 9000, .end = 40000, .duty = 1}};
+    lobe.slow = (struct at_spectra){.n = BINS, .rows = ROWS, .sum = sum};
+    struct at_track *alive[] = {&strong, &lobe};
+    struct at_tracker t = {.rate_hz = RATE, .n_slow = BINS, .n_tracks = 2, .tracks = alive};
+    return at_beside_was_lobe(&t, &lobe, floor, 4000, 1000);
+}
+
+static void test_near_lobes_are_the_senders(void **state)
+{
+    assert_true(is_near_lobe(24e3, 35e3, 0, false));
+    assert_true(is_near_lobe(-35e3, -24e3, 0, false));
+    assert_true(is_near_lobe(45e3, 55e3, 0, true));
+    assert_false(is_near_lobe(45e3, 55e3, 0, false)); /* farther away it may have been there before */
+    assert_false(is_near_lobe(24e3, 35e3, 6, true));  /* another on one side */
+    assert_false(is_near_lobe(24e3, 35e3, 60, true)); /* higher than lobes are */
+}
+
+/* Two tones of 80 kHz apart stand on the FSK that they are; a lone line is another's. */
+static bool is_tone(bool both)
+{
+    enum { BINS = 1024, ROWS = 48 };
+    float sum[BINS], floor[BINS];
+    for (unsigned i = 0; i < BINS; i++) {
+        double f = (i - 0.5 * BINS) * RATE / BINS;
+        floor[i] = 1;
+        sum[i] = (float)ROWS * (fabs(f) < 70e3 ? 30 : 1);
+        sum[i] += fabs(f - 40e3) < 300 || (both && fabs(f + 40e3) < 300) ? (float)ROWS * 3000 : 0;
+    }
+    struct at_track wide = {.on_s = 1, .power_s = 1, .e = {.f_lo_hz = -70e3, .f_hi_hz = 70e3}},
+                    line = {.on_s = 1, .power_s = 1, .peak_hz = 40e3, .over = 100, .pending = true, .e = {.f_lo_hz = 39.5e3, .f_hi_hz = 40.5e3}};
+    line.slow = (struct at_spectra){.n = BINS, .rows = ROWS, .sum = sum};
+    struct at_track *alive[] = {&wide, &line};
+    struct at_tracker t = {.rate_hz = RATE, .n_slow = BINS, .n_tracks = 2, .tracks = alive};
+    return at_beside_was_lobe(&t, &line, floor, 0, 0);
+}
+
+static void test_both_tones_of_an_fsk_are_it(void **state)
+{
+    assert_true(is_tone(true));
+    assert_false(is_tone(false));
 }
 
 static void test_lobes_beyond_the_mirror_are_the_senders(void **state)
@@ -256,6 +332,9 @@ int main(void)
                                        cmocka_unit_test(test_far_lobes_are_the_senders),
                                        cmocka_unit_test(test_stations_among_lobes_are_others),
                                        cmocka_unit_test(test_lobes_beyond_the_mirror_are_the_senders),
+                                       cmocka_unit_test(test_near_lobes_are_the_senders),
+                                       cmocka_unit_test(test_stations_of_a_raster_are_no_lobes),
+                                       cmocka_unit_test(test_both_tones_of_an_fsk_are_it),
                                        cmocka_unit_test(test_keyers_beside_a_carrier_are_others),
                                        cmocka_unit_test(test_weak_remotes_lines_are_its_own),
                                        cmocka_unit_test(test_tone_beside_a_remote_is_another)};
