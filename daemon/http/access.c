@@ -20,6 +20,7 @@ struct token {
     char text[AT_TOKEN_SIZE];
     struct timespec changed;
     ino_t inode;
+    bool gone; /* and that was said: it is looked for each second */
 };
 
 struct at_access {
@@ -53,14 +54,19 @@ int at_access_read_token(const char *key, const char *path, char *out, size_t n,
     return 0;
 }
 
-/* 1: read anew; 0: it is as it was; negative errno. */
+/* 1: read anew; 0: it is as it was; negative errno, once for each trouble. */
 static int refresh(struct token *t, struct at_error *err)
 {
     struct stat st;
     char text[AT_TOKEN_SIZE];
     if (!t->path)
         return 0;
-    if (!stat(t->path, &st)) {
+    if (stat(t->path, &st)) {
+        if (t->gone)
+            return 0;
+        t->gone = true;
+    } else {
+        t->gone = false;
         if (t->text[0] && st.st_ino == t->inode && st.st_mtim.tv_sec == t->changed.tv_sec &&
             st.st_mtim.tv_nsec == t->changed.tv_nsec)
             return 0;
