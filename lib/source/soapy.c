@@ -105,6 +105,14 @@ static size_t load_folder(const char *folder, const char *driver, char broken[20
     return fit;
 }
 
+/* Debian's package with a driver's module. */
+static const char *package_of(const char *driver, char out[64])
+{
+    bool ours = !strcmp(driver, "attunesim");
+    snprintf(out, 64, "%s%.40s", ours ? "attune-sim" : "soapysdr-module-", ours ? "" : driver);
+    return out;
+}
+
 /* broken: why a module could not be loaded, or "". */
 static size_t load_modules(const char *driver, const char *const *folders, char broken[200])
 {
@@ -456,7 +464,7 @@ static int make_device(struct at_driver *d, const struct at_soapy_options *o, st
                          o->device);
         goto done;
     }
-    char broken[200], log[200];
+    char broken[200], log[200], package[64];
     size_t fit = load_modules(driver, o->modules, broken);
     take_complaint(log);
     /* Without a module of its own, make() would load every one there is. */
@@ -464,9 +472,8 @@ static int make_device(struct at_driver *d, const struct at_soapy_options *o, st
     if (fit == 0)
         r = at_error_set(
             err, -ENODEV,
-            "%.120s: no SoapySDR module for it; install soapysdr-module-%.40s or add its "
-            "folder to soapy.modules",
-            o->device, driver);
+            "%.120s: no SoapySDR module for it; install %s or add its folder to soapy.modules",
+            o->device, package_of(driver, package));
     else if (!d->dev && broken[0])
         r = at_error_set(err, -ENODEV, "%.120s: its module does not load: %.150s", o->device,
                          broken);
@@ -642,7 +649,7 @@ int at_soapy_find(const char *module, const char *driver, const char *const *mod
                   void (*found)(void *ctx, const char *args, const char *label), void *ctx,
                   struct at_error *err)
 {
-    char broken[200] = "", text[80] = "";
+    char broken[200] = "", text[80] = "", package[64];
     size_t n = 0;
     if (module) {
         SoapySDR_registerLogHandler(on_log);
@@ -653,8 +660,9 @@ int at_soapy_find(const char *module, const char *driver, const char *const *mod
             return at_error_set(err, -ENOEXEC, "%s", broken);
     } else if (load_modules(driver, modules, broken) == 0) {
         return at_error_set(
-            err, -ENOENT, "driver %.40s: no SoapySDR module for it; install soapysdr-module-%.40s",
-            driver, driver);
+            err, -ENOENT,
+            "driver %.40s: no SoapySDR module for it; install %s or name its folder (--modules)",
+            driver, package_of(driver, package));
     }
     if (broken[0])
         return at_error_set(err, -ENOEXEC, "driver %.40s: its module does not load: %s", driver,

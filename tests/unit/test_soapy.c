@@ -400,7 +400,8 @@ static void what_is_missing_or_refused_is_said(void **state)
         enum at_source_state state;
         const char *says;
     } cases[] = {
-        {"driver=nosuchradio", RATE, -EAGAIN, AT_SOURCE_FAILED, "no SoapySDR module"},
+        {"driver=nosuchradio", RATE, -EAGAIN, AT_SOURCE_FAILED,
+         "install soapysdr-module-nosuchradio or"},
         {"driver=attunesim,scene=tone,wrong_rate=2000000", RATE, -EIO, AT_SOURCE_FAILED,
          "the device gives 2000000"},
         {"driver=attunesim,scene=tone", 1e3, -EIO, AT_SOURCE_FAILED, "refuses a rate of 1000"},
