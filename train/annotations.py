@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-# samples as stored: numpy type, offset and scale of full scale
-TYPES = {"cf32_le": ("<f4", 0, 1), "ci16_le": ("<i2", 0, 32768), "ci8": ("i1", 0, 128), "cu8": ("u1", 127.5, 127.5)}
+# samples as stored, as lib/source/convert.c has them: numpy type, offset and scale of full scale
+TYPES = {"cf32_le": ("<f4", 0, 1), "ci32_le": ("<i4", 0, 2**31), "ci16_le": ("<i2", 0, 32768), "ci8": ("i1", 0, 128),
+         "cu8": ("u1", 127.5, 128)}
+LARGEST = 1e10  # of a sample; its power is still finite
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,22}$")
 SAME = .5  # overlap in time and frequency from which two annotations mean one signal
 
@@ -102,9 +104,11 @@ class Recording:
                     raise Bad(f"{self.path}, {a['where']}: {a['label']}, but {b['where']} calls the same signal {b['label']}")
 
     def samples(self, first, last):
-        """float32 (last - first, 2), full scale 1."""
+        """float32 (last - first, 2), full scale 1; 0 where a sample is not finite or larger than LARGEST."""
         x = np.fromfile(self.data, self.dtype, 2 * (last - first), offset=first * 2 * np.dtype(self.dtype).itemsize)
-        return ((x.astype(np.float32) - self.offset) / self.scale).reshape(-1, 2)
+        x = ((x.astype(np.float32) - np.float32(self.offset)) / np.float32(self.scale)).reshape(-1, 2)
+        x[~(np.abs(x) <= LARGEST).all(1)] = 0
+        return x
 
 
 def read_all(paths, known, fresh):
