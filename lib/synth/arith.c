@@ -12,11 +12,6 @@
 
 #define PIECE 256 /* values at once, on the stack */
 
-void at_gen_sincos(const uint32_t *phase, const float *amp, size_t n, float *iq)
-{
-    at_waves_best()->sincos(phase, amp, n, iq);
-}
-
 void at_gen_fm(const float *f_hz, const float *amp, size_t n, double fs, uint32_t *phase, float *iq)
 {
     const struct at_waves *w = at_waves_best();

@@ -79,9 +79,6 @@ double at_gen_first(struct at_gen *g, double len_s);
 
 /* --- arithmetic (arith.c) --- */
 
-/* cos and sin of 2 pi phase / 2^32 into iq (n, 2), each times amp (n) or 1 where NULL. Relative
- * error 1e-6. */
-void at_gen_sincos(const uint32_t *phase, const float *amp, size_t n, float *iq);
 /* Frequency f_hz (n) at fs samples a second, summed from *phase (turns x 2^32), into iq (n, 2)
  * times amp or 1. */
 void at_gen_fm(const float *f_hz, const float *amp, size_t n, double fs, uint32_t *phase,
