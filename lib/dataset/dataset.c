@@ -331,7 +331,6 @@ static void take(struct harvest *h, struct follower *f, const struct at_place *p
     memcpy(i->variant, p->variant, sizeof i->variant);
     float *to = h->frames + (size_t)h->n * h->max_tokens * COLUMNS;
     memcpy(to, f->frames, f->n * COLUMNS * sizeof *to);
-    memset(to + f->n * COLUMNS, 0, (h->max_tokens - f->n) * COLUMNS * sizeof *to);
     h->n++;
 }
 
@@ -492,8 +491,6 @@ int32_t at_example_make(const struct at_example_spec *spec, float *frames,
     int32_t n = at_examples_make(spec, 1, frames, &info);
     if (n < 0)
         return n;
-    if (n == 0)
-        memset(frames, 0, (size_t)spec->max_tokens * COLUMNS * sizeof *frames);
     *ret = info;
     return 0;
 }
@@ -525,7 +522,6 @@ int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *fr
                         .places = d.places};
     struct harvest h = {&d, cut->max_tokens, 0, 1, frames, ret};
     ret->n_tokens = 0;
-    memset(frames, 0, (size_t)cut->max_tokens * COLUMNS * sizeof *frames);
     int e = run_band(&r, &d, iq, cut->n, &c);
     if (e == 0)
         take_place(&h, &c, 0);

@@ -36,14 +36,14 @@ struct at_example_info {
 AT_EXPORT int32_t at_example_columns(void);
 AT_EXPORT int32_t at_example_bins(void);
 AT_EXPORT const char *at_example_label(int32_t class_id);
-/* frames (max_tokens, columns), zeroed past n_tokens. am and acars whose sidebands lie in the noise or are
+/* frames (max_tokens, columns), untouched past n_tokens. am and acars whose sidebands lie in the noise or are
  * silent, and cw of fewer than three keys, are not shown as such: a single example is drawn again (n_tokens 0), one of
  * several comes as carrier ("am_unseen", "afsk_unseen", "cw_unseen"). 0 or negative errno. Any thread. */
 AT_EXPORT int32_t at_example_make(const struct at_example_spec *spec, float *frames, struct at_example_info *ret);
 /* Up to max_examples of one scene, which costs little more than one of them: its free spectrum is filled with emitters
  * of classes drawn evenly, and whatever the detector reports where nothing is sent comes as class noise. The first is
  * the one asked for, unless nothing came of it; only those with tokens are counted. frames (max_examples, max_tokens,
- * columns), each zeroed past its n_tokens; ret (max_examples). Number of examples (0: draw again), or negative errno.
+ * columns), each untouched past its n_tokens; ret (max_examples). Number of examples (0: draw again), or negative errno.
  * Any thread. */
 AT_EXPORT int32_t at_examples_make(const struct at_example_spec *spec, int32_t max_examples, float *frames,
                                    struct at_example_info *ret);
@@ -57,7 +57,7 @@ struct at_cut_spec {
     int32_t by_hand; /* 1: at the annotation's edges with jitter, whatever the detector says */
 };
 /* The tokens of one annotation of iq (n, 2): what the detector makes of it, else opened by hand. frames (max_tokens,
- * columns), zeroed past ret->n_tokens (0: too short, or hidden); ret's class is 0, its SNR as measured. 0, -EINVAL
+ * columns), untouched past ret->n_tokens (0: too short, or hidden); ret's class is 0, its SNR as measured. 0, -EINVAL
  * (edges or samples outside the recording, rate outside 8 kHz to 61.44 MHz) or -ENOMEM. Any thread. */
 AT_EXPORT int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *frames,
                                  struct at_example_info *ret);
