@@ -272,6 +272,7 @@ static int run_band(struct at_rng *r, const struct at_draft *d, const float *iq,
                                           .assumed_floor_dbfs_hz = d->scene.channel.noise_dbfs_hz,
                                           .lookback_s = fmin(1.05 * d->scene.duration_s, 60),
                                           .waterfall_rate = 1,
+                                          .passing = true,
                                           .rest_when_full = true};
     struct at_band *band = NULL;
     int e = at_band_create(NULL, &config, &sink, NULL, &band);

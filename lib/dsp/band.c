@@ -146,6 +146,8 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
                              b->view.ahead);
     if (ret == 0 && c->blanker_db > 0)
         ret = at_blanker_init(&b->blanker, b->mem, c->rate_hz, c->blanker_db);
+    if (ret == 0 && !c->passing)
+        at_blocks_bring(&b->blocks);
     b->blocks.seen = at_view_see;
     b->blocks.seen_ctx = &b->view;
     if (ret == 0)

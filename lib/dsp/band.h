@@ -31,6 +31,7 @@ struct at_band_config {
     size_t n_ignore;
     unsigned waterfall_bins; /* bins of a row; 0: 512 */
     double waterfall_rate;   /* rows a second; 0: 10 */
+    bool passing; /* one of many that live for seconds: memory is not brought in before it is used, which costs more */
     bool rest_when_full; /* what the sink has no room for is not made; it counts as skipped, by the emission's duty */
     bool aside; /* short spectra in a thread of the band's own: for wide bands; the same results, but that the full rest
                  * from push to push, not from block to block */

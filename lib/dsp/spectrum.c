@@ -21,9 +21,13 @@ int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned
         at_blocks_finish(b);
         return -ENOMEM;
     }
-    at_pages_bring(b->spec, (size_t)(n_keep + ahead) * n * 2 * sizeof(float));
     at_blocks_begin(b, 0);
     return 0;
+}
+
+void at_blocks_bring(const struct at_blocks *b)
+{
+    at_pages_bring(b->spec, (size_t)(b->n_keep + b->ahead) * b->n * 2 * sizeof(float));
 }
 
 void at_blocks_finish(struct at_blocks *b)

@@ -33,6 +33,8 @@ struct at_blocks {
 
 /* n: power of two, at least 8; ahead: at least 1. 0 or -ENOMEM. */
 int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep, unsigned ahead);
+/* Has the pages of what is kept there before they are first used. Milliseconds. */
+void at_blocks_bring(const struct at_blocks *b);
 void at_blocks_finish(struct at_blocks *b);
 /* A new stretch begins at this absolute index; old blocks are gone. RT-safe. */
 void at_blocks_begin(struct at_blocks *b, uint64_t index);
