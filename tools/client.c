@@ -155,17 +155,16 @@ static int judge(struct at_client *c, CURLcode code, const char *path, const cha
     if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && c->stopped))
         return at_error_set(err, -ECONNREFUSED, "%s%s: %s", c->url, path,
                             c->error[0] ? c->error : curl_easy_strerror(code));
-    if (status == 401 || status == 403)
-        return at_error_set(err, -EACCES, "%s wants a token (%ld); give --token-file", c->url,
-                            status);
+    if (status == 401)
+        return at_error_set(err, -EACCES, "%s wants a token (401); give --token-file", c->url);
     if (status == 200)
         return 0;
     json_t *o = body ? json_loads(body, 0, NULL) : NULL;
     const char *said = json_string_value(json_object_get(json_object_get(o, "error"), "message"));
-    at_error_set(err, -EPROTO, "%s%s: %ld%s%s", c->url, path, status, said ? ": " : "",
-                 said ? said : "");
+    int r = at_error_set(err, status == 403 ? -EACCES : -EPROTO, "%s%s: %ld%s%s", c->url, path,
+                         status, said ? ": " : "", said ? said : "");
     json_decref(o);
-    return -EPROTO;
+    return r;
 }
 
 int at_client_get(struct at_client *c, const char *path, struct at_error *err, json_t **ret)

@@ -100,7 +100,8 @@ class Case(unittest.TestCase):
 
 class Refusals(Case):
     def test_each_answer_has_its_words(self):
-        for answer, word in [((401, {}), "wants a token (401); give --token-file"), ((403, {}), "wants a token (403)"),
+        for answer, word in [((401, {}), "wants a token (401); give --token-file"), ((403, {}), ": 403"),
+                             ((403, {"error": {"message": "Host is not allowed"}}), ": 403: Host is not allowed"),
                              ((503, {"error": {"message": "the model loads"}}), ": 503: the model loads"), ((500, b"<html>"), ": 500"),
                              ((500, {"error": 3}), ": 500"), (b"<html>", "no JSON; is this attuned?"), (b"", "no JSON"),
                              ((299, b"{}"), "transfer closed"), (b" " * (33 << 20), "too long")]:
@@ -262,7 +263,7 @@ class Tail(Case):
         r = self.attune("tail")
         self.assertEqual((r.returncode, seen), (1, [None, "41", "42"]), r.stderr)
         self.assertEqual(r.stdout.splitlines(), ["* radio r: 1", "* radio r: 2"])
-        self.assertIn("wants a token (403)", r.stderr.splitlines()[-1])
+        self.assertIn(": 403", r.stderr.splitlines()[-1])
 
     def test_time_is_over_while_nobody_answers(self):
         self.give(lambda path, query: event("radio", 1, {}) if len(self.server.asked) == 1 else self.server.socket.close() or (200, b": \n"))
