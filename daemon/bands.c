@@ -15,7 +15,9 @@
 #define SAMPLE_BYTES 4.0
 #define BLOCK_S      0.01 /* of a live radio: short, decisions wait for it */
 #define FILE_BLOCK   65536
-#define MAX_BLOCK    (1u << 16) /* half a megabyte once converted: it stays in the cache until it has been looked at */
+#define MAX_BLOCK                                                                                  \
+    (1u << 16) /* half a megabyte once converted: it stays in the cache until it has been looked   \
+                  at */
 #define SAME_RATE_HZ 0.5
 
 void at_bands_init(struct at_puller *r)
@@ -318,8 +320,8 @@ static int take(struct at_puller *r, struct at_puller_band *b, const float *iq,
     atomic_store(&r->pushing_since_ns, at_clock_mono_ns());
     if (b->look_back)
         at_iqring_push(b->look_back, &raw, read->n, index);
-    int rc = at_receiver_take(b->receiver, &input, read->n, index, read->delivered_ns,
-                              read->utc_ns);
+    int rc =
+        at_receiver_take(b->receiver, &input, read->n, index, read->delivered_ns, read->utc_ns);
     atomic_store(&r->pushing_since_ns, 0);
     return rc;
 }

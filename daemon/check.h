@@ -15,9 +15,9 @@ const char *at_check_token_file(const struct at_config *config, bool *ret_fixed)
 int at_check_tls_pair(const struct at_config *config, struct at_error *err);
 /* A small text file, malloc's, the caller's. key: of the configuration, for err. */
 int at_check_read_file(const char *key, const char *path, char **ret_text, struct at_error *err);
-/* The band plan, the caller's. *ret_plan NULL with 0: bandplan is "", or its default, which is not there (ret_missing).
- * Else one that can't be read is an error that names the key. */
-int at_check_load_bandplan(const struct at_config *config, struct at_error *err, struct at_bandplan **ret_plan,
-                           bool *ret_missing);
+/* The band plan, the caller's. *ret_plan NULL with 0: bandplan is "", or its default, which is not
+ * there (ret_missing). Else one that can't be read is an error that names the key. */
+int at_check_load_bandplan(const struct at_config *config, struct at_error *err,
+                           struct at_bandplan **ret_plan, bool *ret_missing);
 
 #endif

@@ -15,8 +15,8 @@ struct at_iqring *at_iqring_create(size_t n);
 void at_iqring_destroy(struct at_iqring *r);
 /* Another life of the source: what was kept goes. prefix: of the ids of its emissions, copied. */
 void at_iqring_begin(struct at_iqring *r, const char *prefix, double rate_hz, double center_hz);
-/* n samples at absolute index; of 16 bits at full scale 32768 they are kept as they are. A gap forgets what stood
- * before it: what is kept has none. One thread. */
+/* n samples at absolute index; of 16 bits at full scale 32768 they are kept as they are. A gap
+ * forgets what stood before it: what is kept has none. One thread. */
 void at_iqring_push(struct at_iqring *r, const struct at_raw *raw, size_t n, uint64_t index);
 
 struct at_iq_piece {

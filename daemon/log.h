@@ -2,8 +2,9 @@
  * each line becomes an entry with its fields beside it (RADIO=, BAND=, EMISSION_ID=, ...).
  *
  * A line never holds a control character that came from outside. Lines of one kind (one format
- * string) are limited to AT_LOG_BURST in AT_LOG_INTERVAL_NS; the next one that passes, or the newest
- * of them when nothing like it comes any more, says how many were left out. SPDX-License-Identifier: GPL-3.0-or-later */
+ * string) are limited to AT_LOG_BURST in AT_LOG_INTERVAL_NS; the next one that passes, or the
+ * newest of them when nothing like it comes any more, says how many were left out.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DAEMON_LOG_H
 #define AT_DAEMON_LOG_H
 

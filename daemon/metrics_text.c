@@ -117,7 +117,8 @@ static const struct {
 } band_table[] = {
     {"attune_frames_total", "counter", "Blocks of spectrum computed", frames},
     {"attune_tokens_skipped_total", "counter", "Tokens that no session could take", skipped},
-    {"attune_samples_blanked_total", "counter", "Samples that the noise blanker took out, of those processed", blanked},
+    {"attune_samples_blanked_total", "counter",
+     "Samples that the noise blanker took out, of those processed", blanked},
     {"attune_noise_floor_dbfs_per_hz", "gauge", "Median noise density", noise_floor},
     {"attune_occupancy_ratio", "gauge", "Share of the band above the detector's threshold",
      occupancy},

@@ -348,7 +348,8 @@ static void *run(void *ctx)
     snprintf(name, sizeof name, "dsp %.11s", r->conf->name);
     pthread_setname_np(pthread_self(), name);
     at_cpu_flush_denormals();
-    at_cpu_short_turns(); /* what it waits for comes every few hundred us: a worker's turn may last ms */
+    at_cpu_short_turns(); /* what it waits for comes every few hundred us: a worker's turn may last
+                             ms */
     for (unsigned attempt = 0; !is_stopping(r); attempt++) {
         struct at_error err = {{0}};
         int64_t began = at_clock_mono_ns();

@@ -12,15 +12,17 @@
 struct at_puller_band {
     struct at_puller *radio;
     const struct at_config_band *conf;
-    struct at_classifier *classifier; /* set before the thread starts; under the lock, for the view */
-    size_t slot; /* among the radio's */
+    struct at_classifier
+        *classifier; /* set before the thread starts; under the lock, for the view */
+    size_t slot;     /* among the radio's */
     /* The thread's own. */
     struct at_receiver *receiver;
     uint64_t tuning; /* number of the newest tuning to it */
     double gain_db;  /* that its own control had come to; NAN: not known */
     uint64_t begin;  /* index at which this visit began */
-    /* Its own index, in which its receiver, rows and look-back count: the source's + shift, so that time passes in it at
-     * its rate while the radio is at bands of other rates. ahead: what is to be added to shift at the next visit. */
+    /* Its own index, in which its receiver, rows and look-back count: the source's + shift, so that
+     * time passes in it at its rate while the radio is at bands of other rates. ahead: what is to
+     * be added to shift at the next visit. */
     int64_t shift;
     double ahead;
     int64_t anchor_utc_ns; /* of anchor_index, its own */
@@ -41,9 +43,9 @@ struct at_puller {
     const struct at_config_radio *conf;
     const struct at_outlets *outlets;
     const char *boot;
-    int once; /* give a file up that cannot be read */
+    int once;                           /* give a file up that cannot be read */
     const struct at_bandplan *bandplan; /* NULL: no service hints */
-    bool live; /* not a file that is read as fast as it goes */
+    bool live;                          /* not a file that is read as fast as it goes */
 
     pthread_t thread;
     bool thread_runs;
@@ -64,7 +66,8 @@ struct at_puller {
     _Atomic int64_t pushing_since_ns; /* 0: not in the receiver */
     unsigned lives;                   /* receivers made; thread's own, as are those below */
     const struct at_receiver_sink *sink;
-    bool asked, rested; /* for another band, whose samples have not come yet; this one has been paused meanwhile */
+    bool asked, rested; /* for another band, whose samples have not come yet; this one has been
+                           paused meanwhile */
     size_t turn;        /* bands beyond the visited one that it is asked for */
     uint64_t next;      /* index behind the newest sample */
     uint64_t retuned;   /* samples of this source lost by changes of band, as last seen */

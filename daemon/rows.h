@@ -23,11 +23,12 @@ struct at_stored_row {
 };
 
 struct at_rows;
-/* Keeps n rows in all for each of n_slots bands; their memory is taken with the first one. NULL: no memory. */
+/* Keeps n rows in all for each of n_slots bands; their memory is taken with the first one. NULL: no
+ * memory. */
 struct at_rows *at_rows_create(size_t n_slots, size_t n);
 void at_rows_destroy(struct at_rows *s);
-/* slot: below n_slots. row's head comes from meta (its numbers), bins from row; without memory it is dropped. Any
- * thread. */
+/* slot: below n_slots. row's head comes from meta (its numbers), bins from row; without memory it
+ * is dropped. Any thread. */
 void at_rows_put(struct at_rows *s, size_t slot, const struct at_stored_row *meta,
                  const struct at_row *row);
 /* Forgets the rows of this slot: another band takes its place. Any thread. */

@@ -24,10 +24,10 @@ struct at_band_view {
     bool waiting;   /* its radio visits another band */
     double dwell_s; /* of a visit; 0: its radio has no other band */
     uint64_t visits;
-    double since_s;  /* since it was come to or left; NAN: not visited yet */
-    char error[160]; /* why the radio could not be tuned to it; empty: it could */
+    double since_s;               /* since it was come to or left; NAN: not visited yet */
+    char error[160];              /* why the radio could not be tuned to it; empty: it could */
     const struct at_model *model; /* of its decisions; NULL: not loaded yet */
-    struct at_band_stats stats; /* valid where has_stats */
+    struct at_band_stats stats;   /* valid where has_stats */
     bool has_stats;
 };
 
@@ -36,16 +36,17 @@ struct at_radio_view {
     size_t slot;              /* kept while it lives */
     char name[AT_VIEW_NAME_SIZE];
     char band[AT_VIEW_NAME_SIZE]; /* visited now */
-    char device[256]; /* as configured */
-    bool live;        /* a radio or a paced file; false: a file read as fast as it goes */
+    char device[256];             /* as configured */
+    bool live; /* a radio or a paced file; false: a file read as fast as it goes */
     enum at_source_state state;
     char error[512]; /* newest; empty: none */
     struct at_source_info info;
-    struct at_ledger ledger;         /* summed over re-opened sources */
-    uint64_t processed;              /* delivered samples that the receiver took: never more than ledger.delivered */
-    uint64_t retries;                /* attempts to open it again */
-    double sample_age_s;             /* since the newest samples came; NAN: none yet */
-    double busy_ratio;               /* share of a core its thread takes, newest 5 s or so */
+    struct at_ledger ledger; /* summed over re-opened sources */
+    uint64_t
+        processed; /* delivered samples that the receiver took: never more than ledger.delivered */
+    uint64_t retries;    /* attempts to open it again */
+    double sample_age_s; /* since the newest samples came; NAN: none yet */
+    double busy_ratio;   /* share of a core its thread takes, newest 5 s or so */
     size_t n_bands;
     struct at_band_view bands[AT_MAX_BANDS];
 };
@@ -55,8 +56,8 @@ unsigned at_radio_view_active(const struct at_radio_view *r);
 
 struct at_selector_change {
     int64_t utc_ns;
-    double budget_ms; /* under which: the classifier's, or that of bands */
-    char model[64]; /* its name; empty: model.path's */
+    double budget_ms;                  /* under which: the classifier's, or that of bands */
+    char model[64];                    /* its name; empty: model.path's */
     char from[32], to[32], reason[96]; /* "flash/fp32/1024", empty from: the first choice */
 };
 
@@ -72,12 +73,12 @@ struct at_view {
     struct at_radio_view radios[AT_MAX_RADIOS];
     const struct at_model *model;      /* NULL: not loaded */
     struct at_selector_state selector; /* valid with model */
-    struct { /* of the models that bands name for themselves */
+    struct {                           /* of the models that bands name for themselves */
         const struct at_model *model;
         struct at_selector_state selector;
     } more[AT_MAX_MODELS - 1];
     size_t n_more;
-    struct at_classifier_stats stats; /* of all of them; of times, the longest */
+    struct at_classifier_stats stats;               /* of all of them; of times, the longest */
     struct at_classifier_stats each[AT_MAX_MODELS]; /* of model, then of those in more */
     struct {
         char backend[16];

@@ -51,7 +51,8 @@ static double weight(const struct bench_report *r, const struct bench_point *p)
     return r->seconds + passes * flops / rate;
 }
 
-/* How far it is: a bar on a terminal; elsewhere a line at the begin and each half minute. *said_ns: the newest. */
+/* How far it is: a bar on a terminal; elsewhere a line at the begin and each half minute. *said_ns:
+ * the newest. */
 static void show(const struct bench_report *r, size_t i, double done, double all, int64_t began_ns,
                  int64_t *said_ns)
 {

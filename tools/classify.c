@@ -189,10 +189,11 @@ static int get_one_band(struct job *j, struct at_error *err)
     j->source->ops->get_info(j->source, &j->info);
     if (j->info.other_center_hz == 0)
         return 0;
-    return at_error_set(err, -EINVAL,
-                        "%s: its captures are tuned to %.10g and %.10g MHz; cut it apart there, or say "
-                        "--freq to read it as one",
-                        j->path, j->info.center_hz / 1e6, j->info.other_center_hz / 1e6);
+    return at_error_set(
+        err, -EINVAL,
+        "%s: its captures are tuned to %.10g and %.10g MHz; cut it apart there, or say "
+        "--freq to read it as one",
+        j->path, j->info.center_hz / 1e6, j->info.other_center_hz / 1e6);
 }
 
 static int open_all(struct job *j, struct at_error *err)
@@ -291,8 +292,10 @@ const struct at_command at_command_classify = {
     .summary = "Name the emissions of a recording",
     .usage = "[OPTION]... FILE|-",
     .details =
-        "FILE: raw .cu8 .cs8 .cs16 .cs24 .cs32 .cf32 or another name of theirs (.cfile, .complex16u, .sc16, "
-        "...; beside a PortaPack's .C16 or .C8 its .TXT is read), SigMF (an archive too), two-channel WAV, or "
+        "FILE: raw .cu8 .cs8 .cs16 .cs24 .cs32 .cf32 or another name of theirs (.cfile, "
+        ".complex16u, .sc16, "
+        "...; beside a PortaPack's .C16 or .C8 its .TXT is read), SigMF (an archive too), "
+        "two-channel WAV, or "
         "SDRangel's .sdriq; - reads raw samples from standard input. The summary's class is that "
         "of the emission with the most energy. An "
         "emission that makes more than 4096 tokens a second is read in part; share_seen says "

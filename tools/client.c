@@ -256,7 +256,8 @@ int at_client_follow(struct at_client *c, const char *path, double limit_s,
     at_buf_reset(&c->line);
     at_buf_reset(&c->data);
     prepare(c, path, headers, on_stream, c);
-    /* libcurl counts whole milliseconds of its own and may end some early: the caller's clock decides. */
+    /* libcurl counts whole milliseconds of its own and may end some early: the caller's clock
+     * decides. */
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, limit_s > 0 ? (long)(limit_s * 1e3) + 20 : 0L);
     curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, SILENT_S);

@@ -98,8 +98,8 @@ static int tell_choice(struct doctor *d)
             snprintf(cost, sizeof cost, "p95 %.2f ms", k->calibrated_ms);
         snprintf(text, sizeof text, "choice: %s %s, window %u, %s: %s", k->backend,
                  at_mode_name(k->mode), k->window, cost, s->choice.reason);
-        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b}", "what", "choice", "model", path,
-                              "backend", k->backend, "mode", at_mode_name(k->mode), "window",
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b}", "what", "choice", "model",
+                              path, "backend", k->backend, "mode", at_mode_name(k->mode), "window",
                               (int)k->window, "reason", s->choice.reason, "over_budget",
                               s->choice.over_budget);
         if (o && isfinite(k->calibrated_ms))
@@ -263,10 +263,10 @@ static int tell_config(const struct doctor *d)
 #define OF(m) offsetof(struct doctor, m)
 static const struct at_option options[] = {
     {"device", 'd', AT_OPTION_TEXT, OF(radio.device), "ARGS", "SoapySDR device to measure too"},
-    {"freq", 'f', AT_OPTION_NUMBER, OF(center_hz), "HZ", "its centre frequency", 0, AT_CENTER_MAX_HZ,
-     "433.92M"},
-    {"rate", 's', AT_OPTION_NUMBER, OF(radio.rate_hz), "HZ", "its samples a second", AT_RATE_MIN_HZ, AT_RATE_MAX_HZ,
-     "1.024M"},
+    {"freq", 'f', AT_OPTION_NUMBER, OF(center_hz), "HZ", "its centre frequency", 0,
+     AT_CENTER_MAX_HZ, "433.92M"},
+    {"rate", 's', AT_OPTION_NUMBER, OF(radio.rate_hz), "HZ", "its samples a second", AT_RATE_MIN_HZ,
+     AT_RATE_MAX_HZ, "1.024M"},
     {"modules", 0, AT_OPTION_TEXT, OF(modules), "DIR", "extra folder of SoapySDR modules"},
     {"time", 'T', AT_OPTION_DURATION, OF(seconds), "TIME", "to read from it", 0.1, 600, "5s"},
     {"model", 'm', AT_OPTION_TEXT, OF(model), "FILE",
@@ -316,7 +316,8 @@ const struct at_command at_command_doctor = {
     .details =
         "FFTs and a band of noise are stated in processor time; each backend is measured on "
         "64 new tokens at window 1024, with random weights. Of a radio: what is delivered and "
-        "lost, its DC, level, noise floor, and the time to tune and to change rate. A limit that is not attune's "
+        "lost, its DC, level, noise floor, and the time to tune and to change rate. A limit that "
+        "is not attune's "
         "own (cpufreq, other work, steal time) is said. The configuration comes with its "
         "reasons. At most a quarter of a minute, and --time for the radio.",
     .examples = "attune doctor\n"

@@ -183,8 +183,8 @@ static int measure_changes(const struct doctor *d, struct radio *r, const char *
         snprintf(text, sizeof text, "%s: %.200s", said, err.text[0] ? err.text : "interrupted");
     else
         snprintf(text, sizeof text,
-                 "%s: %.1f ms to the first samples (median of %d, at most %.1f ms)",
-                 said, ms[n / 2], n, ms[n - 1]);
+                 "%s: %.1f ms to the first samples (median of %d, at most %.1f ms)", said,
+                 ms[n / 2], n, ms[n - 1]);
     return doctor_say(d,
                       json_pack("{s:s, s:i, s:o, s:o, s:s}", "what", what, "runs", n, "p50_ms",
                                 at_json_real(n ? ms[n / 2] : (double)NAN), "most_ms",
@@ -193,8 +193,8 @@ static int measure_changes(const struct doctor *d, struct radio *r, const char *
                       text);
 }
 
-/* What a band of another frequency, and one of another rate, costs a radio that walks its bands. By half
- * the rate, so that no radio leaves its range of frequencies. */
+/* What a band of another frequency, and one of another rate, costs a radio that walks its bands. By
+ * half the rate, so that no radio leaves its range of frequencies. */
 static int measure_retuning(const struct doctor *d, struct radio *r)
 {
     struct at_tuning here = {.center_hz = d->center_hz, .ppm = NAN, .gain_db = NAN};
@@ -203,7 +203,9 @@ static int measure_retuning(const struct doctor *d, struct radio *r)
     fast.rate_hz = d->radio.rate_hz;
     slow.rate_hz = d->radio.rate_hz / 2;
     int rc = measure_changes(d, r, "retune", "retune", &beside, &here);
-    return rc < 0 ? rc : measure_changes(d, r, "change_of_rate", "change of rate (to half and back)", &slow, &fast);
+    return rc < 0 ? rc
+                  : measure_changes(d, r, "change_of_rate", "change of rate (to half and back)",
+                                    &slow, &fast);
 }
 
 /* What the driver prints, which may tell why it gives nothing. */

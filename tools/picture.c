@@ -365,7 +365,8 @@ static void draw_frame(struct scene *s)
 
 static cairo_status_t put(void *ctx, const unsigned char *data, unsigned len)
 {
-    return fwrite(data, 1, len, (FILE *)ctx) == len ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
+    return fwrite(data, 1, len, (FILE *)ctx) == len ? CAIRO_STATUS_SUCCESS
+                                                    : CAIRO_STATUS_WRITE_ERROR;
 }
 
 static int save(cairo_surface_t *surface, const char *path, struct at_error *err)
@@ -379,7 +380,9 @@ static int save(cairo_surface_t *surface, const char *path, struct at_error *err
         code = at_newfile_close(&file, status == CAIRO_STATUS_SUCCESS ? 0 : -errno);
     }
     bool ours = status != CAIRO_STATUS_SUCCESS && status != CAIRO_STATUS_WRITE_ERROR;
-    return code == 0 ? 0 : at_error_set(err, code, "%s: cannot be written: %s", path, ours ? cairo_status_to_string(status) : strerror(-code));
+    return code == 0 ? 0
+                     : at_error_set(err, code, "%s: cannot be written: %s", path,
+                                    ours ? cairo_status_to_string(status) : strerror(-code));
 }
 
 int at_picture_write(struct at_picture *p, const char *path, struct at_error *err)

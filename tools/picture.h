@@ -1,5 +1,5 @@
-/* The waterfall of a recording as PNG, emissions boxed and labelled. cairo.h is seen by picture.c alone.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* The waterfall of a recording as PNG, emissions boxed and labelled. cairo.h is seen by picture.c
+ * alone. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_TOOLS_PICTURE_H
 #define AT_TOOLS_PICTURE_H
 
@@ -16,17 +16,18 @@ struct at_picture_box {
 };
 
 struct at_picture {
-    const char *title;             /* borrowed */
+    const char *title; /* borrowed */
     double rate_hz, center_hz;
-    const float *dbfs_hz;          /* (n_rows, n_bins), NAN: no data; borrowed */
+    const float *dbfs_hz; /* (n_rows, n_bins), NAN: no data; borrowed */
     size_t n_rows, n_bins;
     double row_s;
-    double seconds;                /* of the time axis */
-    struct at_picture_box *boxes;  /* (n_boxes); sorted by weight on return */
+    double seconds;               /* of the time axis */
+    struct at_picture_box *boxes; /* (n_boxes); sorted by weight on return */
     size_t n_boxes;
 };
 
-/* Whole or not at all (a temporary file, renamed). 0; -ENOTSUP where built without cairo; -EIO and others. */
+/* Whole or not at all (a temporary file, renamed). 0; -ENOTSUP where built without cairo; -EIO and
+ * others. */
 int at_picture_write(struct at_picture *p, const char *path, struct at_error *err);
 
 #endif

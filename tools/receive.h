@@ -40,14 +40,20 @@ struct at_reception {
          "NAME",                                                                                   \
          "attention backend; $ATTUNE_BACKEND wins, else auto",                                     \
          .choices = "auto,mha,flash,gqa,latent"},                                                  \
-    {                                                                                              \
-        "window", 'w', AT_OPTION_COUNT, offsetof(type, member.window), "TOKENS",                   \
-            "how far the model looks back; else as far as the model was made for", 32, 16384       \
-    },                                                                                             \
+        {"window",                                                                                 \
+         'w',                                                                                      \
+         AT_OPTION_COUNT,                                                                          \
+         offsetof(type, member.window),                                                            \
+         "TOKENS",                                                                                 \
+         "how far the model looks back; else as far as the model was made for",                    \
+         32,                                                                                       \
+         16384},                                                                                   \
     {                                                                                              \
         "blanker", 'n', AT_OPTION_NUMBER, offsetof(type, member.blanker_db), "DB",                 \
-            "noise blanker: take out pulses of up to 0.5 ms that stand so far over the band's running median, 9 to 40; 12 " \
-            "is a good start", AT_BLANKER_MIN_DB, AT_BLANKER_MAX_DB                                                              \
+            "noise blanker: take out pulses of up to 0.5 ms that stand so far over the band's "    \
+            "running median, 9 to 40; 12 "                                                         \
+            "is a good start",                                                                     \
+            AT_BLANKER_MIN_DB, AT_BLANKER_MAX_DB                                                   \
     }
 
 /* Model and classifier. */

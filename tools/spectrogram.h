@@ -16,9 +16,10 @@ void at_spectrogram_destroy(struct at_spectrogram *s);
 /* iq (n, 2) at absolute index; a jump leaves rows without data. */
 void at_spectrogram_push(struct at_spectrogram *s, const float *iq, size_t n, uint64_t index);
 
-/* What was gathered. dbfs_hz (n_rows, n_bins) dBFS/Hz, rising frequency, NAN where nothing came; caller frees it with
- * free(). A row covers row_s seconds. 0, -ENODATA (no row at all) or -ENOMEM. */
-int at_spectrogram_get(const struct at_spectrogram *s, float **ret_dbfs_hz, size_t *ret_rows, size_t *ret_bins,
-                       double *ret_row_s);
+/* What was gathered. dbfs_hz (n_rows, n_bins) dBFS/Hz, rising frequency, NAN where nothing came;
+ * caller frees it with free(). A row covers row_s seconds. 0, -ENODATA (no row at all) or -ENOMEM.
+ */
+int at_spectrogram_get(const struct at_spectrogram *s, float **ret_dbfs_hz, size_t *ret_rows,
+                       size_t *ret_bins, double *ret_row_s);
 
 #endif

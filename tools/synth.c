@@ -195,7 +195,8 @@ static int make_scene(const struct request *q, struct at_scene *ret)
     return 0;
 }
 
-/* What lies beyond the band would come in again at its other side, where the truth does not say it is. */
+/* What lies beyond the band would come in again at its other side, where the truth does not say it
+ * is. */
 static int check_offset(const struct request *q)
 {
     double rate = q->rate_hz > 0 ? q->rate_hz : 1e6;

@@ -89,7 +89,8 @@ static int move_aside(struct at_history *h, const char *why, struct at_error *er
     snprintf(to, sizeof to, "%s.corrupt-%lld", h->path,
              (long long)(at_clock_utc_ns() / AT_NS_PER_S));
     if (rename(h->path, to) < 0)
-        return at_error_set(err, -errno, "%.200s is damaged (%s) and cannot be moved aside: %s; move it away",
+        return at_error_set(err, -errno,
+                            "%.200s is damaged (%s) and cannot be moved aside: %s; move it away",
                             h->path, why, strerror(errno));
     for (int i = 0; i < 2; i++) {
         snprintf(from, sizeof from, "%s%s", h->path, tails[i]);

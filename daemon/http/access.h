@@ -1,5 +1,5 @@
-/* Who may ask for what: Host, Origin, token (bearer, or a browser's password) and its role. Plain data in, plain data out.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* Who may ask for what: Host, Origin, token (bearer, or a browser's password) and its role. Plain
+ * data in, plain data out. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DAEMON_HTTP_ACCESS_H
 #define AT_DAEMON_HTTP_ACCESS_H
 
@@ -30,15 +30,16 @@ int at_access_create(const struct at_access_config *config, struct at_error *err
 void at_access_destroy(struct at_access *a);
 
 /* Whether the request may go on; changes: it alters state and needs the full role, wherever it
- * comes from, and a bearer token. strict: a request from a page of another origin is refused (state, uploads). Else r
- * holds 401 or 403. Looks whether a token file has changed, at most once a second. */
+ * comes from, and a bearer token. strict: a request from a page of another origin is refused
+ * (state, uploads). Else r holds 401 or 403. Looks whether a token file has changed, at most once a
+ * second. */
 bool at_access_check(struct at_access *a, const struct at_guard *g, bool changes, bool strict,
                      struct at_reply *r);
 /* Whether pages of this origin may read answers (CORS). */
 bool at_access_is_cors(const struct at_access *a, const char *origin);
 
-/* One line of 16 to n - 2 characters. key: of the configuration, for messages. Warns where every user can
- * read the file. */
+/* One line of 16 to n - 2 characters. key: of the configuration, for messages. Warns where every
+ * user can read the file. */
 int at_access_read_token(const char *key, const char *path, char *out, size_t n,
                          struct at_error *err);
 

@@ -85,7 +85,8 @@ int at_request_number(const struct at_request *q, const char *key, double min, d
     char *end;
     double value = strtod(text, &end);
     /* Decimal, as JSON has it: strtod() also reads 0x10, inf and what follows blanks. */
-    if (!*text || *end || text[strspn(text, "0123456789+-.eE")] || !(value >= min && value <= max)) {
+    if (!*text || *end || text[strspn(text, "0123456789+-.eE")] ||
+        !(value >= min && value <= max)) {
         at_reply_error(r, 400, "bad_parameter", "%s: give a number from %.15g to %.15g", key, min,
                        max);
         return -EINVAL;

@@ -59,8 +59,9 @@ static int read_upload(const struct at_request *q, struct upload *u, struct at_r
         return -EINVAL;
     }
     if (at_value_lacks_unit(u->center_hz)) {
-        at_reply_error(r, 400, "bad_parameter", "center_hz: %.10g Hz is no centre; in Hz it is %.15g",
-                       u->center_hz, 1e6 * u->center_hz);
+        at_reply_error(r, 400, "bad_parameter",
+                       "center_hz: %.10g Hz is no centre; in Hz it is %.15g", u->center_hz,
+                       1e6 * u->center_hz);
         return -EINVAL;
     }
     size_t size = at_iq_format_size(u->format);
@@ -158,8 +159,7 @@ static int body_number(const json_t *body, const char *key, double min, double m
         return 0;
     double value = json_number_value(v);
     if (!json_is_number(v) || !(value >= min && value <= max)) {
-        at_reply_error(r, 400, "bad_body", "%s: give a number from %.15g to %.15g", key, min,
-                       max);
+        at_reply_error(r, 400, "bad_body", "%s: give a number from %.15g to %.15g", key, min, max);
         return -EINVAL;
     }
     *ret = value;

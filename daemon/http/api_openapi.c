@@ -105,11 +105,11 @@ static json_t *operation_json(const struct at_route *route)
 /* Who may ask (daemon/http/access.c). */
 static json_t *schemes_json(void)
 {
-    return json_pack(
-        "{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "bearer", "type", "http", "scheme", "bearer",
-        "description", "A token: needed off loopback, and for what changes something everywhere",
-        "basic", "type", "http", "scheme", "basic", "description",
-        "A browser's login: a token as password, any name; it may only read");
+    return json_pack("{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "bearer", "type", "http", "scheme",
+                     "bearer", "description",
+                     "A token: needed off loopback, and for what changes something everywhere",
+                     "basic", "type", "http", "scheme", "basic", "description",
+                     "A browser's login: a token as password, any name; it may only read");
 }
 
 void at_api_openapi(const struct at_api *api, const struct at_request *q, struct at_reply *r)
@@ -118,14 +118,12 @@ void at_api_openapi(const struct at_api *api, const struct at_request *q, struct
     json_t *paths = json_object();
     for (size_t i = 0; i < at_routes_n; i++)
         json_object_set_new(paths, at_routes[i].path, operation_json(&at_routes[i]));
-    json_t *root =
-        json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:o, s:[{}, {s:[]}, {s:[]}], s:{s:o, s:o}}",
-                  "openapi", "3.1.0", "info", "title", "attuned", "version", AT_VERSION,
-                  "description",
-                  "Live radio classification: radios, emissions, decisions, backends.", "license",
-                  "name", "GPL-3.0-or-later", "paths", paths, "security", "bearer", "basic",
-                  "components", "schemas",
-                  json_loadb((const char *)schemas->data, schemas->n, 0, NULL), "securitySchemes",
-                  schemes_json());
+    json_t *root = json_pack(
+        "{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:o, s:[{}, {s:[]}, {s:[]}], s:{s:o, s:o}}", "openapi",
+        "3.1.0", "info", "title", "attuned", "version", AT_VERSION, "description",
+        "Live radio classification: radios, emissions, decisions, backends.", "license", "name",
+        "GPL-3.0-or-later", "paths", paths, "security", "bearer", "basic", "components", "schemas",
+        json_loadb((const char *)schemas->data, schemas->n, 0, NULL), "securitySchemes",
+        schemes_json());
     at_reply_json(r, 200, root);
 }

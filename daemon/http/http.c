@@ -476,7 +476,8 @@ static void on_library_log(void *ctx, const char *format, va_list ap)
     at_log(AT_LOG_DEBUG, NULL, "http library: %s", text);
 }
 
-/* The library says no more than that it does not start: one that serves nobody tells what is TLS's. */
+/* The library says no more than that it does not start: one that serves nobody tells what is TLS's.
+ */
 int at_http_check_tls(const char *cert, const char *key, struct at_error *err)
 {
     struct MHD_Daemon *d = MHD_start_daemon(
@@ -484,9 +485,10 @@ int at_http_check_tls(const char *cert, const char *key, struct at_error *err)
         MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_HTTPS_MEM_CERT, cert,
         MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_END);
     if (!d)
-        return at_error_set(err, -EINVAL,
-                            "http.tls: cert and key are no pair; `openssl x509 -noout -in CERT` and "
-                            "`openssl pkey -noout -in KEY` show whether each is PEM");
+        return at_error_set(
+            err, -EINVAL,
+            "http.tls: cert and key are no pair; `openssl x509 -noout -in CERT` and "
+            "`openssl pkey -noout -in KEY` show whether each is PEM");
     MHD_stop_daemon(d);
     return 0;
 }

@@ -5,17 +5,17 @@
 
 #include "daemon/http/api.h"
 
-#define TEXT     "{\"type\":\"string\"}"
-#define TIME     "{\"type\":\"string\",\"format\":\"date-time\"}"
-#define COUNT    "{\"type\":\"integer\",\"minimum\":1,\"maximum\":500}"
-#define CURSOR   "{\"type\":\"integer\",\"minimum\":1}"
-#define SEQ      "{\"type\":\"integer\",\"minimum\":0}"
-#define NUMBER   "{\"type\":\"number\"}"
-#define STATE    "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
-#define JSON     "application/json"
-#define BINARY   "application/octet-stream"
+#define TEXT   "{\"type\":\"string\"}"
+#define TIME   "{\"type\":\"string\",\"format\":\"date-time\"}"
+#define COUNT  "{\"type\":\"integer\",\"minimum\":1,\"maximum\":500}"
+#define CURSOR "{\"type\":\"integer\",\"minimum\":1}"
+#define SEQ    "{\"type\":\"integer\",\"minimum\":0}"
+#define NUMBER "{\"type\":\"number\"}"
+#define STATE  "{\"type\":\"string\",\"enum\":[\"active\",\"ended\"]}"
+#define JSON   "application/json"
+#define BINARY "application/octet-stream"
 #define DATATYPE                                                                                   \
-    "{\"type\":\"string\",\"enum\":[\"cu8\",\"ci8\",\"ci16_le\",\"ci32_le\",\"cf32_le\",\"cs8\","               \
+    "{\"type\":\"string\",\"enum\":[\"cu8\",\"ci8\",\"ci16_le\",\"ci32_le\",\"cf32_le\",\"cs8\","  \
     "\"cs16\",\"cs24\",\"cs32\",\"cf32\"]}"
 
 #define FORMAT_PARAM                                                                               \

@@ -253,9 +253,11 @@ void at_selector_choose(const struct at_candidate *candidates, size_t n,
         snprintf(ret->reason, sizeof ret->reason, "%.15s cannot run; %.60s", in->forced, why);
 }
 
-bool at_selector_may_change(struct at_selector_hold *h, int now, int wanted, bool fits, double now_s)
+bool at_selector_may_change(struct at_selector_hold *h, int now, int wanted, bool fits,
+                            double now_s)
 {
-    if (fits && h->begun && (now_s - h->changed_s < AT_SELECTOR_HOLD_S || now_s < h->of[wanted].until_s))
+    if (fits && h->begun &&
+        (now_s - h->changed_s < AT_SELECTOR_HOLD_S || now_s < h->of[wanted].until_s))
         return false;
     if (!fits) {
         double stayed_s = now_s - h->of[now].entered_s, hold_s = h->of[now].hold_s;

@@ -8,9 +8,9 @@
 
 /* The variants that kernels are compiled for; x86-64 psABI levels. */
 enum at_cpu_level {
-    AT_CPU_GENERIC = 1u << 0, /* the baseline of the architecture (x86-64-v2, or plain C) */
-    AT_CPU_X86_V3 = 1u << 1,  /* AVX2, FMA */
-    AT_CPU_X86_V4 = 1u << 2,  /* AVX-512 F, BW, CD, DQ, VL */
+    AT_CPU_GENERIC = 1u << 0,  /* the baseline of the architecture (x86-64-v2, or plain C) */
+    AT_CPU_X86_V3 = 1u << 1,   /* AVX2, FMA */
+    AT_CPU_X86_V4 = 1u << 2,   /* AVX-512 F, BW, CD, DQ, VL */
     AT_CPU_X86_BF16 = 1u << 3, /* v4 with AVX512_BF16 */
     AT_CPU_NEON = 1u << 4,
     AT_CPU_X86_AMX = 1u << 5, /* that with AMX tiles of bf16, which the kernel lets us use */
@@ -32,10 +32,12 @@ const char *at_cpu_level_name(enum at_cpu_level level);
 void at_cpu_model(char *out, size_t n);
 /* Denormals off for the calling thread (FTZ and DAZ): a run of zeros must not slow the FFT. */
 void at_cpu_flush_denormals(void);
-/* Short turns of the processor for the calling thread, whose niceness stays: where it wakes it need not wait until the
- * longer turn of a less urgent one is over. 0, or a negative errno: Linux before 6.12 knows of no turns and says 0. */
+/* Short turns of the processor for the calling thread, whose niceness stays: where it wakes it need
+ * not wait until the longer turn of a less urgent one is over. 0, or a negative errno: Linux
+ * before 6.12 knows of no turns and says 0. */
 int at_cpu_short_turns(void);
-/* Inside a loop that waits for another thread: leaves the core's units to its neighbour. RT-safe. */
+/* Inside a loop that waits for another thread: leaves the core's units to its neighbour. RT-safe.
+ */
 void at_cpu_relax(void);
 
 #endif

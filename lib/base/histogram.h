@@ -6,9 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AT_HISTOGRAM_LOW     1e-3 /* smallest value told apart; whatever unit, ms here: 1 us */
-#define AT_HISTOGRAM_BUCKETS 1048 /* up to 1e6, ms: 1000 s; beyond either end counts at that end   \
-                                   */
+#define AT_HISTOGRAM_LOW 1e-3 /* smallest value told apart; whatever unit, ms here: 1 us */
+#define AT_HISTOGRAM_BUCKETS                                                                       \
+    1048 /* up to 1e6, ms: 1000 s; beyond either end counts at that end                            \
+          */
 
 /* Zero-initialised is empty. */
 struct at_histogram {

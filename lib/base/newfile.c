@@ -10,7 +10,8 @@
 static int create(const char *part)
 {
     int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, fd = open(part, flags, 0666);
-    if (fd < 0 && errno == EEXIST && unlink(part) == 0) /* of a process with our number that is gone */
+    if (fd < 0 && errno == EEXIST &&
+        unlink(part) == 0) /* of a process with our number that is gone */
         fd = open(part, flags, 0666);
     return fd;
 }
@@ -20,7 +21,8 @@ int at_newfile_open(struct at_newfile *n, const char *path)
     static atomic_uint count;
     if ((size_t)snprintf(n->path, sizeof n->path, "%s", path) >= sizeof n->path)
         return -ENAMETOOLONG;
-    snprintf(n->part, sizeof n->part, "%s.%ld-%u.part", n->path, (long)getpid(), atomic_fetch_add(&count, 1));
+    snprintf(n->part, sizeof n->part, "%s.%ld-%u.part", n->path, (long)getpid(),
+             atomic_fetch_add(&count, 1));
     int fd = create(n->part);
     if (fd < 0)
         return -errno;

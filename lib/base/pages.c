@@ -15,14 +15,16 @@
 void at_pages_bring(void *p, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    unsigned char *from = (unsigned char *)p + (page - (uintptr_t)p % page) % page, *end = (unsigned char *)p + size;
+    unsigned char *from = (unsigned char *)p + (page - (uintptr_t)p % page) % page,
+                  *end = (unsigned char *)p + size;
     if (size < 2 * page)
         return;
     size_t n = (size_t)(end - from) / page * page;
     madvise(from, n, MADV_HUGEPAGE);
     if (madvise(from, n, MADV_POPULATE_WRITE))
         return;
-    madvise(from, n, MADV_COLLAPSE); /* shared memory is not given large pages where it is first used */
+    madvise(from, n,
+            MADV_COLLAPSE); /* shared memory is not given large pages where it is first used */
     for (size_t i = 0; i < n; i += page) /* where the host has its own tables of pages */
         (void)*(volatile unsigned char *)(from + i);
 }
@@ -31,7 +33,8 @@ void *at_pages_map(int fd, size_t size)
 {
     if (size > SIZE_MAX - AT_PAGES_LARGE)
         return NULL;
-    unsigned char *room = mmap(NULL, size + AT_PAGES_LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *room = mmap(NULL, size + AT_PAGES_LARGE, PROT_NONE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED)
         return NULL;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

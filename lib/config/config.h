@@ -70,9 +70,9 @@ struct at_config_radio {
     bool bias_tee;
     char settings[256]; /* "key=value,...", or empty */
     uint32_t channel;
-    char pace[8];   /* of a file: "real" or "fast" */
-    char format[8]; /* of a file: "auto", "cu8", "cs8", "cs16", "cs24", "cs32", "cf32" */
-    bool loop;      /* of a file: begin again at its end */
+    char pace[8];    /* of a file: "real" or "fast" */
+    char format[8];  /* of a file: "auto", "cu8", "cs8", "cs16", "cs24", "cs32", "cf32" */
+    bool loop;       /* of a file: begin again at its end */
     double settle_s; /* dropped behind each change of band */
     struct at_config_band bands[AT_CONFIG_MAX_BANDS];
     uint32_t n_bands; /* at least 1; several are visited in turn, none of a file */
@@ -145,7 +145,8 @@ int at_config_load(const char *path, struct at_error *err, struct at_config **re
 void at_config_destroy(struct at_config *config); /* NULL is fine */
 
 /* Every model's path once, model.path first. Returns how many there are. Any thread. */
-size_t at_config_models(const struct at_config *config, const char *ret_paths[AT_CONFIG_MAX_MODELS]);
+size_t at_config_models(const struct at_config *config,
+                        const char *ret_paths[AT_CONFIG_MAX_MODELS]);
 
 /* Writes the configuration in force as YAML that loads to the same struct. 0 or -EIO. */
 int at_config_print(const struct at_config *config, FILE *out);

@@ -273,7 +273,8 @@ static int finish_band(struct loader *l, struct at_config_radio *r, uint32_t i, 
     if (b->blanker_db > 0 && b->blanker_db < AT_BLANKER_MIN_DB)
         return fail_at(at, err,
                        at_error_set(err, -EINVAL,
-                                    "radios[].bands[].blanker: %g dB would take noise itself for pulses; choose 9 to 40, or 0 for none",
+                                    "radios[].bands[].blanker: %g dB would take noise itself for "
+                                    "pulses; choose 9 to 40, or 0 for none",
                                     b->blanker_db));
     return 0;
 }

@@ -214,8 +214,8 @@ static struct follower *best(struct catcher *c, const struct at_place *p)
     return found;
 }
 
-/* What was opened by hand is not wanted where the detector has made up its mind since, which it does at a scene's end:
- * its tokens come first. */
+/* What was opened by hand is not wanted where the detector has made up its mind since, which it
+ * does at a scene's end: its tokens come first. */
 static size_t on_room(void *ctx, uint64_t id)
 {
     struct catcher *c = ctx;

@@ -19,7 +19,7 @@
 #define PLAIN_ON_BIN 0.4  /* of them on a bin of the long spectra */
 #define FILTERED     0.1  /* share of the scenes of which only a channel's width is let through */
 #define CLIPS_DBFS   (-3.0) /* a level from which on samples may be clipped */
-#define WORTH        24   /* tokens that a filled-in emitter should bring at least */
+#define WORTH        24     /* tokens that a filled-in emitter should bring at least */
 
 /* Rates that radios and recordings really have; the generator stays near them most of the time. */
 static const double common_rates_hz[] = {

@@ -19,9 +19,10 @@ struct at_aside {
     pthread_cond_t more, done;
     void (*part)(void *ctx, size_t i);
     void *ctx;
-    _Alignas(64) _Atomic uint64_t left; /* parts not taken: the first, and one past the last << 32 */
-    _Alignas(64) atomic_size_t helped;  /* parts that the thread has done */
-    atomic_bool asleep, waiting;        /* the thread; the owner */
+    _Alignas(
+        64) _Atomic uint64_t left;     /* parts not taken: the first, and one past the last << 32 */
+    _Alignas(64) atomic_size_t helped; /* parts that the thread has done */
+    atomic_bool asleep, waiting;       /* the thread; the owner */
     atomic_bool stop;
 };
 

@@ -55,10 +55,13 @@ static int bad_config(const struct at_band_config *c, struct at_error *err)
     if (!(c->rate_hz >= AT_RATE_MIN_HZ && c->rate_hz <= AT_RATE_MAX_HZ))
         return at_error_set(err, -EINVAL, "rate %g Hz: must lie between 8 kHz and 61.44 MHz",
                             c->rate_hz);
-    if (c->blanker_db != 0 && !(c->blanker_db >= AT_BLANKER_MIN_DB && c->blanker_db <= AT_BLANKER_MAX_DB))
-        return at_error_set(err, -EINVAL, "blanker %g dB: must lie between 9 and 40, or be 0", c->blanker_db);
+    if (c->blanker_db != 0 &&
+        !(c->blanker_db >= AT_BLANKER_MIN_DB && c->blanker_db <= AT_BLANKER_MAX_DB))
+        return at_error_set(err, -EINVAL, "blanker %g dB: must lie between 9 and 40, or be 0",
+                            c->blanker_db);
     if (c->n_bins < 32 || c->n_bins > 512 || (c->n_bins & (c->n_bins - 1)))
-        return at_error_set(err, -EINVAL, "n_bins %u: must be a power of two, 32 to 512", c->n_bins);
+        return at_error_set(err, -EINVAL, "n_bins %u: must be a power of two, 32 to 512",
+                            c->n_bins);
     if (!(c->lookback_s >= 0 && c->lookback_s <= 60) || !(c->hang_s >= 0) ||
         !(c->false_per_hour >= 0) || !(c->min_duration_s >= 0) || !(c->waterfall_rate >= 0) ||
         c->max_emissions > 1u << 16)
@@ -101,8 +104,8 @@ static unsigned blocks_kept(const struct at_band *b)
     double rate = b->config.rate_hz, wanted = b->config.lookback_s;
     double room =
         KEEP_BYTES / (2 * sizeof(float) * 2 * rate); /* each sample stands in two blocks */
-    double decide =
-        AT_EMISSIONS_LATEST_S + 2.0 * b->view.epoch / rate; /* what the detector takes to make up its mind */
+    double decide = AT_EMISSIONS_LATEST_S +
+                    2.0 * b->view.epoch / rate; /* what the detector takes to make up its mind */
     wanted = fmax(fmax(wanted, fmin(room, 2)), decide) + b->view.epoch / rate;
     return (unsigned)(wanted * rate / (b->view.n_block / 2)) + 4;
 }
@@ -142,8 +145,7 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     const struct at_band_config *c = &b->config;
     int ret = at_view_init(&b->view, b->mem, c, TOGETHER);
     if (ret == 0)
-        ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b),
-                             b->view.ahead);
+        ret = at_blocks_init(&b->blocks, b->mem, b->view.n_block, blocks_kept(b), b->view.ahead);
     if (ret == 0 && c->blanker_db > 0)
         ret = at_blanker_init(&b->blanker, b->mem, c->rate_hz, c->blanker_db);
     if (ret == 0 && !c->passing)
@@ -155,7 +157,8 @@ static int take_parts(struct at_band *b, const struct at_band_config *config)
     if (ret == 0)
         ret = at_repeat_init(&b->repeat, b->mem, c->rate_hz, b->view.n_slow);
     if (ret == 0)
-        ret = at_waterfall_init(&b->waterfall, b->mem, c->rate_hz, c->waterfall_bins, c->waterfall_rate, b->view.n_slow);
+        ret = at_waterfall_init(&b->waterfall, b->mem, c->rate_hz, c->waterfall_bins,
+                                c->waterfall_rate, b->view.n_slow);
     if (ret == 0)
         at_band_set_assumed_floor(b, c->assumed_floor_dbfs_hz);
     if (ret == 0)
@@ -232,10 +235,12 @@ static void share(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, 
     at_aside_parts(b->view.aside, part, part_ctx, n);
 }
 
-static void mirror(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add)
+static void mirror(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, double f_hi_hz,
+                   struct at_mirror *add)
 {
     struct at_band *b = ctx;
-    at_mirror_add(&b->blocks, b->view.index - b->view.stretch, b->config.rate_hz, carrier, f_mid_hz, f_lo_hz, f_hi_hz, add);
+    at_mirror_add(&b->blocks, b->view.index - b->view.stretch, b->config.rate_hz, carrier, f_mid_hz,
+                  f_lo_hz, f_hi_hz, add);
 }
 
 struct search {
@@ -301,7 +306,10 @@ static int end_epoch(struct at_band *b, bool last)
     at_waterfall_run(&b->waterfall, &e, &b->sink, &b->stats, b->floor.median, last);
     at_view_next(v);
     if (ret == 0)
-        ret = at_emissions_settle(&b->emissions, b->next, !last ? AT_GOES_ON : b->paused ? AT_PAUSES : AT_ENDS);
+        ret = at_emissions_settle(&b->emissions, b->next,
+                                  !last       ? AT_GOES_ON
+                                  : b->paused ? AT_PAUSES
+                                              : AT_ENDS);
     b->stats.active = at_emissions_active(&b->emissions);
     return ret;
 }
@@ -358,8 +366,8 @@ static void look(struct at_band *b, size_t i)
     at_view_look(&b->view, i);
 }
 
-/* A pair, then what is to be looked at of about the same samples, then the next: they are written for the first of
- * these and stand in the cache for the others. */
+/* A pair, then what is to be looked at of about the same samples, then the next: they are written
+ * for the first of these and stand in the cache for the others. */
 static void make_part(void *ctx, size_t i)
 {
     const struct making *m = ctx;
@@ -457,7 +465,8 @@ int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint
         if (ret < 0)
             return ret;
     }
-    return b->blanker.ratio > 0 ? at_blanker_push(&b->blanker, input, n) : at_gate_push(&b->gate, input, n);
+    return b->blanker.ratio > 0 ? at_blanker_push(&b->blanker, input, n)
+                                : at_gate_push(&b->gate, input, n);
 }
 
 static void write_floats(const void *ctx, size_t from, size_t n, float *iq)

@@ -26,15 +26,18 @@ struct at_band_config {
     double assumed_floor_dbfs_hz; /* of the converter, where no noise is to be seen */
     double hang_s;                /* silence that ends an emission; 0: 0.5 s */
     double min_duration_s;        /* 0: as short as the detector sees */
-    double blanker_db; /* pulses so far over the running median of the power are taken out (blanker.h), 9 .. 40; 0: none */
+    double blanker_db;    /* pulses so far over the running median of the power are taken out
+                             (blanker.h), 9 .. 40; 0: none */
     const double *ignore; /* (n_ignore, 2) f_lo, f_hi in baseband Hz, borrowed during create */
     size_t n_ignore;
     unsigned waterfall_bins; /* bins of a row; 0: 512 */
     double waterfall_rate;   /* rows a second; 0: 10 */
-    bool passing; /* one of many that live for seconds: memory is not brought in before it is used, which costs more */
-    bool rest_when_full; /* what the sink has no room for is not made; it counts as skipped, by the emission's duty */
-    bool aside; /* short spectra in a thread of the band's own: for wide bands; the same results, but that the full rest
-                 * from push to push, not from block to block */
+    bool passing; /* one of many that live for seconds: memory is not brought in before it is used,
+                     which costs more */
+    bool rest_when_full; /* what the sink has no room for is not made; it counts as skipped, by the
+                            emission's duty */
+    bool aside; /* short spectra in a thread of the band's own: for wide bands; the same results,
+                 * but that the full rest from push to push, not from block to block */
 };
 
 enum at_token_flags {
@@ -77,13 +80,15 @@ struct at_band_stats {
     unsigned active;
     float floor_dbfs_hz, occupancy;
     enum at_floor_source floor_source;
-    unsigned n_artefacts; /* DC spike, images, clipping products, pulses now told apart and not reported */
+    unsigned n_artefacts; /* DC spike, images, clipping products, pulses now told apart and not
+                             reported */
     uint64_t samples_blanked, pulses_blanked; /* that the noise blanker took out, of `samples` */
 };
 
 /* Samples that somebody has in another form. */
 struct at_input {
-    /* Writes samples [from, from + n) of those there are to iq (n, 2), full scale 1. Any thread, several at once. */
+    /* Writes samples [from, from + n) of those there are to iq (n, 2), full scale 1. Any thread,
+     * several at once. */
     void (*write)(const void *ctx, size_t from, size_t n, float *iq);
     const void *ctx;
 };
@@ -102,10 +107,10 @@ int at_band_push(struct at_band *b, const float *iq, size_t n, uint64_t index);
 /* The same of samples that are made where they are wanted. */
 int at_band_take(struct at_band *b, const struct at_input *input, size_t n, uint64_t index);
 
-/* The radio goes elsewhere for a while: decides what is still undecided of what has come, as far as it is sure; emissions
- * live on. The next push, whenever it comes, goes on with the floor as it is and the emissions as they were: those that
- * are still there keep their ids, in a new run and with `gap`; those that are not end after their hang time, where they
- * were last seen. 0 or -ENOMEM. */
+/* The radio goes elsewhere for a while: decides what is still undecided of what has come, as far as
+ * it is sure; emissions live on. The next push, whenever it comes, goes on with the floor as it is
+ * and the emissions as they were: those that are still there keep their ids, in a new run and with
+ * `gap`; those that are not end after their hang time, where they were last seen. 0 or -ENOMEM. */
 int at_band_pause(struct at_band *b);
 
 /* Quantisation noise of the converter (dBFS/Hz at the band's rate), where it is known only when the

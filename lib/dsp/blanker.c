@@ -7,23 +7,29 @@
 
 #define ORDER    AT_BLANKER_ORDER
 #define CONTEXT  AT_BLANKER_CONTEXT
-#define SLICE    4096  /* samples taken at once */
-#define SHORTEST 48    /* samples that a pulse may last at low rates: filters ring */
-#define SETTLE   256   /* samples from which the median is known */
-#define MEDIAN_S 0.01  /* it follows so fast */
-#define EDGE     6.0   /* times the median: a pulse's rise and decay reach as far as this (1.6 % of noise does) */
-#define HOLE     4     /* samples below that within a pulse */
-#define TAIL     8     /* samples beside it whose mean, each counted up to EDGE, tells what a filter's ringing leaves ... */
-#define GUARD    1     /* samples more on either side: a pulse's first and last may be weak */
-#define RINGS    2.5   /* ... by so many times the median (2 % of noise does) */
-#define LEARN_S  2e-3  /* a prediction serves for so long */
-#define CARRIED  128   /* samples carried on from either side; the middle of a longer pulse is left empty */
-#define CREDIT_S 0.1   /* over which the share of what is taken out counts */
+#define SLICE    4096 /* samples taken at once */
+#define SHORTEST 48   /* samples that a pulse may last at low rates: filters ring */
+#define SETTLE   256  /* samples from which the median is known */
+#define MEDIAN_S 0.01 /* it follows so fast */
+#define EDGE                                                                                       \
+    6.0 /* times the median: a pulse's rise and decay reach as far as this (1.6 % of noise does)   \
+         */
+#define HOLE 4 /* samples below that within a pulse */
+#define TAIL                                                                                       \
+    8 /* samples beside it whose mean, each counted up to EDGE, tells what a filter's ringing      \
+         leaves ... */
+#define GUARD   1    /* samples more on either side: a pulse's first and last may be weak */
+#define RINGS   2.5  /* ... by so many times the median (2 % of noise does) */
+#define LEARN_S 2e-3 /* a prediction serves for so long */
+#define CARRIED                                                                                    \
+    128 /* samples carried on from either side; the middle of a longer pulse is left empty */
+#define CREDIT_S 0.1 /* over which the share of what is taken out counts */
 
 int at_blanker_init(struct at_blanker *b, struct at_mem *mem, double rate_hz, double threshold_db)
 {
     size_t longest = (size_t)ceil(AT_BLANKER_LONGEST * rate_hz);
-    *b = (struct at_blanker){.mem = mem, .ratio = pow(10, threshold_db / 10), .take = b->take, .ctx = b->ctx};
+    *b = (struct at_blanker){
+        .mem = mem, .ratio = pow(10, threshold_db / 10), .take = b->take, .ctx = b->ctx};
     b->slowest = fmin(1.0 / 512, 1 / (MEDIAN_S * rate_hz));
     b->longest = longest > SHORTEST ? longest : SHORTEST;
     b->most_credit = fmax(AT_BLANKER_SHARE * CREDIT_S * rate_hz, (double)b->longest);
@@ -72,19 +78,20 @@ static double power_at(const struct at_blanker *b, size_t i)
 
 /* ---- what goes on under a pulse ---- */
 
-/* Burg's method over the CONTEXT samples x (n, 2) before the pulse: f and g are the errors of prediction forwards and
- * backwards (Marple 1987, ch. 8). Always stable. */
+/* Burg's method over the CONTEXT samples x (n, 2) before the pulse: f and g are the errors of
+ * prediction forwards and backwards (Marple 1987, ch. 8). Always stable. */
 static void learn(struct at_blanker *b, const float *x, size_t n)
 {
     float *f = b->work, *g = b->work + 2 * (size_t)CONTEXT;
-    double (*a)[2] = b->a;
+    double(*a)[2] = b->a;
     memcpy(f, x, 2 * n * sizeof *f);
     memcpy(g, x, 2 * n * sizeof *g);
     memset(b->a, 0, sizeof b->a);
     for (size_t m = 0; m < ORDER && 2 * m < n; m++) {
         double re = 0, im = 0, all = 0;
         for (size_t k = m + 1; k < n; k++) {
-            double fr = (double)f[2 * k], fi = (double)f[2 * k + 1], gr = (double)g[2 * k - 2], gi = (double)g[2 * k - 1];
+            double fr = (double)f[2 * k], fi = (double)f[2 * k + 1], gr = (double)g[2 * k - 2],
+                   gi = (double)g[2 * k - 1];
             re += fr * gr + fi * gi;
             im += fi * gr - fr * gi;
             all += fr * fr + fi * fi + gr * gr + gi * gi;
@@ -93,7 +100,8 @@ static void learn(struct at_blanker *b, const float *x, size_t n)
             return;
         double kr = 2 * re / all, ki = 2 * im / all;
         for (size_t k = n - 1; k > m; k--) {
-            double fr = (double)f[2 * k], fi = (double)f[2 * k + 1], gr = (double)g[2 * k - 2], gi = (double)g[2 * k - 1];
+            double fr = (double)f[2 * k], fi = (double)f[2 * k + 1], gr = (double)g[2 * k - 2],
+                   gi = (double)g[2 * k - 1];
             f[2 * k] = (float)(fr - kr * gr + ki * gi);
             f[2 * k + 1] = (float)(fi - kr * gi - ki * gr);
             g[2 * k] = (float)(gr - kr * fr - ki * fi);
@@ -123,7 +131,8 @@ static void predict(const struct at_blanker *b, const float *x, int way, double 
     }
 }
 
-/* Carries on what lies on both sides of samples [from, to), the one fading into the other. after: clean samples behind. */
+/* Carries on what lies on both sides of samples [from, to), the one fading into the other. after:
+ * clean samples behind. */
 static void carry_on(struct at_blanker *b, size_t from, size_t to, size_t after)
 {
     size_t m = to - from, before = from < CONTEXT ? from : CONTEXT;
@@ -202,7 +211,8 @@ static void follow(struct at_blanker *b, double power)
     double young = 1 / (8 + (double)b->age / 8), step = young > b->slowest ? young : b->slowest;
     if (b->age == 0)
         b->median = power;
-    double median = b->median * (1 + copysign(step, power - b->median)), credit = b->credit + AT_BLANKER_SHARE;
+    double median = b->median * (1 + copysign(step, power - b->median)),
+           credit = b->credit + AT_BLANKER_SHARE;
     b->median = median > 1e-30 ? median : 1e-30;
     b->age++;
     b->credit = credit < b->most_credit ? credit : b->most_credit;

@@ -1,4 +1,5 @@
-/* The detector's part of loops.c, which alone includes this. SPDX-License-Identifier: GPL-3.0-or-later */
+/* The detector's part of loops.c, which alone includes this. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
 #ifndef AT_DSP_BOXES_TMPL_H
 #define AT_DSP_BOXES_TMPL_H
 
@@ -30,7 +31,8 @@ static inline float of_bits(int32_t bits)
 }
 
 /* box = mean of last and block, which becomes last. Returns the highest. */
-static inline int32_t pair(float *restrict last, const float *restrict block, unsigned n, float *restrict box)
+static inline int32_t pair(float *restrict last, const float *restrict block, unsigned n,
+                           float *restrict box)
 {
     int32_t top = 0;
     for (size_t k = 0; k < n; k++) {
@@ -64,7 +66,8 @@ static void above(const float *restrict x, unsigned n, float limit, uint8_t *res
     }
 }
 
-static void leave(const uint8_t *restrict hit, unsigned n, float *restrict mask, float *restrict weight)
+static void leave(const uint8_t *restrict hit, unsigned n, float *restrict mask,
+                  float *restrict weight)
 {
     for (size_t k = 0; k < n; k++) {
         mask[k] = hit[k] ? 0 : mask[k];
@@ -122,7 +125,8 @@ static void widen(const uint8_t *restrict from, unsigned n, uint8_t *restrict to
 }
 
 /* Marks the bins of cells (n / per) with a flag; scratch (n). */
-static void mark_bins(const uint8_t *flag, unsigned n, unsigned per, uint8_t *scratch, uint8_t *restrict hit)
+static void mark_bins(const uint8_t *flag, unsigned n, unsigned per, uint8_t *scratch,
+                      uint8_t *restrict hit)
 {
     for (unsigned h = per; h > 2; h /= 2) {
         unsigned count = n / h;
@@ -143,8 +147,8 @@ static void join(const float *restrict from, unsigned n, float *restrict to)
 }
 
 /* A few at a time: what they become stays in the fastest cache. */
-static inline int32_t gather_some(const float *restrict x, const float *restrict y, unsigned m, unsigned per,
-                                  float *restrict out)
+static inline int32_t gather_some(const float *restrict x, const float *restrict y, unsigned m,
+                                  unsigned per, float *restrict out)
 {
     float some[PIECE], sums[PIECE / 2], *from = some, *to = sums;
     float *restrict product = per == 1 ? out : some;
@@ -166,7 +170,8 @@ static float gather(const float *restrict x, const float *restrict y, unsigned n
 {
     int32_t top = 0;
     for (unsigned at = 0; at < n; at += PIECE) {
-        int32_t some = gather_some(x + at, y + at, n - at < PIECE ? n - at : PIECE, per, out + at / per);
+        int32_t some =
+            gather_some(x + at, y + at, n - at < PIECE ? n - at : PIECE, per, out + at / per);
         top = some > top ? some : top;
     }
     return of_bits(top);

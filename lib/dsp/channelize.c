@@ -12,8 +12,8 @@
 #define TAPS        65   /* at the channel rate */
 #define CUTOFF      0.46 /* -6 dB point in channel rates */
 #define ATTENUATION 72.0
-#define LINE        32   /* blocks after which the delay line, far longer than one, is moved */
-#define SOME        32   /* values on the stack */
+#define LINE        32  /* blocks after which the delay line, far longer than one, is moved */
+#define SOME        32  /* values on the stack */
 #define MIN_INVERSE 128 /* so that TAPS fit into half of it */
 
 struct at_channel {
@@ -127,9 +127,8 @@ int at_channel_create(struct at_mem *mem, const struct at_channel_shape *shape, 
     if (shape->decimation > 1) {
         c->n_taps = (TAPS - 1) * shape->decimation + 1;
         c->taps = at_mem_array(mem, AT_MEM_IQ, c->n_taps, sizeof(float));
-        c->line =
-            at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + LINE * c->half) * 2,
-                         sizeof(float));
+        c->line = at_mem_array(mem, AT_MEM_IQ, (size_t)(c->n_taps - 1 + LINE * c->half) * 2,
+                               sizeof(float));
         c->pairs = at_mem_array(mem, AT_MEM_IQ, (size_t)c->n_taps * 2, sizeof(float));
         c->fine = at_mem_array(mem, AT_MEM_IQ, (size_t)c->half * 4, sizeof(float));
         if (!c->taps || !c->line || !c->pairs || !c->fine)
@@ -178,7 +177,8 @@ unsigned at_channel_lag(const struct at_channel *c)
 }
 
 /* The channel's bins times the filter. A shift by k bins turns by exp(-2 pi i k t / N) with t the
- * block's first sample; taken exactly by integers. The fine shift by that of the first sample kept. */
+ * block's first sample; taken exactly by integers. The fine shift by that of the first sample kept.
+ */
 static void cut_bins(struct at_channel *c, const float *spec, uint64_t seq, const float *dc)
 {
     unsigned n_block = c->shape.n_block, mask = n_block - 1, n = c->n;
@@ -216,7 +216,8 @@ void at_channel_run(struct at_channel *c, const float *spec, uint64_t seq, const
     if (c->shape.decimation > 1) {
         float *line = c->line + 2 * (size_t)c->at * c->half, *next = line + 2 * (size_t)c->half;
         /* cut_bins() turned it to where the block begins */
-        c->loops->turn(x, c->fine, c->fine + 2 * (size_t)c->half, c->half, line + 2 * (size_t)(c->n_taps - 1));
+        c->loops->turn(x, c->fine, c->fine + 2 * (size_t)c->half, c->half,
+                       line + 2 * (size_t)(c->n_taps - 1));
         c->loops->decimate(line, c->pairs, c->n_taps, c->shape.decimation,
                            c->half / c->shape.decimation, out);
         if (++c->at == LINE) {

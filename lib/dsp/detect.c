@@ -21,8 +21,8 @@
 #define STEADY            2.0   /* 3 dB over the floor in any few rows: it is there all along */
 #define FEW_ROWS          4     /* in so many rows: it may be a burst */
 #define RISE              6.0f /* beyond them a new peak must rise by this much to be another region */
-#define SPACING           0.15 /* of a region's width: how far apart the lobes of its skirts are */
-#define LOBES             0.3  /* or of the way from its edge */
+#define SPACING           0.15  /* of a region's width: how far apart the lobes of its skirts are */
+#define LOBES             0.3   /* or of the way from its edge */
 #define EVEN              10.0f /* 10 dB: and on both sides as high */
 
 /* Boxes are tried narrow ones first; what they found is left out of the wider ones of a later pass.
@@ -98,8 +98,9 @@ static unsigned cell_of(unsigned pass)
     return passes[pass].least > 1 ? passes[pass].least / 2 : 1;
 }
 
-/* What is free for boxes: mask (n), over the floor weight (n); and per width the bins of each box that no narrower one
- * hit; boxes of width w stand w / 2 apart. Infinite where fewer than half are free. */
+/* What is free for boxes: mask (n), over the floor weight (n); and per width the bins of each box
+ * that no narrower one hit; boxes of width w stand w / 2 apart. Infinite where fewer than half are
+ * free. */
 static void begin_pass(struct at_detector *d, const struct at_map *map, unsigned pass)
 {
     unsigned n = map->n, per = cell_of(pass);
@@ -116,8 +117,9 @@ static void begin_pass(struct at_detector *d, const struct at_map *map, unsigned
         *least++ = d->loops->rooms(d->sums, n / h, (float)h, room);
 }
 
-/* Where no cell is above this, no box stands out, though it holds nothing but such cells in as little room as there is.
- * Cells of one bin are free or 0, so that as many count as there is room. */
+/* Where no cell is above this, no box stands out, though it holds nothing but such cells in as
+ * little room as there is. Cells of one bin are free or 0, so that as many count as there is room.
+ */
 static float bar_of(const struct at_detector *d, unsigned n, unsigned pass, const float *limits)
 {
     unsigned per = cell_of(pass), i = 0;
@@ -153,7 +155,8 @@ static void mark_row(struct at_detector *d, const float *row, const float *weigh
 }
 
 /* The same over the average of earlier epochs: what it alone shows. */
-static void mark_slow(struct at_detector *d, const float *slow, unsigned n, unsigned pass, const float *limits)
+static void mark_slow(struct at_detector *d, const float *slow, unsigned n, unsigned pass,
+                      const float *limits)
 {
     const uint8_t *hit = d->hit;
     uint8_t *restrict slowly = d->slowly; /* meanwhile 2: not hit before */
@@ -171,8 +174,8 @@ static void make_limits(const struct at_detector *d, unsigned pass, double rows,
         limits[i++] = box_threshold(d, rows, w);
 }
 
-/* Rows one by one and in pairs, fours, and so on, each pair half-overlapping the next. Boxes are sums: those over
- * wide cells need the cells alone of each mean. */
+/* Rows one by one and in pairs, fours, and so on, each pair half-overlapping the next. Boxes are
+ * sums: those over wide cells need the cells alone of each mean. */
 static void mark_map(struct at_detector *d, const struct at_map *map, unsigned pass)
 {
     float limits[AT_DETECT_LEVELS + 1][AT_DETECT_WIDTHS], bars[AT_DETECT_LEVELS + 1];
@@ -229,15 +232,17 @@ static bool is_steady(const struct at_map *map, unsigned lo, unsigned hi)
     return lowest > STEADY;
 }
 
-/* What narrow boxes left of strong ones, a few bins at either side in a row or two, carries a wide box over all that lies
- * between two. Where both are there all along (those that come and go may be one burst), that is one with them only if it
- * stands over the floor itself, without these skirts. d->narrow: hits of the narrower boxes. */
+/* What narrow boxes left of strong ones, a few bins at either side in a row or two, carries a wide
+ * box over all that lies between two. Where both are there all along (those that come and go may be
+ * one burst), that is one with them only if it stands over the floor itself, without these skirts.
+ * d->narrow: hits of the narrower boxes. */
 static void without_bridges(struct at_detector *d, const struct at_map *map)
 {
     const uint8_t *narrow = d->narrow;
     unsigned n = map->n, from = narrow[0] ? 0 : run_end(narrow, n, 0);
     while (from < n) {
-        unsigned end = run_end(narrow, n, from), lo = end, hi = end < n ? run_end(narrow, n, end) : n;
+        unsigned end = run_end(narrow, n, from), lo = end,
+                 hi = end < n ? run_end(narrow, n, end) : n;
         if (hi == n)
             return;
         unsigned below = end - from, above = run_end(narrow, n, hi) - hi;
@@ -275,8 +280,9 @@ struct run {
 };
 
 /* A peak of the skirts of [a, b) rather than another emission's: close to `valley`, where the last
- * one ended, and its mirror image about the middle is about as high. What a transmitter makes beside
- * its band is as even as what it sends; neighbours have valleys of their own width before them. */
+ * one ended, and its mirror image about the middle is about as high. What a transmitter makes
+ * beside its band is as even as what it sends; neighbours have valleys of their own width before
+ * them. */
 static bool is_lobe(const struct run *r, unsigned valley, unsigned peak)
 {
     int a = (int)r->a, b = (int)r->b, at = (int)peak, image = a + b - 1 - at;
@@ -402,7 +408,8 @@ size_t at_detector_run(struct at_detector *d, const struct at_map *map, const fl
         d->best[k] = a > b ? a : b;
     }
     struct at_region lines[AT_LINES_MAX];
-    size_t n_lines = is_long(map) && !d->clipped ? at_lines_lift(map, d->rate_hz, mean, d->best, lines) : 0;
+    size_t n_lines =
+        is_long(map) && !d->clipped ? at_lines_lift(map, d->rate_hz, mean, d->best, lines) : 0;
     size_t n_out = collect(d, map, d->best, 1, n > 1024 ? 3 : 2, out, max);
     for (size_t i = 0; i < n_lines && n_out < max; i++)
         out[n_out++] = lines[i];

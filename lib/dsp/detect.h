@@ -64,7 +64,8 @@ struct at_detector {
     const struct at_loops *loops;
     uint8_t *hit, *flags; /* (max_bins), (2, max_bins) scratch */
     uint8_t *narrow;      /* (max_bins) hits before the widest boxes */
-    uint8_t *slowly;      /* (max_bins) 1: of those hit, what the average of earlier epochs alone shows */
+    uint8_t
+        *slowly; /* (max_bins) 1: of those hit, what the average of earlier epochs alone shows */
 };
 
 /* 0 or -ENOMEM. */

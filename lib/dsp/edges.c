@@ -106,8 +106,9 @@ static void drop_dc(const struct at_map *m, float *own)
         memset(own + mid - 2, 0, 5 * sizeof *own);
 }
 
-/* Rails that clip make square waves of I and of Q: of a line at f they make others at -3 f, 5 f, -7 f and so on, 9.5, 14, 17 dB
- * below. Those around 0 Hz would make a wide emission of a narrow one. */
+/* Rails that clip make square waves of I and of Q: of a line at f they make others at -3 f, 5 f, -7
+ * f and so on, 9.5, 14, 17 dB below. Those around 0 Hz would make a wide emission of a narrow one.
+ */
 static void drop_products(const struct at_map *m, double rate_hz, unsigned lo, unsigned hi,
                           float *own)
 {
@@ -124,8 +125,8 @@ static void drop_products(const struct at_map *m, double rate_hz, unsigned lo, u
     }
 }
 
-/* From bin `at` on while it goes on above `least`, over holes, by `step` until `end`; where it rises
- * over `most`, another begins, and the lowest bin before that is the last. */
+/* From bin `at` on while it goes on above `least`, over holes, by `step` until `end`; where it
+ * rises over `most`, another begins, and the lowest bin before that is the last. */
 static unsigned walk_out(const float *own, unsigned n, unsigned at, unsigned step, unsigned end,
                          float least, float most)
 {
@@ -196,8 +197,8 @@ static void stop_at(const struct at_track *k, const struct at_map *m, double rat
         own[i - 1] = 0;
 }
 
-/* Rows in which a burst goes on or off spread it over frequency: those which it fills say how wide it is, where there
- * are any. sum (n): for theirs. */
+/* Rows in which a burst goes on or off spread it over frequency: those which it fills say how wide
+ * it is, where there are any. sum (n): for theirs. */
 static struct at_spectra filled(const struct at_spectra *s, float *sum)
 {
     struct at_spectra f = *s;
@@ -223,9 +224,11 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
         return;
     bool clipped = k->clipped_s > 0.2 * k->on_s;
     k->e.keyed = k->e.duty < KEYED_DUTY;
-    bool hold = k->e.keyed && !clipped && !(k->over > 0); /* what a line stands on has high rows, too */
+    bool hold =
+        k->e.keyed && !clipped && !(k->over > 0); /* what a line stands on has high rows, too */
     const struct at_spectra all = use_slow ? k->slow : k->fast,
-                            s_on = use_slow || hold ? all : filled(&all, scratch + m->n), *s = &s_on;
+                            s_on = use_slow || hold ? all : filled(&all, scratch + m->n),
+                            *s = &s_on;
     double least = hold ? 2 * (log(fmax(s->rows, 1)) + 2)
                         : fmax(2, at_floor_gamma_threshold(fmax(s->rows, 1), 1e-3));
     double raised = pedestal(m, s->sum, s->rows);
@@ -252,7 +255,8 @@ void at_measure_edges(struct at_track *k, const struct at_epoch *e, double rate_
     at_lines_off(k, m->n, rate_hz, scratch);
     unsigned wide_lo = lo, wide_hi = hi;
     double climb = hold || clipped ? INFINITY : CLIMB;
-    double range_db = k->over > 0 ? fmin(10 * log10((double)k->over) - LINE_CLEAR_DB, RANGE_DB) : RANGE_DB;
+    double range_db =
+        k->over > 0 ? fmin(10 * log10((double)k->over) - LINE_CLEAR_DB, RANGE_DB) : RANGE_DB;
     unsigned peak = edges_in_bins(scratch, m->n, range_db, climb, &wide_lo, &wide_hi);
     if (clipped) {
         peak = edges_in_bins(scratch, m->n, RANGE_CLIPPED_DB, climb, &lo, &hi);

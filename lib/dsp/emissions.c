@@ -10,8 +10,9 @@
 #include "lib/dsp/sure.h"
 #include "lib/dsp/whole.h"
 
-#define TURN_S   0.1 /* of silence: longer than a sweep takes to come back */
-#define FAINT_S    0.2   /* so long one that an average shows may be lost from sight before it was sure */
+#define TURN_S 0.1 /* of silence: longer than a sweep takes to come back */
+#define FAINT_S                                                                                    \
+    0.2 /* so long one that an average shows may be lost from sight before it was sure */
 #define UPDATE_S   0.1   /* "updated" comes at most ten times a second */
 #define MIN_TOKENS 64    /* a short emission's channel is widened to bring so many */
 #define BURSTY     0.7f  /* of its life on at most: it comes and goes */
@@ -135,7 +136,8 @@ static bool outgrown(const struct at_emissions *m, const struct at_track *k,
 {
     if (k->by_hand)
         return false;
-    if (s->n_inverse == s->n_block && s->decimation == 1) /* the whole band: there is no wider one */
+    if (s->n_inverse == s->n_block &&
+        s->decimation == 1) /* the whole band: there is no wider one */
         return fabs((k->e.f_lo_hz + k->e.f_hi_hz) / 2 - s->center_hz) > WANDERED * s->rate_hz;
     double pass = AT_CHANNEL_PASS * s->rate_hz;
     return share_of(k, s) > 0.7 || k->e.f_hi_hz - s->center_hz > pass ||
@@ -163,7 +165,8 @@ static int refresh(struct at_emissions *m, struct at_track *k)
 
 void at_emissions_hear(struct at_emissions *m, bool drain)
 {
-    for (int hand = 0; hand < 2; hand++) /* those opened by hand last: where the detector has found one since, no tokens of it are wanted */
+    for (int hand = 0; hand < 2; hand++) /* those opened by hand last: where the detector has found
+                                            one since, no tokens of it are wanted */
         for (unsigned i = 0; i < m->tracker->n_tracks; i++) {
             struct at_track *k = m->tracker->tracks[i];
             if (!k->pending && k->by_hand == (hand > 0))
@@ -211,7 +214,8 @@ void at_emissions_hear_together(struct at_emissions *m, uint64_t first)
     }
 }
 
-/* Seen once, or a skirt that did not stay; at the end of what there is only one that came up late beside a stronger. */
+/* Seen once, or a skirt that did not stay; at the end of what there is only one that came up late
+ * beside a stronger. */
 static bool is_doubtful(const struct at_emissions *m, const struct at_track *k, enum at_goes_on on)
 {
     bool late = (k->fringe || k->faint) && k->e.start > m->view->stretch + m->view->epoch;
@@ -224,7 +228,8 @@ static bool is_made(const struct at_emissions *m, const struct at_track *k, bool
     const float *floor = m->view->floor_slow;
     uint64_t slack = m->view->epoch, since = m->view->stretch + slack;
     return at_image_was(k) || at_beside_was_lobe(m->tracker, k, floor, since, slack) ||
-           ((over || k->e.duty < BURSTY) && at_beside_was_keying(m->tracker, k, floor, since, slack));
+           ((over || k->e.duty < BURSTY) &&
+            at_beside_was_keying(m->tracker, k, floor, since, slack));
 }
 
 int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on)
@@ -242,7 +247,8 @@ int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on
                quiet = (double)(m->view->end - k->silent_since) / rate;
         bool over = quiet > fmax(k->faint ? FAINT_S : 0.01, (double)m->view->epoch / rate) || last;
         bool due = k->by_hand ? m->view->end > k->e.start
-                              : over || (life >= AT_EMISSIONS_LATEST_S && (k->sure || !(k->fringe || k->faint)));
+                              : over || (life >= AT_EMISSIONS_LATEST_S &&
+                                         (k->sure || !(k->fringe || k->faint)));
         if (k->pending && due) {
             bool small = over && (life < m->config->min_duration_s || is_doubtful(m, k, on) ||
                                   at_sure_is_speck(m->tracker, k, m->view->looks_fast) ||
@@ -272,7 +278,8 @@ int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on
                 i++;
                 continue;
             }
-            struct at_track *first = at_whole_first(m->tracker, k, m->view->stretch + m->view->epoch);
+            struct at_track *first =
+                at_whole_first(m->tracker, k, m->view->stretch + m->view->epoch);
             int ret = first ? adopt(m, k, first, over) : open_track(m, k, over || k->by_hand);
             if (ret < 0)
                 return ret;
@@ -295,7 +302,6 @@ int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on
             i++;
     return 0;
 }
-
 
 void at_emissions_begin(struct at_emissions *m, uint64_t index)
 {

@@ -1,7 +1,8 @@
-/* What becomes of a band's tracks: one that is due is opened as an emission, or goes on under the id of a weaker sound
- * before it; a feed of its own makes its tokens, in a channel that follows it; the sink is told while it changes, and
- * when it is over. All of it: the thread that pushes the band; memory only where an emission opens or its channel is
- * made anew. SPDX-License-Identifier: GPL-3.0-or-later */
+/* What becomes of a band's tracks: one that is due is opened as an emission, or goes on under the
+ * id of a weaker sound before it; a feed of its own makes its tokens, in a channel that follows it;
+ * the sink is told while it changes, and when it is over. All of it: the thread that pushes the
+ * band; memory only where an emission opens or its channel is made anew. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
 #ifndef AT_DSP_EMISSIONS_H
 #define AT_DSP_EMISSIONS_H
 
@@ -11,7 +12,8 @@
 #include "lib/dsp/track.h"
 #include "lib/dsp/view.h"
 
-#define AT_EMISSIONS_LATEST_S 0.06 /* an emission that is still on is reported after so long at the latest */
+#define AT_EMISSIONS_LATEST_S                                                                      \
+    0.06 /* an emission that is still on is reported after so long at the latest */
 
 /* The band's, borrowed while it lives. */
 struct at_emissions {
@@ -32,13 +34,15 @@ enum at_goes_on {
     AT_ENDS,   /* the stretch does: everything is */
 };
 
-/* Opens what is due, follows what is open, hears it and closes what is over, after the tracker's run over an epoch. now:
- * index one past the newest sample. 0 or -ENOMEM: the rest is done the next time. */
+/* Opens what is due, follows what is open, hears it and closes what is over, after the tracker's
+ * run over an epoch. now: index one past the newest sample. 0 or -ENOMEM: the rest is done the next
+ * time. */
 int at_emissions_settle(struct at_emissions *m, uint64_t now, enum at_goes_on on);
-/* Tokens of the blocks that are there, to the sink. drain: the stretch has ended, what the filters hold comes too. */
+/* Tokens of the blocks that are there, to the sink. drain: the stretch has ended, what the filters
+ * hold comes too. */
 void at_emissions_hear(struct at_emissions *m, bool drain);
-/* The same of the blocks from `first` on: made in both threads, which add the view's columns meanwhile, and handed over
- * in the order of one, block by block. */
+/* The same of the blocks from `first` on: made in both threads, which add the view's columns
+ * meanwhile, and handed over in the order of one, block by block. */
 void at_emissions_hear_together(struct at_emissions *m, uint64_t first);
 /* A stretch begins at this index, after a gap: those that are open go on in a new run. */
 void at_emissions_begin(struct at_emissions *m, uint64_t index);

@@ -26,24 +26,24 @@ struct at_feed {
     unsigned columns, hop;
     unsigned step; /* band samples to one of the channel */
     uint64_t next_block;
-    uint64_t from; /* the first that is wanted */
-    uint64_t done; /* one past the newest that went into the framer */
+    uint64_t from;   /* the first that is wanted */
+    uint64_t done;   /* one past the newest that went into the framer */
     uint64_t newest; /* one past the last one of the newest token that was kept */
-    float *iq;     /* (block samples, 2) */
-    float *batch;  /* (room + 1, columns) waiting for the sink, then the one being made */
+    float *iq;       /* (block samples, 2) */
+    float *batch;    /* (room + 1, columns) waiting for the sink, then the one being made */
     unsigned n_batch, room;
-    unsigned worst;                                /* that one block may bring */
-    unsigned n_cut, n_cuts;                        /* tokens in cuts; cuts */
+    unsigned worst;         /* that one block may bring */
+    unsigned n_cut, n_cuts; /* tokens in cuts; cuts */
     struct cut cuts[MAX_CUTS];
     uint64_t frames; /* made since stats were told */
-    float *held; /* (AT_FEED_AROUND, columns) newest silent tokens, a ring */
+    float *held;     /* (AT_FEED_AROUND, columns) newest silent tokens, a ring */
     unsigned n_held, next_held;
     uint64_t skipped; /* silent ones let go since the newest that was kept */
     unsigned after;   /* silent ones still due after the burst */
     float threshold;  /* ratio from which a token is on */
     bool new_run;
-    bool asleep;      /* full, and to make nothing then */
-    double missed;    /* tokens not made meanwhile, and not counted yet */
+    bool asleep;   /* full, and to make nothing then */
+    double missed; /* tokens not made meanwhile, and not counted yet */
 };
 
 static int make_framer(struct at_feed *f)
@@ -93,7 +93,8 @@ int at_feed_create(struct at_mem *mem, const struct at_feed_config *config,
                              sizeof(float));
         f->worst = at_channel_block_samples(f->channel) / f->hop + 1 + AT_FEED_AROUND;
         f->room = BATCH + 2 * f->worst;
-        f->batch = at_mem_array(mem, AT_MEM_FRAMES, (size_t)(f->room + 1) * f->columns, sizeof(float));
+        f->batch =
+            at_mem_array(mem, AT_MEM_FRAMES, (size_t)(f->room + 1) * f->columns, sizeof(float));
         f->held =
             at_mem_array(mem, AT_MEM_FRAMES, (size_t)AT_FEED_AROUND * f->columns, sizeof(float));
         if (!f->iq || !f->batch || !f->held)
@@ -291,8 +292,8 @@ uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool ea
 }
 
 /* What passed since it fell asleep, or was last counted. */
-static void count_missed(struct at_feed *f, const struct at_blocks *blocks, const struct at_emission *e,
-                         struct at_band_stats *stats)
+static void count_missed(struct at_feed *f, const struct at_blocks *blocks,
+                         const struct at_emission *e, struct at_band_stats *stats)
 {
     uint64_t now = blocks->count * at_channel_block_samples(f->channel);
     if (now <= f->done)
@@ -303,8 +304,9 @@ static void count_missed(struct at_feed *f, const struct at_blocks *blocks, cons
     f->missed -= floor(f->missed);
 }
 
-bool at_feed_rests(struct at_feed *f, const struct at_blocks *blocks, const struct at_band_sink *sink,
-                   const struct at_emission *e, struct at_band_stats *stats)
+bool at_feed_rests(struct at_feed *f, const struct at_blocks *blocks,
+                   const struct at_band_sink *sink, const struct at_emission *e,
+                   struct at_band_stats *stats)
 {
     bool full = f->config.rest_when_full && sink->room(sink->ctx, e->id) == 0;
     if (f->asleep)

@@ -18,25 +18,25 @@
     4.0 /* outer sections 6 dB below the rest: noise at last, not the filter's roll-off */
 #define SIDES                                                                                      \
     0.35 /* quantile over the outer sections then: part of them is signal, part roll-off */
-#define LOW_Z 0.84 /* of the normal distribution at LOW */
-#define KNOWN 32.0 /* groups after which a bin's own figure counts half */
-#define LASTING 4 /* epochs: what stood there through fewer may have been a burst */
-#define ASIDE   3 /* bins beside a narrow one which it does not reach */
-#define TINY  1e-24f
+#define LOW_Z   0.84 /* of the normal distribution at LOW */
+#define KNOWN   32.0 /* groups after which a bin's own figure counts half */
+#define LASTING 4    /* epochs: what stood there through fewer may have been a burst */
+#define ASIDE   3    /* bins beside a narrow one which it does not reach */
+#define TINY    1e-24f
 
-#define LEARN      4     /* epochs that show noise before the floor counts as learned */
-#define RISEN      2.0f  /* a signal fills the band: 3 dB over what was learned ... */
-#define FREE       0.25  /* ... in all but a quarter of the bins */
-#define FLAT       1.35f /* the rise is the same all over: a signal, or as well more noise */
-#define HELD_FLAT  250   /* epochs (20 ms) after which what fills the band counts as noise */
-#define HELD       15000
-#define UNDER_MOST  0.1f  /* of a signal that fills the band: the noise that is assumed */
+#define LEARN       4     /* epochs that show noise before the floor counts as learned */
+#define RISEN       2.0f  /* a signal fills the band: 3 dB over what was learned ... */
+#define FREE        0.25  /* ... in all but a quarter of the bins */
+#define FLAT        1.35f /* the rise is the same all over: a signal, or as well more noise */
+#define HELD_FLAT   250   /* epochs (20 ms) after which what fills the band counts as noise */
+#define HELD        15000
+#define UNDER_MOST  0.1f /* of a signal that fills the band: the noise that is assumed */
 #define UNDER_LEAST 0.01f
 #define ENDED       0.5f  /* of its density */
 #define STANDING    0.85f /* of its density is there all the time: pulses in noise come and go */
-#define GAIN_ERROR 1.26f /* 1 dB, of what a driver says of a step */
-#define SAME_GAIN  0.05  /* dB */
-#define SHELF      6.0f  /* a signal's guard bands: 8 dB below it ... */
+#define GAIN_ERROR  1.26f /* 1 dB, of what a driver says of a step */
+#define SAME_GAIN   0.05  /* dB */
+#define SHELF       6.0f  /* a signal's guard bands: 8 dB below it ... */
 #define SHELF_FLAT                                                                                 \
     1.8f              /* ... flat to the end of the band, where a filter's roll-off is not ...     \
                        */
@@ -102,7 +102,8 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
     f->sums = at_mem_array_raw(mem, AT_MEM_IQ, f->column_size * n, sizeof(float));
     f->local = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
     f->density = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
-    f->bits = at_mem_array_raw(mem, AT_MEM_IQ, 2 * f->column_size * AT_LOOPS_COLUMNS, sizeof(int16_t));
+    f->bits =
+        at_mem_array_raw(mem, AT_MEM_IQ, 2 * f->column_size * AT_LOOPS_COLUMNS, sizeof(int16_t));
     f->rank = at_mem_array(mem, AT_MEM_IQ, n > ENDS ? n : ENDS, sizeof(int32_t));
     f->upper = at_mem_array(mem, AT_MEM_IQ, n > ENDS ? n : ENDS, sizeof(float));
     f->learned = at_mem_array(mem, AT_MEM_IQ, n, sizeof(float));
@@ -112,8 +113,9 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
     f->gain = NAN;
     for (unsigned i = 0; i < AT_FLOOR_GAINS; i++)
         f->gain_db[i] = NAN;
-    if (!f->history || !f->ends || !f->end || !f->end_now || !f->column || !f->sums || !f->local || !f->density || !f->bits || !f->rank ||
-        !f->upper || !f->learned || !f->gains || !f->ratio || !f->around || at_passband_init(&f->passband, mem, n) < 0) {
+    if (!f->history || !f->ends || !f->end || !f->end_now || !f->column || !f->sums || !f->local ||
+        !f->density || !f->bits || !f->rank || !f->upper || !f->learned || !f->gains || !f->ratio ||
+        !f->around || at_passband_init(&f->passband, mem, n) < 0) {
         at_floor_finish(f);
         return -ENOMEM;
     }
@@ -123,9 +125,9 @@ int at_floor_init(struct at_floor *f, struct at_mem *mem, unsigned n, size_t max
 
 void at_floor_finish(struct at_floor *f)
 {
-    void *list[] = {f->history, f->column, f->sums,    f->local, f->density, f->bits,
-                    f->rank,    f->upper,  f->learned, f->gains, f->ratio,
-                    f->ends,    f->end,    f->end_now, f->around};
+    void *list[] = {f->history, f->column, f->sums,  f->local,   f->density,
+                    f->bits,    f->rank,   f->upper, f->learned, f->gains,
+                    f->ratio,   f->ends,   f->end,   f->end_now, f->around};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         at_mem_free(f->mem, list[i]);
     f->history = f->column = f->sums = f->local = f->density = f->upper = NULL;
@@ -231,8 +233,8 @@ void at_floor_see_ends(struct at_floor *f, const float *rows, size_t t, unsigned
     f->has_end = true;
 }
 
-/* Columns (n) of the last epochs (.., n): a quantile of each, between two values where there are few, since two
- * epochs must not read as the lower one. */
+/* Columns (n) of the last epochs (.., n): a quantile of each, between two values where there are
+ * few, since two epochs must not read as the lower one. */
 static void over_epochs(struct at_floor *f, const float *history, unsigned n, float *out)
 {
     double at = HALF * (double)(f->n_history - 1);
@@ -261,11 +263,13 @@ float at_floor_doubt(const struct at_floor *f)
 }
 
 struct shelf {
-    unsigned n, least, steep; /* cells in all, of the flat part, and of the step up to `corner` times it */
-    float corner;             /* 0: up to half of what lies beyond */
+    unsigned n, least,
+        steep;    /* cells in all, of the flat part, and of the step up to `corner` times it */
+    float corner; /* 0: up to half of what lies beyond */
 };
 
-/* Cells from one end of the band inwards, level: of what lies beyond. Density of the shelf, 0 where there is none. */
+/* Cells from one end of the band inwards, level: of what lies beyond. Density of the shelf, 0 where
+ * there is none. */
 static float shelf(const float *cells, const struct shelf *s, float level, double assumed)
 {
     unsigned least = s->least;
@@ -289,15 +293,17 @@ static float shelf(const float *cells, const struct shelf *s, float level, doubl
     return 0;
 }
 
-/* What both ends show of the noise beside a signal that fills the rest: by the short spectra, where they are too
- * coarse by the long ones. 0: nothing. */
+/* What both ends show of the noise beside a signal that fills the rest: by the short spectra, where
+ * they are too coarse by the long ones. 0: nothing. */
 static float shelves(struct at_floor *f, float level)
 {
     static const struct shelf fine = {AT_FLOOR_ENDS, END_CELLS, END_STEEP, END_CORNER};
-    struct shelf coarse = {f->n / SECTIONS + SHELF_STEEP, f->n / 64 < 3 ? 3 : f->n / 64, SHELF_STEEP, 0};
+    struct shelf coarse = {f->n / SECTIONS + SHELF_STEEP, f->n / 64 < 3 ? 3 : f->n / 64,
+                           SHELF_STEEP, 0};
     for (unsigned i = 0; i < coarse.n; i++)
         f->column[i] = f->local[f->n - 1 - i];
-    float a = shelf(f->local, &coarse, level, f->assumed), b = shelf(f->column, &coarse, level, f->assumed);
+    float a = shelf(f->local, &coarse, level, f->assumed),
+          b = shelf(f->column, &coarse, level, f->assumed);
     if (a > 0 && b > 0)
         return fmaxf(a, b);
     a = shelf(f->end, &fine, level, f->assumed);
@@ -370,7 +376,8 @@ static bool levels_of_sections(struct at_floor *f, float *level)
     return by_sides;
 }
 
-/* The noise around each bin, by what was seen of the passband or by sections. True: by the sides alone. */
+/* The noise around each bin, by what was seen of the passband or by sections. True: by the sides
+ * alone. */
 static bool look_around(struct at_floor *f, const struct at_passband_epoch *e)
 {
     if (at_passband_see(&f->passband, e)) {
@@ -389,11 +396,12 @@ static bool look_around(struct at_floor *f, const struct at_passband_epoch *e)
     return by_sides;
 }
 
-/* A bin's figure, while all that was seen is so short that a weak narrow burst may have been there all along: no more
- * than what stands beside it, as a skirt or a ripple does. */
+/* A bin's figure, while all that was seen is so short that a weak narrow burst may have been there
+ * all along: no more than what stands beside it, as a skirt or a ripple does. */
 static float without_burst(const struct at_floor *f, unsigned k)
 {
-    float below = k >= ASIDE ? f->local[k - ASIDE] : 0, above = k + ASIDE < f->n ? f->local[k + ASIDE] : 0;
+    float below = k >= ASIDE ? f->local[k - ASIDE] : 0,
+          above = k + ASIDE < f->n ? f->local[k + ASIDE] : 0;
     return fminf(f->local[k], fmaxf(below, above));
 }
 
@@ -519,18 +527,21 @@ static bool hold(struct at_floor *f, float doubt)
     return true;
 }
 
-/* The floor was measured where the signal is that fills the band, and that is there all the time. below: so it was in the
- * last epoch; it may end in this. */
+/* The floor was measured where the signal is that fills the band, and that is there all the time.
+ * below: so it was in the last epoch; it may end in this. */
 static bool stands_on_signal(const struct at_floor *f, const float *newest, bool below)
 {
-    float sum = f->loops->total(newest + f->n / 4, f->n / 2), floor = f->loops->total(f->density + f->n / 4, f->n / 2);
-    return f->repeats > 0 && 2 * floor > sum && sum > (below ? ENDED : STANDING) * f->repeats * (float)(f->n / 2);
+    float sum = f->loops->total(newest + f->n / 4, f->n / 2),
+          floor = f->loops->total(f->density + f->n / 4, f->n / 2);
+    return f->repeats > 0 && 2 * floor > sum &&
+           sum > (below ? ENDED : STANDING) * f->repeats * (float)(f->n / 2);
 }
 
 /* What was measured is the signal that fills the band, and so is what was learned of it. */
 static void assume_below(struct at_floor *f)
 {
-    float noise = fminf(fmaxf((float)f->assumed, UNDER_LEAST * f->repeats), UNDER_MOST * f->repeats);
+    float noise =
+        fminf(fmaxf((float)f->assumed, UNDER_LEAST * f->repeats), UNDER_MOST * f->repeats);
     for (unsigned k = 0; k < f->n; k++)
         f->density[k] = noise;
     f->median = noise;
@@ -591,7 +602,8 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
     float before = middle(f);
     float trust = (float)(f->groups / (f->groups + KNOWN));
     for (unsigned k = 0; k < f->n; k++) {
-        float around = f->around[k], here = f->passband.known          ? at_passband_here(&f->passband, f->local, k)
+        float around = f->around[k], here = f->passband.known
+                                                ? at_passband_here(&f->passband, f->local, k)
                                             : f->n_history < LASTING ? without_burst(f, k)
                                                                      : f->local[k];
         float own = around + trust * (here - around);
@@ -607,7 +619,8 @@ void at_floor_update(struct at_floor *f, const float *rows, size_t t, unsigned l
         assume_below(f);
         return;
     }
-    if (f->n_history < LEARN || by_sides || (f->passband.from < f->passband.to && !f->passband.known))
+    if (f->n_history < LEARN || by_sides ||
+        (f->passband.from < f->passband.to && !f->passband.known))
         return;
     memcpy(f->learned, f->density, f->n * sizeof(float));
     f->has_learned = true;

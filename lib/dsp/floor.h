@@ -20,14 +20,14 @@ double at_floor_gamma_threshold(double k, double p);
 double at_floor_tail(double p);
 double at_floor_gamma_above(double k, double tail);
 
-#define AT_FLOOR_HISTORY 64 /* epochs */
-#define AT_FLOOR_GAINS   8  /* of which the floor is remembered */
+#define AT_FLOOR_HISTORY 64  /* epochs */
+#define AT_FLOOR_GAINS   8   /* of which the floor is remembered */
 #define AT_FLOOR_CELLS   512 /* of the band, as fine as its ends are looked at ... */
 #define AT_FLOOR_ENDS    64  /* ... and so many at either */
 
 /* Measured: from epochs that show noise. Learned: from earlier ones, at this gain, while a signal
- * fills the band. Assumed: the converter's, where no noise has been seen yet; within 10 to 20 dB of what
- * fills the band, where that is known to be a signal. */
+ * fills the band. Assumed: the converter's, where no noise has been seen yet; within 10 to 20 dB of
+ * what fills the band, where that is known to be a signal. */
 
 struct at_floor {
     struct at_mem *mem;
@@ -37,7 +37,8 @@ struct at_floor {
     unsigned next;
     double groups;  /* of four spectra, seen so far */
     float *history; /* (AT_FLOOR_HISTORY, n) one low quantile over each epoch */
-    float *ends;    /* (AT_FLOOR_HISTORY, 2, AT_FLOOR_ENDS) mean over each epoch, from the ends inwards */
+    float *
+        ends; /* (AT_FLOOR_HISTORY, 2, AT_FLOOR_ENDS) mean over each epoch, from the ends inwards */
     float *end;     /* (2, AT_FLOOR_ENDS) of these, as local is of history */
     float *end_now; /* (2, AT_FLOOR_ENDS) of the newest epoch */
     bool has_end;   /* it is there */
@@ -56,13 +57,14 @@ struct at_floor {
     float *ratio;   /* (n) scratch */
     float *around;  /* (n) scratch: the noise around each bin */
     struct at_passband passband;
-    bool other; /* with the newest epoch the passband's noise came to be the floor, or ceased to, far from what it was */
+    bool other; /* with the newest epoch the passband's noise came to be the floor, or ceased to,
+                   far from what it was */
     double gain_db[AT_FLOOR_GAINS]; /* of these; NAN: free */
     double gain;                    /* now; NAN: not said */
     unsigned next_gain;
     bool has_learned, settling; /* the newest epoch holds samples of both gains */
-    float repeats;              /* density of what fills the band and repeats itself; 0: nothing does */
-    unsigned held;              /* epochs in a row that a signal has filled */
+    float repeats; /* density of what fills the band and repeats itself; 0: nothing does */
+    unsigned held; /* epochs in a row that a signal has filled */
     enum at_floor_source source;
     float median; /* of density */
 };
@@ -74,14 +76,15 @@ void at_floor_finish(struct at_floor *f);
 /* The converter's noise, full-scale^2 / Hz (0: unknown), as soon as it is known. RT-safe. */
 void at_floor_assume(struct at_floor *f, double assumed);
 /* The gain of what follows. Another one than before: what was learned at the old one is kept, what
- * was learned at the new one comes back; where nothing was, the old figure and the step say how high
- * noise can be. NAN: not known. RT-safe. */
+ * was learned at the new one comes back; where nothing was, the old figure and the step say how
+ * high noise can be. NAN: not known. RT-safe. */
 void at_floor_set_gain(struct at_floor *f, double gain_db);
-/* Long spectra rows (t, n) of the epoch that the next update is about, power per Hz, n a power of two: they show
- * noise beside a signal where the short ones are too coarse. Fewer than two bins a cell: not looked at. RT-safe. */
+/* Long spectra rows (t, n) of the epoch that the next update is about, power per Hz, n a power of
+ * two: they show noise beside a signal where the short ones are too coarse. Fewer than two bins a
+ * cell: not looked at. RT-safe. */
 void at_floor_see_ends(struct at_floor *f, const float *rows, size_t t, unsigned n);
-/* What fills the band repeats itself, which noise does not (repeat.h): a signal of this density. 0: nothing does. Holds
- * until the next call. RT-safe. */
+/* What fills the band repeats itself, which noise does not (repeat.h): a signal of this density. 0:
+ * nothing does. Holds until the next call. RT-safe. */
 void at_floor_set_repeats(struct at_floor *f, float density);
 /* An epoch of short spectra rows (t, n), power per Hz, each the mean of `looks` spectra; rows of
  * exact zeros are no noise and left out. gated (t): 1 where a gate (exact zeros, or what a

@@ -38,7 +38,7 @@ struct at_framer {
     double w2_sum;
     unsigned lo, hi;     /* occupied bins [lo, hi), rising frequency */
     float f_lo, f_width; /* cycles a sample */
-    float home;          /* middle of the column in which a line counts, of the width from the middle */
+    float home; /* middle of the column in which a line counts, of the width from the middle */
     bool has_home;
     float bin_khz, share;
     float ratio; /* of the newest frame */
@@ -218,8 +218,8 @@ _Static_assert(FREQ_STEPS == 2 * AT_AUX_HIST + 1, "a column is an eighth of the 
 
 /* Sums of weights by bucket into out (n_out), times share; bucket numbers count from `first`, those
  * outside go to the ends. */
-static void histogram(const struct at_framer *f, const float *weight, unsigned n_buckets, unsigned first, float share,
-                      float *out)
+static void histogram(const struct at_framer *f, const float *weight, unsigned n_buckets,
+                      unsigned first, float share, float *out)
 {
     float sums[FREQ_STEPS];
     f->loops->histogram(f->bucket, weight, f->n, n_buckets, sums);
@@ -245,8 +245,8 @@ static void envelope(struct at_framer *f, float *aux)
 }
 
 /* A line near the border of two columns, such as a carrier amid its own edges, would fall into one
- * or the other by the noise of each frame, as if it were keyed between two frequencies. It counts in
- * its home, the column where it began, until it has gone a column from the middle of that. */
+ * or the other by the noise of each frame, as if it were keyed between two frequencies. It counts
+ * in its home, the column where it began, until it has gone a column from the middle of that. */
 static void keep_home(struct at_framer *f, float mean, float std)
 {
     const float column = 1.0f / AT_AUX_HIST, inner = column / 4;

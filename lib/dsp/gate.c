@@ -56,9 +56,11 @@ static bool is_zero(const float *a)
     return a[0] == 0 && a[1] == 0;
 }
 
-/* Among [from, end), not empty, the first run of AT_GATE_RUN samples or more, or else the one at the end, that is not
- * of zeros. Returns its length, *ret_from where it begins, value (2) what it is; 0: none, and end. */
-static size_t find_run(const struct at_input *in, size_t from, size_t end, size_t *ret_from, float *value)
+/* Among [from, end), not empty, the first run of AT_GATE_RUN samples or more, or else the one at
+ * the end, that is not of zeros. Returns its length, *ret_from where it begins, value (2) what it
+ * is; 0: none, and end. */
+static size_t find_run(const struct at_input *in, size_t from, size_t end, size_t *ret_from,
+                       float *value)
 {
     float last[2], now[2];
     get(in, from, 1, last);
@@ -108,8 +110,8 @@ static int hand_held(struct at_gate *g, bool as_zeros)
     return hand(g, &in, 0, n);
 }
 
-/* Noise of less than a code, or a converter that is driven to its end, also stands still for a while: but there I or Q
- * was the same before, too, most of the time. */
+/* Noise of less than a code, or a converter that is driven to its end, also stands still for a
+ * while: but there I or Q was the same before, too, most of the time. */
 static bool is_gate(const struct at_gate *g)
 {
     size_t same[2] = {0}, n = g->n_before > FEW ? g->n_before : FEW;

@@ -9,7 +9,8 @@
 #define STRONGER    10.0 /* what an image is of stands 10 dB over it */
 #define EXPLAINED   0.5  /* of what stands over the noise */
 #define SIDEBAND    0.5  /* coherence of what stands over the noise */
-#define CHANCE      8.0  /* exp(-8): that cells of two that have nothing to do with each other go together so */
+#define CHANCE                                                                                     \
+    8.0 /* exp(-8): that cells of two that have nothing to do with each other go together so */
 
 /* Share of the band's power that its mirror image accounts for. */
 static double coherent_share(const struct at_mirror *m)
@@ -55,7 +56,9 @@ bool at_image_sideband(const struct at_epoch *e, double carrier_hz, double f_lo_
     e->mirror(e->ctx, true, carrier_hz, f_lo_hz, f_hi_hz, &m);
     double share = coherent_share(&m), cells = (double)m.cells,
            here = fmax(m.here - noise_in(e, f_lo_hz, f_hi_hz) * cells, 0),
-           there = fmax(m.there - noise_in(e, 2 * carrier_hz - f_hi_hz, 2 * carrier_hz - f_lo_hz) * cells, 0);
+           there = fmax(m.there -
+                            noise_in(e, 2 * carrier_hz - f_hi_hz, 2 * carrier_hz - f_lo_hz) * cells,
+                        0);
     return share * cells > CHANCE && share * m.here * m.there > SIDEBAND * SIDEBAND * here * there;
 }
 

@@ -13,8 +13,8 @@
 
 enum { WANTED, TAKEN, THERE };
 
-/* Samples [from, from + n) of them; returns the values at full scale. One that is not finite would spoil every bin
- * it touches: it counts as zero. */
+/* Samples [from, from + n) of them; returns the values at full scale. One that is not finite would
+ * spoil every bin it touches: it counts as zero. */
 static size_t copy_some(const struct at_intake *in, size_t from, size_t n)
 {
     float *x = in->to[0] + 2 * from;
@@ -54,8 +54,8 @@ static void need_piece(struct at_intake *in, size_t i)
             sched_yield(); /* it lost its processor meanwhile */
 }
 
-void at_intake_begin(struct at_intake *in, struct at_view *view, struct at_blocks *blocks, const struct at_input *input,
-                     size_t from, size_t n)
+void at_intake_begin(struct at_intake *in, struct at_view *view, struct at_blocks *blocks,
+                     const struct at_input *input, size_t from, size_t n)
 {
     in->view = view;
     in->input = input;
@@ -72,7 +72,8 @@ void at_intake_begin(struct at_intake *in, struct at_view *view, struct at_block
 
 void at_intake_need(struct at_intake *in, uint64_t from, uint64_t to)
 {
-    size_t first = from > in->at ? (size_t)(from - in->at) : 0, end = to > in->at ? (size_t)(to - in->at) : 0;
+    size_t first = from > in->at ? (size_t)(from - in->at) : 0,
+           end = to > in->at ? (size_t)(to - in->at) : 0;
     end = end < in->n ? end : in->n;
     for (size_t i = first / PIECE; i * PIECE < end; i++)
         need_piece(in, i);

@@ -7,26 +7,26 @@
 #include "lib/dsp/image.h"
 #include "lib/dsp/measure.h"
 
-#define OVER      31.6f /* 15 dB over the wide signal's own spectrum */
-#define UNIQUE    4.0f  /* 6 dB over anything else beside it */
-#define LEAST     4.0f  /* the wide one stands 6 dB over the floor */
-#define WINDOW    64    /* bins to either side that tell its level */
-#define REACH     12    /* bins from a line's peak to them */
-#define ROUGH     5.0f  /* times their mean: a carrier of its own structure */
-#define MAY_BE    10    /* one in so many is */
-#define EVEN      2.0f  /* both sides are as strong */
-#define FALLS     8.0f  /* 9 dB: there the wide signal ends */
-#define STEP      16    /* bins, by which its ends are looked for */
-#define WIDE      160   /* bins, at least */
-#define MIDDLE    0.03  /* of its width: a carrier, or what a transmitter leaks there */
-#define EDGE      0.1   /* and so near its ends: a vestigial carrier */
-#define MOST      3     /* more are a comb: pilots */
-#define STEADY    4.0f  /* no row of a line stands so much over their mean */
-#define ROW       2.5   /* 4 dB: nor one of the wide signal more or less */
+#define OVER      31.6f  /* 15 dB over the wide signal's own spectrum */
+#define UNIQUE    4.0f   /* 6 dB over anything else beside it */
+#define LEAST     4.0f   /* the wide one stands 6 dB over the floor */
+#define WINDOW    64     /* bins to either side that tell its level */
+#define REACH     12     /* bins from a line's peak to them */
+#define ROUGH     5.0f   /* times their mean: a carrier of its own structure */
+#define MAY_BE    10     /* one in so many is */
+#define EVEN      2.0f   /* both sides are as strong */
+#define FALLS     8.0f   /* 9 dB: there the wide signal ends */
+#define STEP      16     /* bins, by which its ends are looked for */
+#define WIDE      160    /* bins, at least */
+#define MIDDLE    0.03   /* of its width: a carrier, or what a transmitter leaks there */
+#define EDGE      0.1    /* and so near its ends: a vestigial carrier */
+#define MOST      3      /* more are a comb: pilots */
+#define STEADY    4.0f   /* no row of a line stands so much over their mean */
+#define ROW       2.5    /* 4 dB: nor one of the wide signal more or less */
 #define STRONG    300.0f /* 25 dB: it would hide the wide one while it is looked at */
 #define COHERENT  0.5
-#define LOBE      4     /* bins to either side of a line that its main lobe and first side lobes fill */
-#define LINE_BINS 12    /* as narrow as a line may be taken for */
+#define LOBE      4 /* bins to either side of a line that its main lobe and first side lobes fill */
+#define LINE_BINS 12 /* as narrow as a line may be taken for */
 #define WIDER     4.0
 
 /* A line's place in bins [lo, hi), and the wide signal's [a, b) and level. */
@@ -36,7 +36,8 @@ struct place {
 };
 
 /* Level of bins [from, to). False: no signal, or not flat. */
-static bool plateau(const float *mean, unsigned from, unsigned to, float *ret_level, float *ret_most)
+static bool plateau(const float *mean, unsigned from, unsigned to, float *ret_level,
+                    float *ret_most)
 {
     float sum = 0, most = 0;
     unsigned rough = 0;
@@ -51,7 +52,8 @@ static bool plateau(const float *mean, unsigned from, unsigned to, float *ret_le
     return *ret_level > LEAST && rough * MAY_BE < to - from;
 }
 
-/* No row of what lies on both sides of a line has far less or more than the others: it neither comes nor goes. */
+/* No row of what lies on both sides of a line has far less or more than the others: it neither
+ * comes nor goes. */
 static bool stays(const struct at_map *m, unsigned peak)
 {
     double all = 0, least = INFINITY, most = 0;
@@ -86,8 +88,8 @@ static bool find_ends(const float *mean, unsigned n, struct place *p)
     while (p->b + STEP <= n && goes_on(mean, p->b, p->level))
         p->b += STEP;
     double width = p->b - p->a, at = p->peak - p->a;
-    return width >= WIDE && fabs(at - width / 2) > fmax(MIDDLE * width, STEP) && at > EDGE * width &&
-           at < (1 - EDGE) * width;
+    return width >= WIDE && fabs(at - width / 2) > fmax(MIDDLE * width, STEP) &&
+           at > EDGE * width && at < (1 - EDGE) * width;
 }
 
 static bool find_line(const struct at_map *m, const float *mean, unsigned peak, struct place *p)
@@ -104,7 +106,8 @@ static bool find_line(const struct at_map *m, const float *mean, unsigned peak, 
         p->lo--;
     while (p->hi < peak + REACH && mean[p->hi] > ROUGH * p->level)
         p->hi++;
-    return p->lo > peak - REACH && p->hi < peak + REACH && stays(m, peak) && find_ends(mean, m->n, p);
+    return p->lo > peak - REACH && p->hi < peak + REACH && stays(m, peak) &&
+           find_ends(mean, m->n, p);
 }
 
 /* All lines on the same wide signal, and few enough. */
@@ -135,7 +138,8 @@ size_t at_lines_lift(const struct at_map *m, double rate_hz, const float *mean, 
     double bin = rate_hz / m->n;
     for (unsigned k = REACH + WINDOW; k + REACH + WINDOW < m->n && n < AT_LINES_MAX; k++)
         if (mean[k] > OVER * LEAST && mean[k] >= mean[k - 1] && mean[k] > mean[k + 1] &&
-            mean[k] > UNIQUE * fmaxf(mean[k - REACH], mean[k + REACH]) && find_line(m, mean, k, &p[n]))
+            mean[k] > UNIQUE * fmaxf(mean[k - REACH], mean[k + REACH]) &&
+            find_line(m, mean, k, &p[n]))
             n++;
     for (size_t i = 0; i < n; i++) {
         if (is_comb(p, n, i))
@@ -169,8 +173,8 @@ bool at_lines_modulated(const struct at_epoch *e, const struct at_region *line)
 /* Power of a line in this epoch, main lobe and all, over what it stands on. */
 static double line_power(const struct at_epoch *e, const struct at_track *line)
 {
-    double bin = e->rate_hz / e->slow.n, lo = line->e.f_lo_hz - LOBE * bin, hi = line->e.f_hi_hz + LOBE * bin,
-           width = hi - lo + bin;
+    double bin = e->rate_hz / e->slow.n, lo = line->e.f_lo_hz - LOBE * bin,
+           hi = line->e.f_hi_hz + LOBE * bin, width = hi - lo + bin;
     double all = at_measure_power(&e->slow, e->rate_hz, lo, hi),
            beside = at_measure_power(&e->slow, e->rate_hz, lo - width, lo - bin) +
                     at_measure_power(&e->slow, e->rate_hz, hi + bin, hi + width);
@@ -184,7 +188,8 @@ double at_lines_on(const struct at_tracker *t, const struct at_epoch *e, struct 
     for (unsigned i = 0; i < t->n_tracks && k->n_lines < AT_TRACK_LINES; i++) {
         const struct at_track *j = t->tracks[i];
         double lo = j->e.f_lo_hz, hi = j->e.f_hi_hz;
-        if (j == k || !(j->over > 0) || !(j->sure || j->over > STRONG) || j->dropped || lo < k->e.f_lo_hz || hi > k->e.f_hi_hz ||
+        if (j == k || !(j->over > 0) || !(j->sure || j->over > STRONG) || j->dropped ||
+            lo < k->e.f_lo_hz || hi > k->e.f_hi_hz ||
             !at_lines_differ(t, hi - lo, k->e.f_hi_hz - k->e.f_lo_hz))
             continue;
         k->lines[k->n_lines][0] = lo;

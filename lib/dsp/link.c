@@ -10,12 +10,15 @@
 #include "lib/dsp/measure.h"
 
 #define WIDEST_GAP_HZ                                                                              \
-    300e3 /* of one transmitter with nothing between: an FSK of wide shift, no wider */
-#define LINKED      0.6  /* correlation of envelopes */
-#define UNRELATED   0.4
-#define AUDIO_HZ    10.6e3 /* of a carrier's sidebands; the widest are a VOR's: 9,960 Hz, 480 to either side */
-#define RASTER_HZ   4.9e3  /* a line so far away is the carrier of another station: they are 5, 9 or 10 kHz apart */
-#define LINE        0.8    /* of the power within LINE_BINS of the peak */
+    300e3             /* of one transmitter with nothing between: an FSK of wide shift, no wider */
+#define LINKED    0.6 /* correlation of envelopes */
+#define UNRELATED 0.4
+#define AUDIO_HZ                                                                                   \
+    10.6e3 /* of a carrier's sidebands; the widest are a VOR's: 9,960 Hz, 480 to either side */
+#define RASTER_HZ                                                                                  \
+    4.9e3 /* a line so far away is the carrier of another station: they are 5, 9 or 10 kHz apart   \
+           */
+#define LINE        0.8 /* of the power within LINE_BINS of the peak */
 #define LINE_BINS   6
 #define COHERENT    0.5
 #define LOBES       16.0 /* times a side lobe: so much may noise add */
@@ -128,7 +131,7 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
 {
     double mid = (weak->f_lo_hz + weak->f_hi_hz) / 2, slack = 0.1 * t->rate_hz / t->n_fast,
            lo = strong->f_lo_hz - slack, hi = strong->f_hi_hz + slack;
-    bool there = -mid > lo && -mid < hi, peak_there = -weak->peak_hz > lo && -weak->peak_hz < hi;
+    bool there = -mid > lo && -mid<hi, peak_there = -weak->peak_hz> lo && -weak->peak_hz < hi;
     if (ratio > AT_LINK_WEAKER_FAR &&
         ((there && link > LINKED) ||
          ((there || peak_there) && coherence(e, weak->f_lo_hz, weak->f_hi_hz) > COHERENT)))
@@ -138,7 +141,8 @@ static bool artefact(struct at_tracker *t, const struct at_epoch *e, const struc
     return false;
 }
 
-/* What lies between lo and hi is about as strong as its mirror image about mid_hz, and goes with it. */
+/* What lies between lo and hi is about as strong as its mirror image about mid_hz, and goes with
+ * it. */
 static bool mirrored(const struct at_epoch *e, double mid_hz, double lo_hz, double hi_hz)
 {
     double here = at_measure_power(&e->slow, e->rate_hz, lo_hz, hi_hz),
@@ -154,16 +158,18 @@ bool at_link_modulates(const struct at_epoch *e, const struct at_track *k, doubl
     return e->slow.t && lo < hi && mirrored(e, k->peak_hz, lo, hi);
 }
 
-/* Nearly all of what stands around the peak is in the three bins that a line fills; a gate's lines are its own. */
+/* Nearly all of what stands around the peak is in the three bins that a line fills; a gate's lines
+ * are its own. */
 static bool is_line(const struct at_epoch *e, const struct at_region *r)
 {
     double bin = e->rate_hz / e->slow.n;
     return at_measure_power(&e->slow, e->rate_hz, r->peak_hz - 1.5 * bin, r->peak_hz + 1.5 * bin) >
-           LINE * at_measure_power(&e->slow, e->rate_hz, r->peak_hz - LINE_BINS * bin, r->peak_hz + LINE_BINS * bin);
+           LINE * at_measure_power(&e->slow, e->rate_hz, r->peak_hz - LINE_BINS * bin,
+                                   r->peak_hz + LINE_BINS * bin);
 }
 
-/* Beside a carrier, what moves as its mirror image on the other side does, and is about as strong, is
- * modulation: a neighbour would not. */
+/* Beside a carrier, what moves as its mirror image on the other side does, and is about as strong,
+ * is modulation: a neighbour would not. */
 static bool sideband(const struct at_epoch *e, const struct at_region *carrier,
                      const struct at_region *r)
 {
@@ -192,8 +198,8 @@ static bool is_reported_at_zero(const struct at_tracker *t)
     return false;
 }
 
-/* A DC line or what is left of it, and what a saturated receiver puts at 0 Hz while something else is
- * there. */
+/* A DC line or what is left of it, and what a saturated receiver puts at 0 Hz while something else
+ * is there. */
 static bool only_dc(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
                     size_t n)
 {
@@ -210,7 +216,8 @@ bool at_link_bound(struct at_tracker *t, const struct at_epoch *e, const struct 
     if (strong->steady || !e->slow.t)
         return false;
     at_measure_on(e, t->rate_hz, strong->f_lo_hz, strong->f_hi_hz, 0, &on);
-    return !on.steady && at_measure_beside(e, t->rate_hz, on.rows, weak->f_lo_hz, weak->f_hi_hz, t->other) < ITS_OWN;
+    return !on.steady && at_measure_beside(e, t->rate_hz, on.rows, weak->f_lo_hz, weak->f_hi_hz,
+                                           t->other) < ITS_OWN;
 }
 
 static bool has_place(const struct at_track *k)
@@ -249,17 +256,20 @@ static bool known_apart(const struct at_tracker *t, const struct at_region *a,
     return false;
 }
 
-/* Between two that are on all the time and whose envelopes agree stand others that move with neither: in a band full of
- * stations some pair agrees by chance in any epoch. One that is weaker than both may be a spur. */
-static bool others_between(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r, size_t n,
-                           const struct at_region *a, const struct at_region *b)
+/* Between two that are on all the time and whose envelopes agree stand others that move with
+ * neither: in a band full of stations some pair agrees by chance in any epoch. One that is weaker
+ * than both may be a spur. */
+static bool others_between(const struct at_tracker *t, const struct at_epoch *e,
+                           const struct at_region *r, size_t n, const struct at_region *a,
+                           const struct at_region *b)
 {
     double lo = fmin(a->f_hi_hz, b->f_hi_hz), hi = fmax(a->f_lo_hz, b->f_lo_hz);
     float weaker = fminf(a->level, b->level);
     unsigned others = 0;
     for (size_t k = 0; k < n && others < 2 && a->steady && b->steady; k++) {
         const struct at_region *c = &r[k];
-        if (!c->steady || c->f_lo_hz < lo || c->f_hi_hz > hi || c->level * AT_LINK_WEAKER_FAR < weaker ||
+        if (!c->steady || c->f_lo_hz < lo || c->f_hi_hz > hi ||
+            c->level * AT_LINK_WEAKER_FAR < weaker ||
             fabs(at_measure_link(e, t->rate_hz, a, c, t->energy, t->other)) > UNRELATED ||
             fabs(at_measure_link(e, t->rate_hz, b, c, t->energy, t->other)) > UNRELATED)
             continue;
@@ -279,10 +289,12 @@ static void join_over(struct at_region *a, const struct at_region *b, double lin
         a->joint = gap;
 }
 
-/* While samples clip, one blocks the other, which dips with it but is not off: no sign that they are one. */
+/* While samples clip, one blocks the other, which dips with it but is not off: no sign that they
+ * are one. */
 static bool is_blocked(const struct at_epoch *e, const struct at_region *r)
 {
-    return e->clipped && at_measure_quiet(&e->fast, e->rate_hz, r->f_lo_hz, r->f_hi_hz) < SELDOM_OFF;
+    return e->clipped &&
+           at_measure_quiet(&e->fast, e->rate_hz, r->f_lo_hz, r->f_hi_hz) < SELDOM_OFF;
 }
 
 /* One pass over pairs, the strongest first; *ret_joined: two became one. Returns how many are left.
@@ -299,24 +311,28 @@ static size_t link_pairs(struct at_tracker *t, const struct at_epoch *e, struct 
             bool alike = gap <= 0 || (steps < AT_LINK_FADING && steps > 1 / AT_LINK_FADING);
             bool cut = (r[i].cut && r[i].cut == r[j].cut) ||
                        at_link_parted(t, r[i].f_lo_hz, r[i].f_hi_hz, r[j].f_lo_hz, r[j].f_hi_hz);
-            cut = cut || ((r[i].over > 0) != (r[j].over > 0) &&
-                          at_lines_differ(t, r[i].f_hi_hz - r[i].f_lo_hz, r[j].f_hi_hz - r[j].f_lo_hz));
+            cut = cut ||
+                  ((r[i].over > 0) != (r[j].over > 0) &&
+                   at_lines_differ(t, r[i].f_hi_hz - r[i].f_lo_hz, r[j].f_hi_hz - r[j].f_lo_hz));
             bool one = alike && !cut && gap <= near_hz(t, &r[i], &r[j]);
             /* While samples clip, what is far weaker and lies around one is its skirt, and does
              * not, blocked by it, go with it. */
             bool made = e->clipped && ratio > AT_LINK_WEAKER_FAR;
             /* Envelopes are compared where something hangs on them. */
             bool apart = !one && ratio > (e->clipped ? AT_LINK_WEAKER_FAR : AT_LINK_WEAKER);
-            bool joins = !cut && !made && ratio < AT_LINK_WEAKER && gap < fmin(12 * w, WIDEST_GAP_HZ);
-            double link = apart || joins ? at_measure_link(e, t->rate_hz, &r[i], &r[j],
-                                                           t->energy, t->other)
-                                         : 0;
+            bool joins =
+                !cut && !made && ratio < AT_LINK_WEAKER && gap < fmin(12 * w, WIDEST_GAP_HZ);
+            double link = apart || joins
+                              ? at_measure_link(e, t->rate_hz, &r[i], &r[j], t->energy, t->other)
+                              : 0;
             bool bad = !one && artefact(t, e, &r[i], &r[j], ratio, link);
             bool around = r[j].f_lo_hz <= r[i].f_lo_hz && r[j].f_hi_hz >= r[i].f_hi_hz;
             bad = bad || (one && made && around);
             one = one && !bad;
-            bool alike_only = !one && !bad && joins && fabs(link) > LINKED && !is_blocked(e, &r[i]) && !is_blocked(e, &r[j]) &&
-                              !known_apart(t, &r[i], &r[j]) && !others_between(t, e, r, n, &r[i], &r[j]);
+            bool alike_only = !one && !bad && joins && fabs(link) > LINKED &&
+                              !is_blocked(e, &r[i]) && !is_blocked(e, &r[j]) &&
+                              !known_apart(t, &r[i], &r[j]) &&
+                              !others_between(t, e, r, n, &r[i], &r[j]);
             one = one || alike_only;
             one = one || (!bad && !cut && !made && sideband(e, &r[i], &r[j]));
             if (!bad && !one) {
@@ -368,9 +384,11 @@ static size_t drop_round_the_ends(struct at_tracker *t, struct at_region *r, siz
     return n;
 }
 
-static bool stands_on(const struct at_tracker *t, const struct at_region *line, const struct at_region *wide)
+static bool stands_on(const struct at_tracker *t, const struct at_region *line,
+                      const struct at_region *wide)
 {
-    return line->over > 0 && !(wide->over > 0) && line->f_lo_hz > wide->f_lo_hz && line->f_hi_hz < wide->f_hi_hz &&
+    return line->over > 0 && !(wide->over > 0) && line->f_lo_hz > wide->f_lo_hz &&
+           line->f_hi_hz < wide->f_hi_hz &&
            at_lines_differ(t, line->f_hi_hz - line->f_lo_hz, wide->f_hi_hz - wide->f_lo_hz);
 }
 
@@ -468,12 +486,13 @@ static double peak_between(const struct at_epoch *e, double rate_hz, double lo, 
 }
 
 /* Between lo and hi it rises from what it is at `at`, where a skirt would fall away. */
-static bool rises(const struct at_tracker *t, const struct at_epoch *e, double lo, double hi, double at)
+static bool rises(const struct at_tracker *t, const struct at_epoch *e, double lo, double hi,
+                  double at)
 {
     double bin = t->rate_hz / (e->slow.t ? t->n_slow : t->n_fast), half = WINDOW_BINS / 2.0 * bin,
            peak = peak_between(e, t->rate_hz, lo, hi);
-    return fabs(peak - at) > half &&
-           density(e, t->rate_hz, peak - bin, peak + bin) > VALLEY * density(e, t->rate_hz, at - half, at + half);
+    return fabs(peak - at) > half && density(e, t->rate_hz, peak - bin, peak + bin) >
+                                         VALLEY * density(e, t->rate_hz, at - half, at + half);
 }
 
 /* Regions that reach over a place where emissions were parted are cut there; what hardly reaches

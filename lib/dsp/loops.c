@@ -279,10 +279,10 @@ static void sift(float *restrict rows, size_t t, unsigned n, int32_t *restrict u
         }
 }
 
-/* Bit by bit from bit `top` on: a value that as many as `rank` stand below is not above the one looked for. Codes are
- * `found` with `flip`. */
-static inline void find_half(const int16_t *restrict half, size_t t, int top, int flip, const int16_t *restrict rank,
-                             uint16_t *restrict found)
+/* Bit by bit from bit `top` on: a value that as many as `rank` stand below is not above the one
+ * looked for. Codes are `found` with `flip`. */
+static inline void find_half(const int16_t *restrict half, size_t t, int top, int flip,
+                             const int16_t *restrict rank, uint16_t *restrict found)
 {
     for (int bit = 1 << top; bit; bit >>= 1) {
         int16_t below[AT_LOOPS_COLUMNS] = {0}, tried[AT_LOOPS_COLUMNS];
@@ -296,9 +296,9 @@ static inline void find_half(const int16_t *restrict half, size_t t, int top, in
     }
 }
 
-/* The bits of floats that are not negative rise as they do. By halves of 16 bits, of which a register holds twice as
- * many: lower ones count where the upper is the one found, else as less or more than any. They are taken less 2^15,
- * since numbers with a sign are compared faster. */
+/* The bits of floats that are not negative rise as they do. By halves of 16 bits, of which a
+ * register holds twice as many: lower ones count where the upper is the one found, else as less or
+ * more than any. They are taken less 2^15, since numbers with a sign are compared faster. */
 static void smallest_of_some(const float *rows, size_t t, unsigned n, unsigned some,
                              const int32_t *rank, int16_t *restrict scratch, float *out)
 {
@@ -318,7 +318,8 @@ static void smallest_of_some(const float *rows, size_t t, unsigned n, unsigned s
     find_half(scratch, t, 14, 0, wanted, upper);
     for (size_t i = 0; i < t; i++)
         for (size_t k = 0; k < MANY; k++) {
-            int16_t high = scratch[i * MANY + k], found = (int16_t)upper[k], there = low[i * MANY + k];
+            int16_t high = scratch[i * MANY + k], found = (int16_t)upper[k],
+                    there = low[i * MANY + k];
             there = high < found ? LEAST : there;
             low[i * MANY + k] = high > found ? MOST : there;
         }
@@ -430,8 +431,8 @@ static void turn_bins(const float *restrict x, const float *restrict filter, uns
 }
 
 /* Sums alone: of a difference beside a sum gcc 12 makes a contraction, asked or not. */
-static void turn(const float *restrict x, const float *restrict by, const float *restrict across, unsigned n,
-                 float *restrict out)
+static void turn(const float *restrict x, const float *restrict by, const float *restrict across,
+                 unsigned n, float *restrict out)
 {
     for (size_t i = 0; i < n; i++) {
         float re = x[2 * i], im = x[2 * i + 1];
@@ -561,9 +562,10 @@ static void frequency(const float *restrict re, const float *restrict im, unsign
     }
 }
 
-/* Four sums of each, one for every fourth value, so that neighbours in one bucket need not wait for one another. */
-static void scatter(const int32_t *restrict bucket, const float *restrict weight, unsigned n, unsigned n_buckets,
-                    float *restrict sums)
+/* Four sums of each, one for every fourth value, so that neighbours in one bucket need not wait for
+ * one another. */
+static void scatter(const int32_t *restrict bucket, const float *restrict weight, unsigned n,
+                    unsigned n_buckets, float *restrict sums)
 {
     float h[4][AT_LOOPS_FREQ_STEPS] = {0};
     for (unsigned i = 0; i < n; i += 4)
@@ -575,10 +577,13 @@ static void scatter(const int32_t *restrict bucket, const float *restrict weight
 
 #ifdef __AVX2__
 #define EACH (HELD / 4) /* buckets of a register, four sums each */
-#define SOME 8          /* buckets: each looks at all values, which is faster than to wait for one sum after the other */
+#define SOME                                                                                       \
+    8 /* buckets: each looks at all values, which is faster than to wait for one sum after the     \
+         other */
 typedef int32_t held_bits __attribute__((vector_size(4 * HELD)));
 
-/* Four values to each bucket of a register: of a shuffle gcc 12 makes a store and a wider load, which waits. */
+/* Four values to each bucket of a register: of a shuffle gcc 12 makes a store and a wider load,
+ * which waits. */
 INLINE held_bits four(const void *x)
 {
 #if HELD == 16
@@ -588,7 +593,8 @@ INLINE held_bits four(const void *x)
 #endif
 }
 
-static void few(const int32_t *restrict bucket, const float *restrict weight, unsigned n, float *restrict lane)
+static void few(const int32_t *restrict bucket, const float *restrict weight, unsigned n,
+                float *restrict lane)
 {
     held sum[SOME / EACH] = {{0}};
     held_bits which[SOME / EACH];
@@ -613,7 +619,8 @@ static void few(const int32_t *bucket, const float *weight, unsigned n, float *l
 }
 #endif
 
-static void histogram(const int32_t *bucket, const float *weight, unsigned n, unsigned n_buckets, float *sums)
+static void histogram(const int32_t *bucket, const float *weight, unsigned n, unsigned n_buckets,
+                      float *sums)
 {
     float lane[4 * SOME + 4] = {0};
     if (n_buckets > SOME) {

@@ -21,17 +21,17 @@ struct at_loops_boxes {
     uint8_t *hit;          /* (n) set to 1 where a box stands out */
 };
 
-/* The same over rows times weight (n), and over the means of 2, 4, .. 2^n_levels of them, each half-overlapping the next.
- * most 1: bins alone. */
+/* The same over rows times weight (n), and over the means of 2, 4, .. 2^n_levels of them, each
+ * half-overlapping the next. most 1: bins alone. */
 struct at_loops_pass {
     struct at_loops_boxes boxes;
     const float *weight;
     const float *limits; /* (n_levels + 1, n_widths) thresholds */
     const float *bars;   /* (n_levels + 1) where no cell is above it, no box stands out */
     unsigned n_widths, n_levels, stride;
-    float *cells;        /* (n / per) scratch */
-    float *last, *box;   /* (n_levels, stride) scratch */
-    float *best;         /* (n) raised to the highest mean of four; NULL: not wanted */
+    float *cells;      /* (n / per) scratch */
+    float *last, *box; /* (n_levels, stride) scratch */
+    float *best;       /* (n) raised to the highest mean of four; NULL: not wanted */
 };
 
 struct at_loops {
@@ -63,10 +63,12 @@ struct at_loops {
     void (*sift)(float *rows, size_t t, unsigned n, int32_t *used);
     void (*smallest)(const float *rows, size_t t, unsigned n, const int32_t *rank, int16_t *scratch,
                      float *out);
-    /* detector, of values that are not negative: out (n / per) = sums of `per` bins (a power of two, up to 16) of x (n)
-     * times y (n), of which it returns the highest; best (n) = highest; hit (n) where x (n) > limit; mask and weight (n) 0 where there is a
-     * hit (n); room (n - 1) = sums (n) of two neighbours, infinite below least, of which it returns the lowest, then
-     * sums (n / 2) of pairs; boxes over cells (n / per); boxes over rows (t, n) and over means of 2, 4, .. of them. */
+    /* detector, of values that are not negative: out (n / per) = sums of `per` bins (a power of
+     * two, up to 16) of x (n) times y (n), of which it returns the highest; best (n) = highest; hit
+     * (n) where x (n) > limit; mask and weight (n) 0 where there is a hit (n); room (n - 1) = sums
+     * (n) of two neighbours, infinite below least, of which it returns the lowest, then sums (n /
+     * 2) of pairs; boxes over cells (n / per); boxes over rows (t, n) and over means of 2, 4, .. of
+     * them. */
     float (*gather)(const float *x, const float *y, unsigned n, unsigned per, float *out);
     void (*highest)(const float *x, unsigned n, float *best);
     void (*above)(const float *x, unsigned n, float limit, uint8_t *hit);
@@ -74,19 +76,19 @@ struct at_loops {
     float (*rooms)(float *sums, unsigned n, float least, float *room);
     void (*boxes)(const struct at_loops_boxes *b, const float *cells, const float *limits);
     void (*durations)(const struct at_loops_pass *p, const float *rows, size_t t);
-    /* Sum of those of x (n) that are not below least, and how many they are; sums of a, b, a a, b b, a b
-     * over (n). */
+    /* Sum of those of x (n) that are not below least, and how many they are; sums of a, b, a a, b
+     * b, a b over (n). */
     double (*sum_from)(const float *x, size_t n, float least, size_t *ret_count);
     void (*pairs)(const float *a, const float *b, size_t n, double ret[5]);
     /* edges: how many of x (n) are below limit times y (n). */
     unsigned (*below)(const float *x, const float *y, unsigned n, float limit);
-    /* out (n) = level (n), or where that is NULL sum (n) times per, if at least `least` times floor (n), and that
-     * product at least off (n) times per_off; else 0. Returns how many are left. */
-    unsigned (*standing)(const float *level, const float *sum, const float *off, const float *floor, unsigned n,
-                         float per, float per_off, float least, float *out);
-    /* channelizer: out (m, 2) = x (m, 2) filter (m) (cs + i sn); out (n, 2) = x (n, 2) by (n, 2), of
-     * which across is i times by; decimation by d of line with taps
-     * pairs (n_taps, 2 alike), n_taps - 1 a multiple of 8, n_out samples out. */
+    /* out (n) = level (n), or where that is NULL sum (n) times per, if at least `least` times floor
+     * (n), and that product at least off (n) times per_off; else 0. Returns how many are left. */
+    unsigned (*standing)(const float *level, const float *sum, const float *off, const float *floor,
+                         unsigned n, float per, float per_off, float least, float *out);
+    /* channelizer: out (m, 2) = x (m, 2) filter (m) (cs + i sn); out (n, 2) = x (n, 2) by (n, 2),
+     * of which across is i times by; decimation by d of line with taps pairs (n_taps, 2 alike),
+     * n_taps - 1 a multiple of 8, n_out samples out. */
     void (*turn_bins)(const float *x, const float *filter, unsigned m, float cs, float sn,
                       float *out);
     void (*turn)(const float *x, const float *by, const float *across, unsigned n, float *out);
@@ -105,7 +107,8 @@ struct at_loops {
     void (*frequency)(const float *re, const float *im, unsigned n, float mid, float inv, float *v,
                       float *weight, int32_t *bucket);
     /* sums (n_buckets): of weight (n, a multiple of 4) by bucket (n), each below n_buckets. */
-    void (*histogram)(const int32_t *bucket, const float *weight, unsigned n, unsigned n_buckets, float *sums);
+    void (*histogram)(const int32_t *bucket, const float *weight, unsigned n, unsigned n_buckets,
+                      float *sums);
     /* Sums over n (a multiple of 8) in lanes of eight: p q, w p; and w, w v, w v v. */
     void (*sums2)(const float *p, const float *q, const float *w, unsigned n, float ret[2]);
     void (*sums3)(const float *w, const float *v, unsigned n, float ret[3]);

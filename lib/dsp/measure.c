@@ -13,11 +13,11 @@
 #define NOISE_ONLY  0.7   /* of quiet: as high as the upper rows of noise alone get */
 #define FEW         25    /* a brief burst: one row in so many at most */
 #define LONG_ON_P   1e-3
-#define CLEAR       4.0 /* times what noise may do: a short row shows it for sure */
+#define CLEAR       4.0  /* times what noise may do: a short row shows it for sure */
 #define SEEN        1.5f /* times what noise may do in a mean of rows: that mean shows it */
 #define HALF        0.4f /* of the level: where half of a mean's rows are on */
 #define BESIDE      0.5  /* of what a line's own bin holds stands in the two beside it (Hann) */
-#define LEAK        4.0  /* times what the long spectra have there: the rest leaks in from neighbours */
+#define LEAK        4.0 /* times what the long spectra have there: the rest leaks in from neighbours */
 #define RUN_LEVEL   0.5f /* of the level of two while on */
 #define RUN_ROWS    12   /* for which both together are on at least */
 #define ROWS        8    /* summed together */
@@ -25,11 +25,11 @@
 #define LEAD        0.4f /* of their sum, by which one stands above the other */
 #define TURNS       4
 #define BOTH_ON     0.45f /* of the level: no row in which FSK changes over shows that of both */
-#define SELDOM      10   /* one row in so many at most */
-#define SLOWER      4    /* rows of which means are looked at, too */
-#define STILL       0.05 /* variance over the squared mean of what is steady */
-#define LEAKS       4.0  /* variances of what is more than another's leak differ by less */
-#define ALIKE       0.9  /* correlation of what comes and goes together */
+#define SELDOM      10    /* one row in so many at most */
+#define SLOWER      4     /* rows of which means are looked at, too */
+#define STILL       0.05  /* variance over the squared mean of what is steady */
+#define LEAKS       4.0   /* variances of what is more than another's leak differ by less */
+#define ALIKE       0.9   /* correlation of what comes and goes together */
 #define AGAINST     0.6
 #define COLUMNS     2048 /* of spectra that are added at once */
 #define ADDED       64   /* rows that are */
@@ -55,7 +55,8 @@ static double noise_between(const struct at_map *m, unsigned lo, unsigned hi)
     return s;
 }
 
-/* Sums of bins lo to hi of rows t on, up to ROWS of them: as each sum waits for itself. Returns how many. */
+/* Sums of bins lo to hi of rows t on, up to ROWS of them: as each sum waits for itself. Returns how
+ * many. */
 static size_t row_sums(const struct at_map *m, unsigned lo, unsigned hi, size_t t, float *s)
 {
     const float *row = m->rows + t * m->n;
@@ -103,7 +104,8 @@ double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, 
     return fmax(s, 0) * rate_hz / m->n;
 }
 
-/* Variances of two envelopes over their squared means, their correlation, and the ratio of the variances themselves. */
+/* Variances of two envelopes over their squared means, their correlation, and the ratio of the
+ * variances themselves. */
 struct moves {
     double a, b, together, ratio;
 };
@@ -190,8 +192,8 @@ static void add_run(const float *a, const float *b, size_t n, float level, struc
     r->all += turns;
 }
 
-/* Do they, nearly whenever they are on, take turns, go against each other and hardly ever stand together? So do the two
- * lines of FSK in a burst, which come and go together. */
+/* Do they, nearly whenever they are on, take turns, go against each other and hardly ever stand
+ * together? So do the two lines of FSK in a burst, which come and go together. */
 static bool change_hands(const float *a, const float *b, size_t t)
 {
     float level = level_of_both(a, b, t);
@@ -202,8 +204,8 @@ static bool change_hands(const float *a, const float *b, size_t t)
         add_run(a + from, b + from, i - from, level, &r);
         from = i + 1;
     }
-    return r.all >= TURNS && 4 * r.turning >= 3 * r.on && r.both * SELDOM < r.turning && r.m.together < 0 &&
-           r.m.together * r.m.together > AGAINST * AGAINST * r.m.a * r.m.b;
+    return r.all >= TURNS && 4 * r.turning >= 3 * r.on && r.both * SELDOM < r.turning &&
+           r.m.together < 0 && r.m.together * r.m.together > AGAINST * AGAINST * r.m.a * r.m.b;
 }
 
 /* Leaves the bins that two share to neither. False: nothing is left of one. */
@@ -439,8 +441,9 @@ static void smooth_rows(const float *energy, size_t t, size_t rows, float *out)
     }
 }
 
-/* On and off of what single rows show in scraps: by means of 4, 16 or 64, whichever stands highest above what
- * noise may do. noise: power; looks: of a row. False: none shows it; on->rows is as it was. */
+/* On and off of what single rows show in scraps: by means of 4, 16 or 64, whichever stands highest
+ * above what noise may do. noise: power; looks: of a row. False: none shows it; on->rows is as it
+ * was. */
 static bool on_by_means(const struct at_map *m, double noise, double looks, float single,
                         struct at_on *on)
 {
@@ -448,9 +451,9 @@ static bool on_by_means(const struct at_map *m, double noise, double looks, floa
     float clearest = fmaxf(single, SEEN), best_quiet = 0;
     for (size_t rows = 4; rows <= 64 && 2 * rows <= m->t; rows *= 4) {
         float peak = 0;
-        float quiet = (float)(noise * (at_floor_gamma_threshold(
-                                           looks * LOOKS_A_ROW * (double)rows, ON_P) -
-                                       1));
+        float quiet =
+            (float)(noise *
+                    (at_floor_gamma_threshold(looks * LOOKS_A_ROW * (double)rows, ON_P) - 1));
         smooth_rows(on->energy, m->t, rows, on->smooth);
         for (size_t t = 0; t < m->t; t++)
             peak = fmaxf(peak, on->smooth[t]);
@@ -516,9 +519,9 @@ void at_measure_on(const struct at_epoch *e, double rate_hz, double f_lo_hz, dou
         mean =
             at_measure_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t / (double)on->n_on;
     else if (e->slow.t && hi - lo <= 4)
-        mean = fmin(mean * own_share(e, rate_hz, f_lo_hz, f_hi_hz, wlo, whi),
-                    most_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t /
-                        (double)on->n_on);
+        mean =
+            fmin(mean * own_share(e, rate_hz, f_lo_hz, f_hi_hz, wlo, whi),
+                 most_power(&e->slow, rate_hz, f_lo_hz, f_hi_hz) * (double)m->t / (double)on->n_on);
     on->power = mean;
     if (e->slow.t && is_one_bin(&e->slow, rate_hz, f_lo_hz, f_hi_hz))
         on->beside = on->steady ? BESIDE * mean : fmin(BESIDE * mean, short_rows - mean);
@@ -614,10 +617,11 @@ static void add_cut(struct at_spectra *s, const struct at_map *m, const uint8_t 
     s->rows_cut++;
 }
 
-/* The rows in which the emission goes on or off, which spreads it over frequency: the first and the last, and where less
- * than half of that one is on, that beside it too, as rows overlap by half. What is keyed within is its own. was_on: at
- * the end of the epoch before. */
-static void add_ends(struct at_spectra *s, const struct at_map *m, const struct at_on *on, bool was_on)
+/* The rows in which the emission goes on or off, which spreads it over frequency: the first and the
+ * last, and where less than half of that one is on, that beside it too, as rows overlap by half.
+ * What is keyed within is its own. was_on: at the end of the epoch before. */
+static void add_ends(struct at_spectra *s, const struct at_map *m, const struct at_on *on,
+                     bool was_on)
 {
     double sum = 0;
     size_t from = m->t, to = 0;

@@ -11,24 +11,25 @@ struct at_on {
     float *smooth; /* (fast.t) scratch for means of rows; NULL: single rows tell all */
     size_t n_on;
     bool on_at_end;
-    bool steady;          /* too weak for the short spectra, or never off */
-    double power;         /* mean while on, noise taken off */
-    double beside;        /* more of it: a line's in the bins beside its own, where the edges hold that one alone */
+    bool steady;   /* too weak for the short spectra, or never off */
+    double power;  /* mean while on, noise taken off */
+    double beside; /* more of it: a line's in the bins beside its own, where the edges hold that one
+                      alone */
     double noise_density; /* mean between the edges */
 };
 
 /* Mean power between the edges over a map, noise taken off. */
 double at_measure_power(const struct at_map *m, double rate_hz, double f_lo_hz, double f_hi_hz);
-/* Correlation -1..1 of two regions' envelopes over the short rows; 0 where they stand still, share their bins, or
- * touch and may be alike by what leaks over. -1: they go against each other, bit by bit, while on.
- * a, b: scratch (fast.t). */
+/* Correlation -1..1 of two regions' envelopes over the short rows; 0 where they stand still, share
+ * their bins, or touch and may be alike by what leaks over. -1: they go against each other, bit by
+ * bit, while on. a, b: scratch (fast.t). */
 double at_measure_link(const struct at_epoch *e, double rate_hz, const struct at_region *x,
                        const struct at_region *y, float *a, float *b);
 /* The same where they hardly move, and for regions that touch. */
 double at_measure_alike(const struct at_map *m, double rate_hz, const struct at_region *x,
                         const struct at_region *y, float *a, float *b);
-/* Share of the energy between the edges, noise taken off, in the short rows in which another emission neither is on
- * nor goes on or off. on (fast.t): that one's; a: scratch (fast.t). */
+/* Share of the energy between the edges, noise taken off, in the short rows in which another
+ * emission neither is on nor goes on or off. on (fast.t): that one's; a: scratch (fast.t). */
 double at_measure_beside(const struct at_epoch *e, double rate_hz, const uint8_t *on,
                          double f_lo_hz, double f_hi_hz, float *a);
 /* expected: mean power while on as known so far; 0: unknown. */

@@ -18,10 +18,10 @@
 #define WIDTHS    2      /* times the narrower one's own width is empty between them */
 #define UNRELATED 0.4    /* correlation of envelopes: FSK's lines go against each other */
 #define STEADY    0.9f
-#define FAST_GAP  2      /* bins of the short spectra between two: neither leaks into the other */
-#define MIN_ROWS  8      /* of short spectra: fewer tell nothing */
-#define APART     3      /* epochs in which envelopes did not agree, and more than did */
-#define PRESENT   0.1    /* of its mean power: it is there */
+#define FAST_GAP  2   /* bins of the short spectra between two: neither leaks into the other */
+#define MIN_ROWS  8   /* of short spectra: fewer tell nothing */
+#define APART     3   /* epochs in which envelopes did not agree, and more than did */
+#define PRESENT   0.1 /* of its mean power: it is there */
 
 /* Mean density over cells of `bins` bins, noise taken off, at least a tenth of it. */
 static unsigned make_cells(const struct at_track *k, const struct at_map *m, unsigned lo,
@@ -157,7 +157,8 @@ bool at_part_find(const struct at_track *k, const struct at_epoch *e, float *smo
                   float *b, double *ret_hz)
 {
     const struct at_map *m = &e->slow;
-    if (!m->t || k->slow.rows < 1 || k->n_lines > 1 /* what lies between two is no valley */ || k->e.duty < STEADY || e->clipped)
+    if (!m->t || k->slow.rows < 1 || k->n_lines > 1 /* what lies between two is no valley */ ||
+        k->e.duty < STEADY || e->clipped)
         return false;
     unsigned lo, hi;
     at_measure_bins(m, e->rate_hz, k->e.f_lo_hz, k->e.f_hi_hz, &lo, &hi);

@@ -8,26 +8,28 @@
 #include "lib/dsp/floor.h"
 #include "lib/dsp/loops.h"
 
-#define MOST_OF    0.4   /* of the band it fills, around 0 Hz, where its level is read ... */
-#define LEAST_OF   0.2   /* ... or this much, if that is not it ... */
-#define QUIET      0.3   /* ... at this quantile: the rest may be occupied */
-#define QUIETEST   0.1
-#define END        0.5f  /* it reaches down to 3 dB below that */
-#define DIPS       2     /* bins of it that may lie lower: a notch at 0 Hz */
-#define BELOW      0.25f /* the sides lie 6 dB lower at least, and once it is known ... */
-#define STILL      0.5f  /* ... 3 dB */
-#define SIDE       32    /* of the band's bins (a part of them) show a side */
-#define EVEN       32    /* a filter's middle is 0 Hz, to a part of the band's bins */
-#define FLAT       1.4f  /* between these quantiles */
-#define NOISE_LIKE 1.25  /* mean over low quantile: speech, packets and symbols of pilots leave more */
-#define ENOUGH     7.0   /* groups of rows that tell */
-#define STANDS     3.0f  /* 5 dB over its noise, and its mirror image, stands an emission of its own */
-#define RARE       1e-7  /* ... and higher than noise does with this probability */
-#define MARGIN     10    /* a part of its bins at either end, which a vestigial carrier may stand on */
-#define WIDE       32    /* a part of its bins: no line */
-#define MOST       0.7   /* of its bins */
-#define THROUGH    0.03f /* 15 dB below it the filter lets nothing through: a receiver's own is there */
-#define SMEAR      2     /* bins that Hann's main lobe reaches */
+#define MOST_OF  0.4 /* of the band it fills, around 0 Hz, where its level is read ... */
+#define LEAST_OF 0.2 /* ... or this much, if that is not it ... */
+#define QUIET    0.3 /* ... at this quantile: the rest may be occupied */
+#define QUIETEST 0.1
+#define END      0.5f  /* it reaches down to 3 dB below that */
+#define DIPS     2     /* bins of it that may lie lower: a notch at 0 Hz */
+#define BELOW    0.25f /* the sides lie 6 dB lower at least, and once it is known ... */
+#define STILL    0.5f  /* ... 3 dB */
+#define SIDE     32    /* of the band's bins (a part of them) show a side */
+#define EVEN     32    /* a filter's middle is 0 Hz, to a part of the band's bins */
+#define FLAT     1.4f  /* between these quantiles */
+#define NOISE_LIKE                                                                                 \
+    1.25            /* mean over low quantile: speech, packets and symbols of pilots leave more */
+#define ENOUGH 7.0  /* groups of rows that tell */
+#define STANDS 3.0f /* 5 dB over its noise, and its mirror image, stands an emission of its own */
+#define RARE   1e-7 /* ... and higher than noise does with this probability */
+#define MARGIN 10   /* a part of its bins at either end, which a vestigial carrier may stand on */
+#define WIDE   32   /* a part of its bins: no line */
+#define MOST   0.7  /* of its bins */
+#define THROUGH                                                                                    \
+    0.03f       /* 15 dB below it the filter lets nothing through: a receiver's own is there */
+#define SMEAR 2 /* bins that Hann's main lobe reaches */
 
 int at_passband_init(struct at_passband *p, struct at_mem *mem, unsigned n)
 {
@@ -68,7 +70,8 @@ static unsigned reach(const struct at_passband *p, const float *local, int step,
     return last;
 }
 
-/* Its level by the bins from..to; false: there are no far lower sides, or (not flat) none of its noise is to be seen. */
+/* Its level by the bins from..to; false: there are no far lower sides, or (not flat) none of its
+ * noise is to be seen. */
 static bool measure(struct at_passband *p, const float *local, float flat)
 {
     unsigned n = p->n, side = n / SIDE > 2 ? n / SIDE : 2, edge = (p->to - p->from) / MARGIN;
@@ -81,8 +84,8 @@ static bool measure(struct at_passband *p, const float *local, float flat)
     return fmaxf(low, high) < (p->known ? STILL : BELOW) * p->level && (p->known || quiet < most);
 }
 
-/* Is there what a filter leaves: flat, around 0 Hz, between two far lower sides? Its level is that of the bins up to
- * `inner` from 0 Hz. */
+/* Is there what a filter leaves: flat, around 0 Hz, between two far lower sides? Its level is that
+ * of the bins up to `inner` from 0 Hz. */
 static bool find(struct at_passband *p, const float *local, float flat, unsigned inner)
 {
     unsigned n = p->n, half = n / 2, slack = n / EVEN > 2 ? n / EVEN : 2;
@@ -90,8 +93,8 @@ static bool find(struct at_passband *p, const float *local, float flat, unsigned
     unsigned below = reach(p, local, -1, END * level), above = reach(p, local, 1, END * level);
     p->from = half - below;
     p->to = half + above + 1;
-    return (below > above ? below - above : above - below) <= slack && p->to - p->from >= 2 * inner &&
-           measure(p, local, flat);
+    return (below > above ? below - above : above - below) <= slack &&
+           p->to - p->from >= 2 * inner && measure(p, local, flat);
 }
 
 /* As it is known, or found by more or less of the band's middle. */
@@ -100,7 +103,8 @@ static bool is_there(struct at_passband *p, const struct at_passband_epoch *e)
     float flat = FLAT * (1 + 2 * e->doubt);
     if (p->known)
         return measure(p, e->local, FLAT);
-    return find(p, e->local, flat, (unsigned)(MOST_OF / 2 * p->n)) || find(p, e->local, flat, (unsigned)(LEAST_OF / 2 * p->n));
+    return find(p, e->local, flat, (unsigned)(MOST_OF / 2 * p->n)) ||
+           find(p, e->local, flat, (unsigned)(LEAST_OF / 2 * p->n));
 }
 
 /* The same power in any few rows, where nothing else is on. */
@@ -121,9 +125,10 @@ static float mirrored(const struct at_passband *p, const float *mean, unsigned k
     return high;
 }
 
-/* What stands on it in this epoch and is not as even as the parts of one signal are: a burst (the same bins showed the
- * noise at other times), something wider than a line, or more than one. */
-static bool something_stands(const struct at_passband *p, const struct at_passband_epoch *e, const float *mean)
+/* What stands on it in this epoch and is not as even as the parts of one signal are: a burst (the
+ * same bins showed the noise at other times), something wider than a line, or more than one. */
+static bool something_stands(const struct at_passband *p, const struct at_passband_epoch *e,
+                             const float *mean)
 {
     unsigned edge = (p->to - p->from) / MARGIN, wide = (p->to - p->from) / WIDE + 2 * SMEAR + 1;
     unsigned places = 0, all = 0, widest = 0, run = 0, gap = p->n;
@@ -184,7 +189,8 @@ float at_passband_here(const struct at_passband *p, const float *local, unsigned
     return step ? fmaxf(in[0], fmaxf(in[step], in[SMEAR * step])) : in[0];
 }
 
-/* Outwards from its end: falling down to where next to nothing comes through, there whatever it is. */
+/* Outwards from its end: falling down to where next to nothing comes through, there whatever it is.
+ */
 static float outwards(const struct at_passband *p, float here, float *least)
 {
     *least = fminf(*least, here);

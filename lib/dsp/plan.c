@@ -34,7 +34,8 @@ static fftwf_plan make(unsigned n, enum at_plan_sign sign, unsigned effort, doub
     return p;
 }
 
-static const struct at_plan *get(unsigned n, enum at_plan_sign sign, unsigned effort, double seconds)
+static const struct at_plan *get(unsigned n, enum at_plan_sign sign, unsigned effort,
+                                 double seconds)
 {
     if (n < 2 || n > 1u << AT_PLAN_MAX_LOG2 || (n & (n - 1)))
         return NULL;

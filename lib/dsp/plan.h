@@ -13,8 +13,8 @@ struct at_plan;
  * the process, never freed. NULL: n unfit or no memory. Any thread; measures on first use, so not
  * RT-safe. */
 const struct at_plan *at_plan_get(unsigned n, enum at_plan_sign sign);
-/* The same, where it is not planned yet by trying far more: seconds for 16384 points, which then take
- * two thirds of the time. */
+/* The same, where it is not planned yet by trying far more: seconds for 16384 points, which then
+ * take two thirds of the time. */
 const struct at_plan *at_plan_get_patient(unsigned n, enum at_plan_sign sign);
 /* in (n, 2) -> out (n, 2), both aligned to 64 bytes (at_mem_alloc), in != out; in is kept. Any
  * thread, RT-safe. */

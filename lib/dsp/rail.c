@@ -5,10 +5,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LEAST   16   /* values at the rail */
-#define SHARE   1e-4 /* of all values, likewise */
-#define PILE    5.0  /* times as many at it as below: of a carrier that just reaches a step of 8 bits 2.4 */
-#define EACH    0.1  /* of those at it: a quarter is on each side of I and of Q, where no phase stands still */
+#define LEAST 16   /* values at the rail */
+#define SHARE 1e-4 /* of all values, likewise */
+#define PILE                                                                                       \
+    5.0 /* times as many at it as below: of a carrier that just reaches a step of 8 bits 2.4 */
+#define EACH                                                                                       \
+    0.1 /* of those at it: a quarter is on each side of I and of Q, where no phase stands still */
 
 /* Of the bits of floats, which are in order, so that it is done several at a time. */
 static float highest(const float *x, size_t n)
@@ -27,7 +29,8 @@ static float highest(const float *x, size_t n)
 
 void at_rail_look(const float *iq, size_t n, struct at_rail_cell *ret)
 {
-    float most = highest(iq, 2 * n), least = most * (1 - AT_RAIL_WITHIN), near = most * (1 - AT_RAIL_BELOW);
+    float most = highest(iq, 2 * n), least = most * (1 - AT_RAIL_WITHIN),
+          near = most * (1 - AT_RAIL_BELOW);
     int32_t at[4] = {0}, all = 0;
     for (size_t i = 0; i < n; i++) {
         float re = iq[2 * i], im = iq[2 * i + 1];
@@ -46,7 +49,8 @@ void at_rail_look(const float *iq, size_t n, struct at_rail_cell *ret)
 }
 
 /* Values at the highest of all cells: sides (4) of them; and below. */
-static size_t count(const struct at_rail_cell *cells, size_t n, float most, size_t *sides, size_t *ret_below)
+static size_t count(const struct at_rail_cell *cells, size_t n, float most, size_t *sides,
+                    size_t *ret_below)
 {
     size_t all = 0, below = 0;
     for (size_t i = 0; i < n; i++) {

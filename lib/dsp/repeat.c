@@ -11,9 +11,10 @@
 #include "lib/dsp/loops.h"
 #include "lib/dsp/plan.h"
 
-#define MEAN_S      0.5
-#define LEAST_BINS  1024
-#define SHAPES      32    /* parts of the band over which a filter's shape is even: it lasts as many samples */
+#define MEAN_S     0.5
+#define LEAST_BINS 1024
+#define SHAPES                                                                                     \
+    32 /* parts of the band over which a filter's shape is even: it lasts as many samples */
 #define LEAST_LAG_S 30e-6 /* no receiver's filter lasts so long; NR's symbol of 30 kHz is 33 us */
 #define LEAST_LAG   (2 * SHAPES)
 #define CUT         1.5f  /* times its surroundings ... */
@@ -26,11 +27,12 @@
 #define SURE        60.0  /* times the mean of the noise: exp(-60), and 4 sigma in a section */
 #define STILL       20.0  /* at the lag that is known */
 #define SECTIONS    8
-#define AGAIN       0.25 /* of a pulse train's or a comb's power after twice the lag: they come again and again */
-#define SHARP       0.05 /* the noise's part of it: so much is shown */
-#define EVEN        0.4 /* of its part: in each section but the outer ones */
-#define EVERY       8   /* epochs */
-#define ENDED       0.7f /* of the power */
+#define AGAIN                                                                                      \
+    0.25 /* of a pulse train's or a comb's power after twice the lag: they come again and again */
+#define SHARP 0.05 /* the noise's part of it: so much is shown */
+#define EVEN  0.4  /* of its part: in each section but the outer ones */
+#define EVERY 8    /* epochs */
+#define ENDED 0.7f /* of the power */
 
 static void reset(struct at_repeat *r)
 {
@@ -102,8 +104,8 @@ static void smooth(const float *x, unsigned n, float *out)
     }
 }
 
-/* The mean over its surroundings, less 1, into white; 0 at lines, which are no part of those and of nothing else. False:
- * there is little else. */
+/* The mean over its surroundings, less 1, into white; 0 at lines, which are no part of those and of
+ * nothing else. False: there is little else. */
 static bool whiten(struct at_repeat *r)
 {
     unsigned n = r->n, lines = 0;
@@ -176,20 +178,23 @@ static double taper(double x)
     return w * w;
 }
 
-/* A prefix comes again once, after one lag and not after two. Pulse trains and combs of carriers, which leave noise to be
- * seen, go on and on. */
+/* A prefix comes again once, after one lag and not after two. Pulse trains and combs of carriers,
+ * which leave noise to be seen, go on and on. */
 static bool comes_once(const struct at_repeat *r, unsigned lag)
 {
-    double x = (double)lag / r->n, most = (double)power(r->lags + 2 * lag) * taper(2 * x) / taper(x);
+    double x = (double)lag / r->n,
+           most = (double)power(r->lags + 2 * lag) * taper(2 * x) / taper(x);
     double noise = noise_at(r, 2 * lag < r->n / 2 ? 2 * lag : r->n / 2);
     return noise < SHARP * most && (double)power(r->lags + 2 * ((2 * lag) % r->n)) < AGAIN * most;
 }
 
-/* Each section of the middle of the band, or of what it is looked for in, has its part in it: none of them is noise. */
+/* Each section of the middle of the band, or of what it is looked for in, has its part in it: none
+ * of them is noise. */
 static bool is_everywhere(const struct at_repeat *r, unsigned lag)
 {
     enum { INNER = SECTIONS - 2 };
-    unsigned from = r->to ? r->from : r->n / SECTIONS, to = r->to ? r->to : r->n - r->n / SECTIONS, per = (to - from) / INNER;
+    unsigned from = r->to ? r->from : r->n / SECTIONS, to = r->to ? r->to : r->n - r->n / SECTIONS,
+             per = (to - from) / INNER;
     double sum[INNER][2] = {{0}}, all[2] = {0};
     for (unsigned k = from; k < from + INNER * per; k++) {
         double turn = 2 * M_PI * (double)((uint64_t)k * lag % r->n) / r->n;
@@ -221,7 +226,8 @@ static void look(struct at_repeat *r)
 
 void at_repeat_within(struct at_repeat *r, double from, double to)
 {
-    unsigned lo = (unsigned)(from * r->n) + r->n / SHAPES / 2, hi = (unsigned)(to * r->n) - r->n / SHAPES / 2;
+    unsigned lo = (unsigned)(from * r->n) + r->n / SHAPES / 2,
+             hi = (unsigned)(to * r->n) - r->n / SHAPES / 2;
     bool part = from < to && lo + LAGS < hi;
     r->from = part ? lo : 0;
     r->to = part ? hi : 0;

@@ -11,7 +11,8 @@
 
 #define BATCH 1024 /* points */
 
-int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep, unsigned ahead)
+int at_blocks_init(struct at_blocks *b, struct at_mem *mem, unsigned n, unsigned n_keep,
+                   unsigned ahead)
 {
     *b = (struct at_blocks){.mem = mem, .n = n, .advance = n / 2, .n_keep = n_keep, .ahead = ahead};
     b->plan = at_plan_get(n, AT_PLAN_FORWARD);

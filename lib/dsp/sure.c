@@ -5,7 +5,7 @@
 
 #include "lib/dsp/link.h"
 
-#define SURE          2.0  /* times the level from which a bin counts: enough to believe it at once */
+#define SURE          2.0 /* times the level from which a bin counts: enough to believe it at once */
 #define PLAIN         10.0 /* the same where it may be a stronger one's splatter */
 #define CLEAR_BINS    2    /* of the short spectra */
 #define CLEAR_SNR     0.5  /* -3 dB */
@@ -14,15 +14,17 @@
 #define FAINT_EPOCHS  12
 #define BESIDE        2    /* of its own widths */
 #define STRONGER      20.0 /* 13 dB */
-#define STRONGER_FAR  1e3 /* 30 dB */
-#define LEFT          0.3 /* of the mean power of a weak one: what has less of it is over */
+#define STRONGER_FAR  1e3  /* 30 dB */
+#define LEFT          0.3  /* of the mean power of a weak one: what has less of it is over */
 #define LOST          4.0  /* two standard deviations of noise */
 #define SPECK_ROWS    4    /* of the short spectra */
 #define SPECK_ENERGY  50.0 /* over the noise's density: 1 is a cell at 0 dB */
 
-/* Each bin shows it weakly, but all of its band and time together stand far above what noise may do there. Not so what is
- * wide, as a floor's error is, or weaker than that; nor what a strong one leaks into its short rows: no bin was so high. */
-static bool is_clear(const struct at_tracker *t, const struct at_track *k, const struct at_region *r)
+/* Each bin shows it weakly, but all of its band and time together stand far above what noise may do
+ * there. Not so what is wide, as a floor's error is, or weaker than that; nor what a strong one
+ * leaks into its short rows: no bin was so high. */
+static bool is_clear(const struct at_tracker *t, const struct at_track *k,
+                     const struct at_region *r)
 {
     double width = fmax(k->e.f_hi_hz - k->e.f_lo_hz, t->rate_hz / t->n_slow);
     double snr = fmin(pow(10, (double)k->e.snr_db / 10), SURE * (double)r->peak);
@@ -30,8 +32,9 @@ static bool is_clear(const struct at_tracker *t, const struct at_track *k, const
            snr * sqrt(k->on_s * width) > CLEAR_SIGMA;
 }
 
-/* One that is far stronger is there, beside it, or keyed and so strong that it matters not where: its skirt or splatter, of
- * which the average keeps some. What is real stays when that one is over. */
+/* One that is far stronger is there, beside it, or keyed and so strong that it matters not where:
+ * its skirt or splatter, of which the average keeps some. What is real stays when that one is over.
+ */
 static bool overshadowed(const struct at_tracker *t, const struct at_track *k)
 {
     for (unsigned i = 0; i < t->n_tracks; i++) {
@@ -39,14 +42,15 @@ static bool overshadowed(const struct at_tracker *t, const struct at_track *k)
         double gap = at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
         double ratio = j->power_s * k->on_s / fmax(k->power_s * j->on_s, 1e-30);
         bool near = gap < BESIDE * (j->e.f_hi_hz - j->e.f_lo_hz);
-        if (j != k && !j->dropped && !j->by_hand && (near || j->e.keyed) && ratio > (near ? STRONGER : STRONGER_FAR))
+        if (j != k && !j->dropped && !j->by_hand && (near || j->e.keyed) &&
+            ratio > (near ? STRONGER : STRONGER_FAR))
             return true;
     }
     return false;
 }
 
-void at_sure_see(const struct at_tracker *t, struct at_track *k, const struct at_epoch *e, const struct at_region *r,
-                 bool all_on)
+void at_sure_see(const struct at_tracker *t, struct at_track *k, const struct at_epoch *e,
+                 const struct at_region *r, bool all_on)
 {
     k->faint = k->faint && (r->faint || r->peak <= (r->alone ? SURE : PLAIN));
     bool enough = k->epochs > 1 || !all_on || r->peak > SURE || is_clear(t, k, r);

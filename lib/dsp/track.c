@@ -16,13 +16,13 @@
 #include "lib/dsp/sure.h"
 #include "lib/dsp/whole.h"
 
-#define BURST_ROWS    16  /* short rows of silence that part two bursts */
-#define GROWTH        2.5 /* 4 dB: what a steady one may gain by growing wider */
-#define FADING_SAME   1000.0
-#define OCCUPIED 0.5 /* overlap over the union */
-#define APART    3   /* epochs in which it must look like two */
-#define CHANGED  4.0 /* 6 dB: a side that differs so from its mean was not there all along */
-#define FORGET_S 1.0 /* spectra are halved so often: edges follow */
+#define BURST_ROWS  16  /* short rows of silence that part two bursts */
+#define GROWTH      2.5 /* 4 dB: what a steady one may gain by growing wider */
+#define FADING_SAME 1000.0
+#define OCCUPIED    0.5 /* overlap over the union */
+#define APART       3   /* epochs in which it must look like two */
+#define CHANGED     4.0 /* 6 dB: a side that differs so from its mean was not there all along */
+#define FORGET_S    1.0 /* spectra are halved so often: edges follow */
 
 const char *at_floor_source_name(enum at_floor_source source)
 {
@@ -188,7 +188,8 @@ bool at_track_matches(const struct at_tracker *t, const struct at_region *r,
     double like = at_link_likeness(r->f_lo_hz, r->f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz);
     double ratio = r->level / fmax(k->power_s / fmax(k->on_s, 1e-12), 1e-30);
     bool same_peak = fabs(r->peak_hz - k->peak_hz) <= 1.5 * bin;
-    if (like > 0.5 || same_peak) /* of a burst that an epoch shows the first row of no level is known */
+    if (like > 0.5 ||
+        same_peak) /* of a burst that an epoch shows the first row of no level is known */
         return ratio > 1 / FADING_SAME || r->level <= AT_LINK_NO_LEVEL;
     if (ratio < 1 / AT_LINK_FADING || ratio > AT_LINK_FADING)
         return false;
@@ -211,7 +212,8 @@ static double level_of(const struct at_track *k)
  * it, whatever it looks like for the moment. */
 static bool within(const struct at_tracker *t, const struct at_region *r, const struct at_track *k)
 {
-    if (!k->is_seen || r->level > GROWTH * level_of(k) || line_and_wide(t, r->over, r->f_hi_hz - r->f_lo_hz, k))
+    if (!k->is_seen || r->level > GROWTH * level_of(k) ||
+        line_and_wide(t, r->over, r->f_hi_hz - r->f_lo_hz, k))
         return false;
     double lo = fmin(k->e.f_lo_hz, k->seen.f_lo_hz), hi = fmax(k->e.f_hi_hz, k->seen.f_hi_hz);
     double bin = t->rate_hz / (r->is_long ? t->n_slow : t->n_fast);
@@ -359,15 +361,15 @@ static void update(struct at_tracker *t, struct at_track *k, const struct at_epo
 {
     double lo = fmin(k->epochs ? k->e.f_lo_hz : r->f_lo_hz, r->f_lo_hz);
     double hi = fmax(k->epochs ? k->e.f_hi_hz : r->f_hi_hz, r->f_hi_hz);
-    struct at_on on = {
-        .rows = t->on, .energy = t->energy, .smooth = r->alone ? t->other : NULL};
+    struct at_on on = {.rows = t->on, .energy = t->energy, .smooth = r->alone ? t->other : NULL};
     double width = k->e.f_hi_hz - k->e.f_lo_hz;
     if (k->epochs >= 3 && k->e.duty > 0.9f && hi - lo > 3 * width &&
         r->level < GROWTH * k->power_s / k->on_s) {
         lo = k->e.f_lo_hz - width; /* a steady one that seems wider, but no stronger, is not */
         hi = k->e.f_hi_hz + width;
     }
-    bool known = k->epochs > 1 && !k->moved; /* then on and off are its own band's, whatever stands beside it */
+    bool known = k->epochs > 1 &&
+                 !k->moved; /* then on and off are its own band's, whatever stands beside it */
     at_measure_on(e, t->rate_hz, known ? k->e.f_lo_hz : lo, known ? k->e.f_hi_hz : hi,
                   known ? k->power_s / k->on_s : 0, &on);
     k->moved = false;
@@ -500,7 +502,8 @@ static int part_all(struct at_tracker *t, struct at_track *k, const struct at_ep
             return ret;
     }
     while (!k->by_hand && !k->dropped) {
-        if (!at_part_find(k, e, t->scratch, t->energy, t->other, &at) || at_link_modulates(e, k, at)) {
+        if (!at_part_find(k, e, t->scratch, t->energy, t->other, &at) ||
+            at_link_modulates(e, k, at)) {
             k->apart = 0;
             return 0;
         }
@@ -586,8 +589,10 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
     for (size_t i = 0; i < n; i++) {
         struct at_track *k = find_track(t, &regions[i], at_track_matches);
         regions[i].taken = k != NULL;
-        bool product = k && at_beside_product(epoch, regions, i) && !k->is_seen && grows(t, &regions[i], k);
-        if (product || (k && k->pending && k->fringe && at_beside_lobe(t, epoch, regions, n, i, false)))
+        bool product =
+            k && at_beside_product(epoch, regions, i) && !k->is_seen && grows(t, &regions[i], k);
+        if (product ||
+            (k && k->pending && k->fringe && at_beside_lobe(t, epoch, regions, n, i, false)))
             t->n_artefacts++;
         else if (k)
             see(k, &regions[i]);
@@ -598,7 +603,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
         struct at_track *k = find_track(t, &regions[i], within);
         if (!k && (k = at_whole_sweep(t, epoch, &regions[i])))
             k->moved = true;
-        if (!k && (at_beside_doubtful(t, epoch, regions, n, i) || (regions[i].over > 0 && at_lines_modulated(epoch, &regions[i])))) {
+        if (!k && (at_beside_doubtful(t, epoch, regions, n, i) ||
+                   (regions[i].over > 0 && at_lines_modulated(epoch, &regions[i])))) {
             t->n_artefacts++;
             continue;
         }
@@ -609,8 +615,10 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
             k = at_tracker_add(t, regions[i].f_lo_hz, regions[i].f_hi_hz, epoch->index);
         if (!k)
             return -ENOMEM;
-        k->fringe = is_new ? regions[i].over > 0 || at_beside_product(epoch, regions, i) || at_beside_fringe(t, epoch, regions, i) || at_beside_lobe(t, epoch, regions, n, i, true)
-                          : k->fringe;
+        k->fringe = is_new ? regions[i].over > 0 || at_beside_product(epoch, regions, i) ||
+                                 at_beside_fringe(t, epoch, regions, i) ||
+                                 at_beside_lobe(t, epoch, regions, n, i, true)
+                           : k->fringe;
         k->faint = is_new ? regions[i].faint : k->faint;
         see(k, &regions[i]);
     }

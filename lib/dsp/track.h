@@ -9,8 +9,8 @@
 #define AT_TRACK_LINES       8   /* that stand on one emission */
 #define AT_TRACK_MAX_REGIONS 256 /* of one epoch */
 
-/* Sums over a band's cells x and those y of its mirror image about some frequency: x y, the phase of what stands
- * there taken off, |x|^2 and |y|^2. */
+/* Sums over a band's cells x and those y of its mirror image about some frequency: x y, the phase
+ * of what stands there taken off, |x|^2 and |y|^2. */
 struct at_mirror {
     double re, im, here, there; /* power per Hz */
     uint64_t cells;
@@ -22,13 +22,15 @@ struct at_epoch {
     double rate_hz;
     struct at_map fast, slow; /* short and long spectra */
     enum at_floor_source floor_source;
-    bool clipped; /* samples at full scale */
-    bool gated;   /* rows that a gate cuts */
-    bool has_dc;  /* a DC line was taken off */
+    bool clipped;  /* samples at full scale */
+    bool gated;    /* rows that a gate cuts */
+    bool has_dc;   /* a DC line was taken off */
     bool constant; /* what stands at 0 Hz is one, and was not */
-    bool gap;     /* it begins after lost samples */
-    /* Adds the band f_lo .. f_hi and its mirror image about f_mid (Hz), where a carrier stands or not; or NULL. */
-    void (*mirror)(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, double f_hi_hz, struct at_mirror *add);
+    bool gap;      /* it begins after lost samples */
+    /* Adds the band f_lo .. f_hi and its mirror image about f_mid (Hz), where a carrier stands or
+     * not; or NULL. */
+    void (*mirror)(void *ctx, bool carrier, double f_mid_hz, double f_lo_hz, double f_hi_hz,
+                   struct at_mirror *add);
     /* Runs parts 0 .. n - 1 in whatever threads there are; NULL: this one. */
     void (*share)(void *ctx, void (*part)(void *ctx, size_t i), void *part_ctx, size_t n);
     void *ctx;
@@ -54,7 +56,7 @@ struct at_track {
     bool by_hand; /* opened by hand: not ended, moved or merged by the tracker */
     bool sure;    /* strong enough, or seen more than once: not noise */
     bool fringe;  /* began beside a far stronger one: reported only if it stays */
-    bool faint; /* only the average of several epochs has shown it yet */
+    bool faint;   /* only the average of several epochs has shown it yet */
     bool dropped; /* to be forgotten unreported */
     uint64_t hand_end;
     uint64_t silent_since; /* one past the newest on-sample, absence not counted */
@@ -65,21 +67,22 @@ struct at_track {
     double clipped_s;              /* on-time in epochs whose samples were clipped */
     struct at_region seen;         /* what of it this epoch showed */
     bool is_seen;
-    struct at_region last;         /* what the newest epoch that showed it showed */
-    double peak_hz;                /* where its spectrum is highest */
-    double stop_lo_hz, stop_hi_hz; /* edges do not go beyond: there lies another emission */
-    unsigned apart;                /* epochs in a row that showed two in it */
-    struct at_joint joint;         /* over which envelopes alone made it one, until more does */
-    unsigned agreed, disagreed;    /* epochs in which they did, and did not */
+    struct at_region last;            /* what the newest epoch that showed it showed */
+    double peak_hz;                   /* where its spectrum is highest */
+    double stop_lo_hz, stop_hi_hz;    /* edges do not go beyond: there lies another emission */
+    unsigned apart;                   /* epochs in a row that showed two in it */
+    struct at_joint joint;            /* over which envelopes alone made it one, until more does */
+    unsigned agreed, disagreed;       /* epochs in which they did, and did not */
     const struct at_region *sides[2]; /* of the joint, below and above, in this epoch */
-    bool over_joint;               /* one region reached over it */
+    bool over_joint;                  /* one region reached over it */
     float over; /* a line on a wide signal: how far over it the newest epoch shows it; 0: none */
-    unsigned n_lines;               /* such that stand on this one */
+    unsigned n_lines;                /* such that stand on this one */
     double lines[AT_TRACK_LINES][2]; /* Hz */
-    bool parted;                   /* it was a part of one: its place is known */
-    struct at_mirror mirror;       /* until it is reported, with what is 10 dB stronger at its mirror frequencies */
-    double mirror_noise;           /* over the same cells */
-    uint64_t mirrored;             /* epochs in which there was such */
+    bool parted;                     /* it was a part of one: its place is known */
+    struct at_mirror
+        mirror; /* until it is reported, with what is 10 dB stronger at its mirror frequencies */
+    double mirror_noise; /* over the same cells */
+    uint64_t mirrored;   /* epochs in which there was such */
     struct at_spectra fast, slow;
     uint64_t decayed; /* sample index of the newest halving */
     void *user;       /* the band's */
@@ -114,8 +117,8 @@ int at_tracker_run(struct at_tracker *t, const struct at_epoch *epoch, struct at
 /* The radio was elsewhere for n samples: they count as no silence, and as no time that it was off.
  */
 void at_tracker_absent(struct at_tracker *t, uint64_t n);
-/* All that were not added by hand are over, and their energy is none: they were found over another noise than there is.
- * RT-safe. */
+/* All that were not added by hand are over, and their energy is none: they were found over another
+ * noise than there is. RT-safe. */
 void at_tracker_drop(struct at_tracker *t);
 /* A track by hand. NULL: no memory or too many. */
 struct at_track *at_tracker_add(struct at_tracker *t, double f_lo_hz, double f_hi_hz,

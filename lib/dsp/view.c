@@ -23,8 +23,8 @@
 #define DC_HELD     50 /* epochs */
 #define FULL_SCALE  0.985f
 #define RAILS_EACH  4
-#define COLUMNS     2048  /* of rows that are added at once: their sum stays in the fastest cache */
-#define STEP        8192  /* samples that are looked at at once: they stay in the cache meanwhile */
+#define COLUMNS     2048 /* of rows that are added at once: their sum stays in the fastest cache */
+#define STEP        8192 /* samples that are looked at at once: they stay in the cache meanwhile */
 #define MOSTLY_OFF  0.4
 #define BRIEF       3.0 /* so much higher in the short rows than in the long ones */
 #define STILL       8   /* a gate of twice as many samples is found */
@@ -54,11 +54,10 @@ void at_view_sizes(struct at_view *v)
     v->max_slow = v->epoch / (v->n_slow / 2) / v->looks_slow + 4;
 }
 
-int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config, unsigned ahead)
+int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config,
+                 unsigned ahead)
 {
-    *v = (struct at_view){.mem = mem,
-                          .rate_hz = config->rate_hz,
-                          .loops = at_loops_best()};
+    *v = (struct at_view){.mem = mem, .rate_hz = config->rate_hz, .loops = at_loops_best()};
     at_view_sizes(v);
     if (!v->shared)
         v->iq = at_mem_array_raw(mem, AT_MEM_IQ, v->epoch * 2, sizeof(float));
@@ -84,8 +83,9 @@ int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_con
         ret = -ENOMEM; /* without a thread the one there is does it */
     v->ahead = v->aside ? ahead : 1;
     v->hann = at_mem_array_raw(mem, AT_MEM_IQ, (size_t)v->ahead * v->n_slow, sizeof(float));
-    if (ret < 0 || (!v->iq && !v->shared) || !v->sums || !v->rails || !v->hann || !v->cells || !v->gated || !v->fast || !v->slow || !v->sum_fast ||
-        !v->sum_slow || !v->top_fast || !v->top_slow || !v->partial || !v->half || !v->floor_slow || !v->average) {
+    if (ret < 0 || (!v->iq && !v->shared) || !v->sums || !v->rails || !v->hann || !v->cells ||
+        !v->gated || !v->fast || !v->slow || !v->sum_fast || !v->sum_slow || !v->top_fast ||
+        !v->top_slow || !v->partial || !v->half || !v->floor_slow || !v->average) {
         at_view_finish(v);
         return -ENOMEM;
     }
@@ -96,8 +96,9 @@ void at_view_finish(struct at_view *v)
 {
     at_aside_destroy(v->aside);
     v->aside = NULL;
-    float **list[] = {&v->iq,      &v->fast,       &v->slow,    &v->sum_fast, &v->sum_slow, &v->top_fast, &v->top_slow,
-                      &v->partial, &v->hann, &v->half, &v->floor_slow, &v->average};
+    float **list[] = {&v->iq,       &v->fast,     &v->slow,       &v->sum_fast,
+                      &v->sum_slow, &v->top_fast, &v->top_slow,   &v->partial,
+                      &v->hann,     &v->half,     &v->floor_slow, &v->average};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         at_mem_free(v->mem, *list[i]);
         *list[i] = NULL;
@@ -171,8 +172,8 @@ static int by_away(const void *a, const void *b)
     return (x->away > y->away) - (x->away < y->away);
 }
 
-/* Means over CHUNKS parts of the epoch, each of `per` cells. False: some are exact zeros, where no receiver's constant
- * would be missing. */
+/* Means over CHUNKS parts of the epoch, each of `per` cells. False: some are exact zeros, where no
+ * receiver's constant would be missing. */
 static bool take_chunks(const struct at_view *v, struct at_chunk *c, size_t per)
 {
     for (size_t k = 0; k < CHUNKS; k++) {
@@ -265,7 +266,8 @@ static float *place_of(const struct at_view *v, size_t i, int *ret_add)
     *ret_add = !single && is_second(v, i) && v->blocks + i > 0;
     if (!single && is_second(v, i))
         return i > 0 ? v->hann + (i - 1) * v->n_slow : v->half + v->at_half * v->n_slow;
-    return single || i + 1 < v->making ? v->hann + i * v->n_slow : v->half + (v->at_half ^ 1) * v->n_slow;
+    return single || i + 1 < v->making ? v->hann + i * v->n_slow
+                                       : v->half + (v->at_half ^ 1) * v->n_slow;
 }
 
 void at_view_see(void *view, size_t i, const float *block)
@@ -300,7 +302,8 @@ size_t at_view_columns(const struct at_view *v)
 
 void at_view_add_columns(const struct at_view *v, size_t k)
 {
-    unsigned n = v->n_slow, from = (unsigned)k * COLUMNS, m = n - from < COLUMNS ? n - from : COLUMNS;
+    unsigned n = v->n_slow, from = (unsigned)k * COLUMNS,
+             m = n - from < COLUMNS ? n - from : COLUMNS;
     float *sum = v->partial + from;
     size_t t = v->t_slow;
     for (size_t i = v->blocks == 0 && v->looks_slow > 1; i < v->making && t < v->max_slow; i++) {
@@ -320,7 +323,8 @@ void at_view_add_columns(const struct at_view *v, size_t k)
 
 void at_view_end_blocks(struct at_view *v)
 {
-    size_t ended = (v->next_look + v->making) / v->looks_slow, skipped = v->blocks == 0 && v->looks_slow > 1;
+    size_t ended = (v->next_look + v->making) / v->looks_slow,
+           skipped = v->blocks == 0 && v->looks_slow > 1;
     if (!v->shared || v->making == 0)
         return;
     v->t_slow += ended - skipped;
@@ -392,7 +396,8 @@ void at_view_look_span(const struct at_view *v, size_t i, uint64_t *ret_from, ui
 {
     size_t t[2], c[2], hop = v->n_fast / 2, row = v->looks_fast * hop;
     part_of(v, i, t, c);
-    uint64_t first = v->index - v->stretch, from = first + c[0] * hop, to = c[0] < c[1] ? first + c[1] * hop : from;
+    uint64_t first = v->index - v->stretch, from = first + c[0] * hop,
+             to = c[0] < c[1] ? first + c[1] * hop : from;
     if (t[0] < t[1]) {
         uint64_t a = (v->rows_fast + t[0]) * row, b = (v->rows_fast + t[1]) * row + hop;
         from = c[0] < c[1] && from < a ? from : a;
@@ -410,7 +415,8 @@ void at_view_look(struct at_view *v, size_t i)
         at_stft_row(&v->stft_fast, at_blocks_sample(v->looked, (v->rows_fast + t[0]) * looks * hop),
                     v->fast + t[0] * v->n_fast, v->stft_fast.middle + 6 * t[0] * looks);
     if (c[0] < c[1])
-        look_at_cells(v, at_blocks_sample(v->looked, v->index - v->stretch + c[0] * hop), c[0], c[1]);
+        look_at_cells(v, at_blocks_sample(v->looked, v->index - v->stretch + c[0] * hop), c[0],
+                      c[1]);
 }
 
 void at_view_end_look(struct at_view *v)
@@ -475,7 +481,8 @@ void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
     }
     find_dc(v, floor);
     v->clipped = v->n_clipped > 16 && v->n_clipped > v->fill / 5000;
-    v->clipped |= at_rail_see(v->rails, (v->n_sums + rails_each(v) - 1) / rails_each(v), v->n_fast / 2, &v->rail);
+    v->clipped |= at_rail_see(v->rails, (v->n_sums + rails_each(v) - 1) / rails_each(v),
+                              v->n_fast / 2, &v->rail);
     v->n_clipped = 0;
     const float *dc = v->has_dc ? v->dc : none;
     at_stft_without(&v->stft_fast, dc, v->fast, v->t_fast);
@@ -550,13 +557,14 @@ void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_ep
     e->clipped = v->clipped;
     e->gated = memchr(v->gated, 1, v->t_fast) != NULL;
     e->has_dc = v->has_dc;
-    e->constant = at_constant_see(&v->constant, v->sums, v->n_sums, v->n_fast / 2, v->rate_hz, floor->density[floor->n / 2]);
+    e->constant = at_constant_see(&v->constant, v->sums, v->n_sums, v->n_fast / 2, v->rate_hz,
+                                  floor->density[floor->n / 2]);
     e->fast = make_map(v->n_fast, v->looks_fast, v->t_fast, v->fast, floor->density, v->sum_fast,
                        v->top_fast, v->first_fast);
     unsigned skip = skipped(v);
-    e->slow = make_map(v->n_slow, v->looks_slow, v->t_slow - skip, v->slow + skip * v->n_slow,
-                       v->floor_slow, v->sum_slow, v->top_slow,
-                       v->first_slow + skip * (v->n_slow / 2));
+    e->slow =
+        make_map(v->n_slow, v->looks_slow, v->t_slow - skip, v->slow + skip * v->n_slow,
+                 v->floor_slow, v->sum_slow, v->top_slow, v->first_slow + skip * (v->n_slow / 2));
     struct summing s = {v->loops, &e->fast, &e->slow};
     at_aside_parts(v->aside, sum_part, &s, 1 + (v->n_slow + COLUMNS - 1) / COLUMNS);
 }

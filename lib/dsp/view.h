@@ -1,4 +1,5 @@
-/* The band's IQ of the newest epoch as spectra of two resolutions, its DC line taken off. SPDX-License-Identifier: GPL-3.0-or-later */
+/* The band's IQ of the newest epoch as spectra of two resolutions, its DC line taken off.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_DSP_VIEW_H
 #define AT_DSP_VIEW_H
 
@@ -33,15 +34,16 @@ struct at_view {
     struct at_stft stft_fast, stft_slow;
     struct at_aside *aside; /* does half of what is done in parts; NULL: one thread does all */
     float (*sums)[3];       /* (epoch / half a short spectrum) re, im, |.|^2 of each cell */
-    struct at_rail_cell *rails; /* (epoch / half a short spectrum), every cell, or every fourth from 1 MS/s on */
-    size_t n_sums;          /* cells of the epoch that have been looked at */
+    struct at_rail_cell
+        *rails;    /* (epoch / half a short spectrum), every cell, or every fourth from 1 MS/s on */
+    size_t n_sums; /* cells of the epoch that have been looked at */
     size_t next_fast, next_sums;    /* short rows and cells when what is looked at now has been */
     const struct at_blocks *looked; /* whose samples are */
-    unsigned ahead;                         /* blocks made at once, at most */
-    float *hann;                            /* (ahead, n_slow) power of each or of two, seen through Hann */
-    float *half;                            /* (2, n_slow) the same of the first of two that are not made at once: */
-    unsigned at_half;                       /* of those made before, and of those made now */
-    size_t making;                          /* blocks made now */
+    unsigned ahead;                 /* blocks made at once, at most */
+    float *hann;                    /* (ahead, n_slow) power of each or of two, seen through Hann */
+    float *half;      /* (2, n_slow) the same of the first of two that are not made at once: */
+    unsigned at_half; /* of those made before, and of those made now */
+    size_t making;    /* blocks made now */
     size_t max_fast, max_slow, t_fast, t_slow;
     float *fast, *slow;              /* (max, n) */
     float *sum_fast, *sum_slow;      /* (n) over the epoch's rows */
@@ -69,7 +71,8 @@ struct at_view {
 /* Sizes, from rate_hz. */
 void at_view_sizes(struct at_view *v);
 /* ahead: blocks that are made at once, at most, where there is a thread aside. */
-int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config, unsigned ahead);
+int at_view_init(struct at_view *v, struct at_mem *mem, const struct at_band_config *config,
+                 unsigned ahead);
 void at_view_finish(struct at_view *v);
 void at_view_begin(struct at_view *v, uint64_t index);
 /* Samples that still fit into this epoch. */
@@ -81,18 +84,19 @@ void at_view_push(struct at_view *v, size_t n);
 void at_view_clipped(struct at_view *v, size_t n);
 /* Values at full scale of n samples. *ret_bad: one is not finite. Any thread. */
 size_t at_view_survey(const struct at_view *v, const float *iq, size_t n, int *ret_bad);
-/* Looks at those that came since the last time, which stand in b: short rows, gates, means. In parts: how many there are;
- * which samples of the stretch one is of; each of them, in any thread and order; and the end, when all are. b stays as
- * it is until then. */
+/* Looks at those that came since the last time, which stand in b: short rows, gates, means. In
+ * parts: how many there are; which samples of the stretch one is of; each of them, in any thread
+ * and order; and the end, when all are. b stays as it is until then. */
 size_t at_view_begin_look(struct at_view *v, const struct at_blocks *b);
 void at_view_look_span(const struct at_view *v, size_t i, uint64_t *ret_from, uint64_t *ret_to);
 void at_view_look(struct at_view *v, size_t i);
 void at_view_end_look(struct at_view *v);
 /* at_blocks.seen of a view. */
 void at_view_see(void *view, size_t i, const float *block);
-/* n blocks are being made, of whose samples none is padding: in parts of one or two, which go together into their long
- * row. How many parts; which blocks are one's. When all were seen they are added to their rows, in parts of columns: how
- * many; each of them, in any thread and order; and the end, when all are. */
+/* n blocks are being made, of whose samples none is padding: in parts of one or two, which go
+ * together into their long row. How many parts; which blocks are one's. When all were seen they are
+ * added to their rows, in parts of columns: how many; each of them, in any thread and order; and
+ * the end, when all are. */
 size_t at_view_begin_blocks(struct at_view *v, size_t n);
 void at_view_pair(const struct at_view *v, size_t i, size_t *ret_from, size_t *ret_to);
 size_t at_view_columns(const struct at_view *v);
@@ -101,7 +105,8 @@ void at_view_end_blocks(struct at_view *v);
 /* Makes the epoch's spectra. */
 void at_view_spectra(struct at_view *v, const struct at_blocks *blocks,
                      const struct at_floor *floor);
-/* The epoch's long rows (t, n_slow) of samples alone: *ret_rows, borrowed until the next epoch. Returns t. */
+/* The epoch's long rows (t, n_slow) of samples alone: *ret_rows, borrowed until the next epoch.
+ * Returns t. */
 size_t at_view_long(const struct at_view *v, const float **ret_rows);
 /* Fills maps, indices and flags of e. */
 void at_view_epoch(struct at_view *v, const struct at_floor *floor, struct at_epoch *e);

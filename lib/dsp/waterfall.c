@@ -5,10 +5,14 @@
 #include <math.h>
 #include <string.h>
 
-int at_waterfall_init(struct at_waterfall *w, struct at_mem *mem, double rate_hz, unsigned bins, double rows_s, unsigned n)
+int at_waterfall_init(struct at_waterfall *w, struct at_mem *mem, double rate_hz, unsigned bins,
+                      double rows_s, unsigned n)
 {
-    *w = (struct at_waterfall){
-        .mem = mem, .rate_hz = rate_hz, .row_s = 1 / rows_s, .bins = bins, .loops = at_loops_best()};
+    *w = (struct at_waterfall){.mem = mem,
+                               .rate_hz = rate_hz,
+                               .row_s = 1 / rows_s,
+                               .bins = bins,
+                               .loops = at_loops_best()};
     w->sum = at_mem_array(mem, AT_MEM_IQ, n, sizeof *w->sum);
     w->dbfs = at_mem_array(mem, AT_MEM_IQ, bins, sizeof *w->dbfs);
     if (w->sum && w->dbfs)
@@ -29,8 +33,8 @@ void at_waterfall_begin(struct at_waterfall *w)
     w->n_rows = 0;
 }
 
-static void hand_row(struct at_waterfall *w, unsigned n, double span_s, const struct at_band_sink *sink,
-                     float floor_density, float occupancy)
+static void hand_row(struct at_waterfall *w, unsigned n, double span_s,
+                     const struct at_band_sink *sink, float floor_density, float occupancy)
 {
     float per_hz = 1 / (float)w->n_rows, bin = (float)(w->rate_hz / w->bins);
     for (unsigned j = 0; j < w->bins; j++) {
@@ -61,8 +65,9 @@ static float occupied_share(const struct at_map *m)
     return (float)n / (float)m->n;
 }
 
-void at_waterfall_run(struct at_waterfall *w, const struct at_epoch *e, const struct at_band_sink *sink,
-                      struct at_band_stats *stats, float floor_density, bool last)
+void at_waterfall_run(struct at_waterfall *w, const struct at_epoch *e,
+                      const struct at_band_sink *sink, struct at_band_stats *stats,
+                      float floor_density, bool last)
 {
     /* Long rows where they are fine enough in time for this row rate, short ones else. */
     bool fine = e->slow.t && w->row_s * w->rate_hz >= 2.0 * e->slow.n * e->slow.looks;
@@ -83,7 +88,7 @@ void at_waterfall_run(struct at_waterfall *w, const struct at_epoch *e, const st
         w->loops->add(m->rows + t * m->n, m->n, w->sum);
         w->n_rows++;
         if (at + m->hop - w->index >= due || (last && t + 1 == m->t))
-            hand_row(w, m->n, (double)(at + m->hop - w->index) / w->rate_hz, sink,
-                     floor_density, stats->occupancy);
+            hand_row(w, m->n, (double)(at + m->hop - w->index) / w->rate_hz, sink, floor_density,
+                     stats->occupancy);
     }
 }

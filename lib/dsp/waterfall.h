@@ -19,13 +19,16 @@ struct at_waterfall {
 };
 
 /* rows_s: rows a second; n: bins of a spectrum, at most. 0 or -ENOMEM. */
-int at_waterfall_init(struct at_waterfall *w, struct at_mem *mem, double rate_hz, unsigned bins, double rows_s, unsigned n);
+int at_waterfall_init(struct at_waterfall *w, struct at_mem *mem, double rate_hz, unsigned bins,
+                      double rows_s, unsigned n);
 void at_waterfall_finish(struct at_waterfall *w);
 /* A stretch begins: the row that was begun is forgotten. */
 void at_waterfall_begin(struct at_waterfall *w);
-/* Takes an epoch and hands the rows that are full (last: or begun) to the sink, with the share of bins that it finds
- * occupied, which stats gets too. floor_density: full-scale^2 / Hz. RT-safe but for what the sink does. */
-void at_waterfall_run(struct at_waterfall *w, const struct at_epoch *e, const struct at_band_sink *sink,
-                      struct at_band_stats *stats, float floor_density, bool last);
+/* Takes an epoch and hands the rows that are full (last: or begun) to the sink, with the share of
+ * bins that it finds occupied, which stats gets too. floor_density: full-scale^2 / Hz. RT-safe but
+ * for what the sink does. */
+void at_waterfall_run(struct at_waterfall *w, const struct at_epoch *e,
+                      const struct at_band_sink *sink, struct at_band_stats *stats,
+                      float floor_density, bool last);
 
 #endif

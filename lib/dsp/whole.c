@@ -6,17 +6,18 @@
 #include "lib/dsp/link.h"
 #include "lib/dsp/measure.h"
 
-#define INSIDE    0.7  /* of its band lies within the whole's */
-#define STRONGER  2.5f /* 4 dB: a part is no stronger than that */
-#define VOICE_HZ  25e3 /* channels that hold speech: its weak sounds lie 30 dB below its strong ones */
-#define STEADY    0.9f /* of its life on: no sound of speech, if it lasts */
-#define SOUND_S   0.3  /* a vowel is over by then */
-#define SAME      2.0  /* 3 dB: a sweep keeps its level */
-#define MEET      0.2  /* of the narrower one's band is the other's, too */
+#define INSIDE   0.7  /* of its band lies within the whole's */
+#define STRONGER 2.5f /* 4 dB: a part is no stronger than that */
+#define VOICE_HZ                                                                                   \
+    25e3 /* channels that hold speech: its weak sounds lie 30 dB below its strong ones */
+#define STEADY     0.9f  /* of its life on: no sound of speech, if it lasts */
+#define SOUND_S    0.3   /* a vowel is over by then */
+#define SAME       2.0   /* 3 dB: a sweep keeps its level */
+#define MEET       0.2   /* of the narrower one's band is the other's, too */
 #define STEADY_TWO 0.95f /* of their lives on: they take no turns */
-#define TURNS     3    /* bursts of each */
-#define CROSSING  0.2  /* of the time: so much may it differ */
-#define ROWS_ON   4    /* of the short spectra, the first of an epoch, in which a sweep goes on */
+#define TURNS      3     /* bursts of each */
+#define CROSSING   0.2   /* of the time: so much may it differ */
+#define ROWS_ON    4     /* of the short spectra, the first of an epoch, in which a sweep goes on */
 
 static double level_of(const struct at_track *k)
 {
@@ -55,7 +56,8 @@ void at_whole_take(struct at_track *whole, const struct at_track *k)
         whole->e.end = k->e.end;
     if (k->e.start < whole->e.start && whole->pending)
         whole->e.start = k->e.start;
-    whole->sure = whole->sure || k->sure; /* what began as a skirt and holds what is sure is no skirt */
+    whole->sure =
+        whole->sure || k->sure; /* what began as a skirt and holds what is sure is no skirt */
 }
 
 /* On for as large a share of the time as a sweep over all of both takes to cross it. */
@@ -64,20 +66,24 @@ static bool is_crossed(const struct at_track *k, double all_hz)
     return fabs((double)k->e.duty - (k->e.f_hi_hz - k->e.f_lo_hz) / all_hz) < CROSSING;
 }
 
-struct at_track *at_whole_turns(const struct at_tracker *t, const struct at_track *k, bool *ret_sure)
+struct at_track *at_whole_turns(const struct at_tracker *t, const struct at_track *k,
+                                bool *ret_sure)
 {
     for (unsigned i = 0; i < t->n_tracks && !k->by_hand && !(k->over > 0); i++) {
         struct at_track *j = t->tracks[i];
         double ratio = level_of(k) / fmax(level_of(j), 1e-30),
                all = fmax(k->e.f_hi_hz, j->e.f_hi_hz) - fmin(k->e.f_lo_hz, j->e.f_lo_hz),
                narrower = fmin(k->e.f_hi_hz - k->e.f_lo_hz, j->e.f_hi_hz - j->e.f_lo_hz);
-        bool meet = -at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) > MEET * narrower,
-             apart = k->silent_since < j->e.start || j->silent_since < k->e.start,
-             steady = k->e.duty > STEADY_TWO && j->e.duty > STEADY_TWO;
-        if (j == k || j->by_hand || j->dropped || (j->pending && j->e.start >= k->e.start) || j->over > 0 || !meet || apart || steady || ratio > SAME ||
-            ratio * SAME < 1)
+        bool meet = -at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >
+                    MEET * narrower,
+             apart = k->silent_since < j->e.start ||
+                     j->silent_since<k->e.start, steady = k->e.duty> STEADY_TWO &&
+                         j->e.duty > STEADY_TWO;
+        if (j == k || j->by_hand || j->dropped || (j->pending && j->e.start >= k->e.start) ||
+            j->over > 0 || !meet || apart || steady || ratio > SAME || ratio * SAME < 1)
             continue;
-        *ret_sure = !j->pending && k->e.bursts >= TURNS && j->e.bursts >= TURNS && is_crossed(k, all) && is_crossed(j, all);
+        *ret_sure = !j->pending && k->e.bursts >= TURNS && j->e.bursts >= TURNS &&
+                    is_crossed(k, all) && is_crossed(j, all);
         return j;
     }
     return NULL;
@@ -86,7 +92,8 @@ struct at_track *at_whole_turns(const struct at_tracker *t, const struct at_trac
 static void join_spectra(struct at_spectra *to, const struct at_spectra *from)
 {
     for (unsigned i = 0; i < to->n; i++) {
-        float off = from->rows_off > 0 ? (float)(from->off[i] * to->rows_off / from->rows_off) : to->off[i];
+        float off =
+            from->rows_off > 0 ? (float)(from->off[i] * to->rows_off / from->rows_off) : to->off[i];
         to->sum[i] += from->sum[i];
         to->hold[i] = fmaxf(to->hold[i], from->hold[i]);
         to->off[i] = fminf(to->off[i], off); /* each was on while the other was off */
@@ -113,23 +120,28 @@ void at_whole_join(struct at_track *whole, const struct at_track *k)
     whole->on = whole->on || k->on;
 }
 
-/* A line that was there before k, for longer than a sound of speech or since nobody knows when: k comes up over it. */
-static bool lasts(const struct at_tracker *t, const struct at_track *j, const struct at_track *k, uint64_t since)
+/* A line that was there before k, for longer than a sound of speech or since nobody knows when: k
+ * comes up over it. */
+static bool lasts(const struct at_tracker *t, const struct at_track *j, const struct at_track *k,
+                  uint64_t since)
 {
     bool long_since = (double)(k->e.start - j->e.start) > SOUND_S * t->rate_hz;
     return j->e.duty > STEADY && (long_since || j->e.start < since);
 }
 
-struct at_track *at_whole_first(const struct at_tracker *t, const struct at_track *k, uint64_t since)
+struct at_track *at_whole_first(const struct at_tracker *t, const struct at_track *k,
+                                uint64_t since)
 {
     double width = k->e.f_hi_hz - k->e.f_lo_hz;
     struct at_track *first = NULL;
     for (unsigned i = 0; i < t->n_tracks && width < VOICE_HZ && !k->by_hand; i++) {
         struct at_track *j = t->tracks[i];
         double narrow = fmax(j->e.f_hi_hz - j->e.f_lo_hz, t->rate_hz / t->n_slow);
-        if (j == k || j->by_hand || j->dropped || j->pending || j->over > 0 || narrow > width || j->e.start > k->e.start)
+        if (j == k || j->by_hand || j->dropped || j->pending || j->over > 0 || narrow > width ||
+            j->e.start > k->e.start)
             continue;
-        bool inside = -at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) > INSIDE * narrow;
+        bool inside = -at_link_gap_hz(j->e.f_lo_hz, j->e.f_hi_hz, k->e.f_lo_hz, k->e.f_hi_hz) >
+                      INSIDE * narrow;
         if (!inside || level_of(j) > STRONGER * level_of(k) || lasts(t, j, k, since))
             continue;
         if (!first || j->e.start < first->e.start)

@@ -14,15 +14,18 @@ struct at_track *at_whole_find(const struct at_tracker *t, const struct at_track
                                uint64_t slack);
 /* k was a part of `whole`, which lived through it, and is as sure as either. */
 void at_whole_take(struct at_track *whole, const struct at_track *k);
-/* The emission, reported or older, with which k, not reported yet, may be one sweep, of which an epoch shows a part: of one level,
- * their bands meet. *ret_sure: in three bursts of each they were on as long as a sweep takes to cross their bands. NULL: none. */
-struct at_track *at_whole_turns(const struct at_tracker *t, const struct at_track *k, bool *ret_sure);
+/* The emission, reported or older, with which k, not reported yet, may be one sweep, of which an
+ * epoch shows a part: of one level, their bands meet. *ret_sure: in three bursts of each they were
+ * on as long as a sweep takes to cross their bands. NULL: none. */
+struct at_track *at_whole_turns(const struct at_tracker *t, const struct at_track *k,
+                                bool *ret_sure);
 /* k becomes a part of `whole`, spectra and all. */
 void at_whole_join(struct at_track *whole, const struct at_track *k);
-/* The emission, reported already, that was the beginning of k, which is not: one voice transmitter's
- * sounds come one after another within its channel, a weak one first. since: what began before that
- * sample may have been there for ever. NULL: k begins by itself. */
-struct at_track *at_whole_first(const struct at_tracker *t, const struct at_track *k, uint64_t since);
+/* The emission, reported already, that was the beginning of k, which is not: one voice
+ * transmitter's sounds come one after another within its channel, a weak one first. since: what
+ * began before that sample may have been there for ever. NULL: k begins by itself. */
+struct at_track *at_whole_first(const struct at_tracker *t, const struct at_track *k,
+                                uint64_t since);
 /* k goes on under the id of `first`, which is to be forgotten. */
 void at_whole_adopt(struct at_track *k, struct at_track *first);
 /* The emission that was on to the end of the last epoch and goes on in this region, beside the

@@ -89,7 +89,8 @@ void at_window_lowpass(float *h, unsigned n_taps, double cutoff, double attenuat
         h[i] = (float)(h[i] / sum);
 }
 
-void at_window_zero_phases(const float *h, unsigned n_taps, const double *f, unsigned n, double *ret)
+void at_window_zero_phases(const float *h, unsigned n_taps, const double *f, unsigned n,
+                           double *ret)
 {
     const float *mid = h + n_taps / 2;
     double c1[AT_ONCE], before[AT_ONCE], now[AT_ONCE], r[AT_ONCE];

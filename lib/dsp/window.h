@@ -33,7 +33,8 @@ void at_window_lowpass(float *h, unsigned n_taps, double cutoff, double attenuat
 /* Response of such a filter at f cycles a sample, its delay taken out: real. */
 double at_window_zero_phase(const float *h, unsigned n_taps, double f);
 /* The same at f (n), which takes a fraction of the time each: ret (n). */
-void at_window_zero_phases(const float *h, unsigned n_taps, const double *f, unsigned n, double *ret);
+void at_window_zero_phases(const float *h, unsigned n_taps, const double *f, unsigned n,
+                           double *ret);
 /* Its power. */
 double at_window_response(const float *h, unsigned n_taps, double f);
 

@@ -18,9 +18,9 @@
 #define QUEUE_TOKENS                                                                               \
     1024 /* of one emission: the look-back of a new one, and runs of AT_RUN_MIN                    \
           */
-#define MAX_THREADS  16
-#define SERVE_MAX    4 /* streams that a worker serves at once: 256 rows fill an encoder's pass */
-#define FIGURES      1024 /* newest decisions that p50 and p95 speak of, half of them at least */
+#define MAX_THREADS 16
+#define SERVE_MAX   4    /* streams that a worker serves at once: 256 rows fill an encoder's pass */
+#define FIGURES     1024 /* newest decisions that p50 and p95 speak of, half of them at least */
 /* The live p50 and p95 of a candidate come from its newest decisions of a few seconds. */
 #define LIVE_NEWEST   256
 #define LIVE_AGE_NS   (4 * AT_NS_PER_S)
@@ -94,7 +94,8 @@ struct at_classifier {
     size_t columns; /* n_bins + n_aux of the model */
     unsigned n_threads;
     double budget_bytes;
-    double supply; /* share of a live emission's tokens a second that the workers can keep up with, 0..1 */
+    double supply; /* share of a live emission's tokens a second that the workers can keep up with,
+                      0..1 */
     struct at_session_shape shapes[AT_MAX_CANDIDATES];
     double flops[AT_MAX_CANDIDATES]; /* of one push of AT_PACE_NEXT tokens with full caches */
     int file_choice; /* of receivers that are not live: by accuracy alone, so that files repeat */
@@ -119,13 +120,13 @@ struct at_classifier {
     struct at_classifier_stats stats;
     struct at_recent inference, latency;
     struct at_recent live[AT_MAX_CANDIDATES]; /* of live receivers' decisions, by candidate */
-    struct policy policies[AT_MAX_POLICIES];     /* the first is the state's own budget and choice */
+    struct policy policies[AT_MAX_POLICIES];  /* the first is the state's own budget and choice */
     size_t n_policies;
     int64_t busy_ns, chosen_ns; /* worker time since the last choice */
     bool stop;
     struct at_share *share; /* NULL: alone */
-    bool freed, lacks;      /* memory or a spare session came free, or was not to be had, which others of the
-                             * share are still to be told */
+    bool freed, lacks; /* memory or a spare session came free, or was not to be had, which others of
+                        * the share are still to be told */
 
     struct server servers[MAX_THREADS];
 };
@@ -137,7 +138,7 @@ struct at_receiver {
     const struct at_bandplan *bandplan;
     char radio[32], band_name[32], boot[32];
     double center_hz, rate_hz;
-    double (*watch)[2];                /* (n_watch) baseband Hz, owned */
+    double (*watch)[2]; /* (n_watch) baseband Hz, owned */
     size_t n_watch;
     size_t policy;                     /* of the classifier's */
     bool live, file, inline_, closing; /* closing: under the lock */
@@ -170,7 +171,8 @@ void at_stream_put(struct stream *s, const float *frames, size_t n, bool new_run
 void at_stream_end(struct stream *s, const struct at_emission *e); /* no more tokens; lock held */
 /* now_ns: what a live stream's tokens are judged late by; files have none. */
 struct at_chunk at_stream_plan(const struct stream *s, int64_t now_ns);
-void at_stream_shed(struct stream *s, int64_t now_ns); /* drops what is stale; lock held, not busy */
+void at_stream_shed(struct stream *s,
+                    int64_t now_ns); /* drops what is stale; lock held, not busy */
 void at_stream_result(const struct stream *s, struct at_result *ret);
 
 /* serve.c: what a thread does with a stream, and the threads */
@@ -178,8 +180,8 @@ void at_stream_result(const struct stream *s, struct at_result *ret);
  * False: nothing was to be done now. A finished stream is published as ended, taken out and
  * destroyed. */
 bool at_stream_serve(struct stream *s, struct server *server);
-/* Gives its session back where its radio is elsewhere and nothing is left to be heard or said; lock held, not busy or by
- * whoever is. */
+/* Gives its session back where its radio is elsewhere and nothing is left to be heard or said; lock
+ * held, not busy or by whoever is. */
 void at_stream_rest(struct stream *s);
 void at_stream_drop(
     struct stream *s); /* takes it out and destroys it; lock held, not busy or by whoever is */
@@ -193,9 +195,11 @@ void at_receiver_publish(struct at_receiver *r,
                          struct at_result *result); /* adds the service; no lock held */
 
 /* share.c */
-int at_share_join(struct at_share *s, struct at_classifier *c, struct at_error *err); /* s NULL: nothing */
-void at_share_leave(struct at_classifier *c);                                         /* no lock held */
-/* Tells the others what c->freed and c->lacks say; lock held, let go of meanwhile where it returns true. */
+int at_share_join(struct at_share *s, struct at_classifier *c,
+                  struct at_error *err);      /* s NULL: nothing */
+void at_share_leave(struct at_classifier *c); /* no lock held */
+/* Tells the others what c->freed and c->lacks say; lock held, let go of meanwhile where it returns
+ * true. */
 bool at_share_settle(struct at_classifier *c);
 
 /* sessions.c: sessions under the KV budget; lock held (acquire lets go of it while it allocates) */
@@ -223,7 +227,8 @@ int at_choose_add_budget(struct at_classifier *c, double budget_ms, struct at_er
                          size_t *ret_policy);
 /* Whether it is chosen under any budget; lock held. */
 bool at_choose_wants(const struct at_classifier *c, int candidate);
-void at_choose_drop_budget(struct at_classifier *c, size_t policy); /* 0, the classifier's: nothing */
+void at_choose_drop_budget(struct at_classifier *c,
+                           size_t policy); /* 0, the classifier's: nothing */
 void at_choose_again(struct at_classifier *c,
                      int64_t now_ns); /* lock held; at most four times a second */
 

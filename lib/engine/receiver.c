@@ -216,7 +216,8 @@ static int open_band(struct at_receiver *r, const struct at_band_config *wanted,
     if (config.n_bins != r->n_bins)
         return at_error_set(err, -EINVAL, "the model wants frames of %u bins, not %u", r->n_bins,
                             config.n_bins);
-    config.rest_when_full = r->live; /* a file is classified by the same tokens whatever became of those before */
+    config.rest_when_full =
+        r->live; /* a file is classified by the same tokens whatever became of those before */
     config.aside = config.aside || config.rate_hz >= AT_BAND_WIDE_HZ;
     return at_band_create(r->c->mem, &config, &sink, err, &r->band);
 }

@@ -22,7 +22,8 @@
 struct at_mark {
     uint64_t index;       /* one past its last sample, band samples */
     int64_t delivered_ns; /* CLOCK_MONOTONIC of that sample */
-    int64_t queued_ns;    /* CLOCK_MONOTONIC of when it began to wait: what came before is not the workers' delay */
+    int64_t queued_ns;    /* CLOCK_MONOTONIC of when it began to wait: what came before is not the
+                             workers' delay */
     float snr_db, share;  /* of the emission, then; of the band that it fills */
     bool new_run;         /* follows a gap: the session must be reset before it */
 };
@@ -52,9 +53,10 @@ struct at_chunk at_pace_plan(const struct at_pace *p, const struct at_mark *mark
                              uint64_t tail, size_t n, bool ended, int64_t late_ns);
 
 /* How many of the waiting tokens are to be dropped, the oldest, because no worker came in time:
- * none while fewer than a shortest run wait or the next push has not waited since before late_ns; else
- * the runs before the newest, or where that is the only one, all (what comes next is a new run then).
- * What was late when it came is no reason: a radio's thread that lags would leave nothing to decide on. */
+ * none while fewer than a shortest run wait or the next push has not waited since before late_ns;
+ * else the runs before the newest, or where that is the only one, all (what comes next is a new run
+ * then). What was late when it came is no reason: a radio's thread that lags would leave nothing to
+ * decide on. */
 size_t at_pace_stale(const struct at_mark *marks, size_t cap, uint64_t tail, size_t n,
                      int64_t late_ns);
 

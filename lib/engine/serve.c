@@ -359,8 +359,8 @@ static void *work(void *arg)
     struct server *server = arg;
     struct at_classifier *c = server->c;
     at_cpu_flush_denormals();
-    /* Far below the threads that take samples: a late decision is made on newer tokens, a lost sample is lost,
-     * and where those threads fall behind, every decision is late. */
+    /* Far below the threads that take samples: a late decision is made on newer tokens, a lost
+     * sample is lost, and where those threads fall behind, every decision is late. */
     id_t me = (id_t)syscall(SYS_gettid);
     setpriority(PRIO_PROCESS, me, getpriority(PRIO_PROCESS, me) + BELOW);
     pthread_mutex_lock(&c->lock);

@@ -24,7 +24,8 @@ static size_t queue_bytes(const struct at_classifier *c)
 static void take_queue(struct at_classifier *c, struct stream *s)
 {
     if (!s->frames && (c->n_streams <= 1 || at_sessions_affords(c, (double)queue_bytes(c))))
-        s->frames = at_mem_array_raw(c->mem, AT_MEM_FRAMES, QUEUE_TOKENS, c->columns * sizeof(float));
+        s->frames =
+            at_mem_array_raw(c->mem, AT_MEM_FRAMES, QUEUE_TOKENS, c->columns * sizeof(float));
     c->lacks |= !s->frames;
 }
 
@@ -215,7 +216,8 @@ void at_stream_end(struct stream *s, const struct at_emission *e)
     s->closed_ns = newest_push(s->r);
 }
 
-/* Delivery, or wait in the queue, before which a token is late: half of the budget is left to the decision itself. */
+/* Delivery, or wait in the queue, before which a token is late: half of the budget is left to the
+ * decision itself. */
 static int64_t late_before(const struct stream *s, int64_t now_ns)
 {
     double budget_ms = s->r->c->policies[s->r->policy].budget_ms;

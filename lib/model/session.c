@@ -320,7 +320,8 @@ void at_session_logits(const struct at_session *s, float *logits)
     uint64_t blocks = (s->tokens - 1) / size + 1, kept = blocks < s->blocks ? blocks : s->blocks;
     float share = (float)(1 / (double)(s->tokens - (blocks - kept) * size));
     memset(s->mean, 0, d * sizeof *s->mean);
-    for (uint64_t b = 0; b < kept; b++) /* row after row: a column lies on as many lines of memory */
+    for (uint64_t b = 0; b < kept;
+         b++) /* row after row: a column lies on as many lines of memory */
         s->encoder->kernels->axpy(share, s->pool + b * d, d, s->mean);
     for (size_t c = 0; c < m->config.n_classes; c++)
         logits[c] = s->encoder->kernels->dot(m->head_w + c * d, s->mean, d) + m->head_b[c];

@@ -8,8 +8,9 @@
 
 #define AT_ANCHOR_RENEW_NS INT64_C(60000000000)
 
-/* Buffers only ever deliver late, so the least late delivery of a minute is the best witness of when a sample was
- * taken; a minute bounds what a wrong oscillator (100 ppm: 6 ms) and a corrected system clock can do. */
+/* Buffers only ever deliver late, so the least late delivery of a minute is the best witness of
+ * when a sample was taken; a minute bounds what a wrong oscillator (100 ppm: 6 ms) and a corrected
+ * system clock can do. */
 struct at_anchor {
     uint64_t index;
     int64_t mono_ns, utc_ns; /* when the sample before index was delivered */
@@ -23,7 +24,8 @@ struct at_anchors {
     int64_t renewed_ns;
 };
 
-/* Forgets everything: begin, a re-opened device, another rate. Any thread, RT-safe, as are all here. */
+/* Forgets everything: begin, a re-opened device, another rate. Any thread, RT-safe, as are all
+ * here. */
 void at_anchors_reset(struct at_anchors *a, double rate_hz);
 /* Samples up to (not with) end_index were delivered at mono_ns, which is utc_ns. */
 void at_anchors_update(struct at_anchors *a, uint64_t end_index, int64_t mono_ns, int64_t utc_ns);

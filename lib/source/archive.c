@@ -1,6 +1,6 @@
-/* SigMF archives: a tar with a recording's two files in it, which stay where they are. Sources: SigMF 1.2, "SigMF
- * Archives"; POSIX.1-2017, pax ("ustar Interchange Format", "pax Header Block"); GNU tar's long names and binary sizes.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* SigMF archives: a tar with a recording's two files in it, which stay where they are. Sources:
+ * SigMF 1.2, "SigMF Archives"; POSIX.1-2017, pax ("ustar Interchange Format", "pax Header Block");
+ * GNU tar's long names and binary sizes. SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/source/archive.h"
 
 #include <stdlib.h>
@@ -48,7 +48,8 @@ static enum kind kind_of(const char *name, size_t n)
     return strncmp(end, meta, m) == 0 ? META : strncmp(end, data, m) == 0 ? DATA : OTHER;
 }
 
-/* Octal digits, or GNU's big-endian bytes behind 0x80. UINT64_MAX: neither, or no such size can be. */
+/* Octal digits, or GNU's big-endian bytes behind 0x80. UINT64_MAX: neither, or no such size can be.
+ */
 static uint64_t parse_number(const unsigned char *p, size_t n)
 {
     uint64_t x = 0;
@@ -151,31 +152,27 @@ static int take_block(struct tar *t, uint64_t *at, bool *ret_end)
         return refuse(t, *at, *at ? "no tar header" : "compressed, or no tar: no header");
     char type = (char)head[156];
     bool extra = type == 'x' || type == 'L';
-    uint64_t n = extra || t->member_size == UINT64_MAX ? parse_number(head + 124, 12)
-                                                       : t->member_size;
+    uint64_t n =
+        extra || t->member_size == UINT64_MAX ? parse_number(head + 124, 12) : t->member_size;
     if (n == UINT64_MAX)
         return refuse(t, *at + 124, "a size that can't be");
     *at += BLOCK;
-    int r = extra         ? take_extra(t, type, *at, n)
-            : type == 'g' ? 0
-                          : take_member(t, head, *at, n);
+    int r = extra ? take_extra(t, type, *at, n) : type == 'g' ? 0 : take_member(t, head, *at, n);
     uint64_t rest = t->size - *at;
-    *at = n < rest && rest - n > (BLOCK - n % BLOCK) % BLOCK
-              ? *at + n + (BLOCK - n % BLOCK) % BLOCK
-              : t->size;
+    *at = n < rest && rest - n > (BLOCK - n % BLOCK) % BLOCK ? *at + n + (BLOCK - n % BLOCK) % BLOCK
+                                                             : t->size;
     return r;
 }
 
 int at_archive_find(const char *path, int fd, uint64_t size, struct at_error *err,
                     struct at_archive *ret)
 {
-    struct tar t = {
-        .path = path, .fd = fd, .size = size, .err = err, .member_size = UINT64_MAX};
+    struct tar t = {.path = path, .fd = fd, .size = size, .err = err, .member_size = UINT64_MAX};
     bool end = false;
     uint64_t at = 0;
     for (unsigned i = 0; !end && size - at >= BLOCK; i++) {
-        int r = i < MEMBERS_MAX ? take_block(&t, &at, &end)
-                                : refuse(&t, at, "more than 65536 members");
+        int r =
+            i < MEMBERS_MAX ? take_block(&t, &at, &end) : refuse(&t, at, "more than 65536 members");
         if (r < 0)
             return r;
     }

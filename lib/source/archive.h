@@ -17,9 +17,11 @@ struct at_archive {
     uint64_t missing; /* bytes that the data's header promises and the file does not hold */
 };
 
-/* fd: open on a tar (ustar, pax or GNU's) of size bytes, which path names in errors. Its one .sigmf-meta and one
- * .sigmf-data, in any order; what else is in it is passed over. -EINVAL: none, several, compressed, sparse, cut short in
- * its headers or metadata; the error says what to do. Any thread. */
-int at_archive_find(const char *path, int fd, uint64_t size, struct at_error *err, struct at_archive *ret);
+/* fd: open on a tar (ustar, pax or GNU's) of size bytes, which path names in errors. Its one
+ * .sigmf-meta and one .sigmf-data, in any order; what else is in it is passed over. -EINVAL: none,
+ * several, compressed, sparse, cut short in its headers or metadata; the error says what to do. Any
+ * thread. */
+int at_archive_find(const char *path, int fd, uint64_t size, struct at_error *err,
+                    struct at_archive *ret);
 
 #endif

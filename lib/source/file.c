@@ -196,8 +196,7 @@ static void fill_info(struct file_source *f, const char *path)
         .center_hz = rec->center_hz,
         .n_samples = f->loop ? 0 : f->round_length,
         .start_utc_ns = rec->start_utc_ns,
-        .assumed_floor_dbfs_hz =
-            at_iq_format_floor(rec->format, rec->full_scale, rec->rate_hz),
+        .assumed_floor_dbfs_hz = at_iq_format_floor(rec->format, rec->full_scale, rec->rate_hz),
     };
     for (size_t i = rec->n_segments; i-- > 0;)
         if (rec->center_hz != 0 && rec->segments[i].center_hz != rec->center_hz)

@@ -15,9 +15,9 @@ struct at_gain_control {
     float peak;
 };
 
-/* Adds a look at (n, 2) floats delivered at now_ns. Each half second: down by 6 dB where more than 1 sample in 1000
- * is within 2 % of full scale; up by 3 dB where the peak stayed below -12 dBFS for 3 s. True: gain_db has changed and
- * is to be set. Any thread, RT-safe. */
+/* Adds a look at (n, 2) floats delivered at now_ns. Each half second: down by 6 dB where more than
+ * 1 sample in 1000 is within 2 % of full scale; up by 3 dB where the peak stayed below -12 dBFS for
+ * 3 s. True: gain_db has changed and is to be set. Any thread, RT-safe. */
 bool at_gain_control_push(struct at_gain_control *g, const float *iq, size_t n, int64_t now_ns);
 
 #endif

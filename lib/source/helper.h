@@ -3,8 +3,10 @@
 #ifndef AT_SOURCE_HELPER_H
 #define AT_SOURCE_HELPER_H
 
-/* Every program that opens radios or lists devices calls this first: where it was started as a helper
- * (`--radio-helper`), that is its whole life, and the exit code is returned; else -1, and it goes on. */
+/* Every program that opens radios or lists devices calls this first: where it was started as a
+ * helper
+ * (`--radio-helper`), that is its whole life, and the exit code is returned; else -1, and it goes
+ * on. */
 int at_helper_main(int argc, char **argv);
 
 #endif

@@ -161,7 +161,8 @@ static void parse_known_programs(char *const *t, size_t n, struct at_iq_name *re
     }
 }
 
-/* Universal Radio Hacker: "HackRF-20190723_215514-433_92MHz-1MSps-1MHz", the underscore its point; the last is a filter. */
+/* Universal Radio Hacker: "HackRF-20190723_215514-433_92MHz-1MSps-1MHz", the underscore its point;
+ * the last is a filter. */
 static bool parse_urh(const char *name, struct at_iq_name *ret)
 {
     char text[256], *save = NULL;

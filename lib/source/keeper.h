@@ -1,5 +1,5 @@
-/* Keeps a radio alive: one thread that makes the helper process, watches it, ends it and makes it again, for ever.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* Keeps a radio alive: one thread that makes the helper process, watches it, ends it and makes it
+ * again, for ever. SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef AT_SOURCE_KEEPER_H
 #define AT_SOURCE_KEEPER_H
 
@@ -21,16 +21,18 @@ void at_radio_times_default(struct at_radio_times *t, double scale);
 /* One life of the device, in one helper. */
 struct at_life {
     struct at_process process;
-    _Atomic bool opened, over, damaged; /* over: the process is gone; damaged: the reader found nonsense */
-    struct at_iq_reader ring;           /* the reader's, as is what follows */
-    uint64_t next;                      /* index behind the newest sample that was taken */
+    _Atomic bool opened, over,
+        damaged;              /* over: the process is gone; damaged: the reader found nonsense */
+    struct at_iq_reader ring; /* the reader's, as is what follows */
+    uint64_t next;            /* index behind the newest sample that was taken */
     bool begun;
 };
 
 struct at_keeper {
     struct at_soapy_options options; /* strings owned by the source */
-    struct at_tuning set;            /* what the next life begins with; under the lock once there is a thread */
-    uint64_t number;                 /* of it; likewise */
+    struct at_tuning
+        set;         /* what the next life begins with; under the lock once there is a thread */
+    uint64_t number; /* of it; likewise */
     struct at_radio_times times;
     int wake; /* eventfd: something was asked */
     pthread_t thread;
@@ -42,7 +44,8 @@ struct at_keeper {
     struct at_life life;
     pthread_mutex_t lock; /* what stands below */
     pthread_cond_t changed;
-    bool readable; /* life holds a ring; the reader clears it once the life is over and the ring empty */
+    bool readable; /* life holds a ring; the reader clears it once the life is over and the ring
+                      empty */
     struct at_source_info info;
     double asked_rate_hz; /* for which the device gave info.rate_hz; 0: none yet */
     double full_scale;    /* of the samples; valid once opened, as is format */

@@ -1,5 +1,6 @@
-/* The text beside a PortaPack's .C16 or .C8, a line "key=value" each. Source: portapack-mayhem/mayhem-firmware,
- * firmware/application/metadata_file.cpp. SPDX-License-Identifier: GPL-3.0-or-later */
+/* The text beside a PortaPack's .C16 or .C8, a line "key=value" each. Source:
+ * portapack-mayhem/mayhem-firmware, firmware/application/metadata_file.cpp.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

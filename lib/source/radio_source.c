@@ -247,7 +247,9 @@ static int take(struct radio_source *s, const struct at_iq_record *rec, const vo
         .rate_hz = rec->rate_hz,
         .gain_db = (double)rec->gain_db,
         .masked = masked,
-        .lent = {.samples = iq ? NULL : from, .format = format, .full_scale = (double)rec->full_scale},
+        .lent = {.samples = iq ? NULL : from,
+                 .format = format,
+                 .full_scale = (double)rec->full_scale},
     };
     atomic_fetch_add(&s->delivered, n - masked);
     if (masked) {

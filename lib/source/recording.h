@@ -6,8 +6,8 @@
 #include "lib/source/convert.h"
 #include "lib/source/source.h"
 
-#define AT_RATE_MAX_HZ        1e10
-#define AT_CENTER_MAX_HZ      1e13
+#define AT_RATE_MAX_HZ            1e10
+#define AT_CENTER_MAX_HZ          1e13
 #define AT_RECORDING_MAX_SEGMENTS (1u << 20) /* data chunks, captures */
 
 /* Contiguous samples in the file. */
@@ -20,10 +20,10 @@ struct at_segment {
 };
 
 struct at_recording {
-    int fd; /* owned; -1: none */
+    int fd;      /* owned; -1: none */
     bool stream; /* no size, no seeking: a pipe, standard input */
     enum at_iq_format format;
-    double full_scale; /* 0: the format's own */
+    double full_scale;         /* 0: the format's own */
     double rate_hz, center_hz; /* 0: not said; NAN never */
     int64_t start_utc_ns;
     struct at_segment *segments; /* owned, at_mem_free(NULL, .) */
@@ -34,27 +34,33 @@ struct at_recording {
 
 /* Appends; 0, -ENOMEM, -E2BIG. */
 int at_recording_add(struct at_recording *r, const struct at_segment *segment);
-/* Appends all from offset to size, the file's end; r's format is set. Bytes that make no whole sample are left out and
- * said. -EINVAL: no sample. */
-int at_recording_add_rest(const char *path, uint64_t offset, uint64_t size, struct at_error *err, struct at_recording *r);
+/* Appends all from offset to size, the file's end; r's format is set. Bytes that make no whole
+ * sample are left out and said. -EINVAL: no sample. */
+int at_recording_add_rest(const char *path, uint64_t offset, uint64_t size, struct at_error *err,
+                          struct at_recording *r);
 void at_recording_finish(struct at_recording *r);
 /* Opens a regular file or a pipe, closed on exec; size 0 for pipes. Errors name the path. */
-int at_recording_open_fd(const char *path, struct at_error *err, int *ret_fd, uint64_t *ret_size, bool *ret_stream);
+int at_recording_open_fd(const char *path, struct at_error *err, int *ret_fd, uint64_t *ret_size,
+                         bool *ret_stream);
 /* The whole of buf from offset, or -EIO; short files: -ENODATA. */
 int at_recording_pread(int fd, void *buf, size_t n, uint64_t offset);
 
-/* meta: path of the .sigmf-meta. Flags that the caller gave win; ret is filled and owns the data's descriptor. */
-int at_sigmf_open(const char *meta, const struct at_file_options *flags, struct at_error *err, struct at_recording *ret);
+/* meta: path of the .sigmf-meta. Flags that the caller gave win; ret is filled and owns the data's
+ * descriptor. */
+int at_sigmf_open(const char *meta, const struct at_file_options *flags, struct at_error *err,
+                  struct at_recording *ret);
 /* ret->fd is open on a SigMF archive of size bytes; fills the rest. Likewise. */
-int at_sigmf_open_archive(const char *path, uint64_t size, const struct at_file_options *flags, struct at_error *err,
-                          struct at_recording *ret);
+int at_sigmf_open_archive(const char *path, uint64_t size, const struct at_file_options *flags,
+                          struct at_error *err, struct at_recording *ret);
 /* r->fd is open on a file that begins with RIFF or RF64; fills the rest. */
 int at_wav_parse(const char *path, uint64_t size, struct at_error *err, struct at_recording *r);
 
 /* r->fd is open on an SDRangel recording; fills the rest. */
 int at_sdriq_parse(const char *path, uint64_t size, struct at_error *err, struct at_recording *r);
-/* Rate and centre from the .TXT beside a PortaPack's .C16 or .C8, where there is one; 0 too where there is none. */
-int at_portapack_read(const char *path, const struct at_file_options *flags, struct at_error *err, struct at_recording *r);
+/* Rate and centre from the .TXT beside a PortaPack's .C16 or .C8, where there is one; 0 too where
+ * there is none. */
+int at_portapack_read(const char *path, const struct at_file_options *flags, struct at_error *err,
+                      struct at_recording *r);
 
 /* Of text from a file: what can't be shown on one line becomes a space. */
 void at_recording_copy_text(char *out, size_t size, const char *text);

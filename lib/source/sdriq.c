@@ -1,5 +1,5 @@
-/* SDRangel's recordings: a header of 32 bytes, then I and Q. Source: f4exb/sdrangel, sdrbase/dsp/filerecord.h and .cpp.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* SDRangel's recordings: a header of 32 bytes, then I and Q. Source: f4exb/sdrangel,
+ * sdrbase/dsp/filerecord.h and .cpp. SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 
 #include "lib/base/clock.h"
@@ -7,7 +7,8 @@
 
 #define HEADER_SIZE 32
 #define CRC_AT      28
-#define SECONDS_MAX UINT64_C(100000000000) /* above it are milliseconds, which newer versions write */
+#define SECONDS_MAX                                                                                \
+    UINT64_C(100000000000) /* above it are milliseconds, which newer versions write */
 #define LAST_UTC_MS UINT64_C(7000000000000) /* 2191 */
 
 static uint64_t take(const unsigned char *p, int bytes)
@@ -51,9 +52,8 @@ int at_sdriq_parse(const char *path, uint64_t size, struct at_error *err, struct
                             path, said, is);
     uint32_t bits = (uint32_t)take(b + 20, 4);
     if (bits != 16 && bits != 24)
-        return at_error_set(err, -EINVAL,
-                            "%s: samples of %u bits (byte 20); SDRangel writes 16 or 24", path,
-                            bits);
+        return at_error_set(
+            err, -EINVAL, "%s: samples of %u bits (byte 20); SDRangel writes 16 or 24", path, bits);
     r->format = bits == 16 ? AT_IQ_CS16 : AT_IQ_CS32;
     r->full_scale = bits == 16 ? 32768 : 8388608;
     r->rate_hz = (double)take(b, 4);

@@ -244,7 +244,8 @@ static int parse_captures(const struct parser *p, const json_t *captures, uint64
     return r;
 }
 
-/* The samples are where p->offset and p->size say, or beside the metadata where p->r has no file yet. */
+/* The samples are where p->offset and p->size say, or beside the metadata where p->r has no file
+ * yet. */
 static int parse_root(struct parser *p, const json_t *root)
 {
     const json_t *global = json_object_get(root, "global"),

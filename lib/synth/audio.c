@@ -23,10 +23,10 @@ static void resonator_set(struct resonator *r, double f_hz, double width_hz, dou
 struct speech {
     struct resonator formant[3];
     double f0_hz, phase;
-    double widths;   /* of the formants, times Klatt's: a wide room, a cold */
-    float breath;    /* noise in what is voiced */
-    float soft;      /* one pole on the glottis' pulses: 1 is none */
-    float tilt;      /* of the microphone: share of the difference that is added */
+    double widths; /* of the formants, times Klatt's: a wide room, a cold */
+    float breath;  /* noise in what is voiced */
+    float soft;    /* one pole on the glottis' pulses: 1 is none */
+    float tilt;    /* of the microphone: share of the difference that is added */
     float glottis, last;
     float voiced, noise, level, target;
     long left;    /* samples of this phoneme */

@@ -7,8 +7,9 @@
 #include "lib/base/mem.h"
 
 #define MAX_SYMBOLS ((size_t)1 << 24)
-#define WORDS       0.1 /* share of the transmitters whose data are a word again and again, for a time \
-                         */
+#define WORDS                                                                                      \
+    0.1 /* share of the transmitters whose data are a word again and again, for a time             \
+         */
 #define FAVOURED 0.3 /* share of those with four levels whose data favour inner or outer ones */
 
 struct tx { /* one transmitter */

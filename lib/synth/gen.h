@@ -137,9 +137,9 @@ void at_gen_resample(const float *in, size_t m, double start, double step, float
 /* Samples that n at 2^steps times the rate are made of. ret_lead: how many of the high rate's lie
  * before the first that is made. */
 size_t at_raise_needs(size_t n, unsigned steps, size_t *ret_lead);
-/* Doubles the rate of what at_raise_needs() says `steps` times, by turns from x into other and back:
- * n samples (n or one more, 2). Content up to 0.3 of the low rate stays, its images lie at -93 dB.
- * Returns where the result stands. */
+/* Doubles the rate of what at_raise_needs() says `steps` times, by turns from x into other and
+ * back: n samples (n or one more, 2). Content up to 0.3 of the low rate stays, its images lie at
+ * -93 dB. Returns where the result stands. */
 float *at_raise_run(float *x, size_t n, unsigned steps, float *other);
 
 /* As at_signal_render_marked(), rendered at a lower rate where the bandwidth is far below the rate,

@@ -112,15 +112,18 @@ typedef float eight_u __attribute__((vector_size(32), aligned(4), may_alias));
 #define AT(x) (*(eight_u *)(x))
 
 /* out = or, where add, += iq (n, 2) times an oscillator's first values, turned by c + i s. */
-static inline __attribute__((always_inline)) void turn_on(const struct parts *restrict first, float c, float s, size_t n,
-                                                          const float *iq, const int add, float *out)
+static inline __attribute__((always_inline)) void turn_on(const struct parts *restrict first,
+                                                          float c, float s, size_t n,
+                                                          const float *iq, const int add,
+                                                          float *out)
 {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
         eight fr = *(const eight_u *)(first->re + i), fi = *(const eight_u *)(first->im + i);
         eight lr = fr * c - fi * s, li = fr * s + fi * c;
         eight x = *(const eight_u *)(iq + 2 * i), y = *(const eight_u *)(iq + 2 * i + 8);
-        /* the halves of 16 bytes as they lie, which takes fewer instructions; so do the oscillator's then */
+        /* the halves of 16 bytes as they lie, which takes fewer instructions; so do the
+         * oscillator's then */
         eight re = __builtin_shufflevector(x, y, 0, 2, 8, 10, 4, 6, 12, 14),
               im = __builtin_shufflevector(x, y, 1, 3, 9, 11, 5, 7, 13, 15);
         lr = __builtin_shufflevector(lr, lr, 0, 1, 4, 5, 2, 3, 6, 7);
@@ -162,7 +165,8 @@ static void mix_add(float *restrict dst, const float *restrict src, size_t n, ui
     for (size_t k = 0; k < n; k += PIECE) {
         float c, s;
         sincos_turns((uint32_t)((p + k * step) >> 32), &c, &s);
-        turn_on(&first, c * gain, s * gain, n - k < PIECE ? n - k : PIECE, src + 2 * k, 1, dst + 2 * k);
+        turn_on(&first, c * gain, s * gain, n - k < PIECE ? n - k : PIECE, src + 2 * k, 1,
+                dst + 2 * k);
     }
 }
 
@@ -252,8 +256,9 @@ static inline void pulse2_at(const float *restrict sym, long n_sym, long k, cons
 }
 
 /* Two at once, all of whose taps have values: neither sum waits for the other. */
-static inline void pulse2_both(const float *restrict x, const float *restrict g, const float *restrict y,
-                               const float *restrict h, int span, float *restrict out)
+static inline void pulse2_both(const float *restrict x, const float *restrict g,
+                               const float *restrict y, const float *restrict h, int span,
+                               float *restrict out)
 {
     two v = {0, 0}, w = {0, 0};
     for (long j = 0; j < span; j++) {
@@ -264,8 +269,9 @@ static inline void pulse2_both(const float *restrict x, const float *restrict g,
     *(two_u *)(out + 2) = w;
 }
 
-static inline void pulse_both(const float *restrict x, const float *restrict g, const float *restrict y,
-                              const float *restrict h, int span, float *restrict out)
+static inline void pulse_both(const float *restrict x, const float *restrict g,
+                              const float *restrict y, const float *restrict h, int span,
+                              float *restrict out)
 {
     float v = 0, w = 0;
     for (long j = 0; j < span; j++) {
@@ -318,7 +324,8 @@ static void resample(const struct at_taps *t, const float *restrict in, size_t m
         const float *g = t->tab + row * (size_t)t->span;
         long l = place(start + (double)(i + 1) * step, t->rows, &next) - t->before;
         if (i + 1 < n && is_whole(k, (long)m, t->span) && is_whole(l, (long)m, t->span)) {
-            pulse2_both(in + 2 * k, g, in + 2 * l, t->tab + next * (size_t)t->span, t->span, out + 2 * i);
+            pulse2_both(in + 2 * k, g, in + 2 * l, t->tab + next * (size_t)t->span, t->span,
+                        out + 2 * i);
             i++;
         } else {
             pulse2_at(in, (long)m, k, g, t->span, out + 2 * i);

@@ -221,8 +221,8 @@ static int band(double rate_hz, double seconds, const char *scene, bool aside)
            "\"takes_ms_per_s\": %.1f, \"worst_push_ms\": %.1f, \"alive\": %u, \"seen\": %lu, "
            "\"tokens_per_s\": %.0f, \"skipped_per_s\": %.0f}\n",
            1e-6 * rate_hz, 1e9 * (all - own) / (double)l.now, 1e9 * push / (double)counted,
-           push / (double)counted * rate_hz, 1e-6 * (double)counted / push, 1e3 * worst, stats.active,
-           (unsigned long)l.opened, (double)stats.tokens / (double)l.now * rate_hz,
+           push / (double)counted * rate_hz, 1e-6 * (double)counted / push, 1e3 * worst,
+           stats.active, (unsigned long)l.opened, (double)stats.tokens / (double)l.now * rate_hz,
            (double)stats.tokens_skipped / (double)l.now * rate_hz);
     at_band_destroy(b);
     free(raw);

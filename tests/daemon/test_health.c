@@ -76,11 +76,13 @@ static void summary(void **state)
     v->budget_latency_ms = 30;
     v->stats.latency_p95_ms = NAN;
     at_view_summary(v, text, sizeof text);
-    assert_string_equal(text, "0 of 1 radios running, 0 emissions, backend none, no decision yet, budget 30 ms");
+    assert_string_equal(
+        text, "0 of 1 radios running, 0 emissions, backend none, no decision yet, budget 30 ms");
     v->stats.latency_p95_ms = 12.34;
     v->radios[0].state = AT_SOURCE_RUNNING;
     at_view_summary(v, text, sizeof text);
-    assert_string_equal(text, "1 of 1 radios running, 0 emissions, backend none, p95 12.3 of 30 ms");
+    assert_string_equal(text,
+                        "1 of 1 radios running, 0 emissions, backend none, p95 12.3 of 30 ms");
     for (size_t n = 1; n < sizeof text; n++) { /* short buffer: cut, not overrun */
         at_view_summary(v, text, n);
         assert_true(strlen(text) < n);

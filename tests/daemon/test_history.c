@@ -415,8 +415,8 @@ static void damaged_in_a_folder_with_brackets(void **state)
     assert_int_equal(count_aside(&bytes), 1);
 }
 
-/* Folders stand where the damaged file would go, for the next minute: it stays where it is, nothing that was kept
- * of an earlier one is removed, and that is what is said. */
+/* Folders stand where the damaged file would go, for the next minute: it stays where it is, nothing
+ * that was kept of an earlier one is removed, and that is what is said. */
 static void damaged_and_cannot_be_moved(void **state)
 {
     char name[160];

@@ -190,8 +190,8 @@ static void rows(void **state)
     at_rows_destroy(s);
 }
 
-/* Samples of 16 bits come back as they went in, those of 8 as what they mean; over the ring's end, and of more than it
- * holds the newest. */
+/* Samples of 16 bits come back as they went in, those of 8 as what they mean; over the ring's end,
+ * and of more than it holds the newest. */
 static void look_back(void **state)
 {
     enum { SIZE = 5000, N = 3100, PUSHES = 4, BIG = 7000 };
@@ -228,11 +228,8 @@ static void look_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(store_lives),
-        cmocka_unit_test(store_filters),
-        cmocka_unit_test(events),
-        cmocka_unit_test(rows),
-        cmocka_unit_test(look_back),
+        cmocka_unit_test(store_lives), cmocka_unit_test(store_filters), cmocka_unit_test(events),
+        cmocka_unit_test(rows),        cmocka_unit_test(look_back),
     };
     return cmocka_run_group_tests_name("results", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* SDRangel's recordings. A wrong CRC is looked at once; then it is made right, or nothing else would be seen.
- * SPDX-License-Identifier: GPL-3.0-or-later */
+/* SDRangel's recordings. A wrong CRC is looked at once; then it is made right, or nothing else
+ * would be seen. SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tests/fuzz/fuzz_file.h"
 #include "tests/fuzz/fuzz_source.h"
 

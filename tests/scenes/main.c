@@ -1,8 +1,9 @@
 /* scene_suite [--quick] [--what LIST] [--seeds N] [--json FILE] [--noise RATE SECONDS]
  * Plays scenes through the detector and prints its figures; exit 1 where one misses its floor.
  * SCENE_ONLY names one kind, scene or fault of a group, SCENE_VERBOSE shows what was sent and
- * found, SCENE_KEEP is a folder for scenes with an image or constant as emission. LIST of: probability,bursts,edges,count,receiver,cold,noise (all). --quick: few seeds, a
- * minute of noise. SPDX-License-Identifier: GPL-3.0-or-later */
+ * found, SCENE_KEEP is a folder for scenes with an image or constant as emission. LIST of:
+ * probability,bursts,edges,count,receiver,cold,noise (all). --quick: few seeds, a minute of noise.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

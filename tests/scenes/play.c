@@ -292,7 +292,8 @@ int scene_play(const struct at_scene *s, const struct play *p, struct outcome *o
         o->t[i].sent_least = o->t[i].sent_most = 1;
         if (raw[i].on_share < MOSTLY_ON) {
             rc = transmissions(s, i, (hang_s + SLACK_S) * s->rate_hz, iq, &o->t[i].sent_least);
-            rc = rc ? rc : transmissions(s, i, (hang_s - SLACK_S) * s->rate_hz, iq, &o->t[i].sent_most);
+            rc = rc ? rc
+                    : transmissions(s, i, (hang_s - SLACK_S) * s->rate_hz, iq, &o->t[i].sent_most);
         }
         if (rc == 0 && p->exact)
             rc = exact_edges(s, i, iq, &o->t[i]);

@@ -111,7 +111,8 @@ static void fault_scenes(struct report *r, const struct fault *f, unsigned n)
     report_figure(r, name, (double)extra / n, NAN, NAN);
     if (!f->ghosts)
         return;
-    printf("%s: %u of %u scenes with the constant or an image as an emission\n", f->name, ghosts, scenes);
+    printf("%s: %u of %u scenes with the constant or an image as an emission\n", f->name, ghosts,
+           scenes);
     snprintf(name, sizeof name, "%s_ghosts_per_scene", f->name);
     report_figure(r, name, (double)ghosts / fmax(scenes, 1), NAN, MOST_GHOSTS);
 }
@@ -123,7 +124,8 @@ struct full {
     double least;                 /* share of scenes that are right */
 };
 
-/* What has noise beside it or before it can be told, and of what fills every bin from the start OFDM, by its prefix. */
+/* What has noise beside it or before it can be told, and of what fills every bin from the start
+ * OFDM, by its prefix. */
 static const struct full fulls[] = {
     {"lte_5m", 5.2e6, 0, 0, 0.6},         {"lte_5m", 7.68e6, 0, 0, 0.8},
     {"dvbt_8k", 9.142857e6, 0, 0, 0.8},   {"dvbt_8k", 8.4e6, 0, 0, 0.8},

@@ -16,9 +16,10 @@ struct truth {
     double f_lo_hz, f_hi_hz; /* baseband; as DESIGN.md defines edges where asked for, else said */
     double start, end;       /* samples */
     double bin_hz;           /* of the spectrum that the edges were read from */
-    unsigned sent_least, sent_most; /* times that it was on, silences longer than the hang time between */
-    unsigned pieces;         /* emissions found for it */
-    unsigned best;           /* index of the one that fits best, where pieces */
+    unsigned sent_least,
+        sent_most;   /* times that it was on, silences longer than the hang time between */
+    unsigned pieces; /* emissions found for it */
+    unsigned best;   /* index of the one that fits best, where pieces */
 };
 
 struct outcome {

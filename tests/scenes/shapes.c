@@ -255,16 +255,17 @@ static void neighbours(struct report *r, double guard, unsigned n)
     show(r, name, &t, guard >= 1 ? 0.95 : 0.8, NAN);
 }
 
-/* A channel of NFM beside the other, all there from the first sample on: the gaps are narrower than a bin of the short
- * spectra. */
+/* A channel of NFM beside the other, all there from the first sample on: the gaps are narrower than
+ * a bin of the short spectra. */
 static void raster(struct report *r, unsigned n)
 {
     static struct outcome o;
     struct tally t = {0};
     for (unsigned k = 0; k < n; k++) {
         static struct at_scene s;
-        s = (struct at_scene){
-            .rate_hz = 2.4e6, .duration_s = 0.5, .channel = {.seed = 800 + k, .noise_dbfs_hz = -110}};
+        s = (struct at_scene){.rate_hz = 2.4e6,
+                              .duration_s = 0.5,
+                              .channel = {.seed = 800 + k, .noise_dbfs_hz = -110}};
         for (unsigned i = 0; i < 60; i++)
             scene_add(&s, AT_CLASS_NFM, "nfm_5k", 22e3 * (i - 29.5), 9e3, 25, 1000 * (k + 1) + i);
         if (scene_play(&s, NULL, &o) == 0)

@@ -111,7 +111,8 @@ static inline void log_print(const struct band_log *l, double rate_hz)
                (double)l->e[i].duty, l->tokens[i]);
 }
 
-/* All of iq (n, 2) through a band of its own. -1: it failed, left an emission open or made a token that is no number. */
+/* All of iq (n, 2) through a band of its own. -1: it failed, left an emission open or made a token
+ * that is no number. */
 static inline int log_run(struct band_log *l, const float *iq, size_t n, double rate_hz)
 {
     struct at_band *b = log_band(l, NULL, rate_hz);

@@ -1,5 +1,6 @@
-/* scene_truth NAME: what a scene of lib/synth sends, one line for each transmitter: class, centre (RF, Hz) and
- * bandwidth (Hz, at most), separated by tabs. SPDX-License-Identifier: GPL-3.0-or-later */
+/* scene_truth NAME: what a scene of lib/synth sends, one line for each transmitter: class, centre
+ * (RF, Hz) and bandwidth (Hz, at most), separated by tabs. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

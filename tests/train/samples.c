@@ -1,5 +1,6 @@
-/* What lib/source/convert.c makes of samples, for tests/train/test_annotations.py: `samples DATATYPE` reads them as SigMF
- * has them and writes floats. SPDX-License-Identifier: GPL-3.0-or-later */
+/* What lib/source/convert.c makes of samples, for tests/train/test_annotations.py: `samples
+ * DATATYPE` reads them as SigMF has them and writes floats. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -194,9 +194,9 @@ static bool is_am(const struct at_example_info *i)
     return i->n_tokens > 0 && i->class_id == AT_CLASS_AM;
 }
 
-/* Of what is asked for as `am` hardly any is shown where its sidebands lie in the noise or at a level
- * that no floor is known to, nearly all where they stand 20 dB and more over it. In a scene such a
- * one is a carrier, and says what was sent. */
+/* Of what is asked for as `am` hardly any is shown where its sidebands lie in the noise or at a
+ * level that no floor is known to, nearly all where they stand 20 dB and more over it. In a scene
+ * such a one is a carrier, and says what was sent. */
 static void test_am_only_where_it_can_be_seen(void **state)
 {
     enum { N = 24, SCENE = 6 };
@@ -217,8 +217,11 @@ static void test_am_only_where_it_can_be_seen(void **state)
     float *frames = calloc((size_t)SCENE * TOKENS, (size_t)at_example_columns() * sizeof *frames);
     assert_non_null(frames);
     for (uint64_t seed = 1; seed <= N; seed++) {
-        const struct at_example_spec spec = {
-            .seed = seed, .class_id = AT_CLASS_AM, .max_tokens = TOKENS, .snr_lo_db = -8, .snr_hi_db = -8};
+        const struct at_example_spec spec = {.seed = seed,
+                                             .class_id = AT_CLASS_AM,
+                                             .max_tokens = TOKENS,
+                                             .snr_lo_db = -8,
+                                             .snr_hi_db = -8};
         int n = at_examples_make(&spec, SCENE, frames, several);
         for (int i = 0; i < n; i++)
             if (strstr(several[i].variant, "_unseen")) {

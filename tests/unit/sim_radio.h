@@ -72,8 +72,8 @@ static inline struct at_soapy_options plain(void)
         .rate_hz = RATE, .center_hz = 433e6, .gain_db = NAN, .time_scale = 1};
 }
 
-/* What main() of such a test begins with: the exit code where this process is a helper, or where the
- * build has no SoapySDR (77: skipped); -1: go on. */
+/* What main() of such a test begins with: the exit code where this process is a helper, or where
+ * the build has no SoapySDR (77: skipped); -1: go on. */
 static inline int begin_radios(int argc, char **argv)
 {
     int helper = at_helper_main(argc, argv);

@@ -80,7 +80,8 @@ static void see(const char *path)
     s->ops->destroy(s);
 }
 
-/* As a tar of ustar's kind holds them: either first, folders and other files between, with or without zeros behind. */
+/* As a tar of ustar's kind holds them: either first, folders and other files between, with or
+ * without zeros behind. */
 static void both_files_are_found(void **state)
 {
     static struct tar t;
@@ -92,14 +93,16 @@ static void both_files_are_found(void **state)
         add(&t, "x/notes.txt", '0', meta_text, 700 % sizeof meta_text);
         if (i)
             add_meta(&t);
-        add_member(&t, "x/x.sigmf-data", i ? '0' : 0, i ? "00000000010" : "        10 ", samples, 8);
+        add_member(&t, "x/x.sigmf-data", i ? '0' : 0, i ? "00000000010" : "        10 ", samples,
+                   8);
         if (!i)
             add_meta(&t);
         see(put_tar(&t, "x.sigmf", i ? 2 * BLOCK : 0));
     }
 }
 
-/* pax' and GNU's: names too long for the header, sizes that stand elsewhere, times of no use to us. */
+/* pax' and GNU's: names too long for the header, sizes that stand elsewhere, times of no use to us.
+ */
 static void newer_headers_are_understood(void **state)
 {
     static struct tar t;
@@ -197,7 +200,7 @@ static void bad_archives_say_what_to_do(void **state)
 static void odd_pax_records_are_passed_over(void **state)
 {
     static struct tar t;
-    static const char *const odd[] = {"",    "x",          "99 path=a\n",  "1 path=a\n",
+    static const char *const odd[] = {"",    "x",           "99 path=a\n", "1 path=a\n",
                                       "5\n", "-1 size=0\n", "12 size=-1xx"};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         t.n = 0;

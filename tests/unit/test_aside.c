@@ -19,8 +19,8 @@ struct job {
     pthread_t owner;
     size_t n;
     atomic_uint done[MOST];
-    bool own[MOST];  /* the owner's */
-    bool both;       /* each thread waits in its first part until the other has one */
+    bool own[MOST]; /* the owner's */
+    bool both;      /* each thread waits in its first part until the other has one */
     atomic_uint own_parts, other_parts;
 };
 

@@ -91,8 +91,8 @@ static void test_a_speck_is_no_emission(void **state)
     assert_true(strong >= 38);
 }
 
-/* Single short rows show the highest moments of such a burst only: it is measured over as many as it
- * takes, wherever in an epoch it stands. */
+/* Single short rows show the highest moments of such a burst only: it is measured over as many as
+ * it takes, wherever in an epoch it stands. */
 static void test_a_weak_burst_has_its_length(void **state)
 {
     enum { N = 60000, FROM = 20000, LONG = 1600, COUNT = 40 };
@@ -149,7 +149,8 @@ static void test_a_carrier_is_one_emission_of_its_level(void **state)
     free(l.frames);
 }
 
-/* Hann spreads a line over three bins, and the edges of one on a bin hold only the middle one: two thirds of it. */
+/* Hann spreads a line over three bins, and the edges of one on a bin hold only the middle one: two
+ * thirds of it. */
 static void test_a_carrier_on_a_bin_reads_its_level(void **state)
 {
     enum { N = 500000 };
@@ -329,64 +330,6 @@ static void test_zeros_and_bad_samples_make_no_nan(void **state)
     free(bad.frames);
 }
 
-/* 0.1 s, open for 4 ms of every 10, where a burst stands in the noise; closed, samples are `shut`.
- */
-static void check_gated(float shut)
-{
-    enum { N = 200000 };
-    float *iq = sig_noise(N, -50, 1);
-    struct band_log l = {0};
-    struct at_band_stats st;
-    for (unsigned i = 0; i < 20; i++) {
-        size_t open = 3000 + i * 10000;
-        sig_add_wide(iq, open + 200, open + 3800, 0.2, 0.05, -30, i);
-        for (size_t k = 2 * (open + 4000); k < 2 * (open + 10000) && k < 2 * N; k++)
-            iq[k] = shut;
-    }
-    for (size_t k = 0; k < 6000; k++)
-        iq[k] = shut;
-    struct at_band *b = log_band(&l, NULL, RATE);
-    at_band_push(b, iq, N, 0);
-    at_band_flush(b);
-    at_band_get_stats(b, &st);
-    at_band_destroy(b);
-    print_message("gated at %g: floor %.1f dBFS/Hz, %u emissions, %.1f..%.1f kHz\n", (double)shut,
-                  (double)st.floor_dbfs_hz, l.n, l.e[0].f_lo_hz / 1e3, l.e[0].f_hi_hz / 1e3);
-    assert_true(fabs((double)st.floor_dbfs_hz + 110) < 1);
-    assert_int_equal(l.n, 1);
-    assert_true(fabs(l.e[0].f_lo_hz - 175e3) < 16e3 && fabs(l.e[0].f_hi_hz - 225e3) < 16e3);
-    free(iq);
-    free(l.frames);
-}
-
-/* Noise through a gate that cuts half of the short spectra. */
-static void check_cut_rows(float shut)
-{
-    enum { N = 200000 };
-    float *iq = sig_noise(N, -50, 1);
-    struct band_log l = {0};
-    struct at_band_stats st;
-    for (size_t k = 0; k < 2 * N; k++)
-        iq[k] = k % 640 < 400 ? iq[k] : shut;
-    struct at_band *b = log_band(&l, NULL, RATE);
-    at_band_push(b, iq, N, 0);
-    at_band_flush(b);
-    at_band_get_stats(b, &st);
-    at_band_destroy(b);
-    print_message("cut to %g: floor %.1f dBFS/Hz, %u emissions\n", (double)shut,
-                  (double)st.floor_dbfs_hz, l.n);
-    assert_true(fabs((double)st.floor_dbfs_hz + 110) < 1);
-    free(iq);
-    free(l.frames);
-}
-
-static void test_a_gate_is_no_noise(void **state)
-{
-    check_cut_rows(0);
-    check_cut_rows(0.5f / 128); /* what a converter of 8 bits without a code for zero makes of it */
-    check_gated(0);
-}
-
 /* A carrier with sidebands of a tone of 2.5 kHz, 22 and 25 dB down, that begin when the carrier is
  * known; both or the upper one alone (another carrier). */
 static unsigned found_beside_carrier(bool lower)
@@ -472,7 +415,8 @@ static void check_rest(bool aside)
     float *iq = sig_noise(N, -50, 1);
     struct band_log l = {.limit = 1};
     struct at_band_stats stats;
-    struct at_band_config config = {.rate_hz = RATE, .lookback_s = 1, .rest_when_full = true, .aside = aside};
+    struct at_band_config config = {
+        .rate_hz = RATE, .lookback_s = 1, .rest_when_full = true, .aside = aside};
     struct at_band_sink sink = {&l,          log_opened, log_room, log_tokens,
                                 log_updated, log_closed, log_row};
     sig_add_tone(iq, 0, N, 0.1, -40);
@@ -486,8 +430,9 @@ static void check_rest(bool aside)
     at_band_flush(b);
     at_band_get_stats(b, &stats);
     double wanted = N / 2 / 64.0 * l.rate_hz / RATE;
-    print_message("%llu tokens and %llu skipped, wanted %.0f of either, %u new runs\n", (unsigned long long)stats.tokens,
-                  (unsigned long long)stats.tokens_skipped, wanted, l.new_runs);
+    print_message("%llu tokens and %llu skipped, wanted %.0f of either, %u new runs\n",
+                  (unsigned long long)stats.tokens, (unsigned long long)stats.tokens_skipped,
+                  wanted, l.new_runs);
     assert_int_equal(l.new_runs, 1);
     assert_true(fabs((double)stats.tokens_skipped - wanted) < 10);
     assert_true(fabs((double)l.n_frames - wanted) < 20);
@@ -628,8 +573,10 @@ static void test_a_thread_aside_changes_nothing(void **state)
     free(two.frames);
 }
 
-/* 3 of 10 samples left out, zeros or a code in their place: the same comes of both, in one thread and in two. */
-static void check_filled(bool aside, const float *iq, const float *code, const struct band_log *zeros)
+/* 3 of 10 samples left out, zeros or a code in their place: the same comes of both, in one thread
+ * and in two. */
+static void check_filled(bool aside, const float *iq, const float *code,
+                         const struct band_log *zeros)
 {
     enum { N = 3000000 };
     static struct band_log l;
@@ -640,8 +587,8 @@ static void check_filled(bool aside, const float *iq, const float *code, const s
             memcpy(filled + 2 * i, code, 8);
     memset(&l, 0, sizeof l);
     push_wide(&l, aside, filled, N);
-    print_message("%g %g: %u and %u emissions, %zu and %zu tokens\n", (double)code[0], (double)code[1], l.n, zeros->n,
-                  l.n_frames, zeros->n_frames);
+    print_message("%g %g: %u and %u emissions, %zu and %zu tokens\n", (double)code[0],
+                  (double)code[1], l.n, zeros->n, l.n_frames, zeros->n_frames);
     assert_int_equal(l.n, zeros->n);
     assert_int_equal(l.n_rows, zeros->n_rows);
     assert_int_equal(l.n_frames, zeros->n_frames);
@@ -654,7 +601,8 @@ static void check_filled(bool aside, const float *iq, const float *code, const s
 static void test_a_gate_of_any_code_is_one_of_zeros(void **state)
 {
     enum { N = 3000000 };
-    static const float codes[][2] = {{-0.99609375f, -0.99609375f}, {0.00390625f, -0.00390625f}, {1, 1}};
+    static const float codes[][2] = {
+        {-0.99609375f, -0.99609375f}, {0.00390625f, -0.00390625f}, {1, 1}};
     static struct band_log zeros;
     float *iq = sig_noise(N, -50, 1);
     sig_add_wide(iq, 950300, 998300, -0.3, 0.1, -35, 3);
@@ -683,7 +631,6 @@ int main(void)
         cmocka_unit_test(test_any_chunks_give_the_same_tokens),
         cmocka_unit_test(test_a_wide_band_finds_a_short_burst),
         cmocka_unit_test(test_a_gap_ends_the_run),
-        cmocka_unit_test(test_a_gate_is_no_noise),
         cmocka_unit_test(test_emissions_live_across_visits),
         cmocka_unit_test(test_zeros_and_bad_samples_make_no_nan),
         cmocka_unit_test(test_sidebands_belong_to_their_carrier),

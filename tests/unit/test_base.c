@@ -164,7 +164,8 @@ static void *take_short_turns(void *ctx)
     int nice = getpriority(PRIO_PROCESS, me);
     uint64_t before = turn_ns();
     assert_int_equal(at_cpu_short_turns(), 0);
-    print_message("a turn lasts %.1f ms, %.1f before\n", 1e-6 * (double)turn_ns(), 1e-6 * (double)before);
+    print_message("a turn lasts %.1f ms, %.1f before\n", 1e-6 * (double)turn_ns(),
+                  1e-6 * (double)before);
     assert_int_equal(getpriority(PRIO_PROCESS, me), nice);
     assert_true(before == 0 /* Linux before 6.12 */ || turn_ns() == 100000);
     return NULL;

@@ -85,8 +85,9 @@ static double difference_db(const float *a, const float *b)
     return 10 * log10(sum / N + 1e-30);
 }
 
-/* 100 pulses a second of 0.1 ms, 50 dB over the noise: what they leave is weaker than the noise by 10 dB, though the lines
- * are 25 dB stronger than it: these go on under the pulses. Left as holes, 5 samples in 480 would leave -52 dBFS. */
+/* 100 pulses a second of 0.1 ms, 50 dB over the noise: what they leave is weaker than the noise by
+ * 10 dB, though the lines are 25 dB stronger than it: these go on under the pulses. Left as holes,
+ * 5 samples in 480 would leave -52 dBFS. */
 static void test_pulses_are_taken_out_and_lines_go_on(void **state)
 {
     static struct out o, cut;
@@ -110,7 +111,8 @@ static void test_pulses_are_taken_out_and_lines_go_on(void **state)
     free(iq);
 }
 
-/* Nothing but noise and lines comes out as it went in: noise reaches 12 dB over its median once in 58,000 samples. */
+/* Nothing but noise and lines comes out as it went in: noise reaches 12 dB over its median once in
+ * 58,000 samples. */
 static void test_noise_and_steady_signals_stay(void **state)
 {
     static struct out o;
@@ -126,7 +128,8 @@ static void test_noise_and_steady_signals_stay(void **state)
     free(iq);
 }
 
-/* What lasts for longer than half a millisecond (and 48 samples) is no pulse: it stays, to the bit. */
+/* What lasts for longer than half a millisecond (and 48 samples) is no pulse: it stays, to the bit.
+ */
 static void test_bursts_stay(void **state)
 {
     static struct out o;
@@ -138,7 +141,8 @@ static void test_bursts_stay(void **state)
     free(iq);
 }
 
-/* Short bursts that take up a third of the time are no impulse noise: no more than a tenth is taken out. */
+/* Short bursts that take up a third of the time are no impulse noise: no more than a tenth is taken
+ * out. */
 static void test_what_is_on_often_stays(void **state)
 {
     static struct out o;
@@ -162,14 +166,16 @@ static void test_what_is_not_finite_counts_as_zero(void **state)
     free(iq);
 }
 
-/* How many of the lines at f (4, cycles a sample) an emission of at most 2 kHz holds; l: what a band with this blanker makes of iq,
- * in pieces, with a gap of lost samples and a pause. */
-static unsigned lines_found(const float *iq, double blanker_db, const double *f, struct band_log *l, struct at_band_stats *stats)
+/* How many of the lines at f (4, cycles a sample) an emission of at most 2 kHz holds; l: what a
+ * band with this blanker makes of iq, in pieces, with a gap of lost samples and a pause. */
+static unsigned lines_found(const float *iq, double blanker_db, const double *f, struct band_log *l,
+                            struct at_band_stats *stats)
 {
     enum { PART = 3331 };
     const double band_rate = 250e3;
     struct at_band_config c = {.rate_hz = band_rate, .blanker_db = blanker_db};
-    struct at_band_sink sink = {l, log_opened, log_room, log_tokens, log_updated, log_closed, log_row};
+    struct at_band_sink sink = {l,           log_opened, log_room, log_tokens,
+                                log_updated, log_closed, log_row};
     struct at_band *b = NULL;
     assert_int_equal(at_band_create(NULL, &c, &sink, NULL, &b), 0);
     for (size_t at = 0, gap = 0; at < N; at += PART) {
@@ -189,7 +195,8 @@ static unsigned lines_found(const float *iq, double blanker_db, const double *f,
     unsigned found = 0;
     for (unsigned k = 0; k < 4; k++)
         for (unsigned i = 0; i < l->n; i++)
-            if (l->e[i].f_lo_hz - 200 < f[k] * band_rate && l->e[i].f_hi_hz + 200 > f[k] * band_rate &&
+            if (l->e[i].f_lo_hz - 200 < f[k] * band_rate &&
+                l->e[i].f_hi_hz + 200 > f[k] * band_rate &&
                 l->e[i].f_hi_hz - l->e[i].f_lo_hz < 2e3) {
                 found++;
                 break;
@@ -198,7 +205,8 @@ static unsigned lines_found(const float *iq, double blanker_db, const double *f,
     return found;
 }
 
-/* 100 pulses a second of 0.1 ms, 30 dB over the noise of the band, over four lines 5 dB below that noise. */
+/* 100 pulses a second of 0.1 ms, 30 dB over the noise of the band, over four lines 5 dB below that
+ * noise. */
 static void test_a_band_hears_what_is_under_pulses(void **state)
 {
     static const double f[] = {-0.37, -0.12, 0.04, 0.29};
@@ -208,9 +216,12 @@ static void test_a_band_hears_what_is_under_pulses(void **state)
     size_t count = add_pulses(iq, 1000, 2500, 25, -30);
     static struct band_log without, with;
     struct at_band_stats off, on;
-    unsigned before = lines_found(iq, 0, f, &without, &off), after = lines_found(iq, 12, f, &with, &on);
-    print_message("%u of 4 lines without the blanker, %u with it; %llu of %zu pulses, %llu samples\n", before, after,
-                  (unsigned long long)on.pulses_blanked, count, (unsigned long long)on.samples_blanked);
+    unsigned before = lines_found(iq, 0, f, &without, &off),
+             after = lines_found(iq, 12, f, &with, &on);
+    print_message(
+        "%u of 4 lines without the blanker, %u with it; %llu of %zu pulses, %llu samples\n", before,
+        after, (unsigned long long)on.pulses_blanked, count,
+        (unsigned long long)on.samples_blanked);
     assert_true(before < 4);
     assert_int_equal(after, 4);
     assert_int_equal(with.n, 4);
@@ -226,7 +237,8 @@ static void test_a_threshold_that_noise_reaches_is_refused(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct band_log l = {0};
         struct at_band_config c = {.rate_hz = rate, .blanker_db = bad[i]};
-        struct at_band_sink sink = {&l, log_opened, log_room, log_tokens, log_updated, log_closed, log_row};
+        struct at_band_sink sink = {&l,          log_opened, log_room, log_tokens,
+                                    log_updated, log_closed, log_row};
         struct at_band *b = NULL;
         struct at_error err = {""};
         assert_int_equal(at_band_create(NULL, &c, &sink, &err, &b), -EINVAL);

@@ -22,7 +22,8 @@ static const struct at_emission *strongest(struct band_log *l, float *iq, size_t
     return best;
 }
 
-/* Where it goes on and off a tone is spread over many bins, and the rows that show this are half of its rows. */
+/* Where it goes on and off a tone is spread over many bins, and the rows that show this are half of
+ * its rows. */
 static void test_a_tone_burst_is_a_line(void **state)
 {
     static const struct {
@@ -35,7 +36,8 @@ static void test_a_tone_burst_is_a_line(void **state)
             double bin = bursts[i].rate / (bursts[i].rate > 4e6 ? 256 : 64);
             float *iq = sig_noise(n, -50, 3 + k);
             struct band_log l = {0};
-            sig_add_tone(iq, from, from + (size_t)(bursts[i].seconds * bursts[i].rate), 0.1234, levels[k % 2]);
+            sig_add_tone(iq, from, from + (size_t)(bursts[i].seconds * bursts[i].rate), 0.1234,
+                         levels[k % 2]);
             const struct at_emission *e = strongest(&l, iq, n, bursts[i].rate);
             double at = 0.1234 * bursts[i].rate;
             assert_true(e->f_lo_hz < at + bin / 2 && e->f_hi_hz > at - bin / 2);
@@ -59,8 +61,8 @@ static void test_a_keyed_burst_is_as_wide_as_its_keying(void **state)
     }
 }
 
-/* 32 ms of 12.5 kHz at 0 dB: 20 times what noise does over all of it, though each bin of it is weak and one epoch shows
- * most of it. */
+/* 32 ms of 12.5 kHz at 0 dB: 20 times what noise does over all of it, though each bin of it is weak
+ * and one epoch shows most of it. */
 static void test_a_weak_one_that_one_epoch_shows(void **state)
 {
     enum { SCENES = 12, N = 228000, FROM = 79200, ON = 76800 };
@@ -82,8 +84,8 @@ static void test_a_weak_one_that_one_epoch_shows(void **state)
     assert_true(found >= SCENES - 1);
 }
 
-/* 3 s of a line 10 dB over the noise of 30 Hz: no epoch shows it for sure, their average does, again and again. It was
- * forgotten each time. */
+/* 3 s of a line 10 dB over the noise of 30 Hz: no epoch shows it for sure, their average does,
+ * again and again. It was forgotten each time. */
 static void test_a_faint_line_is_found_and_stays_one(void **state)
 {
     enum { SCENES = 6, N = 144000 };
@@ -102,7 +104,8 @@ static void test_a_faint_line_is_found_and_stays_one(void **state)
         free(iq);
         free(l.frames);
     }
-    print_message("a line 10 dB over the noise of 30 Hz: %u of %d found, %u emissions\n", found, SCENES, pieces);
+    print_message("a line 10 dB over the noise of 30 Hz: %u of %d found, %u emissions\n", found,
+                  SCENES, pieces);
     assert_true(found >= SCENES - 1 && pieces <= SCENES + 2);
 }
 
@@ -115,12 +118,14 @@ static void test_a_faint_line_ends_when_it_is_over(void **state)
     struct band_log l = {0};
     sig_add_tone(iq, FROM, TO, 0.1, -50 + 11 + 10 * log10(30 / rate));
     const struct at_emission *e = strongest(&l, iq, N, rate);
-    print_message("from %.3f to %.3f s; sent 0.500 to 3.500\n", (double)e->start / rate, (double)e->end / rate);
+    print_message("from %.3f to %.3f s; sent 0.500 to 3.500\n", (double)e->start / rate,
+                  (double)e->end / rate);
     assert_true((double)e->start > FROM - 0.05 * rate && (double)e->start < FROM + 0.7 * rate);
     assert_true(fabs((double)e->end - TO) < 0.15 * rate);
 }
 
-/* I and Q of a remote that is far too strong are square waves: what they make at -3, 5 and -7 times its frequency is none of it. */
+/* I and Q of a remote that is far too strong are square waves: what they make at -3, 5 and -7 times
+ * its frequency is none of it. */
 static void test_a_clipped_remote_is_a_line(void **state)
 {
     enum { N = 125000, UNIT = 125 };

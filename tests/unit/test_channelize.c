@@ -62,9 +62,8 @@ static void measure(const float *x, size_t n, double f, double *ret_tone, double
 
 static const struct {
     double lo, hi;
-} cases[] = {{-310e3, -290e3}, {101e3, 163e3}, {-500e3, -480e3},
-             {7.7e3, 9.1e3},   {-1000, 1234},  {480e3, 500e3},
-             {-430e3, 190e3}};
+} cases[] = {{-310e3, -290e3}, {101e3, 163e3}, {-500e3, -480e3}, {7.7e3, 9.1e3},
+             {-1000, 1234},    {480e3, 500e3}, {-430e3, 190e3}};
 
 static void test_pass_band_is_flat_and_at_its_place(void **state)
 {

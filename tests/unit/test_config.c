@@ -260,7 +260,8 @@ static void test_what_only_the_whole_shows_is_found(void **state)
     refuse("radios:\n  - device: driver=x\n    bands: [{center: 1M, rate: 1M, lo_offset: 501k}]\n",
            ":3:13: radios[].bands[].lo_offset: more than half the rate; choose a smaller one");
     refuse("radios:\n  - device: driver=x\n    bands: [{center: 1M, rate: 1M, blanker: 6}]\n",
-           ":3:13: radios[].bands[].blanker: 6 dB would take noise itself for pulses; choose 9 to 40, or 0 for none");
+           ":3:13: radios[].bands[].blanker: 6 dB would take noise itself for pulses; choose 9 to "
+           "40, or 0 for none");
     refuse(RADIO "    name: a\n  - {name: a, device: file=x.cu8}\n",
            ":7:5: radios[].name: `a` is taken; choose another");
     refuse("radios: [{device: file=x, bands: [{}, {}]}]\n",

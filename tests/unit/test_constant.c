@@ -12,8 +12,8 @@
 
 enum { SEEDS = 4 };
 
-/* Emissions in SEEDS scenes of 1 s of noise, -40 dBFS, and a line at f_hz that stands line_db over the noise of 100 Hz and
- * is on for on_s of each period_s. */
+/* Emissions in SEEDS scenes of 1 s of noise, -40 dBFS, and a line at f_hz that stands line_db over
+ * the noise of 100 Hz and is on for on_s of each period_s. */
 static unsigned emissions(double rate_hz, double f_hz, double line_db, double on_s, double period_s)
 {
     unsigned found = 0;
@@ -24,7 +24,8 @@ static unsigned emissions(double rate_hz, double f_hz, double line_db, double on
         struct band_log l = {0};
         for (double at = 0; at < 1; at += period_s) {
             double end = (at + on_s) * rate_hz;
-            sig_add_tone(iq, (size_t)(at * rate_hz), end < (double)n ? (size_t)end : n, f_hz / rate_hz, dbfs);
+            sig_add_tone(iq, (size_t)(at * rate_hz), end < (double)n ? (size_t)end : n,
+                         f_hz / rate_hz, dbfs);
         }
         assert_int_equal(log_run(&l, iq, n, rate_hz), 0);
         found += l.n;
@@ -41,7 +42,9 @@ static void test_constant_is_no_emission(void **state)
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
         for (double db = 6; db <= 24; db += 6) {
             unsigned n = emissions(rates[i], 0, db, 1, 1);
-            print_message("%g S/s, a constant %g dB over 100 Hz: %u emissions in %d scenes (none)\n", rates[i], db, n, SEEDS);
+            print_message(
+                "%g S/s, a constant %g dB over 100 Hz: %u emissions in %d scenes (none)\n",
+                rates[i], db, n, SEEDS);
             assert_int_equal(n, 0);
         }
 }
@@ -59,7 +62,8 @@ static void test_line_beside_zero_is_one(void **state)
     (void)state;
     for (double db = 14; db <= 26; db += 6) {
         unsigned n = emissions(48e3, 25, db, 1, 1);
-        print_message("a line 25 Hz off, %g dB: %u emissions in %d scenes (one each)\n", db, n, SEEDS);
+        print_message("a line 25 Hz off, %g dB: %u emissions in %d scenes (one each)\n", db, n,
+                      SEEDS);
         assert_int_equal(n, SEEDS);
     }
 }

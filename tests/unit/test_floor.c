@@ -71,7 +71,8 @@ static void test_noise_and_what_stands_in_it(void **state)
     free(iq);
 }
 
-/* What stands 1.3 dB over its surroundings in two of the first three epochs may be over by the next. */
+/* What stands 1.3 dB over its surroundings in two of the first three epochs may be over by the
+ * next. */
 static void test_a_young_floor_does_not_take_in_a_weak_burst(void **state)
 {
     float *iq = calloc(SAMPLES, 8);
@@ -80,7 +81,8 @@ static void test_a_young_floor_does_not_take_in_a_weak_burst(void **state)
     for (uint64_t seed = 1; seed <= 8; seed++) {
         memset(iq, 0, SAMPLES * 8);
         sig_add_noise(iq, SAMPLES, -50, seed);
-        sig_add_wide(iq, SAMPLES / 3, SAMPLES, 0.25, 3.0 / N, -50 + 10 * log10(0.35 * 3 / N), seed + 20);
+        sig_add_wide(iq, SAMPLES / 3, SAMPLES, 0.25, 3.0 / N, -50 + 10 * log10(0.35 * 3 / N),
+                     seed + 20);
         measure(iq, &f, 3);
         most += (db(f.density[N / 2 + N / 4]) + 110) / 8;
         at_floor_finish(&f);
@@ -139,7 +141,8 @@ static double floor_at_0_hz(const float *iq)
     return level;
 }
 
-/* Noise through a filter of 33 taps (Hamming), as a receiver has one, that passes `share` of the rate. */
+/* Noise through a filter of 33 taps (Hamming), as a receiver has one, that passes `share` of the
+ * rate. */
 static void add_filtered(float *iq, double share, double dbfs, uint64_t seed)
 {
     enum { TAPS = 33 };
@@ -154,8 +157,8 @@ static void add_filtered(float *iq, double share, double dbfs, uint64_t seed)
     free(x);
 }
 
-/* Two bins of the short spectra are not enough to show noise on either side; the long ones show it, and the corner
- * between, which a receiver's own filter has not. */
+/* Two bins of the short spectra are not enough to show noise on either side; the long ones show it,
+ * and the corner between, which a receiver's own filter has not. */
 static void test_noise_beside_a_signal_that_fills_nearly_all(void **state)
 {
     static const double shares[] = {0.92, 0.95, 0.97};
@@ -165,7 +168,8 @@ static void test_noise_beside_a_signal_that_fills_nearly_all(void **state)
         sig_add_noise(iq, SAMPLES, -60, i + 1);
         sig_add_wide(iq, 0, SAMPLES, 0, shares[i], -35, i + 4);
         double level = floor_at_0_hz(iq);
-        print_message("a signal over %.0f %% of the band: floor %.2f dBFS/Hz, noise -120\n", 100 * shares[i], level);
+        print_message("a signal over %.0f %% of the band: floor %.2f dBFS/Hz, noise -120\n",
+                      100 * shares[i], level);
         assert_true(fabs(level + 120) < 2);
     }
     for (double share = 0.8; share < 0.97; share += 0.02) {
@@ -173,7 +177,8 @@ static void test_noise_beside_a_signal_that_fills_nearly_all(void **state)
         sig_add_noise(iq, SAMPLES, -60, 9);
         add_filtered(iq, share, -35, 10);
         double level = floor_at_0_hz(iq);
-        print_message("noise through a filter that passes %.0f %%: floor %.2f dBFS/Hz, noise -95\n", 100 * share, level);
+        print_message("noise through a filter that passes %.0f %%: floor %.2f dBFS/Hz, noise -95\n",
+                      100 * share, level);
         assert_true(share < 0.86 || fabs(level + 95) < 1.5);
     }
     free(iq);

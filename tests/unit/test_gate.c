@@ -1,4 +1,5 @@
-/* What gates are, however samples are cut. SPDX-License-Identifier: GPL-3.0-or-later */
+/* What gates are, however samples are cut, and that a band takes none for noise.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -10,9 +11,12 @@
 #include <cmocka.h>
 
 #include "lib/dsp/gate.h"
+#include "tests/support/band_log.h"
 #include "tests/support/signals.h"
 
-enum { N = 100000 };
+#define RATE 1e6
+
+enum { N = 100000, LENGTH = 200000 };
 
 struct out {
     float iq[2 * N];
@@ -83,11 +87,12 @@ static void stand_still(float *iq, size_t from, size_t to, const float *value)
         memcpy(iq + 2 * i, value, 2 * sizeof *iq);
 }
 
-/* Runs of all lengths about the shortest gate's, and at both ends of the stretch, of the codes that converters fill
- * them with. */
+/* Runs of all lengths about the shortest gate's, and at both ends of the stretch, of the codes that
+ * converters fill them with. */
 static void test_long_runs_become_zeros_however_they_are_cut(void **state)
 {
-    static const float values[][2] = {{-0.99609375f, -0.99609375f}, {0.00390625f, 0.00390625f}, {-1, -1}, {0.25f, -0.5f}};
+    static const float values[][2] = {
+        {-0.99609375f, -0.99609375f}, {0.00390625f, 0.00390625f}, {-1, -1}, {0.25f, -0.5f}};
     static const size_t lengths[] = {900, 999, 1000, 1001, 1499, 1500, 7000};
     static const float zero[2];
     static struct out o;
@@ -112,8 +117,8 @@ static void test_long_runs_become_zeros_however_they_are_cut(void **state)
     }
 }
 
-/* Noise of less than a code beside a constant of one: samples stand still for longer than a gate lasts, and the constant
- * must not come and go. */
+/* Noise of less than a code beside a constant of one: samples stand still for longer than a gate
+ * lasts, and the constant must not come and go. */
 static void test_noise_under_one_code_is_no_gate(void **state)
 {
     static struct out o;
@@ -164,6 +169,62 @@ static void test_an_error_comes_back(void **state)
     free(iq);
 }
 
+/* 0.1 s, open for 4 ms of every 10, where a burst stands in the noise; closed, samples are `shut`.
+ */
+static void check_gated(float shut)
+{
+    float *iq = sig_noise(LENGTH, -50, 1);
+    struct band_log l = {0};
+    struct at_band_stats st;
+    for (unsigned i = 0; i < 20; i++) {
+        size_t open = 3000 + i * 10000;
+        sig_add_wide(iq, open + 200, open + 3800, 0.2, 0.05, -30, i);
+        for (size_t k = 2 * (open + 4000); k < 2 * (open + 10000) && k < 2 * LENGTH; k++)
+            iq[k] = shut;
+    }
+    for (size_t k = 0; k < 6000; k++)
+        iq[k] = shut;
+    struct at_band *b = log_band(&l, NULL, RATE);
+    at_band_push(b, iq, LENGTH, 0);
+    at_band_flush(b);
+    at_band_get_stats(b, &st);
+    at_band_destroy(b);
+    print_message("gated at %g: floor %.1f dBFS/Hz, %u emissions, %.1f..%.1f kHz\n", (double)shut,
+                  (double)st.floor_dbfs_hz, l.n, l.e[0].f_lo_hz / 1e3, l.e[0].f_hi_hz / 1e3);
+    assert_true(fabs((double)st.floor_dbfs_hz + 110) < 1);
+    assert_int_equal(l.n, 1);
+    assert_true(fabs(l.e[0].f_lo_hz - 175e3) < 16e3 && fabs(l.e[0].f_hi_hz - 225e3) < 16e3);
+    free(iq);
+    free(l.frames);
+}
+
+/* Noise through a gate that cuts half of the short spectra. */
+static void check_cut_rows(float shut)
+{
+    float *iq = sig_noise(LENGTH, -50, 1);
+    struct band_log l = {0};
+    struct at_band_stats st;
+    for (size_t k = 0; k < 2 * LENGTH; k++)
+        iq[k] = k % 640 < 400 ? iq[k] : shut;
+    struct at_band *b = log_band(&l, NULL, RATE);
+    at_band_push(b, iq, LENGTH, 0);
+    at_band_flush(b);
+    at_band_get_stats(b, &st);
+    at_band_destroy(b);
+    print_message("cut to %g: floor %.1f dBFS/Hz, %u emissions\n", (double)shut,
+                  (double)st.floor_dbfs_hz, l.n);
+    assert_true(fabs((double)st.floor_dbfs_hz + 110) < 1);
+    free(iq);
+    free(l.frames);
+}
+
+static void test_a_gate_is_no_noise(void **state)
+{
+    check_cut_rows(0);
+    check_cut_rows(0.5f / 128); /* what a converter of 8 bits without a code for zero makes of it */
+    check_gated(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_noise_under_one_code_is_no_gate),
         cmocka_unit_test(test_saturation_is_no_gate),
         cmocka_unit_test(test_an_error_comes_back),
+        cmocka_unit_test(test_a_gate_is_no_noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

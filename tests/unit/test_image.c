@@ -35,7 +35,8 @@ static void add_keyed(float *iq, double f, double dbfs, uint64_t seed)
     }
 }
 
-/* Neither the image of one that is on all along nor the skirts of one that is keyed are emissions. */
+/* Neither the image of one that is on all along nor the skirts of one that is keyed are emissions.
+ */
 static void test_images_and_skirts_are_none(void **state)
 {
     unsigned all = 0;

@@ -57,7 +57,8 @@ static void test_a_line_on_a_wide_one_is_another(void **state)
         assert_is_wide(find(&l, true));
         const struct at_emission *line = find(&l, false);
         assert_non_null(line);
-        assert_true(line->f_lo_hz < 80010 && line->f_hi_hz > 80010 && line->f_hi_hz - line->f_lo_hz < 1000);
+        assert_true(line->f_lo_hz < 80010 && line->f_hi_hz > 80010 &&
+                    line->f_hi_hz - line->f_lo_hz < 1000);
         assert_true(fabs((double)line->level_dbfs - line_db(over[i])) < 1.5);
         assert_true(line->start < 2000 && line->end > N - 2000);
         free(iq);
@@ -65,8 +66,8 @@ static void test_a_line_on_a_wide_one_is_another(void **state)
     }
 }
 
-/* What stands in its middle is its carrier, or what a transmitter leaks there; many are its pilots; and those that come
- * and go with it are its own. */
+/* What stands in its middle is its carrier, or what a transmitter leaks there; many are its pilots;
+ * and those that come and go with it are its own. */
 static void test_what_belongs_to_the_wide_one_is_no_line(void **state)
 {
     for (unsigned i = 0; i < 3; i++) {
@@ -87,8 +88,9 @@ static void test_what_belongs_to_the_wide_one_is_no_line(void **state)
     }
 }
 
-/* Noise of both sidebands about a carrier, and a neighbour that fills one side on: not in the middle of what seems one wide
- * signal, the carrier has sidebands that are mirror images, and so is no line. Of noise with no such images it is one. */
+/* Noise of both sidebands about a carrier, and a neighbour that fills one side on: not in the
+ * middle of what seems one wide signal, the carrier has sidebands that are mirror images, and so is
+ * no line. Of noise with no such images it is one. */
 static void test_a_carrier_with_its_sidebands_is_no_line(void **state)
 {
     for (unsigned mirrored = 0; mirrored < 2; mirrored++) {
@@ -115,7 +117,8 @@ static void test_a_carrier_with_its_sidebands_is_no_line(void **state)
     }
 }
 
-/* A line that comes and goes leaves the wide one as it is, and one that outlasts it keeps its id. */
+/* A line that comes and goes leaves the wide one as it is, and one that outlasts it keeps its id.
+ */
 static void test_either_may_end_first(void **state)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -129,8 +132,10 @@ static void test_either_may_end_first(void **state)
         const struct at_emission *line = find(&l, false), *wide = find(&l, true);
         assert_non_null(line);
         assert_non_null(wide);
-        assert_true(fabs((double)line->start - (double)from) < 8000 && fabs((double)line->end - (double)to) < 8000);
-        assert_true(fabs((double)wide->start) < 2000 && fabs((double)wide->end - (double)end) < 20480);
+        assert_true(fabs((double)line->start - (double)from) < 8000 &&
+                    fabs((double)line->end - (double)to) < 8000);
+        assert_true(fabs((double)wide->start) < 2000 &&
+                    fabs((double)wide->end - (double)end) < 20480);
         free(iq);
         free(l.frames);
     }

@@ -74,8 +74,8 @@ static void run_detector(const struct at_loops *l, const float *x, struct output
     l->pairs(o->part[6], o->part[9], N - 3, o->sums + 1);
     o->below = l->below(o->part[6], o->part[9], N - 3, 0.9f);
     for (int i = 0; i < 2; i++)
-        o->standing[i] = l->standing(i ? o->part[9] : NULL, o->part[6], o->part[7], o->part[8], N - 3, 0.7f, 0.4f, 0.6f,
-                                     o->part[24 + i]);
+        o->standing[i] = l->standing(i ? o->part[9] : NULL, o->part[6], o->part[7], o->part[8],
+                                     N - 3, 0.7f, 0.4f, 0.6f, o->part[24 + i]);
 }
 
 static void run_tokens(const struct at_loops *l, const float *x, struct outputs *o)
@@ -220,12 +220,15 @@ static void mark_means(float rows[ROWS][BINS], float limits[LEVELS + 1][WIDTHS],
         }
 }
 
-/* Rows and means of them; a row without a cell above its bar is not looked at, and has nothing to show. */
+/* Rows and means of them; a row without a cell above its bar is not looked at, and has nothing to
+ * show. */
 static void test_means_of_rows_are_marked_where_they_stand_out(void **state)
 {
-    static float rows[ROWS][BINS], spoilt[ROWS][BINS], weight[BINS], room[2 * BINS], scratch[4][LEVELS * BINS];
+    static float rows[ROWS][BINS], spoilt[ROWS][BINS], weight[BINS], room[2 * BINS],
+        scratch[4][LEVELS * BINS];
     static uint8_t flags[2 * BINS], hit[BINS], want[BINS], none[BINS];
-    static float limits[LEVELS + 1][WIDTHS] = {{7, 5, 4}, {5, 4, 3.2f}, {4, 3, 2.5f}, {3, 2.2f, 1.9f}};
+    static float limits[LEVELS + 1][WIDTHS] = {
+        {7, 5, 4}, {5, 4, 3.2f}, {4, 3, 2.5f}, {3, 2.2f, 1.9f}};
     float bars[2][LEVELS + 1];
     size_t hits = 0;
     sig_add_noise(rows[0], ROWS * BINS / 2, 0, 11);

@@ -1,4 +1,5 @@
-/* Which regions of an epoch move together, from rows made by hand. SPDX-License-Identifier: GPL-3.0-or-later */
+/* Which regions of an epoch move together, from rows made by hand. SPDX-License-Identifier:
+ * GPL-3.0-or-later */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,7 +79,8 @@ static void test_two_that_are_keyed_do_not(void **state)
                 begin();
                 seed = 77 * round + duty;
                 for (size_t t = 20; t + bit < 620; t += bit) {
-                    bool one = sig_uniform(&seed) * 10 < duty, other = sig_uniform(&seed) * 10 < duty;
+                    bool one = sig_uniform(&seed) * 10 < duty,
+                         other = sig_uniform(&seed) * 10 < duty;
                     for (size_t k = t; k < t + bit; k++) {
                         if (one)
                             add_line(k, 10, 40);
@@ -92,8 +94,8 @@ static void test_two_that_are_keyed_do_not(void **state)
     assert_true(worst > -0.6);
 }
 
-/* Bits faster than rows: both halves of a burst's band come and go together. What leaks from a burst beside it does so
- * too, and is no part of it; nor is anything that a gate lets through. */
+/* Bits faster than rows: both halves of a burst's band come and go together. What leaks from a
+ * burst beside it does so too, and is no part of it; nor is anything that a gate lets through. */
 static void test_what_touches_and_comes_and_goes_together(void **state)
 {
     for (int weak = 0; weak < 2; weak++) {
@@ -103,13 +105,15 @@ static void test_what_touches_and_comes_and_goes_together(void **state)
             if (!weak)
                 add_line(t, 13, 80);
         }
-        print_message("%s: %.2f, gated %.2f\n", weak ? "leak" : "burst", link(12, false), link(12, true));
+        print_message("%s: %.2f, gated %.2f\n", weak ? "leak" : "burst", link(12, false),
+                      link(12, true));
         assert_true(weak ? link(12, false) == 0 : link(12, false) > 0.9);
         assert_true(link(12, true) == 0);
     }
 }
 
-/* Weak bursts, after which the mean over half a second still shows a rest of what is over: it is not reported. */
+/* Weak bursts, after which the mean over half a second still shows a rest of what is over: it is
+ * not reported. */
 static void test_what_is_below_noise_when_measured_is_nothing(void **state)
 {
     enum { N = 300000, SCENES = 12 };
@@ -118,9 +122,14 @@ static void test_what_is_below_noise_when_measured_is_nothing(void **state)
     for (uint64_t which = 1801; which < 1801 + SCENES; which++) {
         uint64_t r = which;
         struct band_log l = {0};
-        struct at_scene s = {.rate_hz = rate, .duration_s = 0.3, .channel = {.seed = which, .noise_dbfs_hz = -110}, .n_emitters = 1};
-        s.emitters[0] = (struct at_emitter){.offset_hz = 250e3 * (2 * sig_uniform(&r) - 1), .snr_db = 10, .start_s = 0.03};
-        s.emitters[0].signal = (struct at_signal_spec){.class_id = AT_CLASS_FSK2, .variant = "tpms_fsk", .seed = which, .clean = 1};
+        struct at_scene s = {.rate_hz = rate,
+                             .duration_s = 0.3,
+                             .channel = {.seed = which, .noise_dbfs_hz = -110},
+                             .n_emitters = 1};
+        s.emitters[0] = (struct at_emitter){
+            .offset_hz = 250e3 * (2 * sig_uniform(&r) - 1), .snr_db = 10, .start_s = 0.03};
+        s.emitters[0].signal = (struct at_signal_spec){
+            .class_id = AT_CLASS_FSK2, .variant = "tpms_fsk", .seed = which, .clean = 1};
         struct at_signal_truth truth[1];
         float *iq = calloc(N, 8);
         assert_int_equal(at_scene_render(&s, 0, iq, truth), 0);
@@ -137,7 +146,8 @@ static void test_what_is_below_noise_when_measured_is_nothing(void **state)
     assert_int_equal(all, 0);
 }
 
-/* Of what is there while another one, on for 6 rows of 20, is off: clicks leave nothing, one of its own most. */
+/* Of what is there while another one, on for 6 rows of 20, is off: clicks leave nothing, one of its
+ * own most. */
 static void test_a_skirt_has_no_time_of_its_own(void **state)
 {
     static float floor[BINS], x[ROWS];
@@ -152,7 +162,8 @@ static void test_a_skirt_has_no_time_of_its_own(void **state)
         }
         for (unsigned k = 0; k < BINS; k++)
             floor[k] = 1;
-        struct at_epoch e = {.fast = {.n = BINS, .t = ROWS, .rows = rows, .floor = floor, .looks = 1}};
+        struct at_epoch e = {
+            .fast = {.n = BINS, .t = ROWS, .rows = rows, .floor = floor, .looks = 1}};
         share[own] = at_measure_beside(&e, RATE, on, (38 - 32) * 1e3, (42 - 32) * 1e3, x);
     }
     print_message("clicks %.3f, its own %.3f\n", share[0], share[1]);

@@ -20,9 +20,10 @@ struct values {
 static const struct at_option options[] = {
     {"loud", 'l', AT_OPTION_FLAG, offsetof(struct values, loud), NULL, "print more"},
     {"name", 'n', AT_OPTION_TEXT, offsetof(struct values, name), "NAME", "its name"},
-    {"mode", 0, AT_OPTION_CHOICE, offsetof(struct values, mode), "MODE", "how", .choices = "fast,exact"},
-    {"rate", 's', AT_OPTION_NUMBER, offsetof(struct values, rate_hz), "HZ", "samples a second", 1, 1e9,
-     "250k"},
+    {"mode", 0, AT_OPTION_CHOICE, offsetof(struct values, mode), "MODE", "how",
+     .choices = "fast,exact"},
+    {"rate", 's', AT_OPTION_NUMBER, offsetof(struct values, rate_hz), "HZ", "samples a second", 1,
+     1e9, "250k"},
     {"wait", 0, AT_OPTION_DURATION, offsetof(struct values, wait_s), "TIME", "how long"},
     {"count", 0, AT_OPTION_COUNT, offsetof(struct values, count), "N", "how many", 1, 9},
     {0},
@@ -37,7 +38,8 @@ static struct at_command command(const char *examples)
                                .options = options};
 }
 
-/* The examples are on the heap, as long as they are: one byte behind them is seen by a sanitizer. */
+/* The examples are on the heap, as long as they are: one byte behind them is seen by a sanitizer.
+ */
 static void expect_help(const char *examples, const char *want)
 {
     char *heap = strdup(examples), *said = NULL;
@@ -48,7 +50,8 @@ static void expect_help(const char *examples, const char *want)
     fclose(out);
     const char *after = strstr(said, "\nExamples:\n");
     if (!after || strcmp(after + strlen("\nExamples:\n"), want))
-        fail_msg("examples \"%s\": printed \"%s\", expected \"%s\"", examples, after ? after : said, want);
+        fail_msg("examples \"%s\": printed \"%s\", expected \"%s\"", examples, after ? after : said,
+                 want);
     free(said);
     free(heap);
 }
@@ -77,8 +80,8 @@ static void test_every_way_to_write_an_option(void **state)
 {
     struct values v;
     int code;
-    char *argv[] = {"try", "one", "-l",         "--name=x",   "-s1.5M",  "--wait", "500ms",
-                    "-",   "--count", "9", "--mode", "exact", "--", "--loud", NULL};
+    char *argv[] = {"try",     "one", "-l",     "--name=x", "-s1.5M", "--wait", "500ms", "-",
+                    "--count", "9",   "--mode", "exact",    "--",     "--loud", NULL};
     assert_int_equal(parse(&v, argv, &code), 3);
     assert_string_equal(argv[1], "one");
     assert_string_equal(argv[2], "-");
@@ -96,10 +99,11 @@ static void test_every_way_to_write_an_option(void **state)
 static void test_what_is_wrong_ends_the_run(void **state)
 {
     static char *const bad[][2] = {
-        {"--rat", "1M"},     {"-x", NULL},        {"--rate", "0"},    {"--rate", "2G"},     {"--rate", NULL},
-        {"--loud=1", NULL},  {"--mode", "quick"}, {"--mode", "fas"},  {"--wait", "5"},      {"--count", "1.5"},
-        {"--count", "1e10"}, {"--rate=", NULL},   {"--rate", "fast"}, {"--count", "-1"},
-        {"--wait", "1e6d"}, /* its nanoseconds fit no int64_t */
+        {"--rat", "1M"},    {"-x", NULL},       {"--rate", "0"},     {"--rate", "2G"},
+        {"--rate", NULL},   {"--loud=1", NULL}, {"--mode", "quick"}, {"--mode", "fas"},
+        {"--wait", "5"},    {"--count", "1.5"}, {"--count", "1e10"}, {"--rate=", NULL},
+        {"--rate", "fast"}, {"--count", "-1"},  {"--wait", "1e6d"}, /* its nanoseconds fit no
+                                                                       int64_t */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct values v;
@@ -123,14 +127,15 @@ static void test_lists_are_cut_at_commas(void **state)
         const char *list;
         int code;
         size_t length;
-    } cases[] = {{"a,bc", 0, 3},   {"a", 0, 1},   {"", -EINVAL, 0},         {"a,,b", -EINVAL, 1},
-                 {"a,", -EINVAL, 1}, {",a", -EINVAL, 0}, {"a,stop,never", 7, 5}};
+    } cases[] = {{"a,bc", 0, 3},        {"a", 0, 1},        {"", -EINVAL, 0},
+                 {"a,,b", -EINVAL, 1},  {"a,", -EINVAL, 1}, {",a", -EINVAL, 0},
+                 {"a,stop,never", 7, 5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t length = 0;
         int code = at_list_each(cases[i].list, add_length, &length);
         if (code != cases[i].code || length != cases[i].length)
-            fail_msg("\"%s\": %d after %zu letters, expected %d after %zu", cases[i].list, code, length,
-                     cases[i].code, cases[i].length);
+            fail_msg("\"%s\": %d after %zu letters, expected %d after %zu", cases[i].list, code,
+                     length, cases[i].code, cases[i].length);
     }
 }
 

@@ -42,7 +42,8 @@ static void pages_are_there_before_their_first_use(void **state)
 {
     (void)state;
     int fd = make_file();
-    unsigned char *own = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *own =
+        mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     unsigned char *shared = at_pages_map(fd, SIZE), *other = at_pages_map(fd, SIZE);
     assert_true(own != MAP_FAILED && shared && other);
     if (madvise(own, 4096, 23 /* MADV_POPULATE_WRITE */) != 0) {
@@ -52,9 +53,10 @@ static void pages_are_there_before_their_first_use(void **state)
     at_pages_bring(own, SIZE);
     at_pages_bring(shared, SIZE);
     at_pages_bring(other, SIZE);
-    long n[3] = {faults_of_writing(own, SIZE), faults_of_writing(shared, SIZE), faults_of_writing(other, SIZE)};
-    printf("faults while %zu pages are written: %ld of one's own, %ld and %ld of shared ones\n", SIZE / 4096, n[0], n[1],
-           n[2]);
+    long n[3] = {faults_of_writing(own, SIZE), faults_of_writing(shared, SIZE),
+                 faults_of_writing(other, SIZE)};
+    printf("faults while %zu pages are written: %ld of one's own, %ld and %ld of shared ones\n",
+           SIZE / 4096, n[0], n[1], n[2]);
     for (int i = 0; i < 3; i++)
         assert_true(n[i] < (long)(SIZE / 4096 / 50));
     munmap(own, SIZE);

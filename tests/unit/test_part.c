@@ -32,8 +32,8 @@ static void test_two_whose_skirts_meet_are_two(void **state)
     free(l.frames);
 }
 
-/* A narrow one in the shoulder of a wide one, that goes on to it and beyond: where they are parted it is not the wide
- * one's skirt, however much narrower, as it rises from there. */
+/* A narrow one in the shoulder of a wide one, that goes on to it and beyond: where they are parted
+ * it is not the wide one's skirt, however much narrower, as it rises from there. */
 static void test_a_narrow_one_in_a_shoulder_stays(void **state)
 {
     enum { N = 600000 };
@@ -47,22 +47,25 @@ static void test_a_narrow_one_in_a_shoulder_stays(void **state)
     for (unsigned i = 0; i < l.n; i++) {
         bool there = l.e[i].f_lo_hz < 310e3 && l.e[i].f_hi_hz > 310e3;
         narrow += there;
-        assert_true(!there || ((double)l.e[i].duty > 0.95 && l.e[i].f_hi_hz - l.e[i].f_lo_hz < 12e3 && l.e[i].end > N - 2000));
+        assert_true(!there || ((double)l.e[i].duty > 0.95 &&
+                               l.e[i].f_hi_hz - l.e[i].f_lo_hz < 12e3 && l.e[i].end > N - 2000));
     }
     assert_int_equal(narrow, 1);
     free(iq);
     free(l.frames);
 }
 
-/* What filled the gap at first was a skirt of the moment: a narrow one (or a line) far beside a wide
- * one is another as soon as the gap stays empty. */
+/* What filled the gap at first was a skirt of the moment: a narrow one (or a line) far beside a
+ * wide one is another as soon as the gap stays empty. */
 static void test_a_narrow_one_far_beside_a_wide_one_is_another(void **state)
 {
     enum { N = 400000, FIRST = 22000 };
     static const struct {
         bool line;
         double at;
-    } cases[] = {{false, 0.24}, {true, 0.24}, {true, 0.18}}; /* at last three bins of the short spectra away */
+    } cases[] = {{false, 0.24},
+                 {true, 0.24},
+                 {true, 0.18}}; /* at last three bins of the short spectra away */
     for (unsigned i = 0; i < 3; i++) {
         bool line = cases[i].line;
         double at = cases[i].at;

@@ -42,7 +42,8 @@ static void the_name_says_less_and_flags_more(void **state)
     see("BAD.C16", &o, 2e6, 100e6, "cs16");
 }
 
-/* Any other kind of recording may have notes beside it, and a PortaPack's text may be something else. */
+/* Any other kind of recording may have notes beside it, and a PortaPack's text may be something
+ * else. */
 static void other_texts_are_left_alone(void **state)
 {
     put_text("n_250k.txt", "sample_rate=500000\n");

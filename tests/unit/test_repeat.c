@@ -16,8 +16,8 @@
 #define RATE 2.4e6
 enum { N = 8192, EPOCH = 6 * N, SYMBOL = 2048, GUARD = 64 };
 
-/* Adds OFDM of QPSK whose carriers stand in the part [lo, hi) of the rate: symbols of 853 us, 1/32 of which is their
- * cyclic prefix. */
+/* Adds OFDM of QPSK whose carriers stand in the part [lo, hi) of the rate: symbols of 853 us, 1/32
+ * of which is their cyclic prefix. */
 static void add_ofdm(float *iq, size_t n, double lo, double hi, double dbfs, uint64_t seed)
 {
     const struct at_plan *plan = at_plan_get(SYMBOL, AT_PLAN_INVERSE);
@@ -55,8 +55,8 @@ static int see(const char *what, const float *iq, size_t n)
         at = now > 0 && !at ? (int)e + 1 : at;
         level = now > 0 ? now : level;
     }
-    print_message("%s: %s at epoch %d, lag %u, %.1f dBFS/Hz\n", what, at ? "repeats itself" : "does not", at, r.lag,
-                  10 * log10((double)level + 1e-30));
+    print_message("%s: %s at epoch %d, lag %u, %.1f dBFS/Hz\n", what,
+                  at ? "repeats itself" : "does not", at, r.lag, 10 * log10((double)level + 1e-30));
     if (at) {
         assert_int_equal(r.lag, SYMBOL);
         assert_true(fabs(10 * log10((double)level * RATE) + 20) < 1.5);
@@ -106,15 +106,16 @@ static void test_noise_and_what_does_not_fill_the_band_do_not(void **state)
     iq = sig_noise(n, -20, 3);
     for (size_t i = n - 1; i >= 40; i--) /* a filter with an echo */
         for (int j = 0; j < 2; j++)
-            iq[2 * i + (size_t)j] += 0.5f * iq[2 * (i - 3) + (size_t)j] + 0.2f * iq[2 * (i - 40) + (size_t)j];
+            iq[2 * i + (size_t)j] +=
+                0.5f * iq[2 * (i - 3) + (size_t)j] + 0.2f * iq[2 * (i - 40) + (size_t)j];
     assert_int_equal(see("noise with echoes of 1 and 17 us", iq, n), 0);
     add_ofdm(iq, n, -0.1, 0.3, -20, 4);
     assert_int_equal(see("with OFDM over a part of the band", iq, n), 0);
     free(iq);
 }
 
-/* Seen from the first sample on: one emission over the band, above a floor that is said to be assumed; when it goes, the
- * noise is measured and no emission. */
+/* Seen from the first sample on: one emission over the band, above a floor that is said to be
+ * assumed; when it goes, the noise is measured and no emission. */
 static void test_a_band_filled_to_the_brim_is_an_emission(void **state)
 {
     size_t on = (size_t)RATE, n = 2 * on;
@@ -126,16 +127,18 @@ static void test_a_band_filled_to_the_brim_is_an_emission(void **state)
     assert_int_equal(at_band_push(b, iq, on / 2, 0), 0);
     at_band_get_stats(b, &s);
     assert_int_equal(s.floor_source, AT_FLOOR_ASSUMED);
-    assert_true(s.floor_dbfs_hz < -93 && s.floor_dbfs_hz > -105); /* 10 to 20 dB below what is there */
+    assert_true(s.floor_dbfs_hz < -93 &&
+                s.floor_dbfs_hz > -105); /* 10 to 20 dB below what is there */
     assert_int_equal(at_band_push(b, iq + on, n - on / 2, on / 2), 0);
     assert_int_equal(at_band_flush(b), 0);
     at_band_get_stats(b, &s);
     for (unsigned i = 0; i < l.n; i++)
-        print_message("%.2f..%.2f MHz, %.0f..%.0f ms, %.1f dB, floor %s\n", l.e[i].f_lo_hz / 1e6, l.e[i].f_hi_hz / 1e6,
-                      (double)l.e[i].start / RATE * 1e3, (double)l.e[i].end / RATE * 1e3, (double)l.e[i].snr_db,
+        print_message("%.2f..%.2f MHz, %.0f..%.0f ms, %.1f dB, floor %s\n", l.e[i].f_lo_hz / 1e6,
+                      l.e[i].f_hi_hz / 1e6, (double)l.e[i].start / RATE * 1e3,
+                      (double)l.e[i].end / RATE * 1e3, (double)l.e[i].snr_db,
                       at_floor_source_name(l.e[i].floor_source));
-    print_message("floor %.1f dBFS/Hz (%s), noise %.1f\n", (double)s.floor_dbfs_hz, at_floor_source_name(s.floor_source),
-                  -40 - 10 * log10(RATE));
+    print_message("floor %.1f dBFS/Hz (%s), noise %.1f\n", (double)s.floor_dbfs_hz,
+                  at_floor_source_name(s.floor_source), -40 - 10 * log10(RATE));
     assert_int_equal(l.n, 1);
     assert_true(l.e[0].f_hi_hz - l.e[0].f_lo_hz > 0.95 * RATE);
     assert_true(fabs((double)l.e[0].end / RATE - 1) < 0.05);

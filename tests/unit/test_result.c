@@ -74,12 +74,11 @@ static void check_keys(const json_t *j, const char *const *keys, size_t n)
 static void test_all_keys_and_no_others(void **state)
 {
     static const char *const keys[] = {
-        "id",      "radio",      "band",       "state",      "start",     "end",
-        "start_s", "end_s",      "f_lo_hz",    "f_hi_hz",    "center_hz", "bandwidth_hz",
-        "snr_db",  "level_dbfs", "bursts",     "duty",       "gap",       "band_edge",
-        "floor_source",
-        "class",   "group",      "confidence", "probs",      "service",   "backend",
-        "mode",    "window",     "tokens",     "share_seen", "latency_ms"};
+        "id",           "radio",      "band",    "state",      "start",      "end",
+        "start_s",      "end_s",      "f_lo_hz", "f_hi_hz",    "center_hz",  "bandwidth_hz",
+        "snr_db",       "level_dbfs", "bursts",  "duty",       "gap",        "band_edge",
+        "floor_source", "class",      "group",   "confidence", "probs",      "service",
+        "backend",      "mode",       "window",  "tokens",     "share_seen", "latency_ms"};
     struct at_result r = make();
     json_t *j = at_result_to_json(&r);
     assert_non_null(j);
@@ -98,10 +97,9 @@ static void test_all_keys_and_no_others(void **state)
 
 static void test_unknown_is_left_out(void **state)
 {
-    static const char *const keys[] = {"id",      "radio",     "state",        "f_lo_hz",
-                                       "f_hi_hz", "center_hz", "bandwidth_hz", "level_dbfs",
-                                       "bursts",  "duty",      "gap",          "band_edge",
-                                       "floor_source"};
+    static const char *const keys[] = {
+        "id",         "radio",  "state", "f_lo_hz", "f_hi_hz",   "center_hz",   "bandwidth_hz",
+        "level_dbfs", "bursts", "duty",  "gap",     "band_edge", "floor_source"};
     struct at_result r = make();
     r.has_answer = 0;
     r.start_utc_ns = r.end_utc_ns = 0;
@@ -177,9 +175,10 @@ static void test_a_recording_is_what_its_strongest_emission_is(void **state)
     r.emission.energy = 4;
     at_summary_add(&s, &r);
     s.corrupt = 7;
-    expect_summary(&s, "gfsk",
-                   "{\"class\": \"gfsk\", \"confidence\": 0.9876, \"emissions\": 3, \"seconds\": 2.5, "
-                   "\"wall_s\": 0.125, \"corrupt\": 7}");
+    expect_summary(
+        &s, "gfsk",
+        "{\"class\": \"gfsk\", \"confidence\": 0.9876, \"emissions\": 3, \"seconds\": 2.5, "
+        "\"wall_s\": 0.125, \"corrupt\": 7}");
 }
 
 int main(void)

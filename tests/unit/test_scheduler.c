@@ -294,8 +294,8 @@ static void test_few_are_made_together(void **state)
         {"no budget", 8, 2, 5, 0, 4},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        size_t n = at_sched_together(rows[i].waiting, rows[i].threads, rows[i].each_ms,
-                                     rows[i].budget_ms);
+        size_t n =
+            at_sched_together(rows[i].waiting, rows[i].threads, rows[i].each_ms, rows[i].budget_ms);
         print_message("%s: %zu, wanted %zu\n", rows[i].what, n, rows[i].n);
         assert_true(n == rows[i].n);
     }

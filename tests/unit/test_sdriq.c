@@ -58,8 +58,8 @@ static void both_widths_are_read(void **state)
         "cs16", want16);
     n = make(b, 48000, 5840000000, 1600000000123, 24, CRC_B);
     memcpy(b + n, x24, sizeof x24);
-    see(put("B.SDRIQ", b, n + sizeof x24), 48000, 5840000000, "2020-09-13T12:26:40.123000Z",
-        "cs32", want24);
+    see(put("B.SDRIQ", b, n + sizeof x24), 48000, 5840000000, "2020-09-13T12:26:40.123000Z", "cs32",
+        want24);
 }
 
 static void bad_headers_say_what_is_wrong(void **state)

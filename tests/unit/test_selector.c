@@ -357,7 +357,8 @@ static void test_a_stall_passes(void **state)
     assert_int_equal(path[2], FLASH);
 }
 
-/* Candidate 1 is said to fit all the time, and does not 0.25 s after each change to it; 0 always fits. */
+/* Candidate 1 is said to fit all the time, and does not 0.25 s after each change to it; 0 always
+ * fits. */
 static void test_what_fails_again_and_again_is_taken_ever_more_rarely(void **state)
 {
     struct at_selector_hold h = {0};
@@ -375,8 +376,8 @@ static void test_what_fails_again_and_again_is_taken_ever_more_rarely(void **sta
         changes++;
         now = wanted;
     }
-    print_message("%u changes in 60 s, back after %.2f, %.2f, %.2f, %.2f s\n", changes, waits_s[0], waits_s[1],
-                  waits_s[2], waits_s[3]);
+    print_message("%u changes in 60 s, back after %.2f, %.2f, %.2f, %.2f s\n", changes, waits_s[0],
+                  waits_s[1], waits_s[2], waits_s[3]);
     assert_true(waits_s[0] == 2 && waits_s[1] == 4 && waits_s[2] == 8 && waits_s[3] == 8);
     assert_true(changes < 20);
     /* One that stayed long is taken back as soon as at first. */

@@ -155,21 +155,25 @@ static void test_blocks_made_together_are_the_same(void **state)
         at += at_blocks_push(&four, iq + 2 * at, n < SAMPLES - at ? n : SAMPLES - at);
         at_aside_parts(aside, make_one, &four, at_blocks_begin_making(&four));
         if (four.taken > N) /* the newest samples stand where they are said to */
-            assert_memory_equal(at_blocks_sample(&four, four.taken - N / 2), iq + 2 * (four.taken - N / 2), N / 2 * 8);
+            assert_memory_equal(at_blocks_sample(&four, four.taken - N / 2),
+                                iq + 2 * (four.taken - N / 2), N / 2 * 8);
         at_blocks_end_making(&four);
         most = four.made > most ? four.made : most;
         while (at_blocks_next(&four))
-            for (uint64_t seq = four.count > KEEP ? four.count - KEEP : 0; seq < four.count; seq++) {
+            for (uint64_t seq = four.count > KEEP ? four.count - KEEP : 0; seq < four.count;
+                 seq++) {
                 assert_memory_equal(at_blocks_get(&four, seq), at_blocks_get(&one, seq), N * 8);
                 compared++;
             }
     }
-    print_message("%u blocks, up to %u at once, compared %u times\n", (unsigned)four.count, most, compared);
+    print_message("%u blocks, up to %u at once, compared %u times\n", (unsigned)four.count, most,
+                  compared);
     assert_int_equal(most, AHEAD);
     assert_int_equal(four.count, one.count);
     while (at_blocks_pad(&one))
         assert_int_equal(at_blocks_pad(&four), 1);
-    assert_memory_equal(at_blocks_get(&four, four.count - 1), at_blocks_get(&one, one.count - 1), N * 8);
+    assert_memory_equal(at_blocks_get(&four, four.count - 1), at_blocks_get(&one, one.count - 1),
+                        N * 8);
     at_aside_destroy(aside);
     at_blocks_finish(&one);
     at_blocks_finish(&four);

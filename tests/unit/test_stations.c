@@ -1,5 +1,6 @@
-/* Stations side by side, each with a carrier: neighbours are no sidebands, and those whose envelopes agree for a moment are
- * not one. A carrier's own subcarriers are. SPDX-License-Identifier: GPL-3.0-or-later */
+/* Stations side by side, each with a carrier: neighbours are no sidebands, and those whose
+ * envelopes agree for a moment are not one. A carrier's own subcarriers are.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +14,8 @@
 enum { TONES = 6 };
 
 /* Adds a broadcast station: tones up to 4 kHz on a carrier, each of which swells and fades. */
-static void add_station(float *iq, size_t n, double rate_hz, double f_hz, double dbfs, uint64_t seed)
+static void add_station(float *iq, size_t n, double rate_hz, double f_hz, double dbfs,
+                        uint64_t seed)
 {
     double tone[TONES], swell[TONES], a = pow(10, dbfs / 20), start = sig_uniform(&seed);
     for (int k = 0; k < TONES; k++) {
@@ -29,7 +31,8 @@ static void add_station(float *iq, size_t n, double rate_hz, double f_hz, double
     }
 }
 
-/* Of n_stations, raster_hz apart and 15 to 35 dB over the noise of 9 kHz, how many are an emission of their own. */
+/* Of n_stations, raster_hz apart and 15 to 35 dB over the noise of 9 kHz, how many are an emission
+ * of their own. */
 static unsigned alone(double rate_hz, double raster_hz, unsigned n_stations)
 {
     size_t n = (size_t)(0.7 * rate_hz);
@@ -46,8 +49,9 @@ static unsigned alone(double rate_hz, double raster_hz, unsigned n_stations)
     for (unsigned k = 0; k < n_stations; k++) {
         unsigned own = 0;
         for (unsigned i = 0; i < l.n; i++)
-            own += l.e[i].f_hi_hz - l.e[i].f_lo_hz < 1.5 * raster_hz &&
-                   fabs((l.e[i].f_hi_hz + l.e[i].f_lo_hz) / 2 - first - raster_hz * k) < raster_hz / 4;
+            own +=
+                l.e[i].f_hi_hz - l.e[i].f_lo_hz < 1.5 * raster_hz &&
+                fabs((l.e[i].f_hi_hz + l.e[i].f_lo_hz) / 2 - first - raster_hz * k) < raster_hz / 4;
         found += own == 1;
     }
     free(l.frames);
@@ -59,7 +63,8 @@ static void test_neighbours_are_no_sidebands(void **state)
 {
     (void)state;
     unsigned at_9 = alone(250e3, 9e3, 20), at_10 = alone(250e3, 10e3, 20);
-    print_message("of 20 stations at 250 kS/s, 9 and 10 kHz apart: %u and %u alone (16)\n", at_9, at_10);
+    print_message("of 20 stations at 250 kS/s, 9 and 10 kHz apart: %u and %u alone (16)\n", at_9,
+                  at_10);
     assert_true(at_9 >= 16 && at_10 >= 16);
 }
 
@@ -83,13 +88,14 @@ static void test_a_vor_is_one(void **state)
         struct band_log l = {0};
         for (size_t i = 0; i < n; i++) {
             double t = (double)i / rate, p = 2 * M_PI * 12e3 * t,
-                   a = 0.1 * (1 + 0.3 * cos(2 * M_PI * 30 * t) + 0.3 * cos(2 * M_PI * 9960 * t + 16 * sin(2 * M_PI * 30 * t)));
+                   a = 0.1 * (1 + 0.3 * cos(2 * M_PI * 30 * t) +
+                              0.3 * cos(2 * M_PI * 9960 * t + 16 * sin(2 * M_PI * 30 * t)));
             iq[2 * i] += (float)(a * cos(p));
             iq[2 * i + 1] += (float)(a * sin(p));
         }
         assert_int_equal(log_run(&l, iq, n, rate), 0);
-        print_message("VOR at %g S/s: %u emissions (1), %.1f to %.1f kHz (1.6 to 22.4)\n", rate, l.n, l.e[0].f_lo_hz / 1e3,
-                      l.e[0].f_hi_hz / 1e3);
+        print_message("VOR at %g S/s: %u emissions (1), %.1f to %.1f kHz (1.6 to 22.4)\n", rate,
+                      l.n, l.e[0].f_lo_hz / 1e3, l.e[0].f_hi_hz / 1e3);
         assert_int_equal(l.n, 1);
         assert_true(fabs(l.e[0].f_lo_hz - 1.6e3) < 400 && fabs(l.e[0].f_hi_hz - 22.4e3) < 400);
         free(l.frames);

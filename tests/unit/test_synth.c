@@ -287,8 +287,8 @@ static double power_at(const float *iq, size_t n, double middle)
     return sum;
 }
 
-/* Part of a wide carrier comes through a steep filter that holds four fifths of the rate, or through a
- * round one that bends it far within. */
+/* Part of a wide carrier comes through a steep filter that holds four fifths of the rate, or
+ * through a round one that bends it far within. */
 static void test_filters_before_parts(void **state)
 {
     enum { N = 1 << 14, SEEDS = 24 };

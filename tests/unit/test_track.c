@@ -166,7 +166,8 @@ static void test_parts_that_were_there_all_along(void **state)
     at_tracker_finish(&t);
 }
 
-/* Where it was once joined to another over a gap that it does not reach any more, nothing is parted. */
+/* Where it was once joined to another over a gap that it does not reach any more, nothing is
+ * parted. */
 static void test_a_joint_beyond_the_edges_parts_nothing(void **state)
 {
     struct at_mem mem = {0};
@@ -190,8 +191,8 @@ static void test_a_joint_beyond_the_edges_parts_nothing(void **state)
     at_tracker_finish(&t);
 }
 
-/* The next burst begins with the last row of an epoch, which shows where it is but not how strong: its place tells whose it is. What
- * is far weaker there is none of it. */
+/* The next burst begins with the last row of an epoch, which shows where it is but not how strong:
+ * its place tells whose it is. What is far weaker there is none of it. */
 static void test_the_first_row_of_a_burst_is_its_own(void **state)
 {
     struct at_track k = {.on_s = 0.02,
@@ -199,7 +200,8 @@ static void test_the_first_row_of_a_burst_is_its_own(void **state)
                          .peak_hz = 42.75e3,
                          .e = {.f_lo_hz = 28.6e3, .f_hi_hz = 64.9e3}};
     struct at_tracker t = {.rate_hz = 1.024e6, .n_fast = 64, .n_slow = 4096};
-    struct at_region r = {.f_lo_hz = 24e3, .f_hi_hz = 72e3, .peak_hz = 31e3, .level = AT_LINK_NO_LEVEL};
+    struct at_region r = {
+        .f_lo_hz = 24e3, .f_hi_hz = 72e3, .peak_hz = 31e3, .level = AT_LINK_NO_LEVEL};
     assert_true(at_track_matches(&t, &r, &k));
     r.level = 1e-9f;
     assert_false(at_track_matches(&t, &r, &k));
@@ -210,22 +212,23 @@ static void test_the_first_row_of_a_burst_is_its_own(void **state)
     assert_false(at_track_matches(&t, &r, &k));
 }
 
-/* A strong burst's skirt, wider and found after it, holds the burst's band and takes it in: what is left is sure,
- * and not dropped with the skirts that do not stay. */
+/* A strong burst's skirt, wider and found after it, holds the burst's band and takes it in: what is
+ * left is sure, and not dropped with the skirts that do not stay. */
 static void test_a_skirt_that_takes_in_what_is_sure_is_none(void **state)
 {
-    struct at_track burst = {.pending = true,
-                             .sure = true,
-                             .on_s = 0.02,
-                             .power_s = 0.02,
-                             .silent_since = 160000,
-                             .e = {.start = 153000, .end = 160000, .f_lo_hz = 25e3, .f_hi_hz = 55e3}},
-                    skirt = {.pending = true,
-                             .fringe = true,
-                             .on_s = 0.03,
-                             .power_s = 0.02,
-                             .silent_since = 172000,
-                             .e = {.start = 156000, .end = 172000, .f_lo_hz = 25e3, .f_hi_hz = 59e3}};
+    struct at_track
+        burst = {.pending = true,
+                 .sure = true,
+                 .on_s = 0.02,
+                 .power_s = 0.02,
+                 .silent_since = 160000,
+                 .e = {.start = 153000, .end = 160000, .f_lo_hz = 25e3, .f_hi_hz = 55e3}},
+        skirt = {.pending = true,
+                 .fringe = true,
+                 .on_s = 0.03,
+                 .power_s = 0.02,
+                 .silent_since = 172000,
+                 .e = {.start = 156000, .end = 172000, .f_lo_hz = 25e3, .f_hi_hz = 59e3}};
     struct at_track *alive[] = {&burst, &skirt};
     struct at_tracker t = {.rate_hz = 250e3, .n_slow = 2048, .n_tracks = 2, .tracks = alive};
     assert_ptr_equal(at_whole_find(&t, &burst, 8192), &skirt);

@@ -62,7 +62,8 @@ static void test_a_line_that_drifts_is_followed(void **state)
     print_message("%u emissions, %u runs, strongest bin at most %d off the middle\n", l.n,
                   l.new_runs, farthest(&l));
     assert_int_equal(l.n, 1);
-    assert_true(farthest(&l) <= AT_FRAME_BINS / 4); /* its edges, as wide as it drifted, lag behind */
+    assert_true(farthest(&l) <=
+                AT_FRAME_BINS / 4); /* its edges, as wide as it drifted, lag behind */
     assert_true(l.new_runs >= 3 && l.new_runs <= 12);
     free(iq);
     free(l.frames);

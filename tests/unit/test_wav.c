@@ -112,7 +112,8 @@ static void wide_integers_are_read(void **state)
     static struct wav w;
     static const uint16_t tags[] = {1, 0xfffe};
     static const unsigned char packed[] = {0, 0, 0x40, 0, 0, 0xc0, 1, 0, 0, 0xff, 0xff, 0xff},
-                               wide[] = {0, 0, 0, 0x40, 0, 0, 0, 0xc0, 0, 1, 0, 0, 0, 255, 255, 255};
+                               wide[] = {0, 0, 0, 0x40, 0, 0,   0,   0xc0,
+                                         0, 1, 0, 0,    0, 255, 255, 255};
     const float want[4] = {0.5f, -0.5f, 1 / 8388608.0f, -1 / 8388608.0f};
     float iq[8];
     for (int i = 0; i < 4; i++) {
@@ -171,8 +172,9 @@ static void see_centre_and_time(const struct wav *w, double center_hz, const cha
 static void other_chunks_say_centre_and_time(void **state)
 {
     static struct wav w;
-    const char xml[] = "<?xml version=\"1.0\"?><SDR-XML-Root><Definition RadioCenterFreq=\"7150000\" "
-                       "SampleRate=\"96000\" UTCSeconds=\"1379238539\"/></SDR-XML-Root>";
+    const char xml[] =
+        "<?xml version=\"1.0\"?><SDR-XML-Root><Definition RadioCenterFreq=\"7150000\" "
+        "SampleRate=\"96000\" UTCSeconds=\"1379238539\"/></SDR-XML-Root>";
     char wide[2 * sizeof xml] = {0};
     for (size_t i = 0; i < sizeof xml; i++)
         wide[2 * i] = xml[i];

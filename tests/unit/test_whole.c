@@ -12,15 +12,16 @@
 #define RATE 48e3
 enum { MS = 48, END = 1400, N = END * MS };
 
-/* 2.6 kHz of noise 33 dB over what it lies in, and a line in it, which says where it is highest, from `from` to `to` ms. */
+/* 2.6 kHz of noise 33 dB over what it lies in, and a line in it, which says where it is highest,
+ * from `from` to `to` ms. */
 static void add_strong(float *iq, unsigned from, unsigned to)
 {
     sig_add_wide(iq, from * MS, to * MS, 5e3 / RATE, 2.6e3 / RATE, -30, 5);
     sig_add_tone(iq, from * MS, to * MS, 5.6e3 / RATE, -30);
 }
 
-/* One transmitter's first sound is a weak one, 22 dB under those that follow in the same channel, and is
- * reported before they come: they go on under its id. */
+/* One transmitter's first sound is a weak one, 22 dB under those that follow in the same channel,
+ * and is reported before they come: they go on under its id. */
 static void test_a_weak_sound_begins_what_follows(void **state)
 {
     for (unsigned k = 0; k < 4; k++) {
@@ -33,14 +34,17 @@ static void test_a_weak_sound_begins_what_follows(void **state)
         assert_true(l.e[0].id == 1);
         assert_true(l.e[0].start > 480 * MS && l.e[0].start < 530 * MS);
         assert_true(l.e[0].end > (END - 10) * MS);
-        assert_true(l.e[0].f_hi_hz - l.e[0].f_lo_hz > 2.3e3 && l.e[0].f_hi_hz - l.e[0].f_lo_hz < 3.2e3);
-        assert_true(l.tokens[0] * 62.5 > 0.7 * RATE / 4 / 128); /* heard as wide as it is, for most of it */
+        assert_true(l.e[0].f_hi_hz - l.e[0].f_lo_hz > 2.3e3 &&
+                    l.e[0].f_hi_hz - l.e[0].f_lo_hz < 3.2e3);
+        assert_true(l.tokens[0] * 62.5 >
+                    0.7 * RATE / 4 / 128); /* heard as wide as it is, for most of it */
         free(iq);
         free(l.frames);
     }
 }
 
-/* Each allocation of that fails in turn: the weak sound stays as it was, and they go on once there is memory. */
+/* Each allocation of that fails in turn: the weak sound stays as it was, and they go on once there
+ * is memory. */
 static void test_what_follows_may_find_no_memory(void **state)
 {
     enum { HEARD = 630 * MS };
@@ -93,8 +97,8 @@ static void test_a_line_that_was_there_is_another(void **state)
     }
 }
 
-/* Chirps over 140 kHz at 1 MS/s, 33 ms each, eight upward ones, then such that begin anywhere and come round, 25 dB over the noise
- * there. Returns how many emissions they are. */
+/* Chirps over 140 kHz at 1 MS/s, 33 ms each, eight upward ones, then such that begin anywhere and
+ * come round, 25 dB over the noise there. Returns how many emissions they are. */
 static unsigned slow_chirps(uint64_t seed)
 {
     enum { LONG = 1000000, FROM = 100000 };
@@ -105,7 +109,8 @@ static unsigned slow_chirps(uint64_t seed)
     for (size_t i = FROM; i < LONG - 20000; i++, at++) {
         if (at % period == 0)
             place = at / period < 8 ? 0 : sig_uniform(&seed);
-        p += 2 * M_PI * (mid + 0.14 * (fmod(place + (double)(at % period) / (double)period, 1) - 0.5));
+        p += 2 * M_PI *
+             (mid + 0.14 * (fmod(place + (double)(at % period) / (double)period, 1) - 0.5));
         iq[2 * i] += (float)(0.0375 * cos(p));
         iq[2 * i + 1] += (float)(0.0375 * sin(p));
     }
@@ -115,7 +120,8 @@ static unsigned slow_chirps(uint64_t seed)
     return l.n;
 }
 
-/* An epoch shows half of a slow chirp, and two may begin that take turns until they are seen to be one. */
+/* An epoch shows half of a slow chirp, and two may begin that take turns until they are seen to be
+ * one. */
 static void test_slow_chirps_are_one(void **state)
 {
     unsigned more = 0;
