@@ -87,7 +87,8 @@ void at_events_publish(struct at_events *e, enum at_event_type type, const char 
 {
     char *copy = json && strlen(json) <= AT_EVENT_MAX_BYTES ? strdup(json) : NULL;
     if (!copy)
-        at_log(AT_LOG_WARN, NULL, "an event (%s) is left out: no memory for it", names[type]);
+        at_log(AT_LOG_WARN, NULL, "an event (%s) is left out: %s", names[type],
+               json && strlen(json) > AT_EVENT_MAX_BYTES ? "it is too long" : "no memory for it");
     pthread_mutex_lock(&e->lock);
     struct ring *r = type == AT_EVENT_SPECTRUM ? &e->rows : &e->main;
     struct entry *slot = &r->entries[r->next % r->n];

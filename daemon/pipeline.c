@@ -21,6 +21,7 @@
 /* What the supervisor saw last of a radio. */
 struct seen {
     bool any;
+    unsigned generation; /* of which radio in this slot */
     enum at_source_state state;
     uint64_t lost[AT_LOST_REASONS]; /* as logged last */
     int64_t lost_ns;                /* when that was */
@@ -32,6 +33,7 @@ struct radio {
     struct at_puller puller;
     struct at_config_radio conf;
     char boot[32];
+    unsigned generation; /* the reload that made it; 0: there from the start */
 };
 
 /* What was last said of the choice under one budget. */
@@ -108,6 +110,7 @@ static struct radio *create_radio(struct at_pipeline *p, const struct at_config_
     if (!radio)
         return NULL;
     radio->conf = *conf;
+    radio->generation = p->generation;
     /* Each life counts its emissions from 1: the id says which. */
     snprintf(radio->boot, sizeof radio->boot, p->generation ? "%s.r%u" : "%s", p->boot,
              p->generation);
@@ -136,7 +139,6 @@ static void insert_radio(struct at_pipeline *p, struct radio *radio)
     while (p->radios[slot])
         slot++;
     radio->puller.index = slot;
-    p->seen[slot] = (struct seen){0};
     for (size_t i = 0; i < AT_MAX_BANDS; i++)
         at_rows_clear(p->outlets.rows, slot * AT_MAX_BANDS + i);
     p->radios[slot] = radio;
@@ -497,6 +499,7 @@ void at_pipeline_get_view(void *ctx, struct at_view *v)
             struct at_radio_view *r = &v->radios[v->n_radios++];
             at_puller_get_view(&p->radios[i]->puller, r);
             r->slot = i;
+            r->generation = p->radios[i]->generation;
         }
     pthread_mutex_unlock(&p->radios_lock);
     pthread_mutex_lock(&p->lock);
@@ -545,6 +548,8 @@ static void log_lost(struct seen *seen, const struct at_radio_view *v, int64_t n
 static void poll_radio(struct at_pipeline *p, size_t i, const struct at_radio_view *v, int64_t now)
 {
     struct seen *seen = &p->seen[i];
+    if (seen->generation != v->generation)
+        *seen = (struct seen){.generation = v->generation};
     log_lost(seen, v, now);
     if (seen->any && seen->state == v->state)
         return;

@@ -34,6 +34,7 @@ struct at_band_view {
 struct at_radio_view {
     int64_t pushing_since_ns; /* its receiver has samples in hand since then; 0: none */
     size_t slot;              /* kept while it lives */
+    unsigned generation;      /* tells it from the one that had the slot before */
     char name[AT_VIEW_NAME_SIZE];
     char band[AT_VIEW_NAME_SIZE]; /* visited now */
     char device[256];             /* as configured */
@@ -42,8 +43,7 @@ struct at_radio_view {
     char error[512]; /* newest; empty: none */
     struct at_source_info info;
     struct at_ledger ledger; /* summed over re-opened sources */
-    uint64_t
-        processed; /* delivered samples that the receiver took: never more than ledger.delivered */
+    uint64_t processed;  /* delivered samples that the receiver took: at most ledger.delivered */
     uint64_t retries;    /* attempts to open it again */
     double sample_age_s; /* since the newest samples came; NAN: none yet */
     double busy_ratio;   /* share of a core its thread takes, newest 5 s or so */
