@@ -75,8 +75,10 @@ static bool latency_refuses(const struct view *v, size_t i, char *out, size_t si
         limit *= AT_SELECTOR_ENTER;
     if (v->p95_ms[i] <= limit)
         return false;
-    snprintf(out, size, "p95 %.4g ms above %.4g ms%s", v->p95_ms[i], limit,
-             entering ? ", the limit for a change" : "");
+    int n = snprintf(out, size, "p95 %.4g ms above %.4g ms%s", v->p95_ms[i], limit,
+                     entering ? ", the limit for a change" : "");
+    if (isnan(v->c[i].live_p95_ms) && v->p95_ms[i] != v->c[i].calibrated_ms && (size_t)n < size)
+        snprintf(out + n, size - (size_t)n, "; %.4g ms as calibrated", v->c[i].calibrated_ms);
     return true;
 }
 
