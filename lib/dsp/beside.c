@@ -21,7 +21,7 @@
     0.15 /* 1 / pi^2 and a margin: of its peak, at its edge: lobes of hard steps of phase are no   \
             higher, falling as 1 / f^2 */
 #define NULL_GAP    0.35 /* of its width: what parts its first lobes from it */
-#define LOBE_WIDTHS 1.2  /* as wide are they at most */
+#define LOBE_WIDTHS 0.8  /* as wide is one at most; another one on the next channel is as wide */
 #define SMOOTH      5.0  /* times their mean: no carrier stands in them */
 #define TONE        0.01 /* of its width: so exactly two of its tones lie opposite */
 #define EVEN        1.4  /* 1.5 dB: both sides of a skirt */

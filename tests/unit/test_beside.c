@@ -302,6 +302,8 @@ static void test_near_lobes_are_the_senders(void **state)
     assert_true(is_near_lobe(45e3, 55e3, 0, true));
     assert_false(
         is_near_lobe(45e3, 55e3, 0, false)); /* farther away it may have been there before */
+    assert_false(is_near_lobe(24e3, 55e3, 0, false)); /* as wide as it: two on the next channels */
+    assert_false(is_near_lobe(24e3, 55e3, 0, true));
     assert_false(is_near_lobe(24e3, 35e3, 6, true));  /* another on one side */
     assert_false(is_near_lobe(24e3, 35e3, 60, true)); /* higher than lobes are */
 }
