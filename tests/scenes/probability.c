@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/dsp/floor.h"
+#include "lib/synth/gen.h"
 #include "tests/scenes/scenes.h"
 #include "tests/support/signals.h"
 
@@ -138,35 +139,23 @@ void group_cold(struct report *r)
     }
 }
 
-/* out = (a + b turned) / sqrt 2, PART samples each at random places of two stretches of noise (one
- * of LONG + PART behind the other): of 4 million squared pairs none comes twice, so that the parts
- * are independent. */
-enum { LONG = 1 << 22, PART = 1 << 16 };
-static void mix_noise(const float *noise, uint64_t *seed, float *out)
-{
-    const float *a = noise + 2 * (size_t)(sig_uniform(seed) * LONG),
-                *b = noise + 2 * (LONG + PART + (size_t)(sig_uniform(seed) * LONG));
-    double turn = 2 * M_PI * sig_uniform(seed);
-    float c = (float)(cos(turn) * M_SQRT1_2), s = (float)(sin(turn) * M_SQRT1_2);
-    for (size_t i = 0; i < PART; i++) {
-        out[2 * i] = a[2 * i] * (float)M_SQRT1_2 + b[2 * i] * c - b[2 * i + 1] * s;
-        out[2 * i + 1] = a[2 * i + 1] * (float)M_SQRT1_2 + b[2 * i] * s + b[2 * i + 1] * c;
-    }
-}
-
+/* Each sample anew: in noise that comes again, turned or not, the mean of seconds scatters more
+ * than noise does, and faint lines are judged by such means. */
 void group_noise(struct report *r, double rate_hz, double seconds)
 {
+    enum { PART = 1 << 16 };
     static struct outcome o;
-    float *noise = calloc(2 * (LONG + PART), 8), *iq = calloc(PART, 8);
-    uint64_t at = 0, seed = 1 + (uint64_t)seconds;
+    float *iq = calloc(PART, 8), sigma = (float)sqrt(0.5 * pow(10, -50 / 10.0));
+    uint64_t at = 0;
+    struct at_rng rng;
     int64_t cpu = 0;
     struct at_band *b = scene_band(rate_hz, 0, &o);
     struct at_band_stats st;
-    if (!b || !noise || !iq)
+    if (!b || !iq)
         exit(1);
-    sig_add_noise(noise, 2 * (LONG + PART), -50, seed ^ 99);
+    at_rng_seed(&rng, 1 + (uint64_t)seconds);
     while ((double)at < rate_hz * seconds) {
-        mix_noise(noise, &seed, iq);
+        at_gen_noise(&rng, iq, 2 * PART, sigma);
         int64_t t = at_clock_thread_cpu_ns();
         at_band_push(b, iq, PART, at);
         cpu += at_clock_thread_cpu_ns() - t;
@@ -183,7 +172,6 @@ void group_noise(struct report *r, double rate_hz, double seconds)
     at_band_flush(b);
     at_band_get_stats(b, &st);
     at_band_destroy(b);
-    free(noise);
     free(iq);
     double hours = (double)at / rate_hz / 3600, k = (double)st.emissions;
     /* Poisson bound at 95 %: 3 for none; else by Wilson and Hilferty on the gamma of k + 1. */
