@@ -224,7 +224,7 @@ async function walks(browser, d) {
   await until("the other band's rows", async () => (await text(page, "tuned")).includes("868.3") && (await painted(page)).rows > 20);
   await until("a band that waits says so", async () => /high waits: walk is at low; this is as it was .+ ago/.test(await text(page, "air-state")));
   check("its rows stay", (await painted(page)).rows > 20, await painted(page));
-  check("the radio's bands are listed", /low · 433.920 MHz: visited for .*high · 868.300 MHz: waiting for/.test(await text(page, "radios")), await text(page, "radios"));
+  await until("the radio's bands are listed", async () => /low · 433.920 MHz: visited for .*high · 868.300 MHz: waiting for/.test(await text(page, "radios")));
   await until("and the note goes with the next visit", async () => await page.locator("#air-state").isHidden());
   const before = await page.evaluate(() => document.getElementById("rows").toDataURL().slice(-4000));
   await until("rows come again", async () => before !== await page.evaluate(() => document.getElementById("rows").toDataURL().slice(-4000)));
