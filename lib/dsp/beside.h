@@ -25,8 +25,9 @@ bool at_beside_doubtful(struct at_tracker *t, const struct at_epoch *e, const st
 bool at_beside_lobe(const struct at_tracker *t, const struct at_epoch *e, const struct at_region *r,
                     size_t n, size_t i, bool roughly);
 /* The same of an emission before it is reported, by all of its life, one epoch of which shows
- * little of a weak lobe; also of the lobes next to a strong one, 10 dB weaker. floor: of the long
- * spectra; since, slack: as below. */
+ * little of a weak lobe; also of the lobes next to a strong one, 10 dB weaker, and of a line on a
+ * wide one opposite which another stands, no weaker: tones of an FSK. floor: of the long spectra;
+ * since, slack: as below. */
 bool at_beside_was_lobe(const struct at_tracker *t, const struct at_track *k, const float *floor,
                         uint64_t since, uint64_t slack);
 /* The same of what is over, or comes and goes: a line or another piece of a stronger one's keying.
