@@ -267,11 +267,21 @@ static bool has_room(const struct at_feed *f)
     return f->n_batch + f->worst <= f->room && f->n_cuts + f->worst / BATCH + 2 <= MAX_CUTS;
 }
 
+/* Where it ends, of the band's samples from the stretch's first on: the tokens that touch its last
+ * sample, and as many silent ones as the token rule would keep. */
+static uint64_t end_of(const struct at_feed *f, const struct at_blocks *blocks)
+{
+    uint64_t until = f->config.until, around = (uint64_t)(AT_FEED_AROUND + 2) * f->hop * f->step;
+    if (until > UINT64_MAX - around)
+        return UINT64_MAX;
+    return until + around > blocks->index ? until + around - blocks->index : 0;
+}
+
 uint64_t at_feed_make(struct at_feed *f, const struct at_blocks *blocks, bool each, bool drain)
 {
     unsigned per = at_channel_block_samples(f->channel), lag = at_channel_lag(f->channel);
     uint64_t oldest = blocks->count > blocks->n_keep ? blocks->count - blocks->n_keep : 0;
-    uint64_t until = f->config.until > blocks->index ? f->config.until - blocks->index : 0;
+    uint64_t until = end_of(f, blocks);
     int64_t end = (int64_t)((until < blocks->taken ? until : blocks->taken) / f->step);
     uint64_t stop = blocks->count + (drain && lag ? lag / per + 1 : 0);
     if (f->next_block < oldest) /* the look-back did not reach: begin where it does */

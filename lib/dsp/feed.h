@@ -19,7 +19,8 @@ struct at_feed_config {
     bool all;            /* every token counts as on: opened by hand */
     bool rest_when_full; /* nothing is made while the sink has no room: what passes counts as
                             skipped, by the duty */
-    uint64_t until;      /* absolute sample index where it ends; UINT64_MAX: open */
+    uint64_t until;      /* absolute sample index where it ends, which tokens are made beyond as
+                            before its start; UINT64_MAX: open */
 };
 
 struct at_feed;
