@@ -28,11 +28,9 @@ static void send(struct at_gen *g, double share, float *f, const float *amp)
 }
 
 static const struct at_variant nfm_list[] = {
-    {"nfm_5k", 7200, 1e4, 0, 0},     {"nfm_2k5", 4500, 6600, 0, 0},
-    {"nfm_ctcss", 4800, 9100, 0, 0}, {"nfm_ptt", 4800, 9500, 1, 6},
-    {"nfm_tone", 3200, 7900, 0, 0},  {"nfm_marine", 7400, 1e4, 1, 8},
-    {"nfm_mic", 2.6e4, 5.7e4, 0, 0}, {"nfm_sstv", 1000, 2400, 0, 0},
-    {"nfm_apt", 3.5e4, 4.2e4, 0, 0},
+    {"nfm_5k", 7200, 1e4, 0, 0},   {"nfm_2k5", 4500, 6600, 0, 0},  {"nfm_ctcss", 4800, 9100, 0, 0},
+    {"nfm_ptt", 4800, 9500, 1, 6}, {"nfm_tone", 3200, 7900, 0, 0}, {"nfm_marine", 7400, 1e4, 1, 8},
+    {"nfm_mic", 1e4, 2e4, 0, 0},   {"nfm_sstv", 1000, 2400, 0, 0}, {"nfm_apt", 3.5e4, 4.2e4, 0, 0},
 };
 enum { NFM_SSTV = 7, NFM_APT = 8 };
 
@@ -102,11 +100,11 @@ static int nfm_render(struct at_gen *g, size_t k)
     if (k >= NFM_SSTV)
         return nfm_picture(g, k == NFM_APT);
     double dev = k == 1               ? 2500
-                 : k == 6             ? at_gen_u(g, 15000, 40000)
+                 : k == 6             ? at_gen_u(g, 5000, 10000)
                  : (k == 0 || k == 5) ? 5000
                  : at_gen_p(g, 0.5)   ? 2500
                                       : 4500;
-    double corner = k == 6 ? 12000 : 3000, tone_hz = at_gen_u(g, 67, 254),
+    double corner = k == 6 ? 8000 : 3000, tone_hz = at_gen_u(g, 67, 254),
            tone = k == 2 || at_gen_p(g, 0.3) ? at_gen_u(g, 0.1, 0.17) : 0;
     dev *= g->clean ? 1 : at_gen_u(g, 0.75, 1.1);
     int rc = at_gen_begin(g, 2 * (0.7 * dev + 0.7 * corner));
@@ -143,12 +141,13 @@ static int nfm_render(struct at_gen *g, size_t k)
 const struct at_family at_family_nfm = {AT_CLASS_NFM, sizeof nfm_list / sizeof *nfm_list, nfm_at,
                                         nfm_render};
 
-/* --- broadcast FM: ITU-R BS.450; pilot 8 to 10 %, RDS 57 kHz 2 to 4 % (IEC 62106) --- */
+/* --- broadcast FM: ITU-R BS.450; pilot 8 to 10 %, RDS 57 kHz 2 to 4 % (IEC 62106). Microphones:
+ * EN 300 422-1, channels of 200 kHz, deviation to 50 kHz --- */
 static const struct at_variant wfm_list[] = {
     {"wfm_stereo", 1e5, 1.6e5, 0, 0},   {"wfm_mono", 8.7e4, 1.3e5, 0, 0},
     {"wfm_speech", 8.8e4, 1.3e5, 0, 0}, {"wfm_silence", 3.9e4, 4e4, 0, 0},
     {"wfm_rds", 1e5, 1.6e5, 0, 0},      {"wfm_quiet", 3e4, 7e4, 0, 0},
-    {"fm_video", 5.2e6, 1.2e7, 0, 0},
+    {"fm_video", 5.2e6, 1.2e7, 0, 0},   {"wfm_mic", 5e4, 1e5, 0, 0},
 };
 
 static const struct at_variant *wfm_at(size_t i)
@@ -225,18 +224,19 @@ static int wfm_render(struct at_gen *g, size_t k)
     g->edges = AT_EDGES_P99;
     if (k == 6)
         return fm_video(g);
-    int stereo = k == 0 || k == 4 || k == 3 || (k == 2 && at_gen_p(g, 0.6));
-    double bw = k == 3 ? (stereo ? 60e3 : 40e3) : k == 5 ? 50e3 : 170e3;
+    int stereo = k == 0 || k == 4 || k == 3 || (k == 2 && at_gen_p(g, 0.6)), mic = k == 7;
+    double dev = mic ? at_gen_u(g, 30e3, 50e3) : 75e3;
+    double bw = k == 3 ? 60e3 : k == 5 ? 50e3 : mic ? 1.4 * (dev + 15e3) : 170e3;
     int rc = at_gen_begin(g, bw);
     float *m = scratch(2 * g->n), *side = m ? m + g->n : NULL;
     if (rc < 0 || !m) {
         at_mem_free(NULL, m);
         return rc < 0 ? rc : -ENOMEM;
     }
-    enum at_audio kind = k == 3   ? AT_AUDIO_SILENCE
-                         : k == 2 ? AT_AUDIO_VOICE
-                         : k == 1 ? AT_AUDIO_MIXED
-                                  : AT_AUDIO_MUSIC;
+    enum at_audio kind = k == 3          ? AT_AUDIO_SILENCE
+                         : k == 2        ? AT_AUDIO_VOICE
+                         : k == 1 || mic ? AT_AUDIO_MIXED
+                                         : AT_AUDIO_MUSIC;
     rc = at_audio_render(g, kind, 15000, k != 5, m, g->n);
     if (rc == 0 && stereo)
         rc = at_audio_render(g, kind, 15000, k != 5, side, g->n);
@@ -256,7 +256,7 @@ static int wfm_render(struct at_gen *g, size_t k)
         multiplex(g, m, stereo ? side : NULL, (float)at_gen_u(g, 0.08, 0.1),
                   k == 4 || at_gen_p(g, 0.6) ? (float)at_gen_u(g, 0.02, 0.05) : 0);
     for (size_t i = 0; i < g->n; i++)
-        m[i] *= 75e3f;
+        m[i] *= (float)dev;
     uint32_t phase = (uint32_t)at_rng_next(&g->rng);
     at_gen_fm(m, NULL, g->n, g->fs, &phase, g->iq);
     at_mem_free(NULL, m);

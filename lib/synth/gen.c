@@ -116,8 +116,8 @@ void at_gen_sidebands(struct at_gen *g, const float *on)
         square += a * a;
         m++;
     }
-    for (size_t part = 0; part < AT_SIDEBAND_PARTS; part++) {
-        size_t first = part * g->n / AT_SIDEBAND_PARTS, end = (part + 1) * g->n / AT_SIDEBAND_PARTS;
+    for (size_t part = 0; part < AT_TRUTH_PARTS; part++) {
+        size_t first = part * g->n / AT_TRUTH_PARTS, end = (part + 1) * g->n / AT_TRUTH_PARTS;
         double beside = 0;
         for (size_t i = first; i < end; i++) {
             double d = on && on[i] < 1 ? 0 : (double)g->iq[2 * i] - sum / m;
@@ -230,10 +230,18 @@ static int measure_edges(const struct at_gen *g, size_t n_on, double scale, doub
 
 static size_t count_on(struct at_gen *g, struct at_signal_truth *t)
 {
-    size_t n_on = 0;
+    size_t n_on = 0, burst = 0;
     if (!g->marked)
         memset(g->on, 1, g->n);
     for (size_t a, b = 0; next_on(g, b, &a, &b); n_on += b - a) {
+        if (!t->keys || (double)(a - t->last) > AT_BURST_GAP_S * g->rate_hz)
+            burst = a;
+        if (b - burst > t->burst_last - t->burst_first) {
+            t->burst_first = burst;
+            t->burst_last = b;
+        }
+        uint16_t *part = &t->keys_in[a * AT_TRUTH_PARTS / g->n];
+        *part += *part < UINT16_MAX;
         if (!t->keys++)
             t->first = a;
         t->last = b;
@@ -426,6 +434,8 @@ int at_gen_render(const struct at_signal_spec *spec, float *iq, uint8_t *on, flo
         on[i] = marks[(i + c.lead) >> c.steps];
     t.first = raised(&c, t.first, spec->n);
     t.last = raised(&c, t.last, spec->n);
+    t.burst_first = raised(&c, t.burst_first, spec->n);
+    t.burst_last = raised(&c, t.burst_last, spec->n);
     *ret = t;
     return 0;
 }

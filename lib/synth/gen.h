@@ -27,11 +27,11 @@ struct at_gen {
     double bw_hz, center_hz; /* natural; center: of the occupied band */
     enum at_gen_edges edges;
     size_t n;
-    float *iq;                           /* (n, 2), zeroed, the caller's */
-    uint8_t *on;                         /* (n) */
-    int marked;                          /* on holds marks; else everything is on */
-    int line;                            /* a carrier with sidebands */
-    double sidebands[AT_SIDEBAND_PARTS]; /* power beside it over that while on, part by part */
+    float *iq;                        /* (n, 2), zeroed, the caller's */
+    uint8_t *on;                      /* (n) */
+    int marked;                       /* on holds marks; else everything is on */
+    int line;                         /* a carrier with sidebands */
+    double sidebands[AT_TRUTH_PARTS]; /* power beside it over that while on, part by part */
     int clean;
 };
 

@@ -207,7 +207,7 @@ static const struct at_variant *carrier_at(size_t i)
 static void add_hum(struct at_gen *g, double mains_hz, float *amp, float *f_hz)
 {
     for (int k = 1; k <= 2; k++) {
-        double m = pow(10, at_gen_u(g, -35, -12) / 20), dev = m * k * mains_hz * at_gen_u(g, 0, 1),
+        double m = pow(10, at_gen_u(g, -50, -24) / 20), dev = m * k * mains_hz * at_gen_u(g, 0, 1),
                p = at_gen_u(g, 0, 1), step = k * mains_hz / g->fs;
         for (size_t i = 0; i < g->n; i++, p += step) {
             float s = sinf((float)(AT_TAU * (p - floor(p))));

@@ -90,8 +90,10 @@ static int add_emitter(const struct at_scene *scene, const struct at_emitter *e,
         echo(&r, e->multipath, rate, t.bandwidth_hz, s->iq, len + fade);
     if (e->drift_hz != 0)
         drift(e->drift_hz * (double)n / rate, s->iq, len + fade);
-    double f =
-        (e->offset_hz - t.center_hz) / rate + scene->channel.ppm * 1e-6 * scene->center_hz / rate;
+    double room = fmax(0, (rate - t.bandwidth_hz) / 2);
+    double moved = e->fits ? fmin(fmax(e->offset_hz, -room), room) - e->offset_hz : 0;
+    double f = (e->offset_hz + moved - t.center_hz) / rate +
+               scene->channel.ppm * 1e-6 * scene->center_hz / rate;
     if (fade) {
         f = floor(f * (double)n + 0.5) / (double)n;
         close_loop(s->iq, n, fade);
@@ -101,9 +103,11 @@ static int add_emitter(const struct at_scene *scene, const struct at_emitter *e,
     at_gen_mix_add(iq + 2 * first, s->iq, len, f, at_rng_uniform(&r, 0, 1), amp);
     for (size_t i = 0; any_on && i < len; i++)
         any_on[first + i] |= s->on[i];
-    t.center_hz = 0; /* the occupied band was put onto offset_hz */
+    t.center_hz = moved; /* the occupied band was put onto offset_hz */
     t.first += first;
     t.last = (t.last > len ? len : t.last) + first;
+    t.burst_first += first;
+    t.burst_last = (t.burst_last > len ? len : t.burst_last) + first;
     t.on_share *= (double)len / (double)n;
     *ret = t;
     return 0;

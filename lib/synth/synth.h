@@ -4,6 +4,7 @@
 #ifndef AT_SYNTH_SYNTH_H
 #define AT_SYNTH_SYNTH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -74,7 +75,8 @@ struct at_variant {
 size_t at_variant_count(int class_id);
 const struct at_variant *at_variant_at(int class_id, size_t i);
 
-#define AT_SIDEBAND_PARTS 32
+#define AT_BURST_GAP_S 0.5 /* silence that ends an emission for the tracker */
+#define AT_TRUTH_PARTS 32  /* of a signal's samples, alike in length */
 
 /* What was really made. */
 struct at_signal_truth {
@@ -82,13 +84,16 @@ struct at_signal_truth {
     char variant[24];
     double bandwidth_hz; /* occupied (edges as in DESIGN.md section 1), around center_hz */
     double center_hz;    /* of the occupied band against 0 (asymmetric FSK); in a scene against
-                            offset_hz: 0 */
+                            offset_hz: 0, or how far it was moved */
     double on_share;     /* share of samples that are on, 0..1 */
     size_t first, last;  /* first on-sample, one past the last on-sample */
-    unsigned keys;       /* times that it went on within the samples */
-    int line;            /* 1: a carrier with sidebands (am, and afsk on it) */
-    double sidebands[AT_SIDEBAND_PARTS]; /* of a line: power beside it in each part of the samples,
-                                            over that while on */
+    size_t burst_first, burst_last;   /* the same of its longest burst: what is on again within
+                                         AT_BURST_GAP_S is one */
+    unsigned keys;                    /* times that it went on within the samples, */
+    uint16_t keys_in[AT_TRUTH_PARTS]; /* and in each part of them, 65535 at most */
+    int line;                         /* 1: a carrier with sidebands (am, and afsk on it) */
+    double sidebands[AT_TRUTH_PARTS]; /* of a line: power beside it in each part of the samples,
+                                         over that while on */
 };
 
 /* Renders into iq (n, 2). 0; -EINVAL where the variant does not fit the rate (its bandwidth over
@@ -133,6 +138,7 @@ struct at_emitter {
     double start_s, duration_s;   /* duration 0: to the end */
     double multipath;             /* 0..1: strength of one echo; drift_hz: over the scene */
     double drift_hz;
+    bool fits; /* moved until what it turns out to be lies within the band: samples of it alias */
 };
 
 struct at_scene {

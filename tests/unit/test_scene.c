@@ -43,6 +43,59 @@ static void test_snr(void **state)
     free(iq);
 }
 
+/* Where it would reach over the end of the band it is moved, if that is wanted, and the truth says
+ * how far; elsewhere it stays. */
+static void test_emitter_fits_the_band(void **state)
+{
+    struct at_scene s = one(AT_CLASS_PSK_QAM, "qpsk", 20);
+    float *iq = malloc(2 * 100000 * sizeof *iq);
+    struct at_signal_truth t;
+    s.emitters[0].fits = true;
+    assert_int_equal(at_scene_render(&s, 0, iq, &t), 0);
+    assert_true(t.center_hz == 0);
+    for (int side = -1; side <= 1; side += 2) {
+        s.emitters[0].offset_hz = side * 0.48 * s.rate_hz;
+        assert_int_equal(at_scene_render(&s, 0, iq, &t), 0);
+        double end = fabs(s.emitters[0].offset_hz + t.center_hz) + t.bandwidth_hz / 2;
+        print_message("moved by %.0f Hz, ends at %.0f\n", t.center_hz, end);
+        assert_true(fabs(end - s.rate_hz / 2) < 1 && side * t.center_hz < 0);
+    }
+    free(iq);
+}
+
+/* Keys of Morse, part by part, and the longest burst of a carrier whose bursts lie apart. */
+static void test_truth_says_when_it_is_on(void **state)
+{
+    enum { N = 120000 };
+    struct at_scene s = one(AT_CLASS_CW, "cw_keyer", 20);
+    s.rate_hz = 12e3;
+    s.duration_s = (double)N / s.rate_hz;
+    s.emitters[0].offset_hz = s.emitters[0].signal.bandwidth_hz = 0;
+    float *iq = malloc(2 * N * sizeof *iq);
+    struct at_signal_truth t;
+    assert_int_equal(at_scene_render(&s, 0, iq, &t), 0);
+    unsigned keys = 0;
+    for (int i = 0; i < AT_TRUTH_PARTS; i++)
+        keys += t.keys_in[i];
+    print_message("%u keys\n", keys);
+    assert_int_equal(keys, t.keys);
+    assert_true(keys > 10);
+    snprintf(s.emitters[0].signal.variant, 24, "carrier_burst");
+    s.emitters[0].signal.class_id = AT_CLASS_CARRIER;
+    int apart = 0;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        s.emitters[0].signal.seed = seed;
+        assert_int_equal(at_scene_render(&s, 0, iq, &t), 0);
+        assert_true(t.burst_first >= t.first && t.burst_last <= t.last);
+        assert_true(t.burst_last > t.burst_first);
+        double gap = (double)(t.last - t.first - (t.burst_last - t.burst_first)) / s.rate_hz;
+        apart += t.keys > 1;
+        assert_true(t.keys > 1 ? gap > AT_BURST_GAP_S : gap == 0);
+    }
+    assert_true(apart > 0);
+    free(iq);
+}
+
 static void test_emitter_keeps_to_its_time(void **state)
 {
     struct at_scene s = one(AT_CLASS_PSK_QAM, "qpsk", 20);
@@ -163,6 +216,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snr),
+        cmocka_unit_test(test_emitter_fits_the_band),
+        cmocka_unit_test(test_truth_says_when_it_is_on),
         cmocka_unit_test(test_emitter_keeps_to_its_time),
         cmocka_unit_test(test_loop_has_no_seam),
         cmocka_unit_test(test_named_scenes),

@@ -72,8 +72,8 @@ static void test_sidebands(void **state)
             sum += (double)iq[2 * i];
             square += (double)iq[2 * i] * iq[2 * i];
         }
-        for (int i = 0; i < AT_SIDEBAND_PARTS; i++) {
-            parts += t.sidebands[i] / AT_SIDEBAND_PARTS;
+        for (int i = 0; i < AT_TRUTH_PARTS; i++) {
+            parts += t.sidebands[i] / AT_TRUTH_PARTS;
             least = fmin(least, t.sidebands[i]);
             most = fmax(most, t.sidebands[i]);
         }
