@@ -20,8 +20,11 @@
 #define MAX_FOLLOWED 48   /* runs of one scene whose tokens are kept */
 #define FEW_TOKENS   4    /* of a run that is forgotten where another follows */
 #define SEEN         4.0  /* standard deviations by which sidebands must stand over the noise */
-#define WALL         0.12 /* and how far over it, times its level: see sidebands_seen() */
-#define FEW_KEYS     3    /* of Morse: fewer are bursts of a carrier */
+#define WALL         0.13 /* and how far over it, times its level: see sidebands_seen() */
+#define PLAIN        2.0  /* times as far and they are plain: in between nobody can be sure */
+#define ONE_KEY      1.5  /* of Morse: fewer are a burst of a carrier, */
+#define MORSE_KEYS   3.5  /* more are plain: in between likewise */
+#define DOUBTFUL     (-2) /* no class that these tokens could be held to */
 #define MIN_FALSE    4    /* tokens of a false alarm that is worth an example */
 #define FIRST_ROOM   64   /* tokens allocated at first for each */
 #define BRIEF_S      0.03 /* on for less: the edges come from the short spectra, if those show it */
@@ -247,9 +250,10 @@ static int open_by_hand(struct at_rng *r, const struct at_draft *d, struct at_ba
         double edges[2];
         c->only_by_hand[i] = p->by_hand || (p->snr_db < -2 && at_rng_uniform(r, 0, 1) < 0.7);
         jittered_edges(r, p, d->scene.rate_hz, edges);
-        if ((best(c, p) && !c->only_by_hand[i]) || p->last <= p->first)
+        if ((best(c, p) && !c->only_by_hand[i]) || p->hand_last <= p->hand_first)
             continue;
-        int e = at_band_open_emission(band, edges[0], edges[1], p->first, p->last, &c->by_hand[i]);
+        int e = at_band_open_emission(band, edges[0], edges[1], p->hand_first, p->hand_last,
+                                      &c->by_hand[i]);
         if (e < 0 && e != -EINVAL) /* edges that leave the band: nothing comes of it */
             return e;
     }
@@ -335,45 +339,58 @@ static void take(struct harvest *h, struct follower *f, const struct at_place *p
     h->n++;
 }
 
+/* How much of part i of the emitter's samples the run has heard, 0 to 1. */
+static double heard_of_part(const struct follower *f, const struct at_place *p, int i)
+{
+    double part = (p->sent_to - p->sent_from) / AT_TRUTH_PARTS;
+    double lo = fmax(p->sent_from + part * i, (double)f->from),
+           hi = fmin(p->sent_from + part * (i + 1), (double)f->to);
+    return part > 0 ? fmax(hi - lo, 0) / part : 0;
+}
+
 /* Power beside the line while the run was heard, over that of the whole signal while on. */
 static double sidebands_of(const struct follower *f, const struct at_place *p)
 {
-    double part = (p->sent_to - p->sent_from) / AT_SIDEBAND_PARTS, sum = 0, weight = 0;
-    for (int i = 0; i < AT_SIDEBAND_PARTS; i++) {
-        double lo = fmax(p->sent_from + part * i, (double)f->from),
-               hi = fmin(p->sent_from + part * (i + 1), (double)f->to);
-        sum += fmax(hi - lo, 0) * p->sidebands[i];
-        weight += fmax(hi - lo, 0);
+    double sum = 0, weight = 0;
+    for (int i = 0; i < AT_TRUTH_PARTS; i++) {
+        double heard = heard_of_part(f, p, i);
+        sum += heard * p->sidebands[i];
+        weight += heard;
     }
     return weight > 0 ? sum / weight : 0;
 }
 
-/* Whether the sidebands of a carrier stand out: what they are over the noise, and that times the
- * root of the independent cells of time and frequency that show them (the radiometer's equation).
- * Frames overlap by half; signals narrower than a bin have one. However long one looks, no floor is
- * known better than to half a decibel (Tandra and Sahai 2008, "SNR walls for signal detection"). */
-static bool sidebands_seen(const struct follower *f, const struct at_place *p)
+static double keys_of(const struct follower *f, const struct at_place *p)
+{
+    double keys = 0;
+    for (int i = 0; i < AT_TRUTH_PARTS; i++)
+        keys += heard_of_part(f, p, i) * p->keys_in[i];
+    return keys;
+}
+
+/* How far the sidebands of a carrier stand out, 1 where they can just be seen: what they are over
+ * the noise, and that times the root of the independent cells of time and frequency that show them
+ * (the radiometer's equation). Frames overlap by half; signals narrower than a bin have one.
+ * However long one looks, no floor is known better than to half a decibel (Tandra and Sahai 2008,
+ * "SNR walls for signal detection"). */
+static double sidebands_seen(const struct follower *f, const struct at_place *p)
 {
     double bins = fmax((p->f_hi_hz - p->f_lo_hz) / bin_hz(f), 1), width = bins * bin_hz(f);
     double snr = sidebands_of(f, p) * pow(10, p->snr_db / 10) * (p->f_hi_hz - p->f_lo_hz) / width;
-    return snr >= WALL && snr * sqrt(fmax((double)f->n / 2, 1) * bins) >= SEEN;
+    return fmin(snr / WALL, snr * sqrt(fmax((double)f->n / 2, 1) * bins) / SEEN);
 }
 
 /* The class that these tokens can show. A line whose sidebands lie in the noise, or are silent, is
- * a carrier to everyone who looks, and so are one or two keys of Morse: taught as `am` and `cw`
- * they would teach that a carrier is either. */
+ * a carrier to everyone who looks, and so is one key of Morse: taught as `am` and `cw` they would
+ * teach that a carrier is either. Where some would see more and some would not, they teach nothing,
+ * and nothing can be measured by them. */
 static int class_shown(const struct follower *f, const struct at_place *p)
 {
-    if (p->line && !sidebands_seen(f, p))
+    double seen = p->line ? sidebands_seen(f, p) : PLAIN;
+    double keys = p->class_id == AT_CLASS_CW ? keys_of(f, p) : MORSE_KEYS;
+    if (seen < 1 || keys < ONE_KEY)
         return AT_CLASS_CARRIER;
-    if (p->class_id == AT_CLASS_CW && p->keys > 0) {
-        double on = (double)(p->last - p->first);
-        double both =
-            fmin((double)p->last, (double)f->to) - fmax((double)p->first, (double)f->from);
-        if (p->keys * fmin(both / fmax(on, 1), 1) < FEW_KEYS)
-            return AT_CLASS_CARRIER;
-    }
-    return p->class_id;
+    return seen < PLAIN || keys < MORSE_KEYS ? DOUBTFUL : p->class_id;
 }
 
 static void take_place(struct harvest *h, struct catcher *c, size_t i)
@@ -387,7 +404,8 @@ static void take_place(struct harvest *h, struct catcher *c, size_t i)
     struct at_place as = *p;
     as.class_id = f->n ? class_shown(f, p) : p->class_id;
     if (as.class_id != p->class_id) {
-        if (h->max == 1) /* asked for, and not to be shown: drawn again */
+        if (as.class_id == DOUBTFUL ||
+            h->max == 1) /* nothing, or drawn again: not what was asked */
             return;
         snprintf(as.variant, sizeof as.variant, "%s_unseen", at_class_name(p->class_id));
     }
@@ -514,6 +532,8 @@ int32_t at_example_cut(const struct at_cut_spec *cut, const float *iq, float *fr
                                        .f_hi_hz = cut->f_hi_hz,
                                        .first = cut->first,
                                        .last = cut->last,
+                                       .hand_first = cut->first,
+                                       .hand_last = cut->last,
                                        .by_hand = cut->by_hand != 0},
                          .n_places = 1,
                          .n_emitters = 1};

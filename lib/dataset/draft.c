@@ -48,12 +48,15 @@ static double near_common_rate(struct at_rng *r, double rate_hz)
 }
 
 /* Bandwidth of the wanted signal: the variant's own most of the time (asked 0: it draws it), else
- * stretched in time. */
-static double draw_bandwidth(struct at_rng *r, const struct at_variant *v, double *ret_asked_hz)
+ * stretched in time; but not where width alone tells classes apart: broadcast FM of half its width
+ * is what nobody sends. */
+static double draw_bandwidth(struct at_rng *r, const struct at_variant *v, int class_id,
+                             double *ret_asked_hz)
 {
     double bw = at_rng_log_uniform(r, v->bw_lo_hz, v->bw_hi_hz);
+    bool by_width = class_id == AT_CLASS_NFM || class_id == AT_CLASS_WFM;
     *ret_asked_hz = 0;
-    if (at_rng_uniform(r, 0, 1) < 0.35)
+    if (at_rng_uniform(r, 0, 1) < 0.35 && !by_width)
         *ret_asked_hz = bw *= at_rng_log_uniform(r, 0.5, 2.0);
     return bw;
 }
@@ -121,7 +124,8 @@ static void add_place(struct at_draft *d, const struct at_emitter *e, double mid
         return;
     p->snr_db = e->snr_db;
     p->class_id = e->signal.class_id;
-    d->scene.emitters[d->scene.n_emitters++] = *e;
+    d->scene.emitters[d->scene.n_emitters] = *e;
+    d->scene.emitters[d->scene.n_emitters++].fits = true;
     d->n_emitters++;
 }
 
@@ -223,7 +227,8 @@ static int draw_wanted(struct at_rng *r, const struct at_draft_spec *spec, struc
     const struct at_variant *v = draw_variant(r, spec->class_id);
     if (!v)
         return -EINVAL;
-    double asked = 0, bw = fmin(draw_bandwidth(r, v, &asked), 0.93 * AT_RATE_MAX_HZ);
+    double asked = 0,
+           bw = fmin(draw_bandwidth(r, v, spec->class_id, &asked), 0.93 * AT_RATE_MAX_HZ);
     draw_window(r, spec, bw, s);
     if (fills_band(v))
         bw = 0.9 * s->rate_hz;
@@ -423,6 +428,8 @@ void at_draft_settle(struct at_draft *d, const struct at_signal_truth *truth)
         struct at_place *p = &d->places[i];
         p->first = 0;
         p->last = (size_t)(d->scene.duration_s * d->scene.rate_hz);
+        p->hand_first = p->first;
+        p->hand_last = p->last;
         if (i >= d->n_emitters)
             continue;
         const struct at_emitter *e = &d->scene.emitters[i];
@@ -431,7 +438,8 @@ void at_draft_settle(struct at_draft *d, const struct at_signal_truth *truth)
         p->f_hi_hz = middle + truth[i].bandwidth_hz / 2;
         p->first = truth[i].first;
         p->last = truth[i].last;
-        p->keys = truth[i].keys;
+        p->hand_first = truth[i].burst_first;
+        p->hand_last = truth[i].burst_last;
         p->sent_from = e->start_s * d->scene.rate_hz;
         p->sent_to =
             e->duration_s > 0 ? fmin(p->sent_from + e->duration_s * d->scene.rate_hz, end) : end;
@@ -439,6 +447,7 @@ void at_draft_settle(struct at_draft *d, const struct at_signal_truth *truth)
         p->line_lo_hz = middle + fmin(e->drift_hz, 0);
         p->line_hi_hz = middle + fmax(e->drift_hz, 0);
         memcpy(p->sidebands, truth[i].sidebands, sizeof p->sidebands);
+        memcpy(p->keys_in, truth[i].keys_in, sizeof p->keys_in);
         memcpy(p->variant, truth[i].variant, sizeof p->variant);
     }
 }

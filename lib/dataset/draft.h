@@ -15,15 +15,16 @@
 struct at_place {
     double f_lo_hz, f_hi_hz; /* baseband */
     double snr_db;
-    size_t first, last; /* samples in which it is on */
+    size_t first, last;           /* samples in which it is on */
+    size_t hand_first, hand_last; /* and that it is opened for by hand: its longest burst */
     int class_id;
-    unsigned keys;                       /* times that it went on */
-    bool line;                           /* a carrier with sidebands: */
-    double line_lo_hz, line_hi_hz;       /* where it drifts, */
-    double sidebands[AT_SIDEBAND_PARTS]; /* their power, as in at_signal_truth, in parts of */
-    double sent_from, sent_to;           /* the emitter's samples */
-    bool plain;                          /* a strong line, the receiver plain */
-    bool by_hand;                        /* opened at its true edges, whatever the detector says */
+    bool line;                        /* a carrier with sidebands: */
+    double line_lo_hz, line_hi_hz;    /* where it drifts, */
+    double sidebands[AT_TRUTH_PARTS]; /* their power, as in at_signal_truth, in parts of */
+    double sent_from, sent_to;        /* the emitter's samples; */
+    uint16_t keys_in[AT_TRUTH_PARTS]; /* times that it went on in these parts */
+    bool plain;                       /* a strong line, the receiver plain */
+    bool by_hand;                     /* opened at its true edges, whatever the detector says */
     char variant[24];
 };
 
