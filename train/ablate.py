@@ -5,8 +5,9 @@
     train/ablate.py --pool pool --out run/ablate.json --seconds 60
     CUDA_VISIBLE_DEVICES=1 train/ablate.py --pool pool --out run/left-out-1.json --only without_sweep --seconds 200
 
-Leaving out a group of classes shows what `unknown` is worth: AUROC of the energy, of the top probability and of the
-Mahalanobis distance of pooled states, known signals against the left-out ones at 10 dB and more.
+Leaving out a group of classes shows what `unknown` is worth: AUROC of the energy, of the top probability, of the
+Mahalanobis distance of pooled states, and of energy and distance together, known signals against the left-out ones at
+10 dB and more.
 
 Goes on where it was ended: trainings in OUT are not done again, the one that was under way goes on from OUT's .pt. Beside
 OUT lies its table for docs/accuracy.md (.md).
@@ -119,6 +120,12 @@ def distance(pooled, info, fit):
     return np.einsum("nci,ij,ncj->nc", d, precision, d).min(1)
 
 
+def together(energy, distance, fit):
+    """Energy and the logarithm of the distance, each in standard deviations of the known examples `fit`, added."""
+    far = np.log(distance)
+    return (energy - energy[fit].mean()) / energy[fit].std() + (far - far[fit].mean()) / far[fit].std()
+
+
 def score(net, test, held, device):
     """Accuracies on known classes; with held-out labels also what tells them apart."""
     lg, pooled = all_logits(net, test, device, 32)
@@ -133,6 +140,7 @@ def score(net, test, held, device):
     for name, outside in (("left_out", np.isin(y, list(held)) & strong), ("outliers", (y < 0) & strong)):
         if outside.any() and (inside & half).any() and (inside & ~half).any():
             scores = {"energy": energy_of(last), "probability": -softmax(last).max(1), "distance": distance(pooled, test.info, inside & half)}
+            scores["together"] = together(scores["energy"], scores["distance"], inside & half)
             out[name + "_auroc"] = {k: round(auroc(s[inside & ~half], s[outside]), 4) for k, s in scores.items()}
             out[name + "_signals"] = [int((inside & ~half).sum()), int(outside.sum())]
     return out
@@ -153,7 +161,7 @@ def p50_ms(net, device, tokens=1024, runs=31):
 def table(result):
     """The rows that docs/accuracy.md shows."""
     lines = [f"{result['examples']} examples, the same for all; `{result['device']}`; `train/ablate.py`.", "",
-             "| training | steps | mha, gqa, latent: all | at 10 dB and more | p50 of a window, PyTorch | left out: energy, probability, distance | outliers: the same |",
+             "| training | steps | mha, gqa, latent: all | at 10 dB and more | p50 of a window, PyTorch | left out: energy, probability, distance, energy and distance | outliers: the same |",
              "|--|--|--|--|--|--|--|"]
     three = lambda row, key: ", ".join(f"{100 * row[b][key]:.1f}" for b in ("mha", "gqa", "latent")) + " %"
     scores = lambda row, key: ", ".join(f"{v:.3f}" for v in row[key + "_auroc"].values()) if key + "_auroc" in row else ""

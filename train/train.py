@@ -38,6 +38,9 @@ AUX_GROUPS = (((0, 1), .35), ((1, 2), .1), ((3, 21), .1))
 FREQ_HIST = slice(13, 21)  # turns with the spectrum
 ELASTIC = ("latent", "gqa", "latent")  # in turn: gqa answers as mha does sooner
 LATE = .8                  # of the training: from here on long sequences and short windows
+CALM, CALMEST = .7, .5     # from here on augmentation fades, to this share of its chances
+END = .6                   # of the cross-entropy: at the end of what was heard; the rest at random prefixes
+FAINT = .7                 # weight of signals below the noise, few of which a detector finds
 ENERGY_KNOWN, ENERGY_UNKNOWN = -6.0, -2.5  # margins of -logsumexp(logits) for outlier exposure
 
 
@@ -109,11 +112,13 @@ def frames_of(net, spectra, aux):
     return torch.cat([x, (aux.float() - net.aux_shift) * net.aux_scale], -1)
 
 
-def augment(net, spectra, aux, gen, colour=0.0):
+def augment(net, spectra, aux, gen, colour=0.0, strength=1.0):
     """What the air and the receiver do to decibels: a shift by some bins, the spectrum mirrored (every class stays
     itself), a wrong floor, missing aux values; with the chance `colour` each: edges found too wide or too narrow (the
-    spectrum stretched by up to a third), a response that is not flat. Returns frames and the flag "aux dropped" (B,)."""
+    spectrum stretched by up to a third), a response that is not flat; all but shift and mirror only with `strength` times
+    their chances. Returns frames and the flag "aux dropped" (B,)."""
     b, _, n_bins = spectra.shape
+    colour = colour * strength
     u = lambda: torch.rand(b, generator=gen, device=spectra.device)
     mirrored = u() < .5
     shift = torch.where(u() < .5, (u() * 13).floor() - 6, torch.zeros_like(u())).long()
@@ -126,14 +131,14 @@ def augment(net, spectra, aux, gen, colour=0.0):
     x = frames_of(net, spectra, aux)
     if colour > 0:
         x = coloured(net, x, n_bins, stretch, colour, u)
-    offset = torch.where(u() < .3, u() * .6 - .3, torch.zeros_like(u())) + torch.where(u() < .06, u() * -2.5, torch.zeros_like(u()))
+    offset = torch.where(u() < .3 * strength, u() * .6 - .3, torch.zeros_like(u())) + torch.where(u() < .06 * strength, u() * -2.5, torch.zeros_like(u()))
     spectrum, rest = (x[..., :n_bins] + offset[:, None, None]).clamp(-4, 8), x[..., n_bins:]
     dropped = torch.zeros(b, device=x.device)
     if rest.shape[2]:
-        dropped = (u() < .1).float()
+        dropped = (u() < .1 * strength).float()
         keep = torch.ones(b, rest.shape[2], device=x.device)
         for (lo, hi), p in AUX_GROUPS:
-            keep[:, lo:hi] *= (u() > p).float()[:, None]
+            keep[:, lo:hi] *= (u() > p * strength).float()[:, None]
         if rest.shape[2] >= FREQ_HIST.stop:
             hist = rest[..., FREQ_HIST]
             # each column has a scaling of its own: turn the raw values
@@ -181,18 +186,19 @@ def backend_needs(window, segment):
     return window % segment or window // segment < 2
 
 
-def losses(net, batch, backend, segment, window, args, gen):
+def losses(net, batch, backend, segment, window, args, gen, strength=1.0):
     """Cross-entropy under mha and one elastic backend at the end and at random prefixes, distillation, and the energy
     margins where outliers are among the examples. Returns the loss and logits (B, n_classes) of mha at the end."""
     spectra, aux, n, y, snr, outlier = batch
-    x, dropped = augment(net, spectra, aux, gen, args.colour)
+    x, dropped = augment(net, spectra, aux, gen, args.colour, strength)
     k = 3
     u = torch.rand(len(n), k, generator=gen, device=x.device)
     low = n.clamp(max=4)[:, None].float()
     ends = torch.exp(torch.log(low) + u * (torch.log(n[:, None].float()) - torch.log(low))).round().long()
     ends = torch.cat([n[:, None], ends.clamp(min=1)], 1).clamp(max=x.shape[1])
-    weight = torch.tensor([1.0] + [1 / 3] * k, device=x.device) / 2
+    weight = torch.tensor([END] + [(1 - END) / k] * k, device=x.device)
     known = (~outlier).float()
+    loud = torch.where((snr < 0) & (y > 0), torch.full_like(snr, FAINT), torch.ones_like(snr))
     target = y.clamp(min=0)[:, None].expand(-1, k + 1)
     strong = (snr >= 8) & (n >= 16)
 
@@ -202,7 +208,7 @@ def losses(net, batch, backend, segment, window, args, gen):
         ce = F.cross_entropy(lg.transpose(1, 2), target[:m], label_smoothing=args.smoothing, reduction="none")
         flat = -lg.log_softmax(-1).mean(-1)  # an outlier is like no class more than another
         sure = known[:m]
-        ce = (((ce * sure[:, None] + flat * .5 * (1 - sure)[:, None]) * weight).sum(1)).mean()
+        ce = (((ce * sure[:, None] + flat * .5 * (1 - sure)[:, None]) * weight).sum(1) * loud[:m]).mean()
         energy = -lg[:, 0].logsumexp(-1)
         out = (F.relu(energy - ENERGY_KNOWN).square() * sure * (y[:m] > 0).float() + F.relu(ENERGY_UNKNOWN - energy).square() * (1 - sure)) * strong[:m]
         return lg, ce + args.exposure * out.mean()
@@ -212,7 +218,7 @@ def losses(net, batch, backend, segment, window, args, gen):
     other, loss_other = run(backend, m)
     teacher = full[:m].detach().log_softmax(-1)
     kl = (teacher.exp() * (teacher - other.log_softmax(-1))).sum(-1)
-    return loss_full + loss_other + (kl * weight).sum(1).mean(), full[:, 0]
+    return loss_full + loss_other + ((kl * weight).sum(1) * loud[:m]).mean(), full[:, 0]
 
 
 class Timeout(Exception):
@@ -303,10 +309,10 @@ class Trainer:
             rng = np.random.default_rng(seed + [self.ranks.rank])
         return pool.batch(rng, length, max(1, self.args.batch_tokens // length)), length, window, segment
 
-    def loss(self, batch, backend, window, segment):
+    def loss(self, batch, backend, window, segment, strength=1.0):
         self.gen.manual_seed(self.args.seed * 1000003 + self.step_number + self.ranks.rank * 500000003)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            return losses(self.net, batch, backend, segment, window, self.args, self.gen)
+            return losses(self.net, batch, backend, segment, window, self.args, self.gen, strength)
 
     def step(self, pool, progress):
         """One step at `progress` (0 to 1) of the training."""
@@ -314,7 +320,8 @@ class Trainer:
         along = min(1.0, (self.step_number + 1) / 300) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
         for group in self.opt.param_groups:
             group["lr"] = self.args.lr * along
-        loss, logits = self.loss(batch, ELASTIC[self.step_number % len(ELASTIC)], window, segment)
+        strength = 1 - (1 - CALMEST) * max(0.0, min(1.0, (progress - CALM) / (1 - CALM)))
+        loss, logits = self.loss(batch, ELASTIC[self.step_number % len(ELASTIC)], window, segment, strength)
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         self.ranks.average(self.net.parameters())
