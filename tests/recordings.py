@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Classifies the labelled recordings that $ATTUNE_RECORDINGS names and prints the score and the misses.
 
-recordings.py [--attune PATH] [--model FILE] [--json] [--only WORD] [--min-top1 X] [--min-macro X]
+recordings.py [--attune PATH] [--model FILE] [--json] [--only WORD] [--sheet FILE.jpg] [--min-top1 X] [--min-macro X]
 INDEX.tsv there has a header and: path, accept ("a|b": any counts), format, rate_hz, center_hz (0: not stated), ...
 Top-1 is the share of files whose summary class is accepted; macro is the mean of that share over the groups of files
 with the same first accepted class. Exit 77 (skipped) where the variable is not set; 1 where a minimum is missed.
@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -26,6 +27,7 @@ def arguments():
     p.add_argument("--backend", help="forced through ATTUNE_BACKEND")
     p.add_argument("--json", action="store_true", help="one object per file, then the score")
     p.add_argument("--only", help="files whose path or class holds this word")
+    p.add_argument("--sheet", metavar="FILE.jpg", help="the waterfalls of the misses, each with what was found and expected (Pillow)")
     p.add_argument("--timeout", type=float, default=180, help="seconds per file")
     p.add_argument("--min-top1", type=float, default=0)
     p.add_argument("--min-macro", type=float, default=0)
@@ -38,7 +40,7 @@ def read_index(folder, only):
     return [r for r in rows if not only or only in r["path"] or only in r["accept"].split("|")]
 
 
-def classify(args, folder, row):
+def classify(args, folder, row, picture=None):
     """The summary object of one file, with "class" `error` where the command failed."""
     command = [args.attune, "classify", os.path.join(folder, row["path"]), "--json"]
     if row["format"] != "wav":  # its header knows better
@@ -47,6 +49,8 @@ def classify(args, folder, row):
         command += ["--freq", row["center_hz"]]
     if args.model:
         command += ["--model", args.model]
+    if picture:
+        command += ["--picture", picture]
     env = dict(os.environ, **({"ATTUNE_BACKEND": args.backend} if args.backend else {}))
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=args.timeout,
@@ -82,6 +86,22 @@ def print_result(args, row, summary, right):
               + (f": {summary['error']}" if "error" in summary else ""), flush=True)
 
 
+def draw_sheet(args, folder, misses, columns=2, width=640, height=400, caption=20):
+    from PIL import Image, ImageDraw  # only who asks for a sheet needs it
+    rows = -(-len(misses) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * (height + caption)), "white")
+    with tempfile.TemporaryDirectory() as scratch:
+        for i, (row, summary, _) in enumerate(misses):
+            picture = os.path.join(scratch, "miss.png")
+            if classify(args, folder, row, picture)["class"] == "error":
+                continue
+            x, y = i % columns * width, i // columns * (height + caption)
+            with Image.open(picture) as image:
+                sheet.paste(image.convert("RGB").resize((width, height), Image.LANCZOS), (x, y + caption))
+            ImageDraw.Draw(sheet).text((x + 4, y + 4), f"{row['path']}: {row['accept']}, answered {summary['class']}", fill="black")
+    sheet.save(args.sheet, quality=60, optimize=True)
+
+
 def main():
     args = arguments()
     folder = os.environ.get("ATTUNE_RECORDINGS")
@@ -99,6 +119,9 @@ def main():
         right = summary["class"] in row["accept"].split("|")
         results.append((row, summary, right))
         print_result(args, row, summary, right)
+    misses = [r for r in results if not r[2]]
+    if args.sheet and misses:
+        draw_sheet(args, folder, misses)
     top1, macro, groups = score(results)
     n_right = sum(right for _, _, right in results)
     wall_s = time.monotonic() - began
