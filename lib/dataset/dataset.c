@@ -404,8 +404,7 @@ static void take_place(struct harvest *h, struct catcher *c, size_t i)
     struct at_place as = *p;
     as.class_id = f->n ? class_shown(f, p) : p->class_id;
     if (as.class_id != p->class_id) {
-        if (as.class_id == DOUBTFUL ||
-            h->max == 1) /* nothing, or drawn again: not what was asked */
+        if (as.class_id == DOUBTFUL || h->max == 1) /* what was asked for is drawn again */
             return;
         snprintf(as.variant, sizeof as.variant, "%s_unseen", at_class_name(p->class_id));
     }
