@@ -21,7 +21,8 @@
 #define FEW_TOKENS   4    /* of a run that is forgotten where another follows */
 #define SEEN         4.0  /* standard deviations by which sidebands must stand over the noise */
 #define WALL         0.13 /* and how far over it, times its level: see sidebands_seen() */
-#define PLAIN        2.0  /* times as far and they are plain: in between nobody can be sure */
+#define HIDDEN       0.5  /* times as far at most and they are hidden, */
+#define PLAIN        2.0  /* as far at least and they are plain: in between nobody can be sure */
 #define ONE_KEY      1.5  /* of Morse: fewer are a burst of a carrier, */
 #define MORSE_KEYS   3.5  /* more are plain: in between likewise */
 #define DOUBTFUL     (-2) /* no class that these tokens could be held to */
@@ -388,7 +389,7 @@ static int class_shown(const struct follower *f, const struct at_place *p)
 {
     double seen = p->line ? sidebands_seen(f, p) : PLAIN;
     double keys = p->class_id == AT_CLASS_CW ? keys_of(f, p) : MORSE_KEYS;
-    if (seen < 1 || keys < ONE_KEY)
+    if (seen < HIDDEN || keys < ONE_KEY)
         return AT_CLASS_CARRIER;
     return seen < PLAIN || keys < MORSE_KEYS ? DOUBTFUL : p->class_id;
 }

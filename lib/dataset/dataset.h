@@ -39,7 +39,7 @@ AT_EXPORT const char *at_example_label(int32_t class_id);
 /* frames (max_tokens, columns), untouched past n_tokens. am and acars whose sidebands lie in the
  * noise or are silent, and cw of one key, are not shown as such: a single example is drawn again
  * (n_tokens 0), one of several comes as carrier ("am_unseen", "afsk_unseen", "cw_unseen"). Where
- * that is in doubt (sidebands up to twice as strong as they must be to be seen, two or three keys)
+ * that is in doubt (sidebands of half to twice what can just be seen, two or three keys)
  * no example comes of it. 0 or negative errno. Any thread. */
 AT_EXPORT int32_t at_example_make(const struct at_example_spec *spec, float *frames,
                                   struct at_example_info *ret);
