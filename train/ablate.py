@@ -42,6 +42,8 @@ def arguments():
     p.add_argument("--examples", type=int, default=60000, help="the first so many of the pool's")
     p.add_argument("--wait", type=float, default=60, help="seconds to wait for them")
     p.add_argument("--test", type=int, default=6000, help="signals of the test split, or of validation where there is none yet")
+    p.add_argument("--states", type=Path, help="folder: NAME.npz of each training, for scores that are not here: pooled states (N, d), logits (N, classes),\n"
+                   "class_id, snr_db, n_tokens (N,) of the test signals under mha, and the head")
     p.add_argument("--batch-tokens", type=int, default=65536)
     p.add_argument("--capacity", type=int, default=0)
     p.add_argument("--checkpoint-every", type=float, default=15, help="seconds")
@@ -126,10 +128,13 @@ def together(energy, distance, fit):
     return (energy - energy[fit].mean()) / energy[fit].std() + (far - far[fit].mean()) / far[fit].std()
 
 
-def score(net, test, held, device):
-    """Accuracies on known classes; with held-out labels also what tells them apart."""
+def score(net, test, held, device, states=None):
+    """Accuracies on known classes; with held-out labels also what tells them apart. states: file to keep what it saw in."""
     lg, pooled = all_logits(net, test, device, 32)
     y, snr, n = test.info["class_id"], test.info["snr_db"], test.info["n_tokens"]
+    if states:
+        np.savez_compressed(states, pooled=pooled.astype(np.float16), logits=lg["mha"][:, -1], class_id=y, snr_db=snr, n_tokens=n,
+                            weight=net.head.weight.detach().cpu().numpy(), bias=net.head.bias.detach().cpu().numpy())
     known, out = (y >= 0) & ~np.isin(y, list(held)), {"signals": int(((y >= 0) & ~np.isin(y, list(held))).sum())}
     for b, v in lg.items():
         right = v[:, -1].argmax(1) == y
@@ -179,6 +184,8 @@ def write(path, text):
 
 def main():
     args = arguments()
+    if args.states:
+        args.states.mkdir(parents=True, exist_ok=True)
     labels, shape = data.labels_of(args.pool), data.shape_of(args.pool)
     result = json.loads(args.out.read_text()) if args.out.exists() else {"runs": {}}
     todo = [r for r in RUNS if r[0] not in result["runs"] and r[0] in (args.only or [r[0]])]
@@ -196,7 +203,8 @@ def main():
         pool.refresh()
         net, how = train_once(args, name, options, pool, labels, shape, statistics, steps)
         steps = result["steps"] = steps or how["steps"]
-        result["runs"][name] = {**score(net, test, pool.held_out, args.device), **how, "p50_ms": p50_ms(net, args.device)}
+        states = args.states / f"{name}.npz" if args.states else None
+        result["runs"][name] = {**score(net, test, pool.held_out, args.device, states), **how, "p50_ms": p50_ms(net, args.device)}
         print(name, json.dumps(result["runs"][name]), flush=True)
         write(args.out, json.dumps(result, indent=1))
         write(args.out.with_suffix(".md"), table(result))
