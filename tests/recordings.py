@@ -10,6 +10,7 @@ SPDX-License-Identifier: GPL-3.0-or-later
 import argparse
 import collections
 import csv
+import importlib.util
 import json
 import os
 import subprocess
@@ -87,7 +88,7 @@ def print_result(args, row, summary, right):
 
 
 def draw_sheet(args, folder, misses, columns=2, width=640, height=400, caption=20):
-    from PIL import Image, ImageDraw  # only who asks for a sheet needs it
+    from PIL import Image, ImageDraw
     rows = -(-len(misses) // columns)
     sheet = Image.new("RGB", (columns * width, rows * (height + caption)), "white")
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,6 +112,13 @@ def main():
     if not os.access(args.attune, os.X_OK):
         print(f"recordings: {args.attune} is not there; build it or say --attune", file=sys.stderr)
         return 2
+    if args.sheet:  # said before the work, not after it
+        if not importlib.util.find_spec("PIL"):
+            print("recordings: --sheet needs Pillow: apt install python3-pil", file=sys.stderr)
+            return 2
+        if not args.sheet.endswith((".jpg", ".jpeg")) or not os.access(os.path.dirname(args.sheet) or ".", os.W_OK):
+            print(f"recordings: --sheet {args.sheet}: a .jpg in a folder that can be written to is expected", file=sys.stderr)
+            return 2
     rows = read_index(folder, args.only)
     began = time.monotonic()
     results = []

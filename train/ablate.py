@@ -42,7 +42,7 @@ def arguments():
     p.add_argument("--examples", type=int, default=60000, help="the first so many of the pool's")
     p.add_argument("--wait", type=float, default=60, help="seconds to wait for them")
     p.add_argument("--test", type=int, default=6000, help="signals of the test split, or of validation where there is none yet")
-    p.add_argument("--states", type=Path, help="folder: NAME.npz of each training, for scores that are not here: pooled states (N, d), logits (N, classes),\n"
+    p.add_argument("--states", type=Path, help="folder: NAME.npz of each training, for scores that are not here: pooled states (N, d), logits (N, classes), "
                    "class_id, snr_db, n_tokens (N,) of the test signals under mha, and the head")
     p.add_argument("--batch-tokens", type=int, default=65536)
     p.add_argument("--capacity", type=int, default=0)
@@ -129,7 +129,7 @@ def together(energy, distance, fit):
 
 
 def score(net, test, held, device, states=None):
-    """Accuracies on known classes; with held-out labels also what tells them apart. states: file to keep what it saw in."""
+    """Accuracies on known classes; with held-out labels also what tells them apart. states: file for the pooled states, or none."""
     lg, pooled = all_logits(net, test, device, 32)
     y, snr, n = test.info["class_id"], test.info["snr_db"], test.info["n_tokens"]
     if states:

@@ -67,8 +67,8 @@ def emissions(task):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--rates", type=float, nargs="*", default=sorted(SECONDS))
-    p.add_argument("--levels", type=int, nargs="*", default=[15, 20, 30, 40], help="SNR in dB")
+    p.add_argument("--rates", type=float, nargs="+", choices=sorted(SECONDS), default=sorted(SECONDS))
+    p.add_argument("--levels", type=int, nargs="+", default=[15, 20, 30, 40], help="SNR in dB")
     p.add_argument("--seeds", type=int, default=1)
     p.add_argument("--jobs", type=int, default=1)
     p.add_argument("--attune", default=str(ROOT / "build/tools/attune"))
